@@ -1,0 +1,336 @@
+//! Which sink an object is bound to, and how an event gets there: scopes and the global sink,
+//! re-entrancy, panics, thread exit.
+//!
+//! An object is bound at birth, to the innermost scope of the thread that makes it, else to the global
+//! sink. The global sink is set once and never freed; a scope's sink lives as long as an object or a
+//! guard refers to it.
+
+#![cfg_attr(not(feature = "trace"), allow(dead_code))]
+
+mod env;
+mod scope;
+
+pub use scope::{Instrumented, Scope, ScopeGuard};
+
+use crate::event::{Event, Object, ObjectId};
+use crate::sink::Sink;
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// A sink, and whether it still listens.
+pub(crate) struct Bound {
+    sink: Option<Box<dyn Sink>>,
+    name: &'static str,
+    on: AtomicBool,
+    global: bool,
+}
+
+impl Bound {
+    fn new<S: Sink>(sink: S, global: bool) -> Self {
+        Self {
+            sink: Some(Box::new(sink)),
+            name: std::any::type_name::<S>(),
+            on: AtomicBool::new(true),
+            global,
+        }
+    }
+
+    fn sink(&self) -> &dyn Sink {
+        self.sink.as_deref().expect("it is taken only by drop")
+    }
+
+    fn switch_off(&self) {
+        // Relaxed: a thread that reads the old value delivers one more event, as it would have a
+        // moment earlier.
+        if self.on.swap(false, Ordering::Relaxed) && self.global {
+            REASONS.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Runs the sink's code: not inside itself, and not past a panic. `None` where it did not run.
+    fn run<R>(&self, doing: &dyn fmt::Display, f: impl FnOnce(&dyn Sink) -> R) -> Option<R> {
+        if INSIDE.replace(true) {
+            return None;
+        }
+        let _outside = Outside;
+        match catch_unwind(AssertUnwindSafe(|| f(self.sink()))) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                self.failed(doing, panic);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn failed(&self, doing: &dyn fmt::Display, panic: Box<dyn Any + Send>) {
+        self.switch_off();
+        let message = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("(no message)");
+        complain(format_args!(
+            "the sink {} panicked {doing}: {message}\n          It is switched off; the program goes on.",
+            self.name
+        ));
+        drop_quietly(panic);
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // The last handle of a traced object may be what gets us here: its owner must not unwind.
+        if let Some(sink) = self.sink.take() {
+            drop_quietly(sink);
+        }
+    }
+}
+
+fn drop_quietly<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // A payload whose own drop panics has been given its chance.
+        std::mem::forget(panic);
+    }
+}
+
+/// A line on stderr, if there is one that takes it.
+pub(crate) fn complain(what: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "refscope: {what}");
+}
+
+thread_local! {
+    /// A sink's code is running on this thread. It has no destructor, so that it can be read until the
+    /// thread's very end.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Leaves the sink's code when it goes, a panic included.
+struct Outside;
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        INSIDE.set(false);
+    }
+}
+
+/// How many reasons there are to look closer at a birth: the environment is not read yet, a global
+/// sink is on, a scope is entered somewhere. With none, a birth costs this one load.
+static REASONS: AtomicUsize = AtomicUsize::new(1);
+
+/// The sink that the environment asked for, and the one installed in code, which takes over.
+static FROM_ENV: OnceLock<Bound> = OnceLock::new();
+static FROM_CODE: OnceLock<Bound> = OnceLock::new();
+
+/// Births that a filter left out, or that happened inside a sink.
+static FILTERED: AtomicU64 = AtomicU64::new(0);
+static INSIDE_SINK: AtomicU64 = AtomicU64::new(0);
+
+/// Whether no sink can want an object that is born now.
+#[inline]
+pub(crate) fn idle() -> bool {
+    // Relaxed: a sink that another thread installs at this moment is seen by the next birth; one that
+    // this thread installed is seen by program order.
+    REASONS.load(Ordering::Relaxed) == 0
+}
+
+/// The sink that an object is bound to.
+pub(crate) enum Binding {
+    /// The global sink, from code or from the environment.
+    Global { env: bool },
+    /// A scope's.
+    Scoped(Arc<Bound>),
+}
+
+impl Binding {
+    #[inline]
+    pub(crate) fn bound(&self) -> Option<&Bound> {
+        match self {
+            Self::Scoped(bound) => Some(bound),
+            &Self::Global { env } => global(env),
+        }
+    }
+}
+
+/// The global sink of either origin.
+#[inline]
+pub(crate) fn global(env: bool) -> Option<&'static Bound> {
+    if env { FROM_ENV.get() } else { FROM_CODE.get() }
+}
+
+/// Binds an object that is being born and numbers it from `next`, or leaves it untraced.
+pub(crate) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
+    if env::unread() {
+        env::read();
+    }
+    if INSIDE.get() {
+        INSIDE_SINK.fetch_add(1, Ordering::Relaxed);
+        return None;
+    }
+    let binding = match scope::current() {
+        Some(bound) => Binding::Scoped(bound),
+        None if FROM_CODE.get().is_some() => Binding::Global { env: false },
+        None => Binding::Global { env: true },
+    };
+    let bound = binding.bound()?;
+    if !bound.on.load(Ordering::Relaxed) {
+        return None;
+    }
+    // Relaxed: a number is unique by the read-modify-write alone.
+    object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
+    if bound
+        .run(&format_args!("when asked whether it wants {object}"), |sink| sink.wants(object))?
+    {
+        Some(binding)
+    } else {
+        FILTERED.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+/// Whether this thread runs a sink's code, so that its events are withheld.
+#[inline]
+pub(crate) fn inside() -> bool {
+    INSIDE.get()
+}
+
+/// Gives an event to its sink.
+#[inline]
+pub(crate) fn deliver(bound: &Bound, event: &Event) {
+    if bound.on.load(Ordering::Relaxed) {
+        bound.run(&format_args!("at an event ({event})"), |sink| sink.event(event));
+    }
+}
+
+/// What the sink of an object knows of its handles.
+pub(crate) fn ask<R>(bound: &Bound, f: impl FnOnce(&dyn Sink) -> R) -> Option<R> {
+    bound.run(&"when asked for an object's handles", f)
+}
+
+/// Sends the events of every object that is born from now on, outside of a [`Scope`], to `sink`.
+///
+/// The global sink is set once, and never replaced or freed; [`switch_off`] silences it. A sink that
+/// the environment asked for (`REFSCOPE=…`) is not in the way: it keeps the objects that are bound to it,
+/// and later ones go to `sink`.
+///
+/// # Errors
+///
+/// When a sink has been installed already; the error gives `sink` back.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::{Rc, sink::Recorder};
+///
+/// let recorder = Recorder::new();
+/// refscope::install(recorder.clone()).expect("no other sink is installed");
+/// let one = Rc::new(1);
+/// # if refscope::ENABLED {
+/// assert_eq!(recorder.recording().records().len(), 1);
+/// # }
+/// ```
+pub fn install<S: Sink>(sink: S) -> Result<(), InstallError<S>> {
+    let mut sink = Some(sink);
+    FROM_CODE.get_or_init(|| {
+        let bound = Bound::new(sink.take().expect("this runs once"), true);
+        REASONS.fetch_add(1, Ordering::Relaxed);
+        bound
+    });
+    match sink {
+        None => Ok(()),
+        Some(sink) => Err(InstallError { sink }),
+    }
+}
+
+/// Silences the global sink for good: objects born from now on are untraced (outside of a [`Scope`]),
+/// and events of the objects that it has are no longer delivered.
+///
+/// # Examples
+///
+/// ```
+/// refscope::install(refscope::sink::Print::stderr()).expect("no other sink is installed");
+/// refscope::switch_off();
+/// let quiet = refscope::Rc::new(1);
+/// ```
+pub fn switch_off() {
+    for env in [true, false] {
+        if let Some(bound) = global(env) {
+            bound.switch_off();
+        }
+    }
+}
+
+/// Asks the global sink to bring what it received to where it is kept.
+pub fn flush() {
+    for env in [true, false] {
+        if let Some(bound) = global(env) {
+            bound.run(&"at a flush", Sink::flush);
+        }
+    }
+}
+
+/// There is a global sink already. Gives back the one that was not installed.
+pub struct InstallError<S> {
+    sink: S,
+}
+
+impl<S> InstallError<S> {
+    /// The sink that was not installed.
+    pub fn into_sink(self) -> S {
+        self.sink
+    }
+}
+
+impl<S> fmt::Debug for InstallError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstallError").finish_non_exhaustive()
+    }
+}
+
+impl<S> fmt::Display for InstallError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let there = FROM_CODE.get().map_or("another sink", |bound| bound.name);
+        write!(
+            f,
+            "a global sink ({there}) is installed already; use a `refscope::Scope`, or install both \
+             as one: `install((first, second))`"
+        )
+    }
+}
+
+impl<S> std::error::Error for InstallError<S> {}
+
+/// What no sink was told of, for as far as refscope can count it. Given by [`unseen`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unseen {
+    /// Objects that a filter left out.
+    pub filtered: u64,
+    /// Objects that were born inside a sink.
+    pub inside_sink: u64,
+    /// Objects that found the ledger full (2^24 traced objects at once).
+    pub ledger_full: u64,
+    /// Handles and events that an object near its limits (2^24 handles, 2^40 events) did not get.
+    pub past_limits: u64,
+}
+
+/// What no sink was told of, since the program's start.
+///
+/// Objects that were born while there was no sink are not counted: an idle refscope counts nothing.
+pub fn unseen() -> Unseen {
+    #[cfg(feature = "trace")]
+    let (ledger_full, past_limits) = crate::ticket::LEDGER.refused();
+    #[cfg(not(feature = "trace"))]
+    let (ledger_full, past_limits) = (0, 0);
+    Unseen {
+        filtered: FILTERED.load(Ordering::Relaxed),
+        inside_sink: INSIDE_SINK.load(Ordering::Relaxed),
+        ledger_full,
+        past_limits,
+    }
+}

@@ -1,0 +1,83 @@
+use std::fmt;
+use std::time::Duration;
+
+/// A moment, in nanoseconds since refscope first looked at a clock.
+///
+/// Time is for people; order comes from [`Event::seq`](super::Event::seq). On targets without a clock
+/// (`wasm32-unknown-unknown`) every moment is 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Time(u64);
+
+impl Time {
+    /// The moment at which refscope first looked at a clock.
+    pub const START: Self = Self(0);
+
+    /// Now, by the precise monotonic clock.
+    #[inline]
+    pub fn now() -> Self {
+        Self(clock::precise())
+    }
+
+    /// Now, by a clock that costs a few nanoseconds and moves every few milliseconds.
+    #[inline]
+    pub fn coarse() -> Self {
+        Self(clock::coarse())
+    }
+
+    /// A moment so many nanoseconds after [`START`](Self::START).
+    #[inline]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since [`START`](Self::START).
+    #[inline]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long before `later` this was; zero if it was not.
+    pub const fn until(self, later: Self) -> Duration {
+        Duration::from_nanos(later.0.saturating_sub(self.0))
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Duration::from_nanos(self.0).fmt(f)
+    }
+}
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+mod clock {
+    use std::sync::LazyLock;
+
+    // Both clocks are read once, together, so that they agree on the start.
+    static START: LazyLock<(std::time::Instant, coarsetime::Instant)> =
+        LazyLock::new(|| (std::time::Instant::now(), read_coarse()));
+
+    fn read_coarse() -> coarsetime::Instant {
+        // The cache is one word that all threads would write.
+        coarsetime::Instant::now_without_cache_update()
+    }
+
+    pub(super) fn precise() -> u64 {
+        START.0.elapsed().as_nanos() as u64
+    }
+
+    pub(super) fn coarse() -> u64 {
+        let start = START.1;
+        read_coarse().duration_since(start).as_nanos()
+    }
+}
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+mod clock {
+    pub(super) fn precise() -> u64 {
+        0
+    }
+
+    pub(super) fn coarse() -> u64 {
+        0
+    }
+}

@@ -1,0 +1,303 @@
+//! One-line forwards to std's impls that the faces share.
+//!
+//! What a face does in its own way (and what tells of events) is written out in the face; here stands
+//! what only passes through, and the conversions, each of which is a birth.
+
+/// The impls of std's traits that all three strong pointers have in the same words.
+macro_rules! traits {
+    ($Ptr:ident, $make:ident) => {
+        impl<T: ?Sized> std::ops::Deref for $Ptr<T> {
+            type Target = T;
+
+            #[inline]
+            fn deref(&self) -> &T {
+                &self.inner
+            }
+        }
+
+        impl<T: ?Sized> AsRef<T> for $Ptr<T> {
+            #[inline]
+            fn as_ref(&self) -> &T {
+                &self.inner
+            }
+        }
+
+        impl<T: ?Sized> std::borrow::Borrow<T> for $Ptr<T> {
+            #[inline]
+            fn borrow(&self) -> &T {
+                &self.inner
+            }
+        }
+
+        impl<T: ?Sized + std::fmt::Debug> std::fmt::Debug for $Ptr<T> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.inner, f)
+            }
+        }
+
+        impl<T: ?Sized + std::fmt::Display> std::fmt::Display for $Ptr<T> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(&self.inner, f)
+            }
+        }
+
+        impl<T: ?Sized> std::fmt::Pointer for $Ptr<T> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Pointer::fmt(&self.inner, f)
+            }
+        }
+
+        // Whole operators, not `cmp` alone: std's compare pointers first where the type is `Eq`.
+        impl<T: ?Sized + PartialEq> PartialEq for $Ptr<T> {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                self.inner == other.inner
+            }
+
+            #[inline]
+            #[allow(clippy::partialeq_ne_impl)]
+            fn ne(&self, other: &Self) -> bool {
+                self.inner != other.inner
+            }
+        }
+
+        impl<T: ?Sized + Eq> Eq for $Ptr<T> {}
+
+        impl<T: ?Sized + PartialOrd> PartialOrd for $Ptr<T> {
+            #[inline]
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                self.inner.partial_cmp(&other.inner)
+            }
+
+            #[inline]
+            fn lt(&self, other: &Self) -> bool {
+                self.inner < other.inner
+            }
+
+            #[inline]
+            fn le(&self, other: &Self) -> bool {
+                self.inner <= other.inner
+            }
+
+            #[inline]
+            fn gt(&self, other: &Self) -> bool {
+                self.inner > other.inner
+            }
+
+            #[inline]
+            fn ge(&self, other: &Self) -> bool {
+                self.inner >= other.inner
+            }
+        }
+
+        impl<T: ?Sized + Ord> Ord for $Ptr<T> {
+            #[inline]
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+                self.inner.cmp(&other.inner)
+            }
+        }
+
+        impl<T: ?Sized + std::hash::Hash> std::hash::Hash for $Ptr<T> {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                self.inner.hash(state);
+            }
+        }
+
+        impl<T: Default> Default for $Ptr<T> {
+            #[track_caller]
+            fn default() -> Self {
+                Self::$make(Default::default())
+            }
+        }
+
+        impl<T> Default for $Ptr<[T]> {
+            #[track_caller]
+            fn default() -> Self {
+                Self::$make(Default::default())
+            }
+        }
+
+        impl Default for $Ptr<str> {
+            #[track_caller]
+            fn default() -> Self {
+                Self::$make(Default::default())
+            }
+        }
+
+        impl Default for $Ptr<std::ffi::CStr> {
+            #[track_caller]
+            fn default() -> Self {
+                Self::$make(Default::default())
+            }
+        }
+
+        impl<T: ?Sized> Default for std::pin::Pin<$Ptr<T>>
+        where
+            $Ptr<T>: Default,
+        {
+            #[track_caller]
+            fn default() -> Self {
+                // SAFETY: STABLE: the value does not move while the pointer lives.
+                unsafe { std::pin::Pin::new_unchecked($Ptr::default()) }
+            }
+        }
+
+        impl<T> From<T> for $Ptr<T> {
+            #[track_caller]
+            fn from(value: T) -> Self {
+                Self::$make(value.into())
+            }
+        }
+
+        impl<T> FromIterator<T> for $Ptr<[T]> {
+            #[track_caller]
+            fn from_iter<I: IntoIterator<Item = T>>(iter: I) -> Self {
+                Self::$make(iter.into_iter().collect())
+            }
+        }
+
+        $crate::forward::births! { $Ptr, $make:
+            [T: Clone] &[T] => [T];
+            [T: Clone] &mut [T] => [T];
+            [T, const N: usize] [T; N] => [T];
+            [T] Vec<T> => [T];
+            [] &str => str;
+            [] &mut str => str;
+            [] String => str;
+            [] &std::ffi::CStr => std::ffi::CStr;
+            [] &mut std::ffi::CStr => std::ffi::CStr;
+            [] std::ffi::CString => std::ffi::CStr;
+            [] &std::ffi::OsStr => std::ffi::OsStr;
+            [] &mut std::ffi::OsStr => std::ffi::OsStr;
+            [] std::ffi::OsString => std::ffi::OsStr;
+            [] &std::path::Path => std::path::Path;
+            [] &mut std::path::Path => std::path::Path;
+            [] std::path::PathBuf => std::path::Path;
+        }
+
+        /// The array keeps the handle: no event. An `Err` gives the slice back.
+        impl<T, const N: usize> TryFrom<$Ptr<[T]>> for $Ptr<[T; N]> {
+            type Error = $Ptr<[T]>;
+
+            fn try_from(slice: $Ptr<[T]>) -> Result<Self, $Ptr<[T]>> {
+                let $Ptr { ticket, inner } = slice;
+                match inner.try_into() {
+                    Ok(inner) => Ok(Self { ticket, inner }),
+                    Err(inner) => Err($Ptr { ticket, inner }),
+                }
+            }
+        }
+
+        #[cfg(unix)]
+        impl<T: std::os::fd::AsFd + ?Sized> std::os::fd::AsFd for $Ptr<T> {
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                (**self).as_fd()
+            }
+        }
+
+        #[cfg(unix)]
+        impl<T: std::os::fd::AsRawFd> std::os::fd::AsRawFd for $Ptr<T> {
+            fn as_raw_fd(&self) -> std::os::fd::RawFd {
+                (**self).as_raw_fd()
+            }
+        }
+
+        #[cfg(windows)]
+        impl<T: std::os::windows::io::AsHandle + ?Sized> std::os::windows::io::AsHandle
+            for $Ptr<T>
+        {
+            fn as_handle(&self) -> std::os::windows::io::BorrowedHandle<'_> {
+                (**self).as_handle()
+            }
+        }
+
+        #[cfg(windows)]
+        impl<T: std::os::windows::io::AsSocket + ?Sized> std::os::windows::io::AsSocket
+            for $Ptr<T>
+        {
+            fn as_socket(&self) -> std::os::windows::io::BorrowedSocket<'_> {
+                (**self).as_socket()
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<T: ?Sized + serde::Serialize> serde::Serialize for $Ptr<T> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                (**self).serialize(serializer)
+            }
+        }
+
+        /// As serde's own impl for std's pointer: by way of a `Box`, a new object for each.
+        #[cfg(feature = "serde")]
+        impl<'de, T: ?Sized> serde::Deserialize<'de> for $Ptr<T>
+        where
+            std::boxed::Box<T>: serde::Deserialize<'de>,
+        {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let value = std::boxed::Box::<T>::deserialize(deserializer)?;
+                Ok(Self::$make(value.into()))
+            }
+        }
+    };
+}
+
+/// Conversions that make an object, by std's own.
+macro_rules! births {
+    ($Ptr:ident, $make:ident: $([$($generics:tt)*] $From:ty => $Target:ty;)*) => {$(
+        impl<$($generics)*> From<$From> for $Ptr<$Target> {
+            #[track_caller]
+            fn from(value: $From) -> Self {
+                Self::$make(value.into())
+            }
+        }
+    )*};
+}
+
+/// What `rc::Weak` and `sync::Weak` have in the same words.
+macro_rules! weak_traits {
+    ($Weak:ident) => {
+        impl<T: ?Sized> Clone for $Weak<T> {
+            /// Makes another weak handle. Tells of a [weak clone](crate::event::Op::WeakClone).
+            #[inline]
+            #[track_caller]
+            fn clone(&self) -> Self {
+                let inner = self.inner.clone();
+                Self { ticket: self.ticket.cloned(), inner }
+            }
+        }
+
+        impl<T: ?Sized> std::fmt::Debug for $Weak<T> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.inner, f)
+            }
+        }
+
+        impl<T> Default for $Weak<T> {
+            /// A weak handle of no object, as [`new`](Self::new) gives.
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<T: ?Sized + serde::Serialize> serde::Serialize for $Weak<T> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.upgrade().serialize(serializer)
+            }
+        }
+
+        /// As serde's own impl for std's `Weak`: what comes out has no strong handle, so it is dangling.
+        #[cfg(feature = "serde")]
+        impl<'de, T> serde::Deserialize<'de> for $Weak<T>
+        where
+            T: serde::Deserialize<'de>,
+        {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Option::<T>::deserialize(deserializer)?;
+                Ok(Self::new())
+            }
+        }
+    };
+}
+
+pub(crate) use {births, traits, weak_traits};

@@ -1,0 +1,532 @@
+//! The ledger: one entry per living traced object, which gives each event its place in the
+//! object's history and the strong count right after it.
+//!
+//! ```text
+//!  Ticket   u64   slot:24 | birth:40        0 never occurs: births start at 1
+//!
+//!  Entry          one cache line
+//!   state   u64   seq:40  | strong:24       one read-modify-write gives order and count
+//!   refs    u32   weak tickets + 1 while the strong side is open
+//!   flags   u32   raw:1   | withheld:31
+//!   meta          written only while refs == 0
+//! ```
+//!
+//! A slot's sequence goes on when the slot is used again, so no ticket value ever occurs twice.
+//!
+//! # Invariants
+//!
+//! * **PINNED**: a ticket, or a [`Pin`], keeps `refs` above zero, or the strong count above zero
+//!   and with it the strong side's share of `refs`. So while one is borrowed, the entry's metadata
+//!   is there and nobody writes it.
+//! * **CLOSED**: metadata is written only by the thread that took the slot from the free list, or
+//!   by the one whose [`Ledger::unpin`] brought `refs` to zero; no ticket of the slot exists then.
+//!
+//! This file knows no sink and no pointer: its metadata `M` is opaque, and the loom models include
+//! it by path with a metadata type of their own.
+
+use crate::primitive::{
+    AtomicU32, AtomicU64, CHUNK, CHUNKS, Mutex, OnceLock, Ordering, UnsafeCell, constructor, fence,
+};
+use std::collections::{BTreeMap, btree_map};
+use std::num::NonZeroU64;
+
+const STRONG_BITS: u32 = 24;
+const STRONG_MASK: u64 = (1 << STRONG_BITS) - 1;
+const BIRTH_BITS: u32 = 40;
+const BIRTH_MASK: u64 = (1 << BIRTH_BITS) - 1;
+
+/// One step of the sequence, in the units of `Entry::state`.
+const SEQ: u64 = 1 << STRONG_BITS;
+/// One strong handle, in the units of `Entry::state`.
+const ONE: u64 = 1;
+
+// Limits leave room for what may still come past them: a thread may stand between its check and its
+// step (so many threads do not exist), and each handle that exists may still be dropped.
+const STRONG_CAP: u64 = (1 << STRONG_BITS) - (1 << 16);
+const REFS_CAP: u32 = u32::MAX - (1 << 16);
+const SEQ_CAP: u64 = (1 << BIRTH_BITS) - (1 << 34);
+/// A slot whose sequence has come this far is not used for a further object.
+const RETIRE: u64 = 1 << 39;
+
+/// The entry's address is in the table of raw pointers.
+const RAW: u32 = 1 << 31;
+
+/// What identifies a traced handle: a slot of the ledger, and the sequence number at its birth.
+///
+/// Only the ledger makes tickets, and only by its operations do they end, so that holding one is
+/// the proof that PINNED asks for. Dropping one without such an operation leaves its entry open
+/// for good, which is what `mem::forget` of a handle means.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Ticket(NonZeroU64);
+
+impl Ticket {
+    #[inline]
+    fn new(slot: u32, birth: u64) -> Self {
+        let value = u64::from(slot) << BIRTH_BITS | birth & BIRTH_MASK;
+        Self(NonZeroU64::new(value).expect("births start at 1"))
+    }
+
+    #[inline]
+    fn slot(&self) -> u32 {
+        (self.0.get() >> BIRTH_BITS) as u32
+    }
+
+    /// The sequence number at which the handle was born.
+    #[inline]
+    pub(crate) fn birth(&self) -> u64 {
+        self.0.get() & BIRTH_MASK
+    }
+
+    /// A weak ticket's share of `refs`, as what it is.
+    #[inline]
+    pub(crate) fn into_pin(self) -> Pin {
+        Pin { slot: self.slot() }
+    }
+}
+
+/// One share of an entry's `refs`. It has to end in [`Ledger::unpin`].
+#[derive(Debug)]
+#[must_use = "an entry that is not unpinned stays open for good"]
+pub(crate) struct Pin {
+    slot: u32,
+}
+
+/// An event's place in its object's history, and the strong count right after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) seq: u64,
+    pub(crate) strong: u32,
+}
+
+impl Step {
+    #[inline]
+    fn from_state(state: u64) -> Self {
+        Self { seq: state >> STRONG_BITS, strong: (state & STRONG_MASK) as u32 }
+    }
+}
+
+#[repr(align(64))]
+struct Entry<M> {
+    state: AtomicU64,
+    refs: AtomicU32,
+    flags: AtomicU32,
+    meta: UnsafeCell<Option<M>>,
+}
+
+impl<M> Entry<M> {
+    fn vacant() -> Self {
+        Self {
+            state: AtomicU64::new(0),
+            refs: AtomicU32::new(0),
+            flags: AtomicU32::new(0),
+            meta: UnsafeCell::new(None),
+        }
+    }
+
+    /// Adds to the state: the event's one read-modify-write.
+    ///
+    /// An object whose owners cannot be concurrent (`SHARED` false: `Rc` and `Box`) does with a load
+    /// and a store. Relaxed in both: the value is compared with nothing but itself, and what has
+    /// to happen before an entry's end is ordered in [`Ledger::drop_strong`] and [`Ledger::unpin`].
+    #[inline]
+    fn step<const SHARED: bool>(&self, add: u64, order: Ordering) -> Step {
+        Step::from_state(if SHARED {
+            self.state.fetch_add(add, order).wrapping_add(add)
+        } else {
+            let state = self.state.load(Ordering::Relaxed).wrapping_add(add);
+            self.state.store(state, Ordering::Relaxed);
+            state
+        })
+    }
+
+    /// Takes one more share of `refs`. Relaxed, as std's clone of an `Arc`: the caller's own share
+    /// keeps the entry, and a new share is passed on only by what the caller does later.
+    #[inline]
+    fn share<const SHARED: bool>(&self) {
+        if SHARED {
+            self.refs.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.refs.store(self.refs.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the object may have one more handle or event.
+    #[inline]
+    fn has_room(&self) -> bool {
+        // Relaxed: a limit with a margin, not a promise.
+        let state = self.state.load(Ordering::Relaxed);
+        state < SEQ_CAP << STRONG_BITS && state & STRONG_MASK < STRONG_CAP
+    }
+}
+
+/// Slots that no object uses.
+struct Free {
+    list: Vec<u32>,
+    /// Slots from here on were never used.
+    fresh: u32,
+}
+
+/// Where strong and weak handles are that left as raw pointers: their address, and the way back
+/// from the slot, so that an entry that ends can be taken out.
+struct RawTable {
+    by_address: BTreeMap<usize, NonZeroU64>,
+    by_slot: BTreeMap<u32, usize>,
+}
+
+impl RawTable {
+    fn forget_address(&mut self, address: usize) -> bool {
+        match self.by_address.remove(&address) {
+            Some(old) => self.by_slot.remove(&Ticket(old).slot()).is_some(),
+            None => false,
+        }
+    }
+}
+
+/// The table of entries. See the [module](self).
+pub(crate) struct Ledger<M> {
+    chunks: [OnceLock<Box<[Entry<M>]>>; CHUNKS],
+    free: Mutex<Free>,
+    raw: Mutex<RawTable>,
+    /// How many addresses the raw table holds, so that programs without raw pointers take no lock.
+    raws: AtomicU32,
+    /// Births that found no free slot.
+    refused_births: AtomicU64,
+    /// Handles and events that an object near a limit did not get.
+    refused_steps: AtomicU64,
+}
+
+// SAFETY: the entries' cells are read only under PINNED and written only under CLOSED, so a shared
+// ledger hands out `&M` to several threads (`M: Sync`) and moves an `M` to the thread that ends it
+// (`M: Send`).
+unsafe impl<M: Send + Sync> Sync for Ledger<M> {}
+
+impl<M> Ledger<M> {
+    constructor! {
+        pub(crate) fn new() -> Self {
+            Self {
+                chunks: [const { OnceLock::new() }; CHUNKS],
+                free: Mutex::new(Free { list: Vec::new(), fresh: 0 }),
+                raw: Mutex::new(RawTable { by_address: BTreeMap::new(), by_slot: BTreeMap::new() }),
+                raws: AtomicU32::new(0),
+                refused_births: AtomicU64::new(0),
+                refused_steps: AtomicU64::new(0),
+            }
+        }
+    }
+
+    #[inline]
+    fn entry(&self, slot: u32) -> &Entry<M> {
+        let chunk = self.chunks[slot as usize / CHUNK].get().expect("a ticket's chunk exists");
+        &chunk[slot as usize % CHUNK]
+    }
+
+    fn take_slot(&self) -> Option<u32> {
+        let mut free = self.free.lock();
+        if let Some(slot) = free.list.pop() {
+            return Some(slot);
+        }
+        let slot = free.fresh;
+        if slot as usize >= CHUNK * CHUNKS {
+            return None;
+        }
+        free.fresh += 1;
+        drop(free);
+        self.chunks[slot as usize / CHUNK]
+            .get_or_init(|| (0..CHUNK).map(|_| Entry::vacant()).collect());
+        Some(slot)
+    }
+
+    fn open(&self, meta: impl FnOnce(u64) -> M, add: u64) -> Option<(Ticket, Step)> {
+        let Some(slot) = self.take_slot() else {
+            self.refused_births.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        let entry = self.entry(slot);
+        // Relaxed: no ticket exists, so nobody else steps this entry, and what its last object's end
+        // wrote came to this thread with the slot, through the free list's lock.
+        let meta = meta((entry.state.load(Ordering::Relaxed) >> STRONG_BITS) + 1);
+        // SAFETY: CLOSED: this thread has just taken the slot from the free list.
+        entry.meta.with_mut(|cell| unsafe { *cell = Some(meta) });
+        // Relaxed: the ticket reaches another thread only by what orders the handle's own move there.
+        entry.refs.store(1, Ordering::Relaxed);
+        let step = entry.step::<false>(add, Ordering::Relaxed);
+        Some((Ticket::new(slot, step.seq), step))
+    }
+
+    /// Opens an entry for a new object with one strong handle. The metadata is made from the sequence
+    /// number of the object's first event. `None` where the ledger is full.
+    pub(crate) fn birth(&self, meta: impl FnOnce(u64) -> M) -> Option<(Ticket, Step)> {
+        self.open(meta, SEQ + ONE)
+    }
+
+    /// Opens an entry for an object that `new_cyclic` is about to make: one weak handle, no strong.
+    pub(crate) fn birth_cyclic(&self, meta: impl FnOnce(u64) -> M) -> Option<(Ticket, Step)> {
+        self.open(meta, SEQ)
+    }
+
+    /// Looks at an object's metadata.
+    #[inline]
+    pub(crate) fn read<R>(&self, ticket: &Ticket, f: impl FnOnce(&M) -> R) -> R {
+        self.entry(ticket.slot()).meta.with(|cell| {
+            // SAFETY: PINNED by the ticket, which the caller keeps until this returns.
+            let meta = unsafe { &*cell };
+            f(meta.as_ref().expect("a pinned entry has its metadata"))
+        })
+    }
+
+    /// The object's history so far: its last sequence number and the strong count after it.
+    pub(crate) fn now(&self, ticket: &Ticket) -> Step {
+        // Relaxed: a look at one word, exact at some moment between call and return.
+        Step::from_state(self.entry(ticket.slot()).state.load(Ordering::Relaxed))
+    }
+
+    #[cold]
+    fn refuse<R>(&self) -> Option<R> {
+        self.refused_steps.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// A strong handle made from a strong one: `clone`. `None` where the object is near a limit.
+    #[inline]
+    pub(crate) fn clone_strong<const SHARED: bool>(
+        &self,
+        ticket: &Ticket,
+    ) -> Option<(Ticket, Step)> {
+        let entry = self.entry(ticket.slot());
+        if !entry.has_room() {
+            return self.refuse();
+        }
+        let step = entry.step::<SHARED>(SEQ + ONE, Ordering::Relaxed);
+        Some((Ticket::new(ticket.slot(), step.seq), step))
+    }
+
+    /// A weak handle made from any: `downgrade`, or the clone of a weak one.
+    #[inline]
+    pub(crate) fn clone_weak<const SHARED: bool>(&self, ticket: &Ticket) -> Option<(Ticket, Step)> {
+        let entry = self.entry(ticket.slot());
+        if !entry.has_room() || entry.refs.load(Ordering::Relaxed) >= REFS_CAP {
+            return self.refuse();
+        }
+        entry.share::<SHARED>();
+        let step = entry.step::<SHARED>(SEQ, Ordering::Relaxed);
+        Some((Ticket::new(ticket.slot(), step.seq), step))
+    }
+
+    /// A strong handle made from a weak one, after std's upgrade succeeded (or, for an object of
+    /// `new_cyclic`, when its value is there).
+    #[inline]
+    pub(crate) fn upgrade<const SHARED: bool>(&self, ticket: &Ticket) -> Option<(Ticket, Step)> {
+        let entry = self.entry(ticket.slot());
+        if !entry.has_room() {
+            return self.refuse();
+        }
+        let step = entry.step::<SHARED>(SEQ + ONE, Ordering::Relaxed);
+        if step.strong == 1 {
+            // The count rose from 0: this upgrade raced the last drop (which steps before std's), or
+            // this is `new_cyclic`. The strong side is open again and takes its share anew.
+            entry.share::<SHARED>();
+        }
+        Some((Ticket::new(ticket.slot(), step.seq), step))
+    }
+
+    /// An event that changes no count.
+    #[inline]
+    pub(crate) fn note<const SHARED: bool>(&self, ticket: &Ticket) -> Option<Step> {
+        let entry = self.entry(ticket.slot());
+        if !entry.has_room() {
+            return self.refuse();
+        }
+        Some(entry.step::<SHARED>(SEQ, Ordering::Relaxed))
+    }
+
+    /// The end of a strong handle. The last one gives its side's share of `refs` to the caller.
+    #[inline]
+    pub(crate) fn drop_strong<const SHARED: bool>(&self, ticket: Ticket) -> (Step, Option<Pin>) {
+        // SEQ - ONE: one step on, one handle less.
+        //
+        // Release, for the metadata that this thread read under its ticket: whoever brings the count
+        // to zero acquires it below, before the entry can end.
+        let step = self.entry(ticket.slot()).step::<SHARED>(SEQ - ONE, Ordering::Release);
+        let last = (step.strong == 0).then(|| {
+            // Acquire: pairs with the release above in each drop that came before this one.
+            fence(Ordering::Acquire);
+            ticket.into_pin()
+        });
+        (step, last)
+    }
+
+    /// The step of a weak handle's end. Its share goes afterwards, by [`Ledger::unpin`].
+    #[inline]
+    pub(crate) fn drop_weak<const SHARED: bool>(&self, ticket: &Ticket) -> Step {
+        self.entry(ticket.slot()).step::<SHARED>(SEQ, Ordering::Relaxed)
+    }
+
+    /// Keeps the entry beyond the end of `ticket`.
+    pub(crate) fn pin<const SHARED: bool>(&self, ticket: &Ticket) -> Pin {
+        self.entry(ticket.slot()).share::<SHARED>();
+        Pin { slot: ticket.slot() }
+    }
+
+    /// An event of an object whose handle has ended, under a pin.
+    pub(crate) fn note_pinned<const SHARED: bool>(&self, pin: &Pin) -> Step {
+        self.entry(pin.slot).step::<SHARED>(SEQ, Ordering::Relaxed)
+    }
+
+    /// Gives a share of `refs` back. With the last one the entry ends: its slot is free again, and
+    /// the metadata is the caller's, who drops it (it may own a sink, and a sink's drop is user code).
+    #[inline]
+    pub(crate) fn unpin<const SHARED: bool>(&self, pin: Pin) -> Option<M> {
+        let entry = self.entry(pin.slot);
+        let before = if SHARED {
+            // Release: what this thread read of the metadata comes before its end, which the last
+            // unpin's acquire fence below sees.
+            entry.refs.fetch_sub(1, Ordering::Release)
+        } else {
+            let refs = entry.refs.load(Ordering::Relaxed);
+            entry.refs.store(refs - 1, Ordering::Relaxed);
+            refs
+        };
+        (before == 1).then(|| self.end(pin.slot)).flatten()
+    }
+
+    fn end(&self, slot: u32) -> Option<M> {
+        // Acquire: pairs with the release in every earlier unpin of this entry.
+        fence(Ordering::Acquire);
+        let entry = self.entry(slot);
+        // Relaxed: the flag was set under a share of `refs` that has been given back since.
+        if entry.flags.load(Ordering::Relaxed) & RAW != 0 {
+            self.leave_raw_table(slot);
+        }
+        entry.flags.store(0, Ordering::Relaxed);
+        // SAFETY: CLOSED: this unpin brought `refs` to zero, so no ticket is left, and the slot is
+        // not yet on the free list.
+        let meta = entry.meta.with_mut(|cell| unsafe { (*cell).take() });
+        // A slot near its cap is retired: its next tickets would repeat old ones.
+        if entry.state.load(Ordering::Relaxed) >> STRONG_BITS < RETIRE {
+            self.free.lock().list.push(slot);
+        }
+        meta
+    }
+
+    /// Looks at the metadata of an object whose handle has ended, under a pin.
+    pub(crate) fn read_pinned<R>(&self, pin: &Pin, f: impl FnOnce(&M) -> R) -> R {
+        self.entry(pin.slot).meta.with(|cell| {
+            // SAFETY: PINNED by the pin, which the caller keeps until this returns.
+            let meta = unsafe { &*cell };
+            f(meta.as_ref().expect("a pinned entry has its metadata"))
+        })
+    }
+
+    /// Counts an event that its sink did not see, because it was raised inside a sink.
+    pub(crate) fn withhold(&self, ticket: &Ticket) {
+        // Relaxed: a counter. Two threads may count at once even for an object that is not shared,
+        // since the sink's thread is not the only one that may look.
+        self.entry(ticket.slot()).flags.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The same for an object whose handle has ended, under a pin.
+    pub(crate) fn withhold_pinned(&self, pin: &Pin) {
+        self.entry(pin.slot).flags.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many of the object's events its sink did not see.
+    pub(crate) fn withheld(&self, ticket: &Ticket) -> u32 {
+        self.entry(ticket.slot()).flags.load(Ordering::Relaxed) & !RAW
+    }
+
+    /// A handle leaves as the raw pointer `address`: its ticket waits in the table. The caller, whose
+    /// pointer is not out yet, gets it back for the event alone.
+    pub(crate) fn into_raw<const SHARED: bool>(
+        &self,
+        ticket: Ticket,
+        address: usize,
+    ) -> (Ticket, Option<Step>) {
+        let slot = ticket.slot();
+        let mut raw = self.raw.lock();
+        let changed = match raw.by_address.entry(address) {
+            btree_map::Entry::Occupied(mut known) => {
+                let old = Ticket(known.insert(ticket.0)).slot();
+                if old != slot {
+                    // Freed by std's pointer, out of sight, and its address used again.
+                    raw.by_slot.remove(&old);
+                }
+                old != slot
+            }
+            btree_map::Entry::Vacant(place) => {
+                place.insert(ticket.0);
+                self.raws.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+        };
+        if changed {
+            raw.by_slot.insert(slot, address);
+            self.entry(slot).flags.fetch_or(RAW, Ordering::Relaxed);
+        }
+        drop(raw);
+        let step = self.note::<SHARED>(&ticket);
+        (ticket, step)
+    }
+
+    /// What the table holds for `address`: a further ticket of the handle that left there.
+    ///
+    /// # Safety
+    ///
+    /// A handle of the object at `address` must be owed to the caller, as `from_raw` of std's
+    /// pointers demands: then the entry is PINNED by the ticket that left there.
+    unsafe fn peek_raw(&self, address: usize) -> Option<Ticket> {
+        // Relaxed: whoever has the pointer got it from the thread that put it in, after it did.
+        if self.raws.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.raw.lock().by_address.get(&address).map(|&value| Ticket(value))
+    }
+
+    /// A handle comes back from the raw pointer `address`: the one that left there, and a new ticket
+    /// (the count stays, as in std). `None` where the address is not known: the handle is untraced.
+    ///
+    /// # Safety
+    ///
+    /// As for `from_raw` of std's pointers: a handle of the object at `address` must be owed to the
+    /// caller.
+    pub(crate) unsafe fn from_raw<const SHARED: bool>(
+        &self,
+        address: usize,
+    ) -> Option<(Ticket, Ticket, Step)> {
+        // SAFETY: PINNED: passed on to the caller.
+        let left = unsafe { self.peek_raw(address) }?;
+        let step = self.note::<SHARED>(&left)?;
+        let ticket = Ticket::new(left.slot(), step.seq);
+        Some((left, ticket, step))
+    }
+
+    /// The ticket that left as `address`, for std's `increment_strong_count` and its twin.
+    ///
+    /// # Safety
+    ///
+    /// As for those: the object at `address` must be alive.
+    pub(crate) unsafe fn raw_ticket(&self, address: usize) -> Option<Ticket> {
+        // SAFETY: PINNED: passed on to the caller.
+        unsafe { self.peek_raw(address) }
+    }
+
+    /// An untraced handle leaves as `address`: what the table says of that address is old.
+    pub(crate) fn forget_address(&self, address: usize) {
+        if self.raws.load(Ordering::Relaxed) != 0 && self.raw.lock().forget_address(address) {
+            self.raws.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn leave_raw_table(&self, slot: u32) {
+        let mut raw = self.raw.lock();
+        if let Some(address) = raw.by_slot.remove(&slot) {
+            raw.by_address.remove(&address);
+            self.raws.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Births that found the ledger full, and steps refused to objects near a limit.
+    pub(crate) fn refused(&self) -> (u64, u64) {
+        (self.refused_births.load(Ordering::Relaxed), self.refused_steps.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,40 @@
+//! What `make_mut` can be called on.
+
+use std::ffi::{CStr, OsStr};
+use std::path::Path;
+
+/// Types whose `Rc` and `Arc` have `make_mut`: those that are `Clone`, slices of them, and the string
+/// types.
+///
+/// std's own bound (`CloneToUninit`) is unstable to name. The trait is sealed.
+pub trait MakeMut {
+    #[doc(hidden)]
+    fn rc_make_mut(this: &mut std::rc::Rc<Self>) -> &mut Self;
+    #[doc(hidden)]
+    fn arc_make_mut(this: &mut std::sync::Arc<Self>) -> &mut Self;
+}
+
+macro_rules! make_mut {
+    ($([$($generics:tt)*] $T:ty;)*) => {$(
+        impl<$($generics)*> MakeMut for $T {
+            #[inline]
+            fn rc_make_mut(this: &mut std::rc::Rc<Self>) -> &mut Self {
+                std::rc::Rc::make_mut(this)
+            }
+
+            #[inline]
+            fn arc_make_mut(this: &mut std::sync::Arc<Self>) -> &mut Self {
+                std::sync::Arc::make_mut(this)
+            }
+        }
+    )*};
+}
+
+make_mut! {
+    [T: Clone] T;
+    [T: Clone] [T];
+    [] str;
+    [] CStr;
+    [] OsStr;
+    [] Path;
+}

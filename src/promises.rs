@@ -1,0 +1,1 @@
+//! What refscope promises, and how it is tested.

@@ -1,0 +1,460 @@
+use super::chart::{self, Axis};
+use super::style::{ASCII, Glyphs, Line, Look, UNICODE};
+use super::{bytes, count, plural};
+use crate::analysis::{Lifeline, Timeline, Timelines};
+use crate::event::{Op, Strength};
+use crate::recording::Recording;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// Draws timelines as text: how wide, in colour or not, in Unicode or ASCII, how many objects.
+///
+/// Of each object it shows what it is and what became of it, the strong and weak counts over its history,
+/// and a lifeline for every handle: what made it, where, on which thread, and until when it lived. The
+/// history runs from left to right by events, not by time. Handles that came and went alike are one row.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::{Rc, Scope, render::Terminal, sink::Recorder};
+///
+/// let recorder = Recorder::new();
+/// Scope::new(recorder.clone()).run(|| drop(Rc::new(1).clone()));
+/// let recording = recorder.recording();
+/// let text = Terminal::plain(80).ascii(true).to_string(&recording.timelines());
+/// assert!(text.is_ascii());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Terminal {
+    width: usize,
+    color: bool,
+    ascii: bool,
+    limit: usize,
+}
+
+/// Handles of an object that are shown a row each, if there are no more.
+const FEW: usize = 9;
+/// Living handles that are shown a row each even then.
+const ALIVE: usize = 24;
+/// Narrower than this nothing is legible.
+const NARROWEST: usize = 48;
+
+impl Terminal {
+    /// For stdout: as wide as the terminal, in colour if it is one and the environment does not say
+    /// `NO_COLOR`; 80 columns without colour where it is not. ASCII where the locale is `C` or `POSIX`.
+    pub fn stdout() -> Self {
+        let terminal = io::stdout().is_terminal();
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        let ascii = locale.is_some_and(|locale| locale == "C" || locale == "POSIX");
+        Self {
+            color: terminal && !no_color && !dumb,
+            ..Self::plain(if terminal { width().unwrap_or(80) } else { 80 })
+        }
+        .ascii(ascii)
+    }
+
+    /// Without colour, `width` columns wide (at least 48).
+    pub fn plain(width: usize) -> Self {
+        Self { width: width.max(NARROWEST), color: false, ascii: false, limit: 8 }
+    }
+
+    /// Whether to use colour.
+    pub fn color(mut self, color: bool) -> Self {
+        self.color = color;
+        self
+    }
+
+    /// Whether to use ASCII alone. (Names and labels stay what they are.)
+    pub fn ascii(mut self, ascii: bool) -> Self {
+        self.ascii = ascii;
+        self
+    }
+
+    /// How many objects to show at most. What is alive comes first, then what had the most events.
+    pub fn limit(mut self, objects: usize) -> Self {
+        self.limit = objects;
+        self
+    }
+
+    /// The text.
+    pub fn to_string(&self, timelines: &Timelines<'_>) -> String {
+        let mut text = String::new();
+        let _ = self.write(timelines, &mut text);
+        text
+    }
+
+    /// Writes the text to stdout. Whoever reads it may go away meanwhile.
+    pub fn print(&self, timelines: &Timelines<'_>) {
+        let _ = io::stdout().write_all(self.to_string(timelines).as_bytes());
+    }
+
+    fn glyphs(&self) -> &'static Glyphs {
+        if self.ascii { &ASCII } else { &UNICODE }
+    }
+
+    fn line(&self) -> Line {
+        Line::new(self.color)
+    }
+
+    pub(crate) fn write(
+        &self,
+        timelines: &Timelines<'_>,
+        out: &mut impl fmt::Write,
+    ) -> fmt::Result {
+        let recording = timelines.recording();
+        let mut shown: Vec<_> = timelines.iter().collect();
+        shown.sort_by_key(|t| {
+            let events = t.events.len();
+            (!t.is_alive(), std::cmp::Reverse(events), t.object.id)
+        });
+        let rest = shown.split_off(self.limit.min(shown.len()));
+        shown.sort_by_key(|t| (!t.is_alive(), t.object.id));
+        for timeline in &shown {
+            Object { how: self, recording, timeline }.write(out)?;
+            writeln!(out)?;
+        }
+        self.write_rest(&rest, out)?;
+        self.write_doubts(recording, out)
+    }
+
+    fn write_rest(&self, rest: &[&Timeline<'_>], out: &mut impl fmt::Write) -> fmt::Result {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for timeline in rest {
+            let (all, alive) = kinds.entry(type_of(timeline)).or_default();
+            *all += 1;
+            *alive += u64::from(timeline.is_alive());
+        }
+        let mut line = self.line();
+        let more = plural(rest.len() as u64, "more object");
+        line.put(Look::Dim, &format!("{} and {more}:", self.glyphs().ellipsis));
+        writeln!(out, "{}", line.finish())?;
+        let digits = kinds.values().map(|(all, _)| count(*all).len()).max().unwrap_or(0);
+        for (name, (all, alive)) in kinds {
+            let mut line = self.line();
+            line.put(Look::Dim, &format!("  {:>digits$}  ", count(all)));
+            let room = self.width.saturating_sub(line.width() + 16);
+            line.put(Look::Plain, &shorten(&name, room, self.glyphs()));
+            if alive > 0 {
+                line.put(Look::Alive, &format!("  {} alive", count(alive)));
+            }
+            writeln!(out, "{}", line.finish())?;
+        }
+        Ok(())
+    }
+
+    fn write_doubts(&self, recording: &Recording, out: &mut impl fmt::Write) -> fmt::Result {
+        if recording.lost() > 0 {
+            let mut line = self.line();
+            let lost = plural(recording.lost(), "event");
+            line.put(Look::Warning, &format!("lost: {lost}"));
+            line.put(Look::Plain, ", because the recorder's budget was used up.");
+            writeln!(out, "{}", line.finish())?;
+        }
+        Ok(())
+    }
+}
+
+/// `Rc<Node>`
+fn type_of(timeline: &Timeline<'_>) -> String {
+    let object = timeline.object;
+    format!("{}<{}>", object.kind, crate::event::short_type(&object.type_name))
+}
+
+/// Cuts the front off, where a path says least.
+fn shorten_front(text: &str, room: usize, glyphs: &Glyphs) -> String {
+    let length = text.chars().count();
+    if length <= room {
+        return text.to_owned();
+    }
+    let keep = room.saturating_sub(glyphs.ellipsis.chars().count());
+    let tail: String = text.chars().skip(length - keep).collect();
+    format!("{}{tail}", glyphs.ellipsis)
+}
+
+/// Cuts the end off.
+fn shorten(text: &str, room: usize, glyphs: &Glyphs) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let keep = room.saturating_sub(glyphs.ellipsis.chars().count());
+    let head: String = text.chars().take(keep).collect();
+    format!("{head}{}", glyphs.ellipsis)
+}
+
+/// One object, drawn.
+struct Object<'a> {
+    how: &'a Terminal,
+    recording: &'a Recording,
+    timeline: &'a Timeline<'a>,
+}
+
+/// A row under an object: one handle, or several that came and went alike.
+struct Row<'a> {
+    number: String,
+    what: String,
+    site: String,
+    thread: String,
+    lines: Vec<&'a Lifeline>,
+}
+
+impl Row<'_> {
+    /// How wide the columns of these rows are.
+    fn widths(rows: &[Self]) -> [usize; 4] {
+        rows.iter().fold([0; 4], |widest, row| {
+            let mine = [&row.number, &row.what, &row.site, &row.thread];
+            std::array::from_fn(|column| widest[column].max(mine[column].chars().count()))
+        })
+    }
+
+    fn alive(&self) -> bool {
+        self.lines.iter().any(|line| line.is_alive())
+    }
+
+    fn strength(&self) -> Strength {
+        self.lines[0].strength
+    }
+}
+
+impl Object<'_> {
+    fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let rows = self.rows();
+        writeln!(out, "{}", self.title())?;
+        writeln!(out, "{}", self.facts())?;
+        // The columns left of the chart are as wide as what stands in them, and the chart gets the rest.
+        let [number, what, sites, thread] = Row::widths(&rows);
+        let what = what.max("strong ".len());
+        let thread = thread.min(16);
+        let fixed = 2 + number + 2 + what + 2 + 2 + thread + 2 + " alive".len();
+        let room = self.how.width.saturating_sub(fixed);
+        let site = sites.min(room / 2).max(8);
+        let axis = Axis::new(self.timeline, room.saturating_sub(site).clamp(8, 72));
+        let chart = fixed - " alive".len() + site;
+
+        writeln!(out)?;
+        self.write_steps(out, axis, chart, 2 + number + 2)?;
+        for row in &rows {
+            let mut line = self.how.line();
+            let look = self.look(row);
+            if row.alive() {
+                let away = row.lines.iter().all(|line| line.away.is_some());
+                let glyphs = self.how.glyphs();
+                line.put(look, if away { glyphs.away } else { glyphs.alive });
+            }
+            line.to(2 + number - row.number.chars().count()).put(look, &row.number);
+            line.to(2 + number + 2).put(if row.alive() { look } else { Look::Plain }, &row.what);
+            let at = shorten_front(&row.site, site, self.how.glyphs());
+            line.to(4 + number + what + 2).put(if row.alive() { look } else { Look::Dim }, &at);
+            let on = shorten(&row.thread, thread, self.how.glyphs());
+            line.to(4 + number + what + 2 + site + 2).put(Look::Dim, &on);
+            line.to(chart).put(look, &self.draw(axis, row));
+            if let Some(fate) = self.fate_of(row) {
+                line.put(Look::Plain, " ").put(look, &fate);
+            }
+            writeln!(out, "{}", line.finish())?;
+        }
+        Ok(())
+    }
+
+    fn look(&self, row: &Row<'_>) -> Look {
+        match (row.alive(), row.strength()) {
+            (true, Strength::Strong) => Look::Alive,
+            (_, Strength::Weak) => Look::Weak,
+            (false, Strength::Strong) => Look::Strong,
+        }
+    }
+
+    /// What it is, and what became of it.
+    fn title(&self) -> String {
+        let (timeline, glyphs) = (self.timeline, self.how.glyphs());
+        let mut line = self.how.line();
+        let fate = match timeline.fate() {
+            _ if timeline.is_alive() => format!("ALIVE{}{} strong", glyphs.dot, timeline.strong()),
+            Some(Op::Drop) => "dropped".to_owned(),
+            Some(Op::MovedOut | Op::IntoInner) => "moved out".to_owned(),
+            Some(Op::IntoStd) => "left as std's".to_owned(),
+            _ => "no strong handle".to_owned(),
+        };
+        let weak = match timeline.weak() {
+            0 => String::new(),
+            weak => format!("{}{weak} weak", glyphs.dot),
+        };
+        let fate = format!("{fate}{weak}");
+        let label = timeline.object.label.as_ref().map(|label| format!(" {label:?}"));
+        let label = label.unwrap_or_default();
+        let id = format!("#{}", timeline.object.id);
+        let room = self
+            .how
+            .width
+            .saturating_sub(id.len() + label.chars().count() + fate.chars().count() + 4);
+        line.put(Look::Name, &shorten(&type_of(timeline), room, glyphs));
+        line.put(Look::Name, &label).put(Look::Dim, &format!(" {id}"));
+        let at = self.how.width.saturating_sub(fate.chars().count());
+        line.to(at.max(line.width() + 2));
+        line.put(if timeline.is_alive() { Look::Alive } else { Look::Dim }, &fate);
+        line.finish()
+    }
+
+    /// Where it was born, its size, how much happened.
+    fn facts(&self) -> String {
+        let (timeline, glyphs) = (self.timeline, self.how.glyphs());
+        let place = &self.recording.places()[timeline.object.born as usize];
+        let events = plural(timeline.events.len() as u64, "event");
+        let mut rest = vec![bytes(timeline.object.size), events];
+        rest.push(format!("peak {} strong", timeline.peak_strong));
+        if timeline.peak_weak > 0 {
+            rest.push(format!("{} weak", timeline.peak_weak));
+        }
+        if !timeline.whole {
+            rest.push("with gaps".to_owned());
+        }
+        let rest = rest.join(glyphs.dot);
+        let room = self
+            .how
+            .width
+            .saturating_sub(2 + "born ".len() + glyphs.dot.len() + rest.chars().count());
+        let mut line = self.how.line();
+        line.put(Look::Dim, "  born ");
+        line.put(Look::Plain, &shorten_front(&place.to_string(), room.max(16), glyphs));
+        line.put(Look::Dim, glyphs.dot).put(Look::Dim, &rest);
+        line.finish()
+    }
+
+    fn write_steps(
+        &self,
+        out: &mut impl fmt::Write,
+        axis: Axis,
+        chart: usize,
+        label: usize,
+    ) -> fmt::Result {
+        let (timeline, glyphs) = (self.timeline, self.how.glyphs());
+        let counts = [
+            ("strong", Look::Strong, timeline.peak_strong, Strength::Strong),
+            ("weak", Look::Weak, timeline.peak_weak, Strength::Weak),
+        ];
+        for (name, look, peak, strength) in counts {
+            if peak == 0 {
+                continue;
+            }
+            let steps = chart::steps(axis, &timeline.points, glyphs, |point| match strength {
+                Strength::Strong => point.strong,
+                Strength::Weak => point.weak,
+            });
+            let last = timeline.points.last().map_or(0, |point| match strength {
+                Strength::Strong => point.strong,
+                Strength::Weak => point.weak,
+            });
+            let mut line = self.how.line();
+            line.to(label).put(look, name);
+            line.to(chart).put(look, &steps);
+            line.to(chart + axis.columns()).put(Look::Dim, &format!(" {last}"));
+            writeln!(out, "{}", line.finish())?;
+        }
+        Ok(())
+    }
+
+    fn rows(&self) -> Vec<Row<'_>> {
+        let lines = &self.timeline.lifelines;
+        if lines.len() <= FEW {
+            return lines.iter().map(|line| self.row(vec![line])).collect();
+        }
+        let living = lines.iter().filter(|line| line.is_alive()).count();
+        let mut rows = Vec::new();
+        let mut alike: BTreeMap<_, Vec<&Lifeline>> = BTreeMap::new();
+        for (place, line) in lines.iter().enumerate() {
+            if place == 0 || (line.is_alive() && living <= ALIVE) {
+                rows.push(self.row(vec![line]));
+            } else {
+                let key = (line.is_alive(), line.op, line.place, line.end.map(|end| end.op));
+                alike.entry(key).or_default().push(line);
+            }
+        }
+        rows.extend(alike.into_values().map(|lines| self.row(lines)));
+        rows.sort_by_key(|row| row.lines[0].handle);
+        rows
+    }
+
+    fn row<'a>(&self, lines: Vec<&'a Lifeline>) -> Row<'a> {
+        let glyphs = self.how.glyphs();
+        let first = lines[0];
+        let threads: BTreeSet<u32> = lines.iter().map(|line| line.thread).collect();
+        let alone = lines.len() == 1;
+        let name = first.op.name();
+        let what = match first.from {
+            _ if !alone => {
+                format!("{name} {}{}", glyphs.times, count(lines.len() as u64))
+            }
+            Some((object, number)) if object != self.timeline.object.id => {
+                format!("{name} of #{object}.{number}")
+            }
+            Some((_, number)) => format!("{name} of {number}"),
+            None => name.to_owned(),
+        };
+        let site = first.place.map_or_else(String::new, |place| self.site(place));
+        Row {
+            number: if alone { first.handle.to_string() } else { glyphs.ellipsis.to_owned() },
+            what,
+            site,
+            thread: if threads.len() == 1 {
+                self.recording.threads()[first.thread as usize].clone()
+            } else {
+                format!("{} threads", threads.len())
+            },
+            lines,
+        }
+    }
+
+    /// The line, with the whole path where there is room, else with the file's name.
+    fn site(&self, place: u32) -> String {
+        let place = &self.recording.places()[place as usize];
+        if self.how.width >= 110 {
+            return place.to_string();
+        }
+        let name = place.file.rsplit(['/', '\\']).next().unwrap_or(&place.file);
+        format!("{name}:{}:{}", place.line, place.column)
+    }
+
+    fn draw(&self, axis: Axis, row: &Row<'_>) -> String {
+        let glyphs = self.how.glyphs();
+        match row.lines[..] {
+            [line] => chart::lifeline(axis, line, glyphs),
+            _ => chart::folded(axis, row.lines.iter().copied(), glyphs),
+        }
+    }
+
+    fn fate_of(&self, row: &Row<'_>) -> Option<String> {
+        let line = row.lines[0];
+        let word = match (line.end, line.away) {
+            (None, Some(Op::Leak)) => "leaked",
+            (None, Some(_)) => "raw",
+            (None, None) => "alive",
+            (Some(end), _) => match end.op {
+                Op::MovedOut => "moved",
+                Op::IntoStd | Op::WeakIntoStd => "to std",
+                _ => return None,
+            },
+        };
+        Some(word.to_owned())
+    }
+}
+
+/// The terminal's width.
+#[cfg(unix)]
+fn width() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: WINSIZE: the request writes a `winsize`, and gets a place for one.
+    let done = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (done == 0 && size.ws_col > 0).then_some(size.ws_col as usize)
+}
+
+#[cfg(not(unix))]
+fn width() -> Option<usize> {
+    std::env::var("COLUMNS").ok()?.parse().ok()
+}

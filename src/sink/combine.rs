@@ -1,0 +1,95 @@
+//! Sinks made of sinks, and of closures.
+
+use super::Sink;
+use crate::event::{Event, Handle, Object, ObjectId};
+
+/// A closure as a sink. Made by [`from_fn`].
+#[derive(Clone, Copy, Debug)]
+pub struct FromFn<F>(F);
+
+/// Makes a sink of a closure.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::{Rc, Scope, sink};
+///
+/// let print = sink::from_fn(|event| println!("{event}"));
+/// let _guard = Scope::new(print).enter();
+/// let one = Rc::new("a line for this");
+/// let two = one.clone(); // and one for this
+/// ```
+pub fn from_fn<F: Fn(&Event) + Send + Sync + 'static>(f: F) -> FromFn<F> {
+    FromFn(f)
+}
+
+impl<F: Fn(&Event) + Send + Sync + 'static> Sink for FromFn<F> {
+    fn event(&self, event: &Event) {
+        (self.0)(event)
+    }
+}
+
+/// Both sinks get each event. An object is traced if either wants it; the first that knows an object's
+/// handles answers for them.
+impl<A: Sink, B: Sink> Sink for (A, B) {
+    fn event(&self, event: &Event) {
+        self.0.event(event);
+        self.1.event(event);
+    }
+
+    fn wants(&self, object: &Object) -> bool {
+        // Both are asked: a sink that takes one in N counts what it is asked.
+        self.0.wants(object) | self.1.wants(object)
+    }
+
+    fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
+        self.0.handles(object).or_else(|| self.1.handles(object))
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+        self.1.flush();
+    }
+}
+
+/// A sink for those objects alone that a closure accepts at their birth.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::sink::{Filter, Recorder};
+///
+/// // What one module of the program makes.
+/// let recorder = Recorder::new();
+/// let sink = Filter::new(recorder.clone(), |object| object.born().file().ends_with("scene.rs"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Filter<S, F> {
+    sink: S,
+    wants: F,
+}
+
+impl<S: Sink, F: Fn(&Object) -> bool + Send + Sync + 'static> Filter<S, F> {
+    /// Asks `wants` once for each object, when it is born.
+    pub fn new(sink: S, wants: F) -> Self {
+        Self { sink, wants }
+    }
+}
+
+impl<S: Sink, F: Fn(&Object) -> bool + Send + Sync + 'static> Sink for Filter<S, F> {
+    fn event(&self, event: &Event) {
+        self.sink.event(event);
+    }
+
+    fn wants(&self, object: &Object) -> bool {
+        (self.wants)(object) && self.sink.wants(object)
+    }
+
+    fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
+        self.sink.handles(object)
+    }
+
+    fn flush(&self) {
+        self.sink.flush();
+    }
+}

@@ -1,0 +1,187 @@
+use super::Sink;
+use crate::event::{Event, Handle, Life, Object, ObjectId, Record, Thread, Time};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Knows who is alive, and held by whom, without keeping a history.
+///
+/// Its memory grows with what is alive, not with what has happened: some 80 bytes a handle. Objects are
+/// spread over shards by their number, so that threads that work on different objects seldom meet.
+///
+/// It is a handle itself: clones share the set.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::{Rc, Scope, sink::LiveSet};
+///
+/// let live = LiveSet::new();
+/// let _guard = Scope::new(live.clone()).enter();
+/// let one = Rc::new(1);
+/// let two = one.clone();
+/// drop(Rc::new(2));
+/// # if refscope::ENABLED {
+/// assert_eq!(live.objects().len(), 1);
+/// assert_eq!(live.objects()[0].handles.len(), 2);
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct LiveSet {
+    inner: Arc<Inner>,
+}
+
+const SHARDS: usize = 64;
+
+struct Inner {
+    shards: [Mutex<HashMap<ObjectId, Living>>; SHARDS],
+    cap: u64,
+    handles: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            cap: u64::MAX,
+            handles: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+}
+
+struct Living {
+    object: Object,
+    thread: Thread,
+    born: Time,
+    life: Life,
+}
+
+/// An object that is alive, as a [`LiveSet`] knows it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LiveObject {
+    /// What it is.
+    pub object: Object,
+    /// The thread that made it.
+    pub thread: Thread,
+    /// When it was made.
+    pub born: Time,
+    /// Its living handles, strong and weak, oldest first.
+    pub handles: Vec<Handle>,
+}
+
+impl LiveSet {
+    /// An empty set without a limit.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty set that takes no further object while it knows `handles` handles. What it refuses is
+    /// [counted](Self::refused); objects that it has are followed on.
+    pub fn with_cap(handles: u64) -> Self {
+        Self { inner: Arc::new(Inner { cap: handles, ..Inner::default() }) }
+    }
+
+    fn shard(&self, id: ObjectId) -> &Mutex<HashMap<ObjectId, Living>> {
+        &self.inner.shards[id.number() as usize % SHARDS]
+    }
+
+    /// What is alive now, oldest first.
+    ///
+    /// Shards are read one after the other: what happens meanwhile may be in it or not.
+    pub fn objects(&self) -> Vec<LiveObject> {
+        let mut objects: Vec<_> = (self.inner.shards.iter())
+            .flat_map(|shard| {
+                let shard = shard.lock();
+                shard.values().map(Living::snapshot).collect::<Vec<_>>()
+            })
+            .collect();
+        objects.sort_by_key(|living| living.object.id());
+        objects
+    }
+
+    /// How many objects are alive now.
+    pub fn len(&self) -> usize {
+        self.inner.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Whether nothing is alive now.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many objects the set did not take, because it was at its cap.
+    pub fn refused(&self) -> u64 {
+        self.inner.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Living {
+    fn snapshot(&self) -> LiveObject {
+        LiveObject {
+            object: self.object,
+            thread: self.thread,
+            born: self.born,
+            handles: self.life.clone().into_handles(),
+        }
+    }
+}
+
+impl Sink for LiveSet {
+    fn wants(&self, _: &Object) -> bool {
+        // Relaxed: a limit, which threads that are born at once may pass by their number.
+        let room = self.inner.handles.load(Ordering::Relaxed) < self.inner.cap;
+        if !room {
+            self.inner.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        room
+    }
+
+    fn event(&self, event: &Event) {
+        let record = Record::new(event, event.thread(), event.coarse_time());
+        let id = record.object.id();
+        let mut shard = self.shard(id).lock();
+        let living = if record.op.begins() && record.seq == 1 {
+            shard.entry(id).or_insert_with(|| Living {
+                object: record.object,
+                thread: record.thread,
+                born: record.time,
+                life: Life::default(),
+            })
+        } else {
+            // Not there: all its known handles are gone, and this is one that was made inside a sink.
+            let Some(living) = shard.get_mut(&id) else { return };
+            living
+        };
+        let before = living.life.handles().len();
+        living.object = record.object;
+        living.life.apply(&record);
+        let after = living.life.handles().len();
+        let over = living.life.is_over();
+        if over {
+            shard.remove(&id);
+        }
+        drop(shard);
+        if self.inner.cap != u64::MAX {
+            let after = if over { 0 } else { after };
+            // Wrapping: a difference that may be negative.
+            let change = (after as u64).wrapping_sub(before as u64);
+            self.inner.handles.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+
+    fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
+        let shard = self.shard(object).lock();
+        shard.get(&object).map(|living| living.life.clone().into_handles())
+    }
+}
+
+impl fmt::Debug for LiveSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveSet").field("objects", &self.len()).finish_non_exhaustive()
+    }
+}

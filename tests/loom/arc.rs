@@ -1,0 +1,257 @@
+//! std's `Arc` and `Weak`, as far as the protocol meets them: the same atomic operations in the same order,
+//! on loom's atomics. And the face over them, field for field as `src/sync.rs` has it.
+
+use crate::event::{Op, Site, Type};
+use crate::ticket::{Identity, Strong, Weak as WeakTicket};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::Arc as Rust;
+
+/// What std allocates: counts and a value. Weak handles hold one more share together with the strong ones.
+pub(crate) struct Block {
+    strong: AtomicUsize,
+    weak: AtomicUsize,
+    destroyed: AtomicBool,
+}
+
+pub(crate) struct StdArc(Rust<Block>);
+pub(crate) struct StdWeak(Rust<Block>);
+
+impl StdArc {
+    fn new() -> Self {
+        Self(Rust::new(Block {
+            strong: AtomicUsize::new(1),
+            weak: AtomicUsize::new(1),
+            destroyed: AtomicBool::new(false),
+        }))
+    }
+
+    /// The value is there: whoever holds this would see it.
+    fn read(&self) {
+        assert!(!self.0.destroyed.load(Ordering::Relaxed), "a living handle to a destroyed value");
+    }
+
+    fn destroy(&self) {
+        fence(Ordering::Acquire);
+        assert!(!self.0.destroyed.swap(true, Ordering::Relaxed), "destroyed twice");
+    }
+
+    fn downgrade(&self) -> StdWeak {
+        self.0.weak.fetch_add(1, Ordering::Relaxed);
+        StdWeak(self.0.clone())
+    }
+
+    fn try_unwrap(self) -> Result<(), Self> {
+        let one = self.0.strong.compare_exchange(1, 0, Ordering::Relaxed, Ordering::Relaxed);
+        if one.is_err() {
+            return Err(self);
+        }
+        self.destroy();
+        std::mem::forget(self);
+        Ok(())
+    }
+
+    fn into_inner(self) -> Option<()> {
+        let last = self.0.strong.fetch_sub(1, Ordering::Release) == 1;
+        if last {
+            self.destroy();
+        }
+        std::mem::forget(self);
+        last.then_some(())
+    }
+
+    /// Whether the handle had to move to a new block.
+    fn make_mut(&mut self) -> bool {
+        if self.0.strong.compare_exchange(1, 0, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            *self = Self::new();
+            true
+        } else if self.0.weak.load(Ordering::Relaxed) != 1 {
+            self.0.destroyed.store(true, Ordering::Relaxed);
+            let old = std::mem::replace(self, Self::new());
+            std::mem::forget(old);
+            true
+        } else {
+            self.0.strong.store(1, Ordering::Release);
+            false
+        }
+    }
+}
+
+impl Clone for StdArc {
+    fn clone(&self) -> Self {
+        self.0.strong.fetch_add(1, Ordering::Relaxed);
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for StdArc {
+    fn drop(&mut self) {
+        if self.0.strong.fetch_sub(1, Ordering::Release) == 1 {
+            self.destroy();
+        }
+    }
+}
+
+impl StdWeak {
+    fn upgrade(&self) -> Option<StdArc> {
+        let more = |strong| (strong != 0).then(|| strong + 1);
+        let done = self.0.strong.fetch_update(Ordering::Acquire, Ordering::Relaxed, more);
+        done.is_ok().then(|| StdArc(self.0.clone()))
+    }
+}
+
+impl Clone for StdWeak {
+    fn clone(&self) -> Self {
+        self.0.weak.fetch_add(1, Ordering::Relaxed);
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for StdWeak {
+    fn drop(&mut self) {
+        self.0.weak.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// The face: ticket first.
+pub(crate) struct Arc {
+    ticket: Strong<true>,
+    inner: StdArc,
+}
+
+pub(crate) struct Weak {
+    ticket: WeakTicket<true>,
+    inner: StdWeak,
+}
+
+/// A handle as a raw pointer.
+pub(crate) struct Raw(StdArc);
+
+impl Raw {
+    fn address(block: &StdArc) -> usize {
+        Rust::as_ptr(&block.0).addr()
+    }
+}
+
+impl Arc {
+    pub(crate) fn new() -> Self {
+        let inner = StdArc::new();
+        Self { ticket: Strong::birth(Type::arc::<Block>(), 0, Op::New), inner }
+    }
+
+    pub(crate) fn read(&self) {
+        self.inner.read();
+    }
+
+    /// How many events there were, the ledger's count, and std's. They are of one moment where the next call
+    /// says that there were no more events: std's is read with acquire, so that what a drop did to the ledger
+    /// before it did std's is seen by then.
+    pub(crate) fn counts(&self) -> (u64, u32, usize) {
+        let known = Identity::from(&self.ticket).known().expect("models trace every object");
+        (known.events, known.strong, self.inner.0.strong.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak {
+        let inner = self.inner.downgrade();
+        Weak { ticket: self.ticket.downgraded(), inner }
+    }
+
+    pub(crate) fn try_unwrap(self) -> Result<(), Self> {
+        let Self { ticket, inner } = self;
+        match inner.try_unwrap() {
+            Ok(()) => {
+                ticket.end(Op::MovedOut);
+                Ok(())
+            }
+            Err(inner) => Err(Self { ticket, inner }),
+        }
+    }
+
+    pub(crate) fn into_inner(self) -> Option<()> {
+        let Self { ticket, inner } = self;
+        ticket.into_inner(|| inner.into_inner())
+    }
+
+    pub(crate) fn make_mut(&mut self) {
+        if self.inner.make_mut() {
+            self.ticket.copied(Type::arc::<Block>(), 0);
+        }
+    }
+
+    pub(crate) fn into_raw(self) -> Raw {
+        let Self { ticket, inner } = self;
+        ticket.into_raw(Raw::address(&inner), Op::IntoRaw);
+        Raw(inner)
+    }
+
+    pub(crate) fn from_raw(raw: Raw) -> Self {
+        // SAFETY: PINNED: `raw` owns a handle.
+        let ticket = unsafe { Strong::from_raw(Raw::address(&raw.0)) };
+        Self { ticket, inner: raw.0 }
+    }
+
+    /// A view of a raw handle, which is not dropped.
+    pub(crate) fn view(raw: &Raw) -> std::mem::ManuallyDrop<Self> {
+        // SAFETY: PINNED: `raw` owns a handle, and the view goes first.
+        let ticket = unsafe { Strong::from_raw(Raw::address(&raw.0)) };
+        std::mem::ManuallyDrop::new(Self { ticket, inner: StdArc(raw.0.0.clone()) })
+    }
+
+    /// As `increment_strong_count`.
+    pub(crate) fn increment(raw: &Raw) -> Raw {
+        let inner = raw.0.clone();
+        // SAFETY: PINNED: `raw` keeps the object.
+        unsafe { Strong::<true>::increment(Raw::address(&raw.0)) };
+        Raw(inner)
+    }
+
+    pub(crate) fn into_std(self) -> StdArc {
+        let Self { ticket, inner } = self;
+        ticket.end(Op::IntoStd);
+        inner
+    }
+
+    pub(crate) fn from_std(inner: StdArc) -> Self {
+        Self { ticket: Strong::birth(Type::arc::<Block>(), 0, Op::FromStd), inner }
+    }
+
+    pub(crate) fn new_cyclic(make: impl FnOnce(&Weak)) -> Self {
+        let announced = WeakTicket::birth(Type::arc::<Block>(), 0, Op::NewCyclic);
+        let block = Rust::new(Block {
+            strong: AtomicUsize::new(0),
+            weak: AtomicUsize::new(1),
+            destroyed: AtomicBool::new(false),
+        });
+        let weak = Weak { ticket: announced, inner: StdWeak(block.clone()).clone() };
+        make(&weak);
+        let ticket = Strong::of_cyclic(&weak.ticket, Site::here());
+        drop(weak);
+        block.strong.store(1, Ordering::Release);
+        Self { ticket, inner: StdArc(block) }
+    }
+}
+
+impl Clone for Arc {
+    fn clone(&self) -> Self {
+        let inner = self.inner.clone();
+        Self { ticket: self.ticket.cloned(), inner }
+    }
+}
+
+impl Weak {
+    pub(crate) fn upgrade(&self) -> Option<Arc> {
+        match self.inner.upgrade() {
+            Some(inner) => Some(Arc { ticket: self.ticket.upgraded(), inner }),
+            None => {
+                self.ticket.upgrade_failed();
+                None
+            }
+        }
+    }
+}
+
+impl Clone for Weak {
+    fn clone(&self) -> Self {
+        let inner = self.inner.clone();
+        Self { ticket: self.ticket.cloned(), inner }
+    }
+}

@@ -1,0 +1,40 @@
+//! Models of the `Arc` variant's protocol, explored by loom: every interleaving of a few threads.
+//!
+//! `cargo test --release --test loom` runs them (in a debug build they take several times as long). The
+//! crate's own `ledger.rs` and `ticket.rs` are included by path, over loom's primitives; std's `Arc` is stood
+//! in for by [`arc`], whose atomic operations are scheduling points, so that the windows between the
+//! ledger's steps and std's are explored; [`dispatch`] stands in for the sinks.
+//!
+//! # Invariants
+//!
+//! Each model ends by checking what [`world::check`] does:
+//!
+//! * ORDER: an object's events are numbered from 1 without a gap.
+//! * COUNT: replayed in that order, they give the strong count that each carries, and the last is 0.
+//! * OWN: no event is told to another object, none twice, and no handle is born twice.
+//! * BIRTH: to the sink, a handle's birth comes before its other events.
+//! * END: an entry ends once: its sink is released exactly once, and not touched after.
+//! * BELOW: the traced count is never above std's (watched while the threads run, where a model says so).
+//!
+//! and loom itself finds a metadata access without an order (PINNED and CLOSED in `ledger.rs`).
+//!
+//! `mutations.md` beside this file lists the mutations of the protocol that were tried, and the model that
+//! caught each.
+#![allow(dead_code, unreachable_pub, unused_imports)]
+
+mod arc;
+mod dispatch;
+mod holders;
+mod models;
+mod primitive;
+mod world;
+
+/// The crate's own files, over the primitives above.
+#[path = "../../src"]
+mod included {
+    pub(crate) mod event;
+    pub(crate) mod ledger;
+    pub(crate) mod ticket;
+}
+
+use included::{event, ledger, ticket};

@@ -1,0 +1,243 @@
+use crate::arc::{Arc, Weak};
+use crate::world::{explore, explore_within};
+use loom::thread;
+
+/// Two threads clone and drop: ORDER, COUNT, OWN, BIRTH, END.
+#[test]
+fn clones_and_drops_on_two_threads() {
+    explore(|| {
+        let one = Arc::new();
+        let two = one.clone();
+        let other = thread::spawn(move || {
+            let three = two.clone();
+            three.read();
+        });
+        let four = one.clone();
+        drop(one);
+        four.read();
+        drop(four);
+        other.join().unwrap();
+    });
+}
+
+/// Three threads drop the last three handles: one of them ends the entry. END.
+#[test]
+fn last_drops_on_three_threads() {
+    explore(|| {
+        let one = Arc::new();
+        let (two, three) = (one.clone(), one.clone());
+        let second = thread::spawn(move || drop(two));
+        let third = thread::spawn(move || drop(three));
+        drop(one);
+        second.join().unwrap();
+        third.join().unwrap();
+    });
+}
+
+/// The traced count is never above std's: BELOW. The ledger is read before and after std's count; where it did
+/// not move between, the two counts are of one moment.
+#[test]
+fn traced_is_never_above_std() {
+    explore(|| {
+        let one = Arc::new();
+        let two = one.clone();
+        let other = thread::spawn(move || {
+            drop(two.clone());
+            drop(two);
+        });
+        let (before, traced, std) = one.counts();
+        let (after, ..) = one.counts();
+        assert!(before != after || traced as usize <= std, "BELOW: {traced} traced, std has {std}");
+        other.join().unwrap();
+    });
+}
+
+/// An upgrade races the last drop: it fails, or the count rises from 0 and the entry stays open. COUNT, END.
+#[test]
+fn upgrade_against_last_drop() {
+    explore(|| {
+        let one = Arc::new();
+        let weak = one.downgrade();
+        let other = thread::spawn(move || {
+            if let Some(strong) = weak.upgrade() {
+                strong.read();
+            }
+        });
+        drop(one);
+        other.join().unwrap();
+    });
+}
+
+/// Two upgrades race the last drop, and each other.
+#[test]
+fn two_upgrades_against_last_drop() {
+    explore_within(Some(2), || {
+        let one = Arc::new();
+        let (first, second) = (one.downgrade(), one.downgrade());
+        let other = thread::spawn(move || drop(first.upgrade()));
+        let third = thread::spawn(move || drop(second.upgrade()));
+        drop(one);
+        other.join().unwrap();
+        third.join().unwrap();
+    });
+}
+
+/// The last weak handle goes while the last strong one does: either may end the entry. END.
+#[test]
+fn weak_drop_against_strong_drop() {
+    explore(|| {
+        let one = Arc::new();
+        let weak = one.downgrade();
+        let other = thread::spawn(move || drop(weak.clone()));
+        drop(one);
+        other.join().unwrap();
+    });
+}
+
+/// An entry ends on one thread while another takes its slot for a new object: no ticket twice, no event to the
+/// wrong object. OWN, END.
+#[test]
+fn a_slot_is_used_again() {
+    explore(|| {
+        let one = Arc::new();
+        let two = one.clone();
+        let other = thread::spawn(move || {
+            drop(two);
+            drop(Arc::new());
+        });
+        drop(one);
+        let three = Arc::new();
+        drop(three.clone());
+        drop(three);
+        other.join().unwrap();
+    });
+}
+
+/// `try_unwrap` races a drop: it takes the value only as the last.
+#[test]
+fn try_unwrap_against_drop() {
+    explore(|| {
+        let one = Arc::new();
+        let two = one.clone();
+        let other = thread::spawn(move || drop(two));
+        if let Err(one) = one.try_unwrap() {
+            one.read();
+        }
+        other.join().unwrap();
+    });
+}
+
+/// Of two `into_inner` exactly one gets the value.
+#[test]
+fn into_inner_on_two_threads() {
+    explore(|| {
+        let one = Arc::new();
+        let two = one.clone();
+        let other = thread::spawn(move || two.into_inner().is_some());
+        let mine = one.into_inner().is_some();
+        assert!(mine ^ other.join().unwrap(), "exactly one gets it");
+    });
+}
+
+/// `into_inner` races an upgrade and a weak drop.
+#[test]
+fn into_inner_against_upgrade() {
+    explore(|| {
+        let one = Arc::new();
+        let weak = one.downgrade();
+        let other = thread::spawn(move || drop(weak.upgrade()));
+        let _ = one.into_inner();
+        other.join().unwrap();
+    });
+}
+
+/// `make_mut` races the drop of the other handle: it stays, or moves to a new object.
+#[test]
+fn make_mut_against_drop() {
+    explore(|| {
+        let mut one = Arc::new();
+        let two = one.clone();
+        let other = thread::spawn(move || drop(two));
+        one.make_mut();
+        one.read();
+        drop(one);
+        other.join().unwrap();
+    });
+}
+
+/// `make_mut` with a weak handle about, which is upgraded and dropped meanwhile.
+#[test]
+fn make_mut_against_upgrade() {
+    explore(|| {
+        let mut one = Arc::new();
+        let weak = one.downgrade();
+        let other = thread::spawn(move || drop(weak.upgrade()));
+        one.make_mut();
+        one.read();
+        drop(one);
+        other.join().unwrap();
+    });
+}
+
+/// A handle goes to another thread as a raw pointer, and comes back there, while the rest goes. END: the
+/// table of raw pointers is left by whoever ends the entry.
+#[test]
+fn raw_pointers_across_threads() {
+    explore(|| {
+        let one = Arc::new();
+        let raw = one.clone().into_raw();
+        let other = thread::spawn(move || drop(Arc::from_raw(raw)));
+        drop(one);
+        other.join().unwrap();
+    });
+}
+
+/// Views of a raw handle, again and again, leave the counts right.
+#[test]
+fn views_of_raw_pointers() {
+    explore(|| {
+        let one = Arc::new();
+        let raw = one.clone().into_raw();
+        let other = thread::spawn(move || {
+            Arc::view(&raw).read();
+            let clone = (*Arc::view(&raw)).clone();
+            let more = Arc::increment(&raw);
+            drop(Arc::from_raw(more));
+            drop(Arc::from_raw(raw));
+            drop(clone);
+        });
+        drop(one);
+        other.join().unwrap();
+    });
+}
+
+/// A handle leaves for std and is adopted as a new object, while others of the old go.
+#[test]
+fn into_std_and_adoption() {
+    explore(|| {
+        let one = Arc::new();
+        let two = one.clone();
+        let other = thread::spawn(move || {
+            let theirs = two.into_std();
+            drop(Arc::from_std(theirs));
+        });
+        drop(one.clone());
+        drop(one);
+        other.join().unwrap();
+    });
+}
+
+/// The weak handle of `new_cyclic` goes to another thread before the value is there.
+#[test]
+fn new_cyclic_against_upgrade() {
+    explore(|| {
+        let mut other = None;
+        let one = Arc::new_cyclic(|weak| {
+            let weak: Weak = weak.clone();
+            other = Some(thread::spawn(move || drop(weak.upgrade())));
+        });
+        one.read();
+        drop(one);
+        other.unwrap().join().unwrap();
+    });
+}
