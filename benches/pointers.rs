@@ -3,7 +3,9 @@
 //! Each operation is measured on std's type, on the traced one idle (no sink), and recorded: with no clock, the
 //! coarse and the precise one, and by the live set. Compare within a run: a ratio holds where a time does not.
 
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{
+    BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
+};
 use refscope::Scope;
 use refscope::sink::{Clock, LiveSet, Recorder, Sink};
 use std::hint::black_box;

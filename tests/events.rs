@@ -75,7 +75,7 @@ macro_rules! counted {
     ($module:ident, $Ptr:ident, $strong:ident) => {
         mod $strong {
             use super::*;
-            use refscope::$module::{$Ptr, Weak};
+            use refscope::$module::{Weak, $Ptr};
 
             #[test]
             fn clone_downgrade_upgrade() {
@@ -277,7 +277,9 @@ macro_rules! counted {
                 let live = LiveSet::new();
                 Scope::new(live.clone()).run(|| {
                     let made = std::panic::catch_unwind(|| {
-                        $Ptr::<u8>::new_cyclic(|_| std::panic::resume_unwind(std::boxed::Box::new(())))
+                        $Ptr::<u8>::new_cyclic(|_| {
+                            std::panic::resume_unwind(std::boxed::Box::new(()))
+                        })
                     });
                     assert!(made.is_err());
                 });
@@ -287,7 +289,8 @@ macro_rules! counted {
             #[test]
             fn a_dangling_weak_is_nobodys() {
                 let told = ops(|| {
-                    static WEAK: Mutex<Option<sync::Weak<u8>>> = Mutex::new(Some(sync::Weak::new()));
+                    static WEAK: Mutex<Option<sync::Weak<u8>>> =
+                        Mutex::new(Some(sync::Weak::new()));
                     assert!(WEAK.lock().unwrap().as_ref().unwrap().upgrade().is_none());
                     assert!(Weak::<u8>::default().clone().upgrade().is_none());
                 });

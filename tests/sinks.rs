@@ -107,7 +107,10 @@ fn where_ledger_and_sink_disagree_both_are_told() {
     *keeper.1.lock().unwrap() = Some(one.clone());
     refscope::label(&one, "kept");
     let text = refscope::holders(&one).to_string();
-    assert!(text.contains("3 traced strong handles, 2 are known, and 1 events were withheld"), "{text}");
+    assert!(
+        text.contains("3 traced strong handles, 2 are known, and 1 events were withheld"),
+        "{text}"
+    );
 }
 
 /// A sink that blocks holds nobody up but the threads whose events it gets.

@@ -36,7 +36,7 @@ pub struct Terminal {
 /// Handles of an object that are shown a row each, if there are no more.
 const FEW: usize = 9;
 /// Living handles that are shown a row each even then.
-const ALIVE: usize = 24;
+const ALIVE: usize = 6;
 /// Narrower than this nothing is legible.
 const NARROWEST: usize = 48;
 
