@@ -231,7 +231,7 @@ pub(crate) fn ask<R>(bound: &Bound, f: impl FnOnce(&dyn Sink) -> R) -> Option<R>
 /// refscope::install(recorder.clone()).expect("no other sink is installed");
 /// let one = Rc::new(1);
 /// # if refscope::ENABLED {
-/// assert_eq!(recorder.recording().records().len(), 1);
+/// assert_eq!(recorder.recording().events().len(), 1);
 /// # }
 /// ```
 pub fn install<S: Sink>(sink: S) -> Result<(), InstallError<S>> {

@@ -170,8 +170,18 @@ mod coerce {
 
     coerce! { Box, Rc, Arc }
 
-    impl<T: ?Sized + Unsize<U>, U: ?Sized> CoerceUnsized<rc::Weak<U>> for rc::Weak<T> {}
-    impl<T: ?Sized + Unsize<U>, U: ?Sized> CoerceUnsized<sync::Weak<U>> for sync::Weak<T> {}
+    macro_rules! coerce_weak {
+        ($($module:ident),*) => {$(
+            impl<T: ?Sized + Unsize<U>, U: ?Sized> CoerceUnsized<$module::Weak<U>>
+                for $module::Weak<T>
+            {
+            }
+            // SAFETY: STABLE: there is no `Deref` that could go anywhere.
+            unsafe impl<T: ?Sized> PinCoerceUnsized for $module::Weak<T> {}
+        )*};
+    }
+
+    coerce_weak! { rc, sync }
 }
 
 /// Calls of boxed closures.

@@ -11,12 +11,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Rows that cannot be had, by a part of their text, and why. `FULL` rows the fully drop-in build has.
+/// Rows that cannot be had, by a part of their text, and why.
 const MISSING: &[(&str, &str)] = &[
     ("DispatchFromDyn", "a handle has a second word"),
     ("DerefPure", "unstable; it serves box patterns, which are the compiler's"),
     ("ByteStr", "an unstable type"),
-    ("Allocator", "an unstable trait"),
+    ("> Allocator for", "an unstable trait"),
     ("AsyncIterator", "an unstable trait"),
     ("Coroutine", "an unstable trait"),
     ("LocalWake", "an unstable trait"),
@@ -38,7 +38,6 @@ const FULL: &[(&str, bool)] = &[
     ("IntoIterator for Box<[I]", cfg!(refscope_negative)),
     ("IntoIterator for &'a mut Box<[I]", cfg!(refscope_negative)),
     ("!Iterator", cfg!(refscope_negative)),
-    // std's own traits would see std's `Arc`; ours is beside it.
 ];
 
 /// The type that a section of the list is about.
@@ -98,17 +97,12 @@ fn nothing_of_std_is_missing() {
         )
         .unwrap();
     }
-    let errors = compile(&source);
-    let mut missing = Vec::new();
-    for error in &errors {
-        let row = error
-            .split("probe.rs:")
-            .nth(1)
-            .and_then(|place| place.split(':').next()?.parse::<usize>().ok())
-            .and_then(|line| lines.iter().find(|(at, _)| *at == line))
-            .map_or("?", |(_, row)| row);
-        missing.push(format!("{row}\n    {}", error.lines().next().unwrap_or_default()));
-    }
+    let missing: Vec<_> = (compile(&source).into_iter())
+        .map(|(line, message)| {
+            let row = lines.iter().rev().find(|(at, _)| *at <= line).map_or("?", |(_, row)| row);
+            format!("{row}\n    {message}")
+        })
+        .collect();
     assert!(missing.is_empty(), "missing or different:\n{}", missing.join("\n"));
     println!("{rows} rows: {} are there, {waived} cannot be", probes.len());
     assert!(rows > 330, "the list is whole: {rows}");
@@ -132,8 +126,8 @@ mod sync { pub use super::all::*; pub use refscope::{boxed::Box, sync::{Arc, Wea
 
 /// Code that compiles only if refscope has what the row says.
 fn probe(row: &str, section: &Section) -> String {
-    let row = row.replace("where ", " where ").replace(">where", "> where");
-    let row = without_allocator(&row);
+    // The list has no space between a signature and its `where`.
+    let row = without_allocator(&row.replace("where ", " where "));
     if row.starts_with("impl") { impl_probe(&row) } else { function_probe(&row, section.name) }
 }
 
@@ -151,76 +145,140 @@ fn without_allocator(row: &str) -> String {
         (" A: Allocator + Sync,", ""),
         (" A: Allocator,", ""),
         (" A: Clone,", ""),
+        (" A: 'static,", ""),
         (" A: 'a,", " T: 'a,"),
     ] {
         row = row.replace(from, to);
     }
-    row
+    // What is left of `where` without a bound.
+    row.trim_end().trim_end_matches(" where").to_owned()
 }
 
-/// `impl<G> Trait for Type where W` as a demand for the trait.
+/// `impl<G> Trait for Type where W` as a demand for the trait under the same bounds.
 fn impl_probe(row: &str) -> String {
     let rest = row.strip_prefix("impl").unwrap();
-    let (generics, rest) = match rest.strip_prefix('<') {
-        Some(rest) => {
-            let end = closing(rest);
-            (format!("<{}>", &rest[..end]), &rest[end + 1..])
-        }
-        None => (String::new(), rest),
+    let (mut generics, rest) = match rest.strip_prefix('<') {
+        Some(rest) => (split(&rest[..closing(rest)]), &rest[closing(rest) + 1..]),
+        None => (Vec::new(), rest),
     };
     let (head, bounds) = rest.split_once(" where ").unwrap_or((rest, ""));
     let (demand, target) = head.trim().split_once(" for ").expect("an impl is for a type");
-    // A lifetime that nothing names may be any.
-    let target = target.replace("'_", "'static");
-    let demand = demand.replace("'_", "'static");
-    let bounds = if bounds.is_empty() { String::new() } else { format!("where {bounds}") };
     if let Some(not) = demand.strip_prefix('!') {
         // Ambiguous, and so an error, if the trait is implemented after all.
-        let target = target.replace("'a ", "").replace('T', "u8").replace("[I]", "[u8]");
+        let target =
+            target.replace("'a ", "'static ").replace("<T>", "<u8>").replace("[I]", "[u8]");
         return format!(
-            "trait Not<X> {{ fn f() {{}} }} impl<Y: ?Sized> Not<()> for Y {{}} impl<Y: ?Sized + {not}> Not<u8> \
-             for Y {{}} fn check() {{ <{target} as Not<_>>::f() }}"
+            "trait Not<X> {{ fn f() {{}} }} impl<Y: ?Sized> Not<()> for Y {{}} \
+             impl<Y: ?Sized + {not}> Not<u8> for Y {{}} fn check() {{ <{target} as Not<_>>::f() }}"
         );
     }
-    format!("fn is<X: ?Sized + {demand}>() {{}}", demand = demand_of(&demand))
-        .replace("fn is<", &format!("fn is<{}", inner(&generics)))
-        + &format!(
-            " fn check{generics}() {bounds} {{ is::<{args}{target}>() }}",
-            args = arguments(&generics)
-        )
-}
-
-fn demand_of(demand: &str) -> String {
-    demand.to_owned()
-}
-
-/// The generic parameters without the brackets, for `is`, unbounded.
-fn inner(generics: &str) -> String {
-    parameters(generics)
-        .into_iter()
-        .map(|p| match p.split_once(':') {
-            _ if p.starts_with("const ") => format!("{p}, "),
-            Some((name, bounds)) => format!("{name}: {bounds}, "),
-            None if p.starts_with('\'') => format!("{p}, "),
-            None => format!("{p}, "),
+    let demand = name_lifetimes(demand);
+    let target = name_lifetimes(target);
+    if demand.contains("'z") || target.contains("'z") {
+        generics.insert(0, "'z".to_owned());
+    }
+    let own = generics.join(", ");
+    // What std's impls imply of their references has to be said here.
+    let mut bounds = bounds.trim().trim_end_matches(',').to_owned();
+    for lifetime in generics.iter().filter(|parameter| parameter.starts_with('\'')) {
+        for ty in generics.iter().filter(|p| !p.starts_with('\'') && !p.starts_with("const ")) {
+            let comma = if bounds.is_empty() { "" } else { ", " };
+            bounds.push_str(&format!("{comma}{}: {lifetime}", ty.split(':').next().unwrap()));
+        }
+    }
+    // Types and constants are said, lifetimes are found.
+    let mut arguments: Vec<_> = (generics.iter())
+        .filter(|parameter| !parameter.starts_with('\''))
+        .map(|parameter| {
+            parameter.trim_start_matches("const ").split(':').next().unwrap().to_owned()
         })
-        .collect()
+        .collect();
+    arguments.push(target);
+    let comma = if own.is_empty() { "" } else { ", " };
+    format!(
+        "fn is<{own}{comma}X: ?Sized + {demand}>() where {bounds} {{}} \
+         fn check<{own}>() where {bounds} {{ is::<{}>() }}",
+        arguments.join(", ")
+    )
 }
 
-fn arguments(_: &str) -> String {
-    String::new()
+/// Gives a name to lifetimes that have none.
+fn name_lifetimes(text: &str) -> String {
+    let mut named = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        named.push_str(&rest[..=at]);
+        rest = &rest[at + 1..];
+        if !rest.starts_with('\'') {
+            named.push_str("'z ");
+        }
+    }
+    named.push_str(rest);
+    named.replace("'_", "'z")
 }
 
-fn parameters(generics: &str) -> Vec<String> {
-    let generics = generics.trim_start_matches('<').trim_end_matches('>');
-    let _ = generics;
-    Vec::new()
+/// A function of the same signature, which calls ours.
+fn function_probe(row: &str, pointer: &str) -> String {
+    let unsafe_ = if row.contains("unsafe fn") { "unsafe " } else { "" };
+    let signature = row.split_once("fn ").unwrap().1;
+    let (signature, mut bounds) = match signature.split_once(" where ") {
+        Some((signature, bounds)) => (signature, bounds.to_owned()),
+        None => (signature, String::new()),
+    };
+    let open = signature.find('(').unwrap();
+    let (name, mut generics) = match signature[..open].split_once('<') {
+        Some((name, generics)) => (name, split(generics.trim_end_matches('>'))),
+        None => (&signature[..open], Vec::new()),
+    };
+    let close = open + signature[open..].find(") ->").or(signature[open..].rfind(')')).unwrap();
+    let returns = &signature[close + 1..];
+    let this = match name {
+        "new_uninit_slice" | "new_zeroed_slice" => format!("{pointer}<[T]>"),
+        "assume_init" if returns.contains("[T]") => format!("{pointer}<[MaybeUninit<T>]>"),
+        "assume_init" | "write" => format!("{pointer}<MaybeUninit<T>>"),
+        // The error gives it back.
+        "downcast" => returns.trim_end_matches('>').split_once(">, ").unwrap().1.to_owned() + ">",
+        _ => format!("{pointer}<T>"),
+    };
+    if !generics.iter().any(|generic| generic.starts_with('T')) {
+        generics.push("T".to_owned());
+    }
+    if matches!(name, "make_mut" | "unwrap_or_clone") {
+        bounds.push_str(" T: Clone,");
+    }
+    let parameters: Vec<(String, String)> = split(&signature[open + 1..close])
+        .into_iter()
+        .map(|parameter| match parameter.split_once(": ") {
+            Some((name, of)) => (name.to_owned(), of.to_owned()),
+            None => ("this".to_owned(), parameter.replace("self", &this)),
+        })
+        .collect();
+    let declared: Vec<_> = parameters.iter().map(|(name, of)| format!("{name}: {of}")).collect();
+    let passed: Vec<_> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+    format!(
+        "{unsafe_}fn check<{}>({}){returns} where {bounds} {{ {unsafe_}{{ <{this}>::{name}({}) }} }}",
+        generics.join(", "),
+        declared.join(", "),
+        passed.join(", ")
+    )
 }
 
-/// A function of the same signature that calls ours.
-fn function_probe(row: &str, name: &str) -> String {
-    let _ = name;
-    row.to_owned()
+/// Splits at commas that stand in no bracket.
+fn split(text: &str) -> Vec<String> {
+    let (mut parts, mut depth) = (vec![String::new()], 0);
+    for c in text.chars() {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        parts.last_mut().unwrap().push(c);
+    }
+    parts.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
 }
 
 /// Where the bracket that is open ends.
@@ -229,16 +287,43 @@ fn closing(text: &str) -> usize {
     for (at, c) in text.char_indices() {
         match c {
             '<' => depth += 1,
-            '>' if text[..at].ends_with('-') => {}
             '>' if depth == 0 => return at,
             '>' => depth -= 1,
             _ => {}
         }
     }
-    panic!("an open bracket: {text}")
+    panic!("a bracket is open: {text}")
 }
 
-fn compile(_: &str) -> Vec<String> {
-    let _ = (Command::new("rustc"), PathBuf::new());
-    Vec::new()
+/// Checks `source` as a crate that depends on this one. Gives the lines and texts of the errors.
+fn compile(source: &str) -> Vec<(usize, String)> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let full = cfg!(refscope_coerce);
+    let dir = root.join(if full { "target/surface-full" } else { "target/surface" });
+    std::fs::create_dir_all(dir.join("src")).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"probe\"\nedition = \"2024\"\n[workspace]\n[dependencies]\nrefscope = {{ path = {root:?} }}\n"
+    );
+    std::fs::write(dir.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(dir.join("src/lib.rs"), source).unwrap();
+    let _ = std::fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock"));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["check", "--quiet", "--message-format", "short"]).current_dir(&dir);
+    cargo.env("CARGO_TARGET_DIR", dir.join("target"));
+    if full {
+        cargo.env("RUSTFLAGS", "--cfg full");
+    }
+    if std::env::var_os("RUSTC_BOOTSTRAP").is_some() {
+        cargo.env("RUSTC_BOOTSTRAP", "refscope,probe");
+    }
+    let output = cargo.output().expect("cargo runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let errors: Vec<_> = (text.lines())
+        .filter_map(|line| {
+            let (line, message) = line.strip_prefix("src/lib.rs:")?.split_once(": error")?;
+            Some((line.split(':').next()?.parse().ok()?, message.to_owned()))
+        })
+        .collect();
+    assert!(output.status.success() || !errors.is_empty(), "the probe was not compiled:\n{text}");
+    errors
 }
