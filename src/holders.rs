@@ -141,6 +141,7 @@ pub fn label<P: Traced>(pointer: &P, text: &str) {
 /// let text: String = refscope::unbox(boxed);
 /// ```
 #[track_caller]
+#[allow(clippy::boxed_local)] // when tracing is off, it is std's box
 pub fn unbox<T>(boxed: crate::boxed::Box<T>) -> T {
     #[cfg(feature = "trace")]
     return crate::boxed::Box::into_inner(boxed);

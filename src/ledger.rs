@@ -437,7 +437,7 @@ impl<M> Ledger<M> {
 
     /// A handle leaves as the raw pointer `address`: its ticket waits in the table. The caller, whose
     /// pointer is not out yet, gets it back for the event alone.
-    pub(crate) fn into_raw<const SHARED: bool>(
+    pub(crate) fn go_raw<const SHARED: bool>(
         &self,
         ticket: Ticket,
         address: usize,
@@ -489,7 +489,7 @@ impl<M> Ledger<M> {
     ///
     /// As for `from_raw` of std's pointers: a handle of the object at `address` must be owed to the
     /// caller.
-    pub(crate) unsafe fn from_raw<const SHARED: bool>(
+    pub(crate) unsafe fn come_back<const SHARED: bool>(
         &self,
         address: usize,
     ) -> Option<(Ticket, Ticket, Step)> {

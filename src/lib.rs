@@ -1,19 +1,98 @@
 //! **Who keeps this value alive, and since where?**
 //!
-//! refscope gives traced versions of std's [`Box`], [`Rc`], [`Arc`] and both `Weak`s. Change the `use` line,
-//! and every allocation, clone and drop becomes an event for a [sink](sink); timelines and
-//! [`holders`] turn the events into an answer that names the line.
+//! refscope gives traced versions of std's [`Box`], [`Rc`], [`Arc`] and both `Weak`s. Change the `use` line, and every
+//! allocation, clone and drop becomes an event for a [sink]; [`holders`] and [timelines](Recording::timelines) turn the
+//! events into an answer that names the line.
 //!
 //! ```
 //! # if !refscope::ENABLED { return }
-//! use refscope::{Scope, sink};
 //! use refscope::rc::Rc; // was: use std::rc::Rc;
+//! use refscope::{Scope, sink};
 //!
 //! let print = sink::from_fn(|event| println!("{event}"));
 //! let _guard = Scope::new(print).enter();
 //! let one = Rc::new("a value");
 //! let two = one.clone();
 //! ```
+//!
+//! # In a program
+//!
+//! Put a sink in place at the beginning of `main`, and ask:
+//!
+//! ```
+//! use refscope::Arc;
+//! use refscope::sink::{LiveSet, Recorder};
+//!
+//! let recorder = Recorder::new();
+//! refscope::install((LiveSet::new(), recorder.clone())).expect("no other sink is installed");
+//!
+//! let session = Arc::new("a session");
+//! let kept = session.clone();
+//! println!("{}", refscope::holders(&session)); // who holds it, now
+//! drop(session);
+//! recorder.recording().timelines().print(); // what happened
+//! ```
+//!
+//! A program without a line of code for it, or a dependency's tests, is traced by the environment: `REFSCOPE=print`,
+//! `REFSCOPE=record=run-{pid}.jsonl`; `REFSCOPE=help` lists what there is. The variable is read at the first birth.
+//!
+//! Births before any sink is there are not traced, and not counted.
+//!
+//! # In a test
+//!
+//! A [`Scope`] sees what is born in it alone, on this thread and on those (and in those futures) that enter it, wherever
+//! it goes later. So tests can run in parallel.
+//!
+//! # In a library
+//!
+//! Depend with `default-features = false`. Without the feature `trace` the pointers are std's own, by re-export, and
+//! the rest of the API compiles and does nothing; the final binary decides. (The feature changes types, so it is
+//! not purely additive: an impl of yours for both std's `Rc` and refscope's collides when it is off.)
+//!
+//! # Fully drop-in
+//!
+//! Coercion to trait objects, `self: Rc<Self>` and calls of boxed closures need unstable features, but only in the crate
+//! that implements them. A nightly toolchain gives them; on a stable one these two lines of `.cargo/config.toml` do:
+//!
+//! ```toml
+//! [env]
+//! RUSTC_BOOTSTRAP = "refscope"
+//! ```
+//!
+//! Without them the crate builds as plain stable, and there is a way by hand:
+//!
+//! | what | fully drop-in | plain stable |
+//! | --- | --- | --- |
+//! | `Rc<T>` to `Rc<dyn Trait>` or `Rc<[T]>` | by itself | [`unsize!`], or [`coerce!`] where it is made |
+//! | `self: Rc<Self>`, `self: &Arc<Self>` | as std's | `this: Rc<Self>` |
+//! | `f(2)` on a `Box<dyn Fn(i32)>` | as std's | `(*f)(2)`; for `FnOnce` [`into_std`](StdPtr::into_std) first |
+//! | `Pin<Box<T>>` to `Pin<Box<dyn Future>>` | by itself | [`coerce!`] |
+//! | `for x in boxed_slice`, `for x in &mut boxed_slice` | as std's | `Vec::from(boxed_slice)`, `boxed_slice.iter_mut()` |
+//! | `impl TheirTrait for Box<dyn Mine>` | as std's | a type of your own around it |
+//! | `AsyncFn` and its kin for boxes | as std's | `(*f)(…)` |
+//! | implementing [`task::Wake`] | as std's | with `this` in place of `self` |
+//!
+//! # What it cannot do
+//!
+//! | what | the way round |
+//! | --- | --- |
+//! | moving out by `*boxed`, box patterns (`DerefPure`) | [`unbox`] |
+//! | a method with `self: Rc<Self>` on an `Rc<dyn Trait>` (`DispatchFromDyn` allows no second word) | `&self`, or `rc.into_std()` |
+//! | the size of std's pointers: a handle has one word more | relax what a program asserts |
+//! | `From<Box<T>>` for std's box (the orphan rule) | [`into_std`](StdPtr::into_std) |
+//! | `From` std's box of something unsized (it would overlap with that for errors) | [`from_std`](StdPtr::from_std) |
+//! | passing a handle where someone's API names std's type | [`as_std`](StdPtr::as_std), [`into_std`](StdPtr::into_std) |
+//! | inherent methods of other types on std's box (`Path::into_path_buf`, `str::into_string`) | `From`, as in `PathBuf::from(boxed)` |
+//! | the allocator parameter, and what else is unstable in std | |
+//! | 32-bit atomics only | refscope needs 64-bit ones |
+//!
+//! And what no event can tell: where a handle is *stored*. Rust moves values by a copy that nothing can hook, so a
+//! report says where a handle was made. A drop has no line, since the compiler gives none. A clone that std or a derive
+//! makes has std's or the derive's line.
+//!
+//! # For those who write sinks
+//!
+//! See [`Sink`], and [what refscope promises](promises).
 #![cfg_attr(
     refscope_coerce,
     feature(coerce_unsized, unsize, pin_coerce_unsized_trait, legacy_receiver_trait)
@@ -88,6 +167,10 @@ pub use sync::Arc;
 
 /// Whether the pointers are traced: the feature `trace`. Without it they are std's.
 pub const ENABLED: bool = cfg!(feature = "trace");
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// What the macros expand to.
 #[doc(hidden)]

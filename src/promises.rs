@@ -1,1 +1,82 @@
 //! What refscope promises, and how it is tested.
+//!
+//! # How an event comes about
+//!
+//! Every clone, drop, upgrade and `try_unwrap` is std's own, on std's own pointer; beside it stands a **ticket** of
+//! eight bytes that identifies the handle. The ticket, not the face, has the `Drop`, and comes first among the
+//! fields: so the drop check treats a traced pointer as it treats std's, and the event of a drop comes before those
+//! of what the drop destroys.
+//!
+//! The **ledger** has one entry, of one cache line, for each living traced object. One 64-bit word in it holds a
+//! sequence number and the strong count, so one atomic read-modify-write gives an event its place and the count
+//! right after it. (An `Rc` or `Box` has no concurrent owners; a load and a store do there.) A ticket is the entry's
+//! slot and the sequence number at which the handle was born; since a slot's sequence goes on when the slot is used
+//! again, no ticket occurs twice.
+//!
+//! | operation | what happens, in order |
+//! | --- | --- |
+//! | `new` and its kin | std; if a sink wants the object: an entry, the step, the event |
+//! | `clone` | std, step, event |
+//! | drop | metadata taken, step, event; with the last the strong side closes; std |
+//! | `downgrade`, a weak clone | std, a share of the entry, step, event |
+//! | drop of a weak handle | step, event, the share goes back; std |
+//! | `upgrade` | std, step (and the strong side opens again if the count was 0), event |
+//! | `try_unwrap` | std; on success the drop's step and event |
+//! | `into_inner` | the drop's step and event; std; on success one more event |
+//! | `make_mut` | std; if the value moved: the drop's step on the old object, the birth of a new one |
+//! | `new_cyclic` | an entry with one weak handle; inside std's call, after the closure, the upgrade's step |
+//! | `into_raw`, `leak` | std; the ticket waits in a table under the address; step, event |
+//! | `from_raw` | a ticket from that table, step, event; std |
+//! | `into_std` | the drop's step and event |
+//! | `from_std` | as `new` |
+//!
+//! # Promises
+//!
+//! **Order and count.** The events of an object are numbered from 1 without a gap. Replayed in that order they give the
+//! strong count that each carries. None is told twice, or of another object.
+//! *Tested* by loom models of the ledger and the tickets, on two and three threads (`tests/loom`); by eight threads
+//! that hammer one `Arc` for a second (`tests/events.rs`); on every operation of the drop-in suite, recorded
+//! (`tests/drop_in`).
+//!
+//! **Never above std's.** Clone and upgrade step after std, drop and `into_inner` before it, so the traced count is never
+//! above std's. The exceptions are short: until their own step in `try_unwrap` and `make_mut`, and while `new_cyclic`
+//! has not published its pointer. *Tested* by a loom model that reads both counts while another thread clones and
+//! drops.
+//!
+//! **Strong 0** means that no traced handle is left, not that the value is destroyed: a handle may have left through
+//! `into_std`, and of two racing drops either thread may run the destructor. The count rises from 0 only by an upgrade
+//! that raced the last drop, and at the birth of `new_cyclic`'s value.
+//!
+//! **To a sink** the events of one handle come in order, its birth before its death. Events of different handles may come
+//! in another order. *Tested* by the loom models.
+//!
+//! **An object is bound to its sink at birth**, and its later events go there from whatever thread they come; a scope's
+//! sink lives as long as a handle of an object that is bound to it. *Tested* in `tests/sinks.rs` and by the loom models,
+//! whose sinks notice a use after their release.
+//!
+//! **A tracer never takes the program down.** A sink that panics, while unwinding too, is switched off, and the program
+//! goes on (with `panic = "unwind"`). Objects that a sink makes are untraced; what it does to the program's objects is
+//! numbered, counted and withheld from it. No lock of refscope's is held while a sink runs. Events of thread-locals that
+//! are destroyed with their thread are delivered. *Tested* in `tests/sinks.rs`.
+//!
+//! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep. What a filter left out,
+//! what was born inside a sink, what a full ledger or an object near its limits (2^24 handles, some 2^40 events) did not
+//! get is in [`unseen`](crate::unseen). *Tested* in `tests/events.rs` (two million events into 16 KiB), `tests/sinks.rs`, and
+//! for the limits in `src/ledger.rs`.
+//!
+//! **What your program does stays the same**, but for the size of a handle, type names, timing and stack use. *Tested* by
+//! one suite that runs on std's types, on ours without a sink, on ours recorded, and on ours with tracing off
+//! (`tests/drop_in`); by programs that must compile and programs that must not (`tests/ui`); by a check that each function
+//! and impl that std documents is there, or is listed with the reason (`tests/surface.rs`).
+//!
+//! **Off is std.** Without the feature `trace` the types are std's own. *Tested* by their `TypeId`s.
+//!
+//! # Unsafe code
+//!
+//! The invariants that `SAFETY:` comments cite:
+//!
+//! * PINNED and CLOSED: see the head of `ledger.rs`, the one place with a cell of its own.
+//! * STD: an `unsafe fn` of std's pointer is passed through, with its contract, from one of the same name.
+//! * STABLE: a pointer's value does not move while the pointer lives.
+//! * WAKER: a raw waker's data is an `Arc` that it owns (`task.rs`).
+//! * EXIT, WINSIZE: two calls into libc, for the end of the process and the terminal's width.

@@ -32,6 +32,11 @@ use std::rc;
 /// assert_eq!(Rc::strong_count(&one), 2);
 /// assert_eq!(two.len(), 3);
 /// ```
+///
+/// # Coercion
+///
+/// An `Rc<T>` becomes an `Rc<dyn Trait>` by itself in the [fully drop-in build](crate#fully-drop-in). On plain stable
+/// the compiler says "mismatched types"; there [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
 pub struct Rc<T: ?Sized> {
     // First, so that the event of a drop comes before those of what the drop destroys.
     pub(crate) ticket: ticket::Strong<false>,

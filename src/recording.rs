@@ -3,6 +3,12 @@
 //! Names, lines and threads stand once each in tables, and the events refer to them by index, so that a
 //! recording of another process, read from a file, is the same data.
 
+#[cfg(feature = "json")]
+mod read;
+
+#[cfg(feature = "json")]
+pub use read::ReadError;
+
 use crate::analysis::Timelines;
 use crate::event::{Kind, Op, Time};
 use std::borrow::Cow;
@@ -78,7 +84,7 @@ pub struct EventInfo {
 
 /// Events that were kept, and the tables that they refer to.
 ///
-/// Made by [`Recorder::recording`](crate::sink::Recorder::recording).
+/// Made by [`Recorder::recording`](crate::sink::Recorder::recording), or read from a file (feature `json`).
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     pub(crate) objects: BTreeMap<u64, ObjectInfo>,
@@ -87,6 +93,7 @@ pub struct Recording {
     pub(crate) threads: Vec<String>,
     pub(crate) lost: u64,
     pub(crate) end: Time,
+    pub(crate) truncated: bool,
 }
 
 impl Recording {
@@ -113,6 +120,11 @@ impl Recording {
     /// How many events were not kept: exactly so many.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Whether the last line of the file that it was read from was cut off.
+    pub fn truncated(&self) -> bool {
+        self.truncated
     }
 
     /// The moment at which the recording was read or ended.

@@ -91,7 +91,7 @@ macro_rules! forward_sink {
         $(#[$meta])*
         impl<$($generics)*> Sink for $pointer {
             fn event(&self, event: &Event) {
-                (**self).event(event)
+                (**self).event(event);
             }
 
             fn wants(&self, object: &Object) -> bool {
@@ -103,7 +103,7 @@ macro_rules! forward_sink {
             }
 
             fn flush(&self) {
-                (**self).flush()
+                (**self).flush();
             }
         }
     )*};

@@ -42,6 +42,11 @@ pub use std::sync::{
 /// assert_eq!(Arc::strong_count(&one), 2);
 /// assert_eq!(two.len(), 3);
 /// ```
+///
+/// # Coercion
+///
+/// An `Arc<T>` becomes an `Arc<dyn Trait>` by itself in the [fully drop-in build](crate#fully-drop-in). On plain stable
+/// the compiler says "mismatched types"; there [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
 pub struct Arc<T: ?Sized> {
     // First, so that the event of a drop comes before those of what the drop destroys.
     pub(crate) ticket: ticket::Strong<true>,

@@ -263,7 +263,7 @@ fn to_raw<const SHARED: bool>(ticket: Option<Ticket>, op: Op, address: usize, si
         return LEDGER.forget_address(address);
     };
     let handle = ticket.birth();
-    let (stays, step) = LEDGER.into_raw::<SHARED>(ticket, address);
+    let (stays, step) = LEDGER.go_raw::<SHARED>(ticket, address);
     if let Some(step) = step {
         Fact { op, handle, from: None, step, site: Some(site) }.tell(&stays);
     }
@@ -276,7 +276,7 @@ fn to_raw<const SHARED: bool>(ticket: Option<Ticket>, op: Op, address: usize, si
 /// As for `from_raw` of std's pointers.
 unsafe fn of_raw<const SHARED: bool>(op: Op, address: usize, site: Caller) -> Option<Ticket> {
     // SAFETY: PINNED: the caller is owed a handle of the object at `address`.
-    let (left, ticket, step) = unsafe { LEDGER.from_raw::<SHARED>(address) }?;
+    let (left, ticket, step) = unsafe { LEDGER.come_back::<SHARED>(address) }?;
     let fact =
         Fact { op, handle: ticket.birth(), from: Some(left.birth()), step, site: Some(site) };
     fact.tell(&ticket);

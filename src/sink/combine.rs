@@ -25,7 +25,7 @@ pub fn from_fn<F: Fn(&Event) + Send + Sync + 'static>(f: F) -> FromFn<F> {
 
 impl<F: Fn(&Event) + Send + Sync + 'static> Sink for FromFn<F> {
     fn event(&self, event: &Event) {
-        (self.0)(event)
+        (self.0)(event);
     }
 }
 

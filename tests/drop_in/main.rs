@@ -5,6 +5,19 @@
 //!
 //! Ours are run idle and recorded: the suite is the same, and a recorder has to be able to replay what happened.
 
+// The suite is loaded once for each kind of pointers. It does what clippy would do otherwise: a late `let`
+// is a drop-check program, and an `unsafe` block of several calls a story.
+#![allow(
+    clippy::duplicate_mod,
+    clippy::needless_late_init,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::redundant_clone,
+    clippy::cmp_owned,
+    clippy::boxed_local,
+    clippy::double_ended_iterator_last,
+    clippy::redundant_closure
+)]
+
 /// The suite, on the pointers that a module has.
 macro_rules! suite {
     () => {

@@ -1,0 +1,19 @@
+//! What the drop check must reject, with std's `Rc` as with ours: a destructor that may look at its referent after
+//! that is gone. (`tests/drop_in/drop_check.rs` has the twins that compile.)
+
+use refscope::rc::Rc;
+
+struct Inspector<'a>(&'a String);
+
+impl Drop for Inspector<'_> {
+    fn drop(&mut self) {
+        println!("{}", self.0);
+    }
+}
+
+fn main() {
+    let pointer;
+    let referent = String::from("gone first");
+    pointer = Rc::new(Inspector(&referent));
+    let _ = &pointer;
+}

@@ -1,0 +1,7 @@
+use refscope::Box;
+
+fn main() {
+    let boxed = Box::new(String::from("mine"));
+    let text: String = refscope::unbox(boxed);
+    assert_eq!(text, "mine");
+}
