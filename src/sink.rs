@@ -7,7 +7,7 @@
 //! | [`Recorder`] | keeps the events in memory, bounded, for a timeline |
 //! | [`LiveSet`] | knows who is alive and held by whom, without a history |
 //! | [`FileSink`] | writes the events to a file as JSON Lines |
-//! | [`TracingSink`] | passes each event on to `tracing` |
+//! | `TracingSink` (feature `tracing`) | passes each event on to `tracing` |
 //! | [`Filter`] | asks a closure, at an object's birth, whether to trace it |
 //! | `(a, b)` | both |
 

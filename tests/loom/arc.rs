@@ -127,7 +127,11 @@ pub(crate) struct Weak {
 pub(crate) struct Raw(StdArc);
 
 impl Raw {
-    fn address(block: &StdArc) -> usize {
+    pub(crate) fn address(&self) -> usize {
+        Self::address_of(&self.0)
+    }
+
+    fn address_of(block: &StdArc) -> usize {
         Rust::as_ptr(&block.0).addr()
     }
 }
@@ -143,11 +147,12 @@ impl Arc {
     }
 
     /// How many events there were, the ledger's count, and std's. They are of one moment where the next call
-    /// says that there were no more events: std's is read with acquire, so that what a drop did to the ledger
-    /// before it did std's is seen by then.
+    /// says that there were no more events. std's count is read by a read-modify-write, which sees the last
+    /// value, and with acquire, so that what a drop did to the ledger before it did std's is seen as well: a
+    /// relaxed load may see std's count of long ago, and says nothing of a moment.
     pub(crate) fn counts(&self) -> (u64, u32, usize) {
         let known = Identity::from(&self.ticket).known().expect("models trace every object");
-        (known.events, known.strong, self.inner.0.strong.load(Ordering::Acquire))
+        (known.events, known.strong, self.inner.0.strong.fetch_add(0, Ordering::Acquire))
     }
 
     pub(crate) fn downgrade(&self) -> Weak {
@@ -179,20 +184,26 @@ impl Arc {
 
     pub(crate) fn into_raw(self) -> Raw {
         let Self { ticket, inner } = self;
-        ticket.into_raw(Raw::address(&inner), Op::IntoRaw);
+        ticket.into_raw(Raw::address_of(&inner), Op::IntoRaw);
         Raw(inner)
     }
 
     pub(crate) fn from_raw(raw: Raw) -> Self {
         // SAFETY: PINNED: `raw` owns a handle.
-        let ticket = unsafe { Strong::from_raw(Raw::address(&raw.0)) };
+        let ticket = unsafe { Strong::from_raw(raw.address()) };
         Self { ticket, inner: raw.0 }
+    }
+
+    /// As `from_raw` of a pointer that nobody saw leave, at an address that another object may have had.
+    pub(crate) fn adopt_unseen(address: usize) {
+        // SAFETY: PINNED: nothing of that address is known, or the model fails.
+        drop(unsafe { Strong::<true>::from_raw(address) });
     }
 
     /// A view of a raw handle, which is not dropped.
     pub(crate) fn view(raw: &Raw) -> std::mem::ManuallyDrop<Self> {
         // SAFETY: PINNED: `raw` owns a handle, and the view goes first.
-        let ticket = unsafe { Strong::from_raw(Raw::address(&raw.0)) };
+        let ticket = unsafe { Strong::from_raw(raw.address()) };
         std::mem::ManuallyDrop::new(Self { ticket, inner: StdArc(raw.0.0.clone()) })
     }
 
@@ -200,7 +211,7 @@ impl Arc {
     pub(crate) fn increment(raw: &Raw) -> Raw {
         let inner = raw.0.clone();
         // SAFETY: PINNED: `raw` keeps the object.
-        unsafe { Strong::<true>::increment(Raw::address(&raw.0)) };
+        unsafe { Strong::<true>::increment(raw.address()) };
         Raw(inner)
     }
 

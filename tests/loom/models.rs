@@ -1,4 +1,5 @@
 use crate::arc::{Arc, Weak};
+use crate::ledger::Ledger;
 use crate::world::{explore, explore_within};
 use loom::thread;
 
@@ -41,14 +42,15 @@ fn traced_is_never_above_std() {
     explore(|| {
         let one = Arc::new();
         let two = one.clone();
-        let other = thread::spawn(move || {
-            drop(two.clone());
-            drop(two);
+        let watcher = thread::spawn(move || {
+            let (before, traced, std) = one.counts();
+            let (after, ..) = one.counts();
+            let one_moment = before == after;
+            assert!(!one_moment || traced as usize <= std, "BELOW: {traced} traced, std has {std}");
         });
-        let (before, traced, std) = one.counts();
-        let (after, ..) = one.counts();
-        assert!(before != after || traced as usize <= std, "BELOW: {traced} traced, std has {std}");
-        other.join().unwrap();
+        drop(two.clone());
+        drop(two);
+        watcher.join().unwrap();
     });
 }
 
@@ -94,6 +96,22 @@ fn weak_drop_against_strong_drop() {
     });
 }
 
+/// A weak handle's end, begun before two strong ones drop on two threads, ends the entry: it has to know of both
+/// drops, though it met only the second. END.
+#[test]
+fn weak_drop_against_two_strong_drops() {
+    explore_within(Some(3), || {
+        let one = Arc::new();
+        let two = one.clone();
+        let weak = one.downgrade();
+        let second = thread::spawn(move || drop(two));
+        let third = thread::spawn(move || drop(weak));
+        drop(one);
+        second.join().unwrap();
+        third.join().unwrap();
+    });
+}
+
 /// An entry ends on one thread while another takes its slot for a new object: no ticket twice, no event to the
 /// wrong object. OWN, END.
 #[test]
@@ -110,6 +128,37 @@ fn a_slot_is_used_again() {
         drop(three.clone());
         drop(three);
         other.join().unwrap();
+    });
+}
+
+/// No ticket value occurs twice, though two threads use the slots again and again: the ledger alone.
+#[test]
+fn no_ticket_value_occurs_twice() {
+    loom::model(|| {
+        let ledger = loom::sync::Arc::new(Ledger::<u64>::new());
+        let lives = |ledger: &Ledger<u64>, object: u64| {
+            let (first, _) = ledger.birth(|_| object).expect("there is room");
+            let (second, _) = ledger.clone_strong::<true>(&first).expect("there is room");
+            let values = [format!("{first:?}"), format!("{second:?}")];
+            for ticket in [first, second] {
+                ledger.read(&ticket, |meta| assert_eq!(*meta, object, "OWN"));
+                if let (_, Some(pin)) = ledger.drop_strong::<true>(ticket) {
+                    assert_eq!(ledger.unpin::<true>(pin), Some(object), "END");
+                }
+            }
+            values
+        };
+        let other = {
+            let ledger = ledger.clone();
+            thread::spawn(move || lives(&ledger, 1))
+        };
+        let mut all: Vec<_> =
+            [2, 3].into_iter().flat_map(|object| lives(&ledger, object)).collect();
+        all.extend(other.join().unwrap());
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count, "OWN: a ticket occurs twice");
     });
 }
 
@@ -186,9 +235,12 @@ fn raw_pointers_across_threads() {
     explore(|| {
         let one = Arc::new();
         let raw = one.clone().into_raw();
+        let address = raw.address();
         let other = thread::spawn(move || drop(Arc::from_raw(raw)));
         drop(one);
         other.join().unwrap();
+        // Another object at the same address, which nobody saw leave, is nobody's.
+        Arc::adopt_unseen(address);
     });
 }
 
