@@ -175,5 +175,8 @@ struct Readme;
 /// What the macros expand to.
 #[doc(hidden)]
 pub mod __private {
+    // A crate without std has no `::std` that a macro could name.
+    pub use std;
+
     pub use crate::unsize::{Stable, Unsize, arc, boxed, pin, rc, unsize};
 }

@@ -43,22 +43,26 @@ macro_rules! unsize {
 #[macro_export]
 macro_rules! coerce {
     (Box::new($value:expr $(,)?)) => {
-        $crate::__private::boxed(::std::boxed::Box::new($value))
+        $crate::__private::boxed($crate::__private::std::boxed::Box::new($value))
     };
     (Rc::new($value:expr $(,)?)) => {
-        $crate::__private::rc(::std::rc::Rc::new($value))
+        $crate::__private::rc($crate::__private::std::rc::Rc::new($value))
     };
     (Arc::new($value:expr $(,)?)) => {
-        $crate::__private::arc(::std::sync::Arc::new($value))
+        $crate::__private::arc($crate::__private::std::sync::Arc::new($value))
     };
     (Box::pin($value:expr $(,)?)) => {
-        $crate::__private::pin($crate::__private::boxed(::std::boxed::Box::new($value)))
+        $crate::__private::pin($crate::__private::boxed($crate::__private::std::boxed::Box::new(
+            $value,
+        )))
     };
     (Rc::pin($value:expr $(,)?)) => {
-        $crate::__private::pin($crate::__private::rc(::std::rc::Rc::new($value)))
+        $crate::__private::pin($crate::__private::rc($crate::__private::std::rc::Rc::new($value)))
     };
     (Arc::pin($value:expr $(,)?)) => {
-        $crate::__private::pin($crate::__private::arc(::std::sync::Arc::new($value)))
+        $crate::__private::pin($crate::__private::arc($crate::__private::std::sync::Arc::new(
+            $value,
+        )))
     };
 }
 

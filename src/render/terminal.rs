@@ -37,6 +37,8 @@ pub struct Terminal {
 const FEW: usize = 9;
 /// Living handles that are shown a row each even then.
 const ALIVE: usize = 6;
+/// Where a title ends, if the terminal is wider.
+const WIDEST_TITLE: usize = 100;
 /// Narrower than this nothing is legible.
 const NARROWEST: usize = 48;
 
@@ -274,6 +276,8 @@ impl Object<'_> {
     /// What it is, and what became of it.
     fn title(&self) -> String {
         let (timeline, glyphs) = (self.timeline, self.how.glyphs());
+        // On a wide terminal what became of it stays near what it is.
+        let width = self.how.width.min(WIDEST_TITLE);
         let mut line = self.how.line();
         let fate = match timeline.fate() {
             _ if timeline.is_alive() => format!("ALIVE{}{} strong", glyphs.dot, timeline.strong()),
@@ -296,7 +300,7 @@ impl Object<'_> {
             .saturating_sub(id.len() + label.chars().count() + fate.chars().count() + 4);
         line.put(Look::Name, &shorten(&type_of(timeline), room, glyphs));
         line.put(Look::Name, &label).put(Look::Dim, &format!(" {id}"));
-        let at = self.how.width.saturating_sub(fate.chars().count());
+        let at = width.saturating_sub(fate.chars().count());
         line.to(at.max(line.width() + 2));
         line.put(if timeline.is_alive() { Look::Alive } else { Look::Dim }, &fate);
         line.finish()
