@@ -180,8 +180,6 @@ mod coerce {
                 for $module::Weak<T>
             {
             }
-            // SAFETY: STABLE: there is no `Deref` that could go anywhere.
-            unsafe impl<T: ?Sized> PinCoerceUnsized for $module::Weak<T> {}
         )*};
     }
 

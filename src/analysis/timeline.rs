@@ -1,4 +1,4 @@
-use crate::event::{Op, Strength, Time};
+use crate::event::{Op, Standing, Strength, Time, ended, replaced};
 use crate::recording::{EventInfo, ObjectInfo, Recording};
 use crate::render::Terminal;
 use std::fmt;
@@ -185,7 +185,8 @@ impl<'r> Timeline<'r> {
         let end = End { op: event.op, seq: event.seq, thread: event.thread, time: event.time };
         if let Some(strength) = event.op.makes() {
             if matches!(event.op, Op::FromRaw | Op::WeakFromRaw) {
-                self.come_back(event, strength, end);
+                let origin = event.from.map(|(_, number)| number);
+                self.end(replaced(self.standing(), event.op, strength, origin), end);
             }
             self.lifelines.push(Lifeline {
                 handle: event.handle,
@@ -199,15 +200,9 @@ impl<'r> Timeline<'r> {
                 away: None,
             });
         } else if event.op.ends() {
-            let place = self.find(event.handle).or_else(|| {
-                // A view whose place another view took.
-                self.lifelines.iter().rposition(|line| {
-                    line.is_alive() && matches!(line.op, Op::FromRaw | Op::WeakFromRaw)
-                })
-            });
-            if let Some(place) = place {
-                self.lifelines[place].end = Some(end);
-            }
+            // By far the most end as themselves, and are found without a look at the others.
+            let itself = self.find(event.handle).map(|_| event.handle);
+            self.end(itself.or_else(|| ended(self.standing(), event.handle)), end);
         } else if matches!(event.op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak)
             && let Some(place) = self.find(event.handle)
         {
@@ -221,17 +216,18 @@ impl<'r> Timeline<'r> {
         self.lifelines[place].is_alive().then_some(place)
     }
 
-    /// A handle comes back from a raw pointer, in the place of one that left, or of an earlier view.
-    fn come_back(&mut self, event: &EventInfo, strength: Strength, end: End) {
-        let lines = &mut self.lifelines;
-        let alive = |line: &Lifeline| line.is_alive() && line.strength == strength;
-        let away = |line: &Lifeline| alive(line) && line.away.is_some();
-        let origin = event.from.map(|(_, number)| number);
-        let place = (lines.iter().position(|line| away(line) && Some(line.handle) == origin))
-            .or_else(|| lines.iter().position(away))
-            .or_else(|| lines.iter().position(|line| alive(line) && line.op == event.op));
-        if let Some(place) = place {
-            lines[place].end = Some(end);
+    fn standing(&self) -> impl Iterator<Item = Standing> + Clone + '_ {
+        self.lifelines.iter().filter(|line| line.is_alive()).map(|line| Standing {
+            number: line.handle,
+            op: line.op,
+            strength: line.strength,
+            away: line.away.is_some(),
+        })
+    }
+
+    fn end(&mut self, number: Option<u64>, end: End) {
+        if let Some(place) = number.and_then(|number| self.find(number)) {
+            self.lifelines[place].end = Some(end);
         }
     }
 

@@ -1,4 +1,4 @@
-use super::{Handle, HandleId, Op, Record};
+use super::{Handle, HandleId, Op, Record, Strength};
 
 /// The living handles of one object: the fold of its events.
 ///
@@ -23,7 +23,8 @@ impl Life {
         }
         if let Some(strength) = record.op.makes() {
             if matches!(record.op, Op::FromRaw | Op::WeakFromRaw) {
-                self.come_back(record, strength);
+                let origin = record.from.map(HandleId::number);
+                self.remove(replaced(self.standing(), record.op, strength, origin));
             }
             self.handles.push(Handle {
                 id: record.handle,
@@ -36,7 +37,7 @@ impl Life {
                 raw: false,
             });
         } else if record.op.ends() {
-            self.end(record.handle);
+            self.remove(ended(self.standing(), record.handle.number()));
         } else if matches!(record.op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak)
             && let Some(handle) = self.handles.iter_mut().find(|h| h.id == record.handle)
         {
@@ -44,23 +45,17 @@ impl Life {
         }
     }
 
-    /// A handle comes back from a raw pointer: it takes the place of one that left. Where none is away,
-    /// it is one more view of a handle that came back before, and takes that one's place.
-    fn come_back(&mut self, record: &Record, strength: super::Strength) {
-        let away = |h: &Handle| h.raw && h.strength == strength;
-        let place = (self.handles.iter().position(|h| away(h) && Some(h.id) == record.from))
-            .or_else(|| self.handles.iter().position(away))
-            .or_else(|| self.handles.iter().position(|h| h.op == record.op && !h.raw));
-        if let Some(place) = place {
-            self.handles.remove(place);
-        }
+    fn standing(&self) -> impl Iterator<Item = Standing> + Clone + '_ {
+        self.handles.iter().map(|handle| Standing {
+            number: handle.id.number(),
+            op: handle.op,
+            strength: handle.strength,
+            away: handle.raw,
+        })
     }
 
-    fn end(&mut self, id: HandleId) {
-        let place = (self.handles.iter().rposition(|h| h.id == id)).or_else(|| {
-            // A view whose place another view took.
-            self.handles.iter().rposition(|h| matches!(h.op, Op::FromRaw | Op::WeakFromRaw))
-        });
+    fn remove(&mut self, number: Option<u64>) {
+        let place = self.handles.iter().position(|handle| Some(handle.id.number()) == number);
         if let Some(place) = place {
             self.handles.remove(place);
         }
@@ -81,4 +76,38 @@ impl Life {
     pub(crate) fn is_over(&self) -> bool {
         self.handles.is_empty() || (self.received == self.seq && self.strong == 0 && self.weak == 0)
     }
+}
+
+/// A living handle, as the rules below see it.
+pub(crate) struct Standing {
+    pub(crate) number: u64,
+    pub(crate) op: Op,
+    pub(crate) strength: Strength,
+    /// It left as a raw pointer and has not come back.
+    pub(crate) away: bool,
+}
+
+/// Whose place a handle takes that comes back from a raw pointer: that of the one that left there, or of another
+/// that is away. Where none is away it is one more view of a handle that came back before, and takes its place.
+pub(crate) fn replaced(
+    living: impl Iterator<Item = Standing> + Clone,
+    op: Op,
+    strength: Strength,
+    origin: Option<u64>,
+) -> Option<u64> {
+    let find = |accept: &dyn Fn(&Standing) -> bool| {
+        living.clone().find(|handle| handle.strength == strength && accept(handle))
+    };
+    find(&|handle| handle.away && Some(handle.number) == origin)
+        .or_else(|| find(&|handle| handle.away))
+        .or_else(|| find(&|handle| !handle.away && handle.op == op))
+        .map(|handle| handle.number)
+}
+
+/// Which handle ends when `number` does: itself, or, if that was a view whose place another view took, the last that
+/// came back from a raw pointer.
+pub(crate) fn ended(living: impl Iterator<Item = Standing> + Clone, number: u64) -> Option<u64> {
+    let back = |handle: &Standing| matches!(handle.op, Op::FromRaw | Op::WeakFromRaw);
+    let itself = living.clone().find(|handle| handle.number == number);
+    itself.or_else(|| living.filter(back).last()).map(|handle| handle.number)
 }
