@@ -13,7 +13,6 @@ fn ui() {
         return;
     }
     for case in [
-        "a_sink_that_is_none",
         "coercion",
         "drop_check_arc",
         "drop_check_rc",
