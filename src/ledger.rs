@@ -530,3 +530,81 @@ impl<M> Ledger<M> {
         (self.refused_births.load(Ordering::Relaxed), self.refused_steps.load(Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitive::model;
+
+    /// A ledger with one object whose sequence and count are set, and a ticket of it.
+    fn at(seq: u64, strong: u64) -> (Ledger<&'static str>, Ticket) {
+        let ledger = Ledger::new();
+        let (ticket, _) = ledger.birth(|first| if first == 1 { "first" } else { "?" }).unwrap();
+        let state = &ledger.entry(ticket.slot()).state;
+        state.store(seq << STRONG_BITS | strong, Ordering::Relaxed);
+        (ledger, ticket)
+    }
+
+    #[test]
+    fn a_strong_count_at_its_cap_refuses_handles_and_counts_them() {
+        model(|| {
+            let (ledger, ticket) = at(5, STRONG_CAP - 1);
+            let (last, step) = ledger.clone_strong::<true>(&ticket).unwrap();
+            assert_eq!((step.seq, u64::from(step.strong)), (6, STRONG_CAP));
+            assert!(ledger.clone_strong::<true>(&ticket).is_none());
+            assert!(ledger.upgrade::<true>(&ticket).is_none());
+            assert_eq!(ledger.refused(), (0, 2));
+            // What exists can still go, and then there is room again.
+            let (step, end) = ledger.drop_strong::<true>(last);
+            assert_eq!((u64::from(step.strong), end.is_none()), (STRONG_CAP - 1, true));
+            assert!(ledger.clone_strong::<true>(&ticket).is_some());
+        });
+    }
+
+    #[test]
+    fn a_history_at_its_cap_refuses_events_but_no_end() {
+        model(|| {
+            let (ledger, ticket) = at(SEQ_CAP - 1, 1);
+            let (last, step) = ledger.clone_strong::<false>(&ticket).unwrap();
+            assert_eq!((step.seq, last.birth()), (SEQ_CAP, SEQ_CAP));
+            assert!(ledger.clone_strong::<false>(&ticket).is_none());
+            assert!(ledger.clone_weak::<false>(&ticket).is_none());
+            assert!(ledger.note::<false>(&ticket).is_none());
+            assert_eq!(ledger.refused(), (0, 3));
+            assert_eq!(ledger.drop_strong::<false>(last).0.strong, 1);
+            let (step, end) = ledger.drop_strong::<false>(ticket);
+            assert_eq!((step.seq, step.strong), (SEQ_CAP + 2, 0));
+            assert_eq!(ledger.unpin::<false>(end.unwrap()), Some("first"));
+            // The slot is retired: the next object gets another.
+            let (next, _) = ledger.birth(|_| "next").unwrap();
+            assert_eq!((next.slot(), next.birth()), (1, 1));
+        });
+    }
+
+    #[test]
+    fn a_billion_events_later_tickets_and_counts_are_right() {
+        model(|| {
+            let (ledger, ticket) = at(1_000_000_000, 3);
+            let (clone, step) = ledger.clone_strong::<true>(&ticket).unwrap();
+            assert_eq!((step.seq, step.strong), (1_000_000_001, 4));
+            assert_eq!((clone.slot(), clone.birth()), (ticket.slot(), 1_000_000_001));
+        });
+    }
+
+    #[test]
+    fn a_full_ledger_refuses_births_and_counts_them() {
+        model(|| {
+            let (ledger, ticket) = at(1, 1);
+            ledger.free.lock().fresh = (CHUNK * CHUNKS) as u32;
+            assert!(ledger.birth(|_| "too many").is_none());
+            assert_eq!(ledger.refused(), (1, 0));
+            // A slot that comes free is used again, its sequence going on.
+            let (_, end) = ledger.drop_strong::<false>(ticket);
+            ledger.unpin::<false>(end.unwrap());
+            let (again, step) =
+                ledger.birth(|first| if first == 3 { "again" } else { "?" }).unwrap();
+            assert_eq!((again.slot(), again.birth(), step.strong), (0, 3, 1));
+            ledger.read(&again, |meta| assert_eq!(*meta, "again"));
+        });
+    }
+}

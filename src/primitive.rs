@@ -47,3 +47,9 @@ macro_rules! table {
     };
 }
 pub(crate) use table;
+
+/// Runs a unit test of the ledger; loom's types can be used in a model alone.
+#[cfg(test)]
+pub(crate) fn model(f: impl Fn()) {
+    f();
+}

@@ -36,7 +36,8 @@
 //! strong count that each carries. None is told twice, or of another object.
 //! *Tested* by loom models of the ledger and the tickets, on two and three threads (`tests/loom`); by eight threads
 //! that hammer one `Arc` for a second (`tests/events.rs`); on every operation of the drop-in suite, recorded
-//! (`tests/drop_in`).
+//! (`tests/drop_in`); by random programs whose events' fold must equal the true counts after every step
+//! (`tests/model.rs`).
 //!
 //! **Never above std's.** Clone and upgrade step after std, drop and `into_inner` before it, so the traced count is never
 //! above std's. The exceptions are short: until their own step in `try_unwrap` and `make_mut`, and while `new_cyclic`
@@ -66,7 +67,7 @@
 //!
 //! **What your program does stays the same**, but for the size of a handle, type names, timing and stack use. *Tested* by
 //! one suite that runs on std's types, on ours without a sink, on ours recorded, and on ours with tracing off
-//! (`tests/drop_in`); by programs that must compile and programs that must not (`tests/ui`); by a check that each function
+//! (`tests/drop_in`); by random programs that run on std's types and ours in lockstep (`tests/model.rs`); by programs that must compile and programs that must not (`tests/ui`); by a check that each function
 //! and impl that std documents is there, or is listed with the reason (`tests/surface.rs`).
 //!
 //! **Off is std.** Without the feature `trace` the types are std's own. *Tested* by their `TypeId`s.

@@ -40,7 +40,7 @@ const ALIVE: usize = 6;
 /// Where a title ends, if the terminal is wider.
 const WIDEST_TITLE: usize = 100;
 /// Narrower than this nothing is legible.
-const NARROWEST: usize = 48;
+const NARROWEST: usize = 60;
 
 impl Terminal {
     /// For stdout: as wide as the terminal, in colour if it is one and the environment does not say
@@ -60,7 +60,7 @@ impl Terminal {
         .ascii(ascii)
     }
 
-    /// Without colour, `width` columns wide (at least 48).
+    /// Without colour, `width` columns wide (at least 60).
     pub fn plain(width: usize) -> Self {
         Self { width: width.max(NARROWEST), color: false, ascii: false, limit: 8 }
     }
@@ -319,7 +319,8 @@ impl Object<'_> {
         if !timeline.whole {
             rest.push("with gaps".to_owned());
         }
-        let rest = rest.join(glyphs.dot);
+        let most = self.how.width.saturating_sub("  born ".len() + 16 + glyphs.dot.len());
+        let rest = shorten(&rest.join(glyphs.dot), most, glyphs);
         let room = self
             .how
             .width

@@ -51,3 +51,8 @@ macro_rules! table {
     };
 }
 pub(crate) use table;
+
+/// Runs a unit test of the ledger as a model.
+pub(crate) fn model(f: impl Fn() + Send + Sync + 'static) {
+    loom::model(f);
+}
