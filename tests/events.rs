@@ -444,3 +444,32 @@ fn losses_are_counted_exactly() {
     assert!(recording.lost() > 1_990_000);
     recording.replay().expect("what was kept is the beginning");
 }
+
+/// A waker is a handle, and so is each of its clones. (`tests/drop_in/full.rs` has the fully drop-in twin.)
+#[cfg(not(refscope_coerce))]
+#[test]
+fn wakers_are_handles() {
+    use refscope::task::{Wake, Waker};
+    use std::sync::atomic::{AtomicU8, Ordering};
+    struct Task(AtomicU8);
+    impl Wake for Task {
+        fn wake(this: Arc<Self>) {
+            this.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let live = LiveSet::new();
+    Scope::new(live.clone()).run(|| {
+        let task = Arc::new(Task(AtomicU8::new(0)));
+        let waker: Waker = task.clone().into();
+        let other = waker.clone();
+        assert_eq!(Arc::strong_count(&task), 3);
+        assert_eq!(refscope::holders(&task).strong().len(), 3);
+        assert!(waker.will_wake(&other));
+        other.wake();
+        waker.wake_by_ref();
+        drop(waker);
+        assert_eq!((task.0.load(Ordering::Relaxed), Arc::strong_count(&task)), (2, 1));
+        assert_eq!(refscope::holders(&task).strong().len(), 1);
+    });
+    assert!(live.is_empty(), "{:?}", live.objects());
+}
