@@ -101,7 +101,9 @@ fn drop_quietly<T>(value: T) {
 
 /// A line on stderr, if there is one that takes it.
 pub(crate) fn complain(what: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "refscope: {what}");
+    // Written whole, so that other threads' lines do not mix with it.
+    let line = format!("refscope: {what}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 thread_local! {
@@ -258,6 +260,10 @@ pub fn install<S: Sink>(sink: S) -> Result<(), InstallError<S>> {
 /// let quiet = refscope::Rc::new(1);
 /// ```
 pub fn switch_off() {
+    // Else the first birth after this would bring the environment's sink.
+    if env::unread() {
+        env::read();
+    }
     for env in [true, false] {
         if let Some(bound) = global(env) {
             bound.switch_off();

@@ -209,9 +209,9 @@ impl Holders {
                 let found = self.strong().len();
                 if found as u64 != u64::from(known.strong) {
                     doubts.push(format!(
-                        "By the ledger there are {} traced strong handles, {found} are known, and {} events \
-                         were withheld inside a sink.",
-                        known.strong, known.withheld
+                        "The ledger has {} traced strong handles, {found} known; {} withheld inside a sink.",
+                        known.strong,
+                        crate::render::plural(known.withheld.into(), "event")
                     ));
                 }
             }

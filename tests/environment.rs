@@ -9,6 +9,9 @@ use std::process::{Command, Output};
 #[test]
 fn program() {
     let Ok(mode) = std::env::var("PROGRAM") else { return };
+    if mode == "off" {
+        refscope::switch_off();
+    }
     let one = refscope::Arc::new(String::from("a value"));
     let two = one.clone();
     let thread = std::thread::spawn(move || drop(two.clone()));
@@ -119,6 +122,13 @@ fn a_sink_from_code_takes_over() {
     assert_eq!(out.lines().filter(|line| line.contains("code: ")).count(), 2, "{out}");
     assert!(out.contains("Rc<u8>") && !err.contains("Rc<u8>"), "{out}{err}");
     assert_eq!(err.lines().filter(|line| line.contains("Arc<String>")).count(), 6, "{err}");
+}
+
+/// Switched off before the first birth, the environment's sink stays silent.
+#[test]
+fn switched_off_before_the_first_birth() {
+    let text = stderr(&run("print", "off"));
+    assert!(!text.contains("Arc<String>"), "{text}");
 }
 
 /// What was recorded reads back as what happened.

@@ -108,7 +108,7 @@ fn where_ledger_and_sink_disagree_both_are_told() {
     refscope::label(&one, "kept");
     let text = refscope::holders(&one).to_string();
     assert!(
-        text.contains("3 traced strong handles, 2 are known, and 1 events were withheld"),
+        text.contains("3 traced strong handles, 2 known; 1 event withheld inside a sink"),
         "{text}"
     );
 }

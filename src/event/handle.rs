@@ -74,3 +74,6 @@ pub struct Handle {
     /// It left as a raw pointer (or was leaked) and has not come back.
     pub raw: bool,
 }
+
+// What a live set's documentation says of its memory.
+const _: () = assert!(size_of::<Handle>() <= 80);
