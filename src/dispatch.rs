@@ -13,14 +13,15 @@ mod scope;
 pub use scope::{Instrumented, Scope, ScopeGuard};
 
 use crate::event::{Event, Object, ObjectId};
+use crate::primitive::{
+    Arc, AtomicBool, AtomicU64, AtomicUsize, ENVIRONMENT, OnceLock, Ordering, locals, statics,
+};
 use crate::sink::Sink;
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 /// A sink, and whether it still listens.
 pub(crate) struct Bound {
@@ -52,22 +53,31 @@ impl Bound {
         }
     }
 
-    /// Runs the sink's code: not inside itself, and not past a panic. `None` where it did not run.
-    fn run<R>(&self, doing: &dyn fmt::Display, f: impl FnOnce(&dyn Sink) -> R) -> Option<R> {
-        if INSIDE.replace(true) {
-            return None;
-        }
-        let _outside = Outside;
-        match catch_unwind(AssertUnwindSafe(|| f(self.sink()))) {
-            Ok(result) => Some(result),
-            Err(panic) => {
-                self.failed(doing, panic);
-                None
-            }
+    /// Gives an event to the sink, and does not let its panic past.
+    #[inline]
+    pub(crate) fn deliver(&self, _: &Turn, event: &Event) {
+        // Relaxed: see `switch_off`.
+        if self.on.load(Ordering::Relaxed)
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.sink().event(event)))
+        {
+            self.failed(&format_args!("at an event ({event})"), panic);
         }
     }
 
+    /// Runs other code of the sink, and not past a panic. `None` where it panicked.
+    fn run<R>(
+        &self,
+        _: &Turn,
+        doing: &dyn fmt::Display,
+        f: impl FnOnce(&dyn Sink) -> R,
+    ) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(|| f(self.sink())))
+            .map_err(|panic| self.failed(doing, panic))
+            .ok()
+    }
+
     #[cold]
+    #[inline(never)]
     fn failed(&self, doing: &dyn fmt::Display, panic: Box<dyn Any + Send>) {
         self.switch_off();
         let message = panic
@@ -106,32 +116,41 @@ pub(crate) fn complain(what: fmt::Arguments<'_>) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-thread_local! {
+locals! {
     /// A sink's code is running on this thread. It has no destructor, so that it can be read until the
     /// thread's very end.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    static INSIDE: Cell<bool> = Cell::new(false);
 }
 
-/// Leaves the sink's code when it goes, a panic included.
-struct Outside;
+/// A thread's leave to run a sink's code, one at a time. Ends when it goes, a panic included.
+pub(crate) struct Turn(());
 
-impl Drop for Outside {
+/// None where the thread runs a sink's code already: what happens there is withheld.
+#[inline]
+pub(crate) fn turn() -> Option<Turn> {
+    INSIDE.with(|inside| !inside.replace(true)).then(|| Turn(()))
+}
+
+impl Drop for Turn {
+    #[inline]
     fn drop(&mut self) {
-        INSIDE.set(false);
+        INSIDE.with(|inside| inside.set(false));
     }
 }
 
-/// How many reasons there are to look closer at a birth: the environment is not read yet, a global
-/// sink is on, a scope is entered somewhere. With none, a birth costs this one load.
-static REASONS: AtomicUsize = AtomicUsize::new(1);
+statics! {
+    /// How many reasons there are to look closer at a birth: the environment is not read yet, a global
+    /// sink is on, a scope is entered somewhere. With none, a birth costs this one load.
+    static REASONS: AtomicUsize = AtomicUsize::new(ENVIRONMENT as usize);
 
-/// The sink that the environment asked for, and the one installed in code, which takes over.
-static FROM_ENV: OnceLock<Bound> = OnceLock::new();
-static FROM_CODE: OnceLock<Bound> = OnceLock::new();
+    /// The sink that the environment asked for, and the one installed in code, which takes over.
+    static FROM_ENV: OnceLock<Bound> = OnceLock::new();
+    static FROM_CODE: OnceLock<Bound> = OnceLock::new();
 
-/// Births that a filter left out, or that happened inside a sink.
-static FILTERED: AtomicU64 = AtomicU64::new(0);
-static INSIDE_SINK: AtomicU64 = AtomicU64::new(0);
+    /// Births that a filter left out, or that happened inside a sink.
+    static FILTERED: AtomicU64 = AtomicU64::new(0);
+    static INSIDE_SINK: AtomicU64 = AtomicU64::new(0);
+}
 
 /// Whether no sink can want an object that is born now.
 #[inline]
@@ -170,14 +189,13 @@ pub(crate) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
     if env::unread() {
         env::read();
     }
-    if INSIDE.get() {
+    let Some(turn) = turn() else {
         INSIDE_SINK.fetch_add(1, Ordering::Relaxed);
         return None;
-    }
+    };
     let binding = match scope::current() {
         Some(bound) => Binding::Scoped(bound),
-        None if FROM_CODE.get().is_some() => Binding::Global { env: false },
-        None => Binding::Global { env: true },
+        None => Binding::Global { env: FROM_CODE.get().is_none() },
     };
     let bound = binding.bound()?;
     if !bound.on.load(Ordering::Relaxed) {
@@ -185,9 +203,8 @@ pub(crate) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
     }
     // Relaxed: a number is unique by the read-modify-write alone.
     object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
-    if bound
-        .run(&format_args!("when asked whether it wants {object}"), |sink| sink.wants(object))?
-    {
+    let doing = format_args!("when asked whether it wants {object}");
+    if bound.run(&turn, &doing, |sink| sink.wants(object))? {
         Some(binding)
     } else {
         FILTERED.fetch_add(1, Ordering::Relaxed);
@@ -195,23 +212,9 @@ pub(crate) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
     }
 }
 
-/// Whether this thread runs a sink's code, so that its events are withheld.
-#[inline]
-pub(crate) fn inside() -> bool {
-    INSIDE.get()
-}
-
-/// Gives an event to its sink.
-#[inline]
-pub(crate) fn deliver(bound: &Bound, event: &Event) {
-    if bound.on.load(Ordering::Relaxed) {
-        bound.run(&format_args!("at an event ({event})"), |sink| sink.event(event));
-    }
-}
-
 /// What the sink of an object knows of its handles.
 pub(crate) fn ask<R>(bound: &Bound, f: impl FnOnce(&dyn Sink) -> R) -> Option<R> {
-    bound.run(&"when asked for an object's handles", f)
+    bound.run(&turn()?, &"when asked for an object's handles", f)
 }
 
 /// Sends the events of every object that is born from now on, outside of a [`Scope`], to `sink`.
@@ -274,8 +277,10 @@ pub fn switch_off() {
 /// Asks the global sink to bring what it received to where it is kept.
 pub fn flush() {
     for env in [true, false] {
-        if let Some(bound) = global(env) {
-            bound.run(&"at a flush", Sink::flush);
+        if let Some(bound) = global(env)
+            && let Some(turn) = turn()
+        {
+            bound.run(&turn, &"at a flush", Sink::flush);
         }
     }
 }

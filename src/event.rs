@@ -26,7 +26,7 @@ mod time;
 pub use handle::{Handle, HandleId, Strength};
 pub(crate) use life::{Life, Standing, ended, replaced};
 pub use object::{Kind, Object, ObjectId};
-pub(crate) use object::{Label, Type, short_type};
+pub(crate) use object::{Label, Size, Type, short_type};
 pub use op::Op;
 pub use site::Site;
 pub use thread::Thread;
@@ -42,12 +42,15 @@ use std::fmt;
 #[derive(Debug)]
 pub struct Event {
     pub(crate) op: Op,
-    pub(crate) object: Object,
-    pub(crate) handle: HandleId,
-    pub(crate) from: Option<HandleId>,
-    pub(crate) seq: u64,
     pub(crate) strong: u32,
+    pub(crate) seq: u64,
+    /// The handle's number. One that this event made has the event's own.
+    pub(crate) handle: u64,
+    /// The number of the handle that it was made from, or 0, and that handle's object.
+    pub(crate) from: u64,
+    pub(crate) from_object: ObjectId,
     pub(crate) site: Option<Site>,
+    pub(crate) object: Object,
 }
 
 impl Event {
@@ -66,7 +69,7 @@ impl Event {
     /// The handle that was made, used or ended.
     #[inline]
     pub fn handle(&self) -> HandleId {
-        self.handle
+        HandleId::new(self.object.id, self.handle)
     }
 
     /// The handle that [`handle`](Self::handle) was made from, when the event made one from one.
@@ -74,7 +77,7 @@ impl Event {
     /// For [`Op::CopyOnWrite`] it is a handle of another object: the one that was copied.
     #[inline]
     pub fn from(&self) -> Option<HandleId> {
-        self.from
+        (self.from != 0).then(|| HandleId::new(self.from_object, self.from))
     }
 
     /// The place in the object's history: its first event is 1, and no number is left out.
@@ -121,17 +124,7 @@ impl Event {
 
     /// A copy that can be kept, with the thread and the precise time.
     pub fn record(&self) -> Record {
-        Record {
-            op: self.op,
-            object: self.object,
-            handle: self.handle,
-            from: self.from,
-            seq: self.seq,
-            strong: self.strong,
-            site: self.site,
-            thread: self.thread(),
-            time: self.time(),
-        }
+        Record::new(self, self.thread(), self.time())
     }
 }
 
@@ -164,8 +157,8 @@ impl Record {
         Self {
             op: event.op,
             object: event.object,
-            handle: event.handle,
-            from: event.from,
+            handle: event.handle(),
+            from: event.from(),
             seq: event.seq,
             strong: event.strong,
             site: event.site,
@@ -179,7 +172,7 @@ impl Record {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (op, thread) = (self.op, self.thread());
-        line(f, &self.object, op, self.handle, self.from, self.strong, self.site, thread)
+        line(f, &self.object, op, self.handle(), self.from(), self.strong, self.site, thread)
     }
 }
 

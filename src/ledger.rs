@@ -25,7 +25,7 @@
 //! it by path with a metadata type of their own.
 
 use crate::primitive::{
-    AtomicU32, AtomicU64, CHUNK, CHUNKS, Mutex, OnceLock, Ordering, UnsafeCell, constructor, fence,
+    AtomicU32, AtomicU64, CHUNK, CHUNKS, Mutex, Ordering, Quiet, UnsafeCell, constructor, fence,
 };
 use std::collections::{BTreeMap, btree_map};
 use std::num::NonZeroU64;
@@ -185,7 +185,7 @@ impl RawTable {
 
 /// The table of entries. See the [module](self).
 pub(crate) struct Ledger<M> {
-    chunks: [OnceLock<Box<[Entry<M>]>>; CHUNKS],
+    chunks: [Quiet<Box<[Entry<M>; CHUNK]>>; CHUNKS],
     free: Mutex<Free>,
     raw: Mutex<RawTable>,
     /// How many addresses the raw table holds, so that programs without raw pointers take no lock.
@@ -205,7 +205,7 @@ impl<M> Ledger<M> {
     constructor! {
         pub(crate) fn new() -> Self {
             Self {
-                chunks: [const { OnceLock::new() }; CHUNKS],
+                chunks: [const { Quiet::new() }; CHUNKS],
                 free: Mutex::new(Free { list: Vec::new(), fresh: 0 }),
                 raw: Mutex::new(RawTable { by_address: BTreeMap::new(), by_slot: BTreeMap::new() }),
                 raws: AtomicU32::new(0),
@@ -232,8 +232,11 @@ impl<M> Ledger<M> {
         }
         free.fresh += 1;
         drop(free);
-        self.chunks[slot as usize / CHUNK]
-            .get_or_init(|| (0..CHUNK).map(|_| Entry::vacant()).collect());
+        self.chunks[slot as usize / CHUNK].get_or_init(|| {
+            // By way of a `Vec`: an array of a whole chunk has no place on the stack.
+            let entries: Box<[Entry<M>]> = (0..CHUNK).map(|_| Entry::vacant()).collect();
+            entries.try_into().unwrap_or_else(|_| unreachable!("a chunk has {CHUNK} entries"))
+        });
         Some(slot)
     }
 
@@ -265,20 +268,15 @@ impl<M> Ledger<M> {
         self.open(meta, SEQ)
     }
 
-    /// Looks at an object's metadata.
+    /// The entry of a handle.
     #[inline]
-    pub(crate) fn read<R>(&self, ticket: &Ticket, f: impl FnOnce(&M) -> R) -> R {
-        self.entry(ticket.slot()).meta.with(|cell| {
-            // SAFETY: PINNED by the ticket, which the caller keeps until this returns.
-            let meta = unsafe { &*cell };
-            f(meta.as_ref().expect("a pinned entry has its metadata"))
-        })
+    pub(crate) fn at<'a>(&'a self, ticket: &'a Ticket) -> At<'a, M> {
+        At { ledger: self, entry: self.entry(ticket.slot()), slot: ticket.slot() }
     }
 
-    /// The object's history so far: its last sequence number and the strong count after it.
-    pub(crate) fn now(&self, ticket: &Ticket) -> Step {
-        // Relaxed: a look at one word, exact at some moment between call and return.
-        Step::from_state(self.entry(ticket.slot()).state.load(Ordering::Relaxed))
+    /// The entry of an object whose handle has ended, under a pin.
+    pub(crate) fn at_pin<'a>(&'a self, pin: &'a Pin) -> At<'a, M> {
+        At { ledger: self, entry: self.entry(pin.slot), slot: pin.slot }
     }
 
     #[cold]
@@ -287,90 +285,16 @@ impl<M> Ledger<M> {
         None
     }
 
-    /// A strong handle made from a strong one: `clone`. `None` where the object is near a limit.
+    /// The entry of a handle that is about to end.
     #[inline]
-    pub(crate) fn clone_strong<const SHARED: bool>(
-        &self,
-        ticket: &Ticket,
-    ) -> Option<(Ticket, Step)> {
-        let entry = self.entry(ticket.slot());
-        if !entry.has_room() {
-            return self.refuse();
-        }
-        let step = entry.step::<SHARED>(SEQ + ONE, Ordering::Relaxed);
-        Some((Ticket::new(ticket.slot(), step.seq), step))
-    }
-
-    /// A weak handle made from any: `downgrade`, or the clone of a weak one.
-    #[inline]
-    pub(crate) fn clone_weak<const SHARED: bool>(&self, ticket: &Ticket) -> Option<(Ticket, Step)> {
-        let entry = self.entry(ticket.slot());
-        if !entry.has_room() || entry.refs.load(Ordering::Relaxed) >= REFS_CAP {
-            return self.refuse();
-        }
-        entry.share::<SHARED>();
-        let step = entry.step::<SHARED>(SEQ, Ordering::Relaxed);
-        Some((Ticket::new(ticket.slot(), step.seq), step))
-    }
-
-    /// A strong handle made from a weak one, after std's upgrade succeeded (or, for an object of
-    /// `new_cyclic`, when its value is there).
-    #[inline]
-    pub(crate) fn upgrade<const SHARED: bool>(&self, ticket: &Ticket) -> Option<(Ticket, Step)> {
-        let entry = self.entry(ticket.slot());
-        if !entry.has_room() {
-            return self.refuse();
-        }
-        let step = entry.step::<SHARED>(SEQ + ONE, Ordering::Relaxed);
-        if step.strong == 1 {
-            // The count rose from 0: this upgrade raced the last drop (which steps before std's), or
-            // this is `new_cyclic`. The strong side is open again and takes its share anew.
-            entry.share::<SHARED>();
-        }
-        Some((Ticket::new(ticket.slot(), step.seq), step))
-    }
-
-    /// An event that changes no count.
-    #[inline]
-    pub(crate) fn note<const SHARED: bool>(&self, ticket: &Ticket) -> Option<Step> {
-        let entry = self.entry(ticket.slot());
-        if !entry.has_room() {
-            return self.refuse();
-        }
-        Some(entry.step::<SHARED>(SEQ, Ordering::Relaxed))
-    }
-
-    /// The end of a strong handle. The last one gives its side's share of `refs` to the caller.
-    #[inline]
-    pub(crate) fn drop_strong<const SHARED: bool>(&self, ticket: Ticket) -> (Step, Option<Pin>) {
-        // SEQ - ONE: one step on, one handle less.
-        //
-        // Release, for the metadata that this thread read under its ticket: whoever brings the count
-        // to zero acquires it below, before the entry can end.
-        let step = self.entry(ticket.slot()).step::<SHARED>(SEQ - ONE, Ordering::Release);
-        let last = (step.strong == 0).then(|| {
-            // Acquire: pairs with the release above in each drop that came before this one.
-            fence(Ordering::Acquire);
-            ticket.into_pin()
-        });
-        (step, last)
+    pub(crate) fn ending(&self, ticket: Ticket) -> Ending<'_, M> {
+        Ending { ledger: self, entry: self.entry(ticket.slot()), ticket }
     }
 
     /// The step of a weak handle's end. Its share goes afterwards, by [`Ledger::unpin`].
     #[inline]
     pub(crate) fn drop_weak<const SHARED: bool>(&self, ticket: &Ticket) -> Step {
         self.entry(ticket.slot()).step::<SHARED>(SEQ, Ordering::Relaxed)
-    }
-
-    /// Keeps the entry beyond the end of `ticket`.
-    pub(crate) fn pin<const SHARED: bool>(&self, ticket: &Ticket) -> Pin {
-        self.entry(ticket.slot()).share::<SHARED>();
-        Pin { slot: ticket.slot() }
-    }
-
-    /// An event of an object whose handle has ended, under a pin.
-    pub(crate) fn note_pinned<const SHARED: bool>(&self, pin: &Pin) -> Step {
-        self.entry(pin.slot).step::<SHARED>(SEQ, Ordering::Relaxed)
     }
 
     /// Gives a share of `refs` back. With the last one the entry ends: its slot is free again, and
@@ -409,32 +333,6 @@ impl<M> Ledger<M> {
         meta
     }
 
-    /// Looks at the metadata of an object whose handle has ended, under a pin.
-    pub(crate) fn read_pinned<R>(&self, pin: &Pin, f: impl FnOnce(&M) -> R) -> R {
-        self.entry(pin.slot).meta.with(|cell| {
-            // SAFETY: PINNED by the pin, which the caller keeps until this returns.
-            let meta = unsafe { &*cell };
-            f(meta.as_ref().expect("a pinned entry has its metadata"))
-        })
-    }
-
-    /// Counts an event that its sink did not see, because it was raised inside a sink.
-    pub(crate) fn withhold(&self, ticket: &Ticket) {
-        // Relaxed: a counter. Two threads may count at once even for an object that is not shared,
-        // since the sink's thread is not the only one that may look.
-        self.entry(ticket.slot()).flags.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The same for an object whose handle has ended, under a pin.
-    pub(crate) fn withhold_pinned(&self, pin: &Pin) {
-        self.entry(pin.slot).flags.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many of the object's events its sink did not see.
-    pub(crate) fn withheld(&self, ticket: &Ticket) -> u32 {
-        self.entry(ticket.slot()).flags.load(Ordering::Relaxed) & !RAW
-    }
-
     /// A handle leaves as the raw pointer `address`: its ticket waits in the table. The caller, whose
     /// pointer is not out yet, gets it back for the event alone.
     pub(crate) fn go_raw<const SHARED: bool>(
@@ -464,7 +362,7 @@ impl<M> Ledger<M> {
             self.entry(slot).flags.fetch_or(RAW, Ordering::Relaxed);
         }
         drop(raw);
-        let step = self.note::<SHARED>(&ticket);
+        let step = self.at(&ticket).note::<SHARED>();
         (ticket, step)
     }
 
@@ -495,7 +393,7 @@ impl<M> Ledger<M> {
     ) -> Option<(Ticket, Ticket, Step)> {
         // SAFETY: PINNED: passed on to the caller.
         let left = unsafe { self.peek_raw(address) }?;
-        let step = self.note::<SHARED>(&left)?;
+        let step = self.at(&left).note::<SHARED>()?;
         let ticket = Ticket::new(left.slot(), step.seq);
         Some((left, ticket, step))
     }
@@ -531,6 +429,143 @@ impl<M> Ledger<M> {
     }
 }
 
+/// An entry, seen by one of its handles: what can be done while that is borrowed, and PINNED with it.
+pub(crate) struct At<'a, M> {
+    ledger: &'a Ledger<M>,
+    entry: &'a Entry<M>,
+    slot: u32,
+}
+
+impl<M> Clone for At<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for At<'_, M> {}
+
+impl<M> At<'_, M> {
+    /// Looks at the object's metadata.
+    #[inline]
+    pub(crate) fn read<R>(self, f: impl FnOnce(&M) -> R) -> R {
+        self.entry.meta.with(|cell| {
+            // SAFETY: PINNED by the ticket or pin that `self` borrows.
+            let meta = unsafe { &*cell };
+            f(meta.as_ref().expect("a pinned entry has its metadata"))
+        })
+    }
+
+    /// The object's history so far: its last sequence number and the strong count after it.
+    pub(crate) fn now(self) -> Step {
+        // Relaxed: a look at one word, exact at some moment between call and return.
+        Step::from_state(self.entry.state.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn made(self, step: Step) -> Option<(Ticket, Step)> {
+        Some((Ticket::new(self.slot, step.seq), step))
+    }
+
+    /// A strong handle made from a strong one: `clone`. `None` where the object is near a limit.
+    #[inline]
+    pub(crate) fn clone_strong<const SHARED: bool>(self) -> Option<(Ticket, Step)> {
+        if !self.entry.has_room() {
+            return self.ledger.refuse();
+        }
+        self.made(self.entry.step::<SHARED>(SEQ + ONE, Ordering::Relaxed))
+    }
+
+    /// A weak handle made from any: `downgrade`, or the clone of a weak one.
+    #[inline]
+    pub(crate) fn clone_weak<const SHARED: bool>(self) -> Option<(Ticket, Step)> {
+        if !self.entry.has_room() || self.entry.refs.load(Ordering::Relaxed) >= REFS_CAP {
+            return self.ledger.refuse();
+        }
+        self.entry.share::<SHARED>();
+        self.made(self.entry.step::<SHARED>(SEQ, Ordering::Relaxed))
+    }
+
+    /// A strong handle made from a weak one, after std's upgrade succeeded (or, for an object of
+    /// `new_cyclic`, when its value is there).
+    #[inline]
+    pub(crate) fn upgrade<const SHARED: bool>(self) -> Option<(Ticket, Step)> {
+        if !self.entry.has_room() {
+            return self.ledger.refuse();
+        }
+        let step = self.entry.step::<SHARED>(SEQ + ONE, Ordering::Relaxed);
+        if step.strong == 1 {
+            // The count rose from 0: this upgrade raced the last drop (which steps before std's), or
+            // this is `new_cyclic`. The strong side is open again and takes its share anew.
+            self.entry.share::<SHARED>();
+        }
+        self.made(step)
+    }
+
+    /// An event that changes no count.
+    #[inline]
+    pub(crate) fn note<const SHARED: bool>(self) -> Option<Step> {
+        if !self.entry.has_room() {
+            return self.ledger.refuse();
+        }
+        Some(self.note_always::<SHARED>())
+    }
+
+    /// An event that changes no count, and belongs to one that was told: no limit refuses it.
+    pub(crate) fn note_always<const SHARED: bool>(self) -> Step {
+        self.entry.step::<SHARED>(SEQ, Ordering::Relaxed)
+    }
+
+    /// Keeps the entry beyond the end of the handle.
+    #[inline]
+    pub(crate) fn pin<const SHARED: bool>(self) -> Pin {
+        self.entry.share::<SHARED>();
+        Pin { slot: self.slot }
+    }
+
+    /// Counts an event that its sink did not see, because it was raised inside a sink.
+    pub(crate) fn withhold(self) {
+        // Relaxed: a counter. Two threads may count at once even for an object that is not shared,
+        // since the sink's thread is not the only one that may look.
+        self.entry.flags.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many of the object's events its sink did not see.
+    pub(crate) fn withheld(self) -> u32 {
+        self.entry.flags.load(Ordering::Relaxed) & !RAW
+    }
+}
+
+/// A strong handle that is about to end, and its entry.
+pub(crate) struct Ending<'a, M> {
+    ledger: &'a Ledger<M>,
+    entry: &'a Entry<M>,
+    ticket: Ticket,
+}
+
+impl<M> Ending<'_, M> {
+    /// The entry, as long as the handle is there.
+    #[inline]
+    pub(crate) fn at(&self) -> At<'_, M> {
+        At { ledger: self.ledger, entry: self.entry, slot: self.ticket.slot() }
+    }
+
+    /// The end of the handle. The last one gives its side's share of `refs` to the caller.
+    #[inline]
+    pub(crate) fn drop_strong<const SHARED: bool>(self) -> (Step, Option<Pin>) {
+        // SEQ - ONE: one step on, one handle less.
+        //
+        // Release, for the metadata that this thread read under its ticket: whoever brings the count
+        // to zero acquires it below, before the entry can end.
+        let step = self.entry.step::<SHARED>(SEQ - ONE, Ordering::Release);
+        let last = (step.strong == 0).then(|| {
+            // Acquire: pairs with the release above in each drop that came before this one.
+            fence(Ordering::Acquire);
+            self.ticket.into_pin()
+        });
+        (step, last)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -549,15 +584,15 @@ mod tests {
     fn a_strong_count_at_its_cap_refuses_handles_and_counts_them() {
         model(|| {
             let (ledger, ticket) = at(5, STRONG_CAP - 1);
-            let (last, step) = ledger.clone_strong::<true>(&ticket).unwrap();
+            let (last, step) = ledger.at(&ticket).clone_strong::<true>().unwrap();
             assert_eq!((step.seq, u64::from(step.strong)), (6, STRONG_CAP));
-            assert!(ledger.clone_strong::<true>(&ticket).is_none());
-            assert!(ledger.upgrade::<true>(&ticket).is_none());
+            assert!(ledger.at(&ticket).clone_strong::<true>().is_none());
+            assert!(ledger.at(&ticket).upgrade::<true>().is_none());
             assert_eq!(ledger.refused(), (0, 2));
             // What exists can still go, and then there is room again.
-            let (step, end) = ledger.drop_strong::<true>(last);
+            let (step, end) = ledger.ending(last).drop_strong::<true>();
             assert_eq!((u64::from(step.strong), end.is_none()), (STRONG_CAP - 1, true));
-            assert!(ledger.clone_strong::<true>(&ticket).is_some());
+            assert!(ledger.at(&ticket).clone_strong::<true>().is_some());
         });
     }
 
@@ -565,14 +600,14 @@ mod tests {
     fn a_history_at_its_cap_refuses_events_but_no_end() {
         model(|| {
             let (ledger, ticket) = at(SEQ_CAP - 1, 1);
-            let (last, step) = ledger.clone_strong::<false>(&ticket).unwrap();
+            let (last, step) = ledger.at(&ticket).clone_strong::<false>().unwrap();
             assert_eq!((step.seq, last.birth()), (SEQ_CAP, SEQ_CAP));
-            assert!(ledger.clone_strong::<false>(&ticket).is_none());
-            assert!(ledger.clone_weak::<false>(&ticket).is_none());
-            assert!(ledger.note::<false>(&ticket).is_none());
+            assert!(ledger.at(&ticket).clone_strong::<false>().is_none());
+            assert!(ledger.at(&ticket).clone_weak::<false>().is_none());
+            assert!(ledger.at(&ticket).note::<false>().is_none());
             assert_eq!(ledger.refused(), (0, 3));
-            assert_eq!(ledger.drop_strong::<false>(last).0.strong, 1);
-            let (step, end) = ledger.drop_strong::<false>(ticket);
+            assert_eq!(ledger.ending(last).drop_strong::<false>().0.strong, 1);
+            let (step, end) = ledger.ending(ticket).drop_strong::<false>();
             assert_eq!((step.seq, step.strong), (SEQ_CAP + 2, 0));
             assert_eq!(ledger.unpin::<false>(end.unwrap()), Some("first"));
             // The slot is retired: the next object gets another.
@@ -585,7 +620,7 @@ mod tests {
     fn a_billion_events_later_tickets_and_counts_are_right() {
         model(|| {
             let (ledger, ticket) = at(1_000_000_000, 3);
-            let (clone, step) = ledger.clone_strong::<true>(&ticket).unwrap();
+            let (clone, step) = ledger.at(&ticket).clone_strong::<true>().unwrap();
             assert_eq!((step.seq, step.strong), (1_000_000_001, 4));
             assert_eq!((clone.slot(), clone.birth()), (ticket.slot(), 1_000_000_001));
         });
@@ -599,12 +634,12 @@ mod tests {
             assert!(ledger.birth(|_| "too many").is_none());
             assert_eq!(ledger.refused(), (1, 0));
             // A slot that comes free is used again, its sequence going on.
-            let (_, end) = ledger.drop_strong::<false>(ticket);
+            let (_, end) = ledger.ending(ticket).drop_strong::<false>();
             ledger.unpin::<false>(end.unwrap());
             let (again, step) =
                 ledger.birth(|first| if first == 3 { "again" } else { "?" }).unwrap();
             assert_eq!((again.slot(), again.birth(), step.strong), (0, 3, 1));
-            ledger.read(&again, |meta| assert_eq!(*meta, "again"));
+            ledger.at(&again).read(|meta| assert_eq!(*meta, "again"));
         });
     }
 }

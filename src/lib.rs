@@ -134,7 +134,6 @@ mod dispatch;
 pub mod event;
 #[cfg(feature = "trace")]
 mod ledger;
-#[cfg(feature = "trace")]
 mod primitive;
 pub mod sink;
 #[cfg(feature = "trace")]

@@ -1,12 +1,25 @@
-//! The primitives the ledger stands on: std's and parking_lot's here, loom's in the model tests.
+//! The primitives that threads meet at: std's and parking_lot's here, loom's in the model tests.
 //!
-//! `tests/loom` includes `ledger.rs` by path beside a `primitive` module of its own, so the models
-//! run in a plain `cargo test`, without a `--cfg loom` that would rebuild the world. Paths mirror
-//! std's; what differs says why.
+//! `tests/loom` includes everything below the faces by path, beside a `primitive` module of its own, so the
+//! models run in a plain `cargo test`, without a `--cfg loom` that would rebuild the world. Paths
+//! mirror std's; what differs says why.
+
+#![cfg_attr(not(feature = "trace"), allow(dead_code, unused_imports, unused_macros))]
 
 pub(crate) use parking_lot::Mutex;
-pub(crate) use std::sync::OnceLock;
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+pub(crate) use std::sync::{Arc, OnceLock};
+
+/// A `OnceLock` that is none of a model's scheduling points: what is in it comes with what names it.
+pub(crate) use std::sync::OnceLock as Quiet;
+
+/// Whether `REFSCOPE` in the environment is read. Not in a model: a model is a program of its own.
+pub(crate) const ENVIRONMENT: bool = true;
+
+/// Records in a segment of a recorder's buffer: 16 KiB.
+pub(crate) const SEGMENT: usize = 512;
 
 /// Entries in one chunk of the ledger's table (1 MiB of them).
 pub(crate) const CHUNK: usize = 1 << 14;
@@ -40,13 +53,21 @@ macro_rules! constructor {
 }
 pub(crate) use constructor;
 
-/// Declares the ledger's `static`; loom's has to be made anew for each execution.
-macro_rules! table {
-    ($(#[$meta:meta])* $vis:vis static $NAME:ident: $Type:ty;) => {
-        $(#[$meta])* $vis static $NAME: $Type = <$Type>::new();
+/// Declares `static`s; loom's have to be made anew for each execution.
+macro_rules! statics {
+    ($($(#[$meta:meta])* $vis:vis static $NAME:ident: $Type:ty = $value:expr;)*) => {
+        $($(#[$meta])* $vis static $NAME: $Type = $value;)*
     };
 }
-pub(crate) use table;
+pub(crate) use statics;
+
+/// Declares thread-locals; those of loom's threads, which share one thread of the system.
+macro_rules! locals {
+    ($($(#[$meta:meta])* $vis:vis static $NAME:ident: $Type:ty = $value:expr;)*) => {
+        thread_local! { $($(#[$meta])* $vis static $NAME: $Type = const { $value };)* }
+    };
+}
+pub(crate) use locals;
 
 /// Runs a unit test of the ledger; loom's types can be used in a model alone.
 #[cfg(test)]

@@ -82,6 +82,14 @@ pub struct EventInfo {
     pub time: Time,
 }
 
+/// What is known of an object's events that a recorder gave up for newer ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Earlier {
+    pub(crate) events: u64,
+    /// By how much they changed the weak count.
+    pub(crate) weak: i64,
+}
+
 /// Events that were kept, and the tables that they refer to.
 ///
 /// Made by [`Recorder::recording`](crate::sink::Recorder::recording), or read from a file (feature `json`).
@@ -89,6 +97,8 @@ pub struct EventInfo {
 pub struct Recording {
     pub(crate) objects: BTreeMap<u64, ObjectInfo>,
     pub(crate) events: Vec<EventInfo>,
+    /// Of objects whose oldest events were not kept.
+    pub(crate) earlier: BTreeMap<u64, Earlier>,
     pub(crate) places: Vec<Place>,
     pub(crate) threads: Vec<String>,
     pub(crate) lost: u64,

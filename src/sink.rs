@@ -23,7 +23,7 @@ pub use self::combine::{Filter, FromFn, from_fn};
 pub use self::file::FileSink;
 pub use self::live::LiveSet;
 pub use self::print::Print;
-pub use self::recorder::{Clock, Recorder};
+pub use self::recorder::{Clock, Keep, Recorder};
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingSink;
 

@@ -7,22 +7,22 @@
 //! What each operation does, and on which side of std's it stands, is in the documentation of
 //! [what refscope promises](crate::promises).
 
-use crate::dispatch::{self, Binding, Bound};
-use crate::event::{Event, HandleId, Label, Object, ObjectId, Op, Site, Type};
+use crate::dispatch::{self, Binding, Bound, Turn};
+use crate::event::{Event, HandleId, Label, Object, ObjectId, Op, Site, Size, Type};
 use crate::holders::Known;
-use crate::ledger::{Ledger, Step, Ticket};
-use crate::primitive;
+use crate::ledger::{At, Ledger, Step, Ticket};
+use crate::primitive::{Arc, AtomicU64, Ordering, statics};
 use std::panic::Location;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+// Not loom's in a model: a label orders nothing.
+use std::sync::atomic::AtomicU32;
 
-primitive::table! {
+statics! {
     /// The table of all living traced objects.
-    pub(crate) static LEDGER: Ledger<Meta>;
-}
+    pub(crate) static LEDGER: Ledger<Meta> = Ledger::new();
 
-/// The number of the next object.
-static NEXT: AtomicU64 = AtomicU64::new(1);
+    /// The number of the next object.
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+}
 
 type Caller = &'static Location<'static>;
 
@@ -39,42 +39,11 @@ pub(crate) struct Meta {
     size: Size,
 }
 
-const _: () = assert!(size_of::<Meta>() <= 48);
+// (loom's `Arc` is larger.)
+const _: () = assert!(size_of::<Meta>() <= 40 + size_of::<Arc<Bound>>());
 
 /// Bound to the global sink that the environment asked for, not to the one from code.
 const ENV: u64 = 1 << 63;
-
-/// A size in four bytes: exact below 2 GiB, else in pages of 4 KiB, rounded up.
-#[derive(Clone, Copy)]
-struct Size(u32);
-
-impl Size {
-    const PAGES: u32 = 1 << 31;
-
-    #[inline]
-    fn new(bytes: usize) -> Self {
-        match u32::try_from(bytes) {
-            Ok(small) if small < Self::PAGES => Self(small),
-            _ => {
-                let pages = u32::try_from(bytes.div_ceil(4096)).unwrap_or(u32::MAX);
-                Self(pages.min(Self::PAGES - 1) | Self::PAGES)
-            }
-        }
-    }
-
-    #[inline]
-    fn bytes(self) -> u64 {
-        let pages = u64::from(self.0 & !Self::PAGES);
-        if self.0 & Self::PAGES == 0 { pages } else { pages * 4096 }
-    }
-}
-
-/// What an event needs of its object's metadata, taken where the entry may end before it is told.
-struct Taken {
-    object: Object,
-    first: u64,
-    binding: Binding,
-}
 
 impl Meta {
     #[inline]
@@ -82,10 +51,10 @@ impl Meta {
         Object {
             id: ObjectId(self.id),
             ty: self.ty,
-            size: self.size.bytes(),
-            born: Site::new(self.born),
+            size: self.size,
             // Relaxed: a label is an index into a table that has a lock of its own.
             label: Label(self.label.load(Ordering::Relaxed)),
+            born: Site::new(self.born),
         }
     }
 
@@ -94,23 +63,17 @@ impl Meta {
         self.first & !ENV
     }
 
+    /// The global sink that the object is bound to. None: a scope's.
+    #[inline]
+    fn global(&self) -> Option<Option<&'static Bound>> {
+        self.scope.is_none().then(|| dispatch::global(self.first & ENV != 0))
+    }
+
     #[inline]
     fn bound(&self) -> Option<&Bound> {
         match &self.scope {
             Some(scope) => Some(scope),
             None => dispatch::global(self.first & ENV != 0),
-        }
-    }
-
-    #[inline]
-    fn take(&self) -> Taken {
-        Taken {
-            object: self.object(),
-            first: self.first(),
-            binding: match &self.scope {
-                Some(scope) => Binding::Scoped(Arc::clone(scope)),
-                None => Binding::Global { env: self.first & ENV != 0 },
-            },
         }
     }
 }
@@ -127,43 +90,36 @@ struct Fact {
 impl Fact {
     /// The event, with numbers counted from the object's own beginning.
     #[inline]
-    fn event(&self, object: Object, first: u64, elsewhere: Option<HandleId>) -> Event {
-        let own = |number: u64| HandleId::new(object.id, number.wrapping_sub(first) + 1);
+    fn event(&self, object: Object, first: u64) -> Event {
+        let own = |number: u64| number.wrapping_sub(first) + 1;
         Event {
             op: self.op,
-            object,
-            handle: own(self.handle),
-            from: self.from.map(own).or(elsewhere),
-            seq: self.step.seq.wrapping_sub(first) + 1,
             strong: self.step.strong,
+            seq: own(self.step.seq),
+            handle: own(self.handle),
+            from: self.from.map_or(0, own),
+            from_object: object.id,
             site: self.site.map(Site::new),
+            object,
         }
     }
 
-    /// Tells the sink of the object that `ticket` pins.
+    /// Tells the sink of the object, whose entry something pins.
     #[inline]
-    fn tell(&self, ticket: &Ticket) {
-        self.tell_from(ticket, None);
+    fn tell(&self, at: At<'_, Meta>) {
+        match dispatch::turn() {
+            Some(turn) => self.tell_in(&turn, at),
+            None => at.withhold(),
+        }
     }
 
     #[inline]
-    fn tell_from(&self, ticket: &Ticket, elsewhere: Option<HandleId>) {
-        if dispatch::inside() {
-            return LEDGER.withhold(ticket);
-        }
-        LEDGER.read(ticket, |meta| {
+    fn tell_in(&self, turn: &Turn, at: At<'_, Meta>) {
+        at.read(|meta| {
             if let Some(bound) = meta.bound() {
-                dispatch::deliver(bound, &self.event(meta.object(), meta.first(), elsewhere));
+                bound.deliver(turn, &self.event(meta.object(), meta.first()));
             }
         });
-    }
-
-    /// Tells the sink of an object whose entry nothing pins any more.
-    #[inline]
-    fn tell_taken(&self, taken: &Taken) {
-        if let Some(bound) = taken.binding.bound() {
-            dispatch::deliver(bound, &self.event(taken.object, taken.first, None));
-        }
     }
 }
 
@@ -175,13 +131,9 @@ fn open(
     from: Option<HandleId>,
     site: Caller,
 ) -> Option<Ticket> {
-    let mut object = Object {
-        id: ObjectId(0),
-        ty,
-        size: Size::new(size).bytes(),
-        born: Site::new(site),
-        label: Label::default(),
-    };
+    let size = Size::new(size);
+    let born = Site::new(site);
+    let mut object = Object { id: ObjectId(0), ty, size, label: Label::default(), born };
     let binding = dispatch::bind(&mut object, &NEXT)?;
     let meta = |first| {
         let (scope, env) = match binding {
@@ -195,33 +147,69 @@ fn open(
             scope,
             first: first | env,
             label: AtomicU32::new(0),
-            size: Size::new(size),
+            size,
         }
     };
     let (ticket, step) = match op {
         Op::NewCyclic | Op::WeakFromStd => LEDGER.birth_cyclic(meta),
         _ => LEDGER.birth(meta),
     }?;
-    let fact = Fact { op, handle: ticket.birth(), from: None, step, site: Some(site) };
-    fact.tell_from(&ticket, from);
+    // The first event, of the first handle, made from nothing or from another object's.
+    let event = Event {
+        op,
+        strong: step.strong,
+        seq: 1,
+        handle: 1,
+        from: from.map_or(0, HandleId::number),
+        from_object: from.map_or(object.id, HandleId::object),
+        site: Some(born),
+        object,
+    };
+    let at = LEDGER.at(&ticket);
+    match dispatch::turn() {
+        Some(turn) => at.read(|meta| {
+            if let Some(bound) = meta.bound() {
+                bound.deliver(&turn, &event);
+            }
+        }),
+        None => at.withhold(),
+    }
     Some(ticket)
 }
 
 /// The end of a strong handle, whichever way.
+///
+/// After its step nothing pins the entry, unless the handle was the last. So what its event needs is
+/// taken before, or the entry is pinned: a global sink is never freed, and costs nothing to keep.
 #[inline(never)]
 fn end_strong<const SHARED: bool>(ticket: Ticket, op: Op, site: Option<Caller>) {
     let handle = ticket.birth();
-    // Taken before the step: after it nothing pins the entry, unless it was the last.
-    let taken = if dispatch::inside() {
-        LEDGER.withhold(&ticket);
-        None
-    } else {
-        Some(LEDGER.read(&ticket, Meta::take))
+    let ending = LEDGER.ending(ticket);
+    let fact = |step| Fact { op, handle, from: None, step, site };
+    let last = match dispatch::turn() {
+        None => {
+            ending.at().withhold();
+            ending.drop_strong::<SHARED>().1
+        }
+        Some(turn) => {
+            let global =
+                |meta: &Meta| meta.global().map(|bound| (bound, meta.object(), meta.first()));
+            if let Some((bound, object, first)) = ending.at().read(global) {
+                let (step, last) = ending.drop_strong::<SHARED>();
+                if let Some(bound) = bound {
+                    bound.deliver(&turn, &fact(step).event(object, first));
+                }
+                last
+            } else {
+                let pin = ending.at().pin::<SHARED>();
+                let (step, last) = ending.drop_strong::<SHARED>();
+                fact(step).tell_in(&turn, LEDGER.at_pin(&pin));
+                drop(turn);
+                drop(LEDGER.unpin::<SHARED>(pin));
+                last
+            }
+        }
     };
-    let (step, last) = LEDGER.drop_strong::<SHARED>(ticket);
-    if let Some(taken) = taken {
-        Fact { op, handle, from: None, step, site }.tell_taken(&taken);
-    }
     if let Some(pin) = last {
         drop(LEDGER.unpin::<SHARED>(pin));
     }
@@ -231,29 +219,29 @@ fn end_strong<const SHARED: bool>(ticket: Ticket, op: Op, site: Option<Caller>) 
 #[inline(never)]
 fn end_weak<const SHARED: bool>(ticket: Ticket, op: Op, site: Option<Caller>) {
     let step = LEDGER.drop_weak::<SHARED>(&ticket);
-    Fact { op, handle: ticket.birth(), from: None, step, site }.tell(&ticket);
+    Fact { op, handle: ticket.birth(), from: None, step, site }.tell(LEDGER.at(&ticket));
     drop(LEDGER.unpin::<SHARED>(ticket.into_pin()));
 }
 
 /// An event that makes no handle and ends none.
 fn note<const SHARED: bool>(ticket: &Ticket, op: Op, site: Caller) {
-    if let Some(step) = LEDGER.note::<SHARED>(ticket) {
-        Fact { op, handle: ticket.birth(), from: None, step, site: Some(site) }.tell(ticket);
+    let at = LEDGER.at(ticket);
+    if let Some(step) = at.note::<SHARED>() {
+        Fact { op, handle: ticket.birth(), from: None, step, site: Some(site) }.tell(at);
     }
 }
 
 /// A handle made from `from`, by one of the ledger's operations.
 #[inline]
-fn make(
-    from: &Ticket,
+fn make<'a>(
+    from: &'a Ticket,
     op: Op,
     site: Caller,
-    how: impl FnOnce(&Ledger<Meta>, &Ticket) -> Option<(Ticket, Step)>,
+    how: impl FnOnce(At<'a, Meta>) -> Option<(Ticket, Step)>,
 ) -> Option<Ticket> {
-    let (ticket, step) = how(&LEDGER, from)?;
-    let fact =
-        Fact { op, handle: ticket.birth(), from: Some(from.birth()), step, site: Some(site) };
-    fact.tell(from);
+    let at = LEDGER.at(from);
+    let (ticket, step) = how(at)?;
+    Fact { op, handle: ticket.birth(), from: Some(from.birth()), step, site: Some(site) }.tell(at);
     Some(ticket)
 }
 
@@ -265,7 +253,7 @@ fn to_raw<const SHARED: bool>(ticket: Option<Ticket>, op: Op, address: usize, si
     let handle = ticket.birth();
     let (stays, step) = LEDGER.go_raw::<SHARED>(ticket, address);
     if let Some(step) = step {
-        Fact { op, handle, from: None, step, site: Some(site) }.tell(&stays);
+        Fact { op, handle, from: None, step, site: Some(site) }.tell(LEDGER.at(&stays));
     }
 }
 
@@ -279,7 +267,7 @@ unsafe fn of_raw<const SHARED: bool>(op: Op, address: usize, site: Caller) -> Op
     let (left, ticket, step) = unsafe { LEDGER.come_back::<SHARED>(address) }?;
     let fact =
         Fact { op, handle: ticket.birth(), from: Some(left.birth()), step, site: Some(site) };
-    fact.tell(&ticket);
+    fact.tell(LEDGER.at(&ticket));
     Some(ticket)
 }
 
@@ -304,7 +292,7 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn of_cyclic(weak: &Weak<SHARED>, site: Site) -> Self {
         let from = weak.0.as_ref();
         let site = site.location();
-        Self(from.and_then(|from| make(from, Op::New, site, Ledger::upgrade::<SHARED>)))
+        Self(from.and_then(|from| make(from, Op::New, site, At::upgrade::<SHARED>)))
     }
 
     /// A clone's identity. Stands after std's clone.
@@ -313,7 +301,7 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn cloned(&self) -> Self {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
-            make(from, Op::Clone, site, Ledger::clone_strong::<SHARED>)
+            make(from, Op::Clone, site, At::clone_strong::<SHARED>)
         }
         match &self.0 {
             None => Self(None),
@@ -327,7 +315,7 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn downgraded(&self) -> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
-            make(from, Op::Downgrade, site, Ledger::clone_weak::<SHARED>)
+            make(from, Op::Downgrade, site, At::clone_weak::<SHARED>)
         }
         match &self.0 {
             None => Weak(None),
@@ -351,17 +339,13 @@ impl<const SHARED: bool> Strong<SHARED> {
         let Some(ticket) = self.0.take() else { return std() };
         let site = Location::caller();
         let handle = ticket.birth();
-        let pin = LEDGER.pin::<SHARED>(&ticket);
+        let pin = LEDGER.at(&ticket).pin::<SHARED>();
         end_strong::<SHARED>(ticket, Op::Drop, Some(site));
         let value = std();
         if value.is_some() {
-            let step = LEDGER.note_pinned::<SHARED>(&pin);
-            let fact = Fact { op: Op::IntoInner, handle, from: None, step, site: Some(site) };
-            if dispatch::inside() {
-                LEDGER.withhold_pinned(&pin);
-            } else {
-                fact.tell_taken(&LEDGER.read_pinned(&pin, Meta::take));
-            }
+            let at = LEDGER.at_pin(&pin);
+            let step = at.note_always::<SHARED>();
+            Fact { op: Op::IntoInner, handle, from: None, step, site: Some(site) }.tell(at);
         }
         drop(LEDGER.unpin::<SHARED>(pin));
         value
@@ -411,7 +395,7 @@ impl<const SHARED: bool> Strong<SHARED> {
         let site = Location::caller();
         // SAFETY: PINNED: passed on to the caller.
         if let Some(left) = unsafe { LEDGER.raw_ticket(address) } {
-            let clone = make(&left, Op::Clone, site, Ledger::clone_strong::<SHARED>);
+            let clone = make(&left, Op::Clone, site, At::clone_strong::<SHARED>);
             if clone.is_some() {
                 to_raw::<SHARED>(clone, Op::IntoRaw, address, site);
             }
@@ -450,7 +434,7 @@ impl<const SHARED: bool> Weak<SHARED> {
     pub(crate) fn cloned(&self) -> Self {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
-            make(from, Op::WeakClone, site, Ledger::clone_weak::<SHARED>)
+            make(from, Op::WeakClone, site, At::clone_weak::<SHARED>)
         }
         match &self.0 {
             None => Self(None),
@@ -464,7 +448,7 @@ impl<const SHARED: bool> Weak<SHARED> {
     pub(crate) fn upgraded(&self) -> Strong<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
-            make(from, Op::Upgrade, site, Ledger::upgrade::<SHARED>)
+            make(from, Op::Upgrade, site, At::upgrade::<SHARED>)
         }
         match &self.0 {
             None => Strong(None),
@@ -520,9 +504,8 @@ impl<const SHARED: bool> Drop for Weak<SHARED> {
 }
 
 fn handle_id(ticket: &Ticket) -> HandleId {
-    LEDGER.read(ticket, |meta| {
-        HandleId::new(ObjectId(meta.id), ticket.birth().wrapping_sub(meta.first()) + 1)
-    })
+    let number = |meta: &Meta| ticket.birth().wrapping_sub(meta.first()) + 1;
+    LEDGER.at(ticket).read(|meta| HandleId::new(ObjectId(meta.id), number(meta)))
 }
 
 /// What can be asked of a handle's identity without changing anything but the label.
@@ -547,20 +530,19 @@ impl Identity<'_> {
     /// What the ledger and the object's sink know. None: untraced.
     pub(crate) fn known(self) -> Option<Known> {
         let (ticket, _) = self.0?;
-        let taken = LEDGER.read(ticket, Meta::take);
-        let id = taken.object.id;
-        let step = LEDGER.now(ticket);
-        let handles = taken
-            .binding
-            .bound()
-            .and_then(|bound| dispatch::ask(bound, |sink| sink.handles(id)).flatten());
-        Some(Known {
-            object: taken.object,
-            handle: handle_id(ticket),
-            events: step.seq.wrapping_sub(taken.first) + 1,
-            strong: step.strong,
-            withheld: LEDGER.withheld(ticket),
-            handles,
+        let at = LEDGER.at(ticket);
+        let step = at.now();
+        at.read(|meta| {
+            let object = meta.object();
+            let ask = |bound| dispatch::ask(bound, |sink| sink.handles(object.id)).flatten();
+            Some(Known {
+                object,
+                handle: handle_id(ticket),
+                events: step.seq.wrapping_sub(meta.first()) + 1,
+                strong: step.strong,
+                withheld: at.withheld(),
+                handles: meta.bound().and_then(ask),
+            })
         })
     }
 
@@ -569,28 +551,12 @@ impl Identity<'_> {
     pub(crate) fn label(self, text: &str) {
         let Some((ticket, shared)) = self.0 else { return };
         let label = Label::intern(text);
-        LEDGER.read(ticket, |meta| meta.label.store(label.0, Ordering::Relaxed));
+        LEDGER.at(ticket).read(|meta| meta.label.store(label.0, Ordering::Relaxed));
         let site = Location::caller();
         if shared {
             note::<true>(ticket, Op::Label, site);
         } else {
             note::<false>(ticket, Op::Label, site);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Size;
-
-    #[test]
-    fn sizes_are_exact_below_two_gib_and_never_too_small_above() {
-        for bytes in [0, 1, 4096, (1 << 31) - 1] {
-            assert_eq!(Size::new(bytes).bytes(), bytes as u64);
-        }
-        for bytes in [1 << 31, (1 << 31) + 1, (1 << 40) + 7] {
-            let told = Size::new(bytes).bytes();
-            assert!((bytes as u64..bytes as u64 + 4096).contains(&told), "{bytes}: {told}");
         }
     }
 }

@@ -1,5 +1,5 @@
 use crate::event::{Op, Standing, Strength, Time, ended, replaced};
-use crate::recording::{EventInfo, ObjectInfo, Recording};
+use crate::recording::{Earlier, EventInfo, ObjectInfo, Recording};
 use crate::render::Terminal;
 use std::fmt;
 
@@ -99,7 +99,8 @@ impl<'r> Timelines<'r> {
             .filter_map(|events| {
                 // Without a birth, which was lost, nothing can be said of what it is.
                 let object = recording.objects.get(&events.first()?.object)?;
-                Some(Timeline::new(object, events))
+                let earlier = recording.earlier.get(&object.id).copied().unwrap_or_default();
+                Some(Timeline::new(object, events, earlier))
             })
             .collect();
         Self { recording, timelines }
@@ -152,7 +153,7 @@ impl fmt::Display for Timelines<'_> {
 }
 
 impl<'r> Timeline<'r> {
-    fn new(object: &'r ObjectInfo, events: &'r [EventInfo]) -> Self {
+    fn new(object: &'r ObjectInfo, events: &'r [EventInfo], earlier: Earlier) -> Self {
         let mut timeline = Self {
             object,
             events,
@@ -162,7 +163,7 @@ impl<'r> Timeline<'r> {
             peak_weak: 0,
             whole: events.iter().zip(1..).all(|(event, seq)| event.seq == seq),
         };
-        let mut weak = 0_i64;
+        let mut weak = earlier.weak;
         for event in events {
             weak += i64::from(event.op.weak_delta());
             timeline.follow(event);

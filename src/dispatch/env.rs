@@ -3,7 +3,8 @@
 //! Read at the first birth. Births that happen meanwhile are untraced on the thread that reads, and it
 //! waits for no other thread: one that comes while the variable is being read goes on untraced.
 
-use super::{Bound, FROM_ENV, INSIDE, Outside, REASONS, complain};
+use super::{Bound, FROM_ENV, REASONS, complain, turn};
+use crate::primitive::ENVIRONMENT;
 use crate::sink::{FileSink, Print, Sink};
 use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -55,7 +56,7 @@ pub(super) fn parse(value: &str) -> Result<Vec<Wish>, String> {
 
 #[inline]
 pub(super) fn unread() -> bool {
-    STATE.load(Ordering::Relaxed) == UNREAD
+    ENVIRONMENT && STATE.load(Ordering::Relaxed) == UNREAD
 }
 
 #[cold]
@@ -66,10 +67,8 @@ pub(super) fn read() {
     }
     if let Some(value) = std::env::var_os("REFSCOPE") {
         // A sink that opens a file may make traced objects itself, through the program's own types.
-        let was_inside = INSIDE.replace(true);
-        let outside = (!was_inside).then_some(Outside);
+        let _turn = turn();
         set_up(&value);
-        drop(outside);
     }
     STATE.store(READ, Ordering::Relaxed);
     REASONS.fetch_sub(1, Ordering::Relaxed);

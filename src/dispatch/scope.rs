@@ -1,16 +1,15 @@
 use super::{Bound, REASONS};
+use crate::primitive::{Arc, Ordering, locals};
 use crate::sink::Sink;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-thread_local! {
-    static CURRENT: RefCell<Option<Arc<Bound>>> = const { RefCell::new(None) };
+locals! {
+    static CURRENT: RefCell<Option<Arc<Bound>>> = RefCell::new(None);
 }
 
 /// The innermost scope of this thread. None while the thread's locals are being destroyed.

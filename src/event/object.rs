@@ -132,14 +132,39 @@ impl Label {
     }
 }
 
+/// A size in four bytes: exact below 2 GiB, else in pages of 4 KiB, rounded up.
+#[derive(Clone, Copy)]
+pub(crate) struct Size(u32);
+
+impl Size {
+    const PAGES: u32 = 1 << 31;
+
+    #[inline]
+    pub(crate) fn new(bytes: usize) -> Self {
+        match u32::try_from(bytes) {
+            Ok(small) if small < Self::PAGES => Self(small),
+            _ => {
+                let pages = u32::try_from(bytes.div_ceil(4096)).unwrap_or(u32::MAX);
+                Self(pages.min(Self::PAGES - 1) | Self::PAGES)
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn bytes(self) -> u64 {
+        let pages = u64::from(self.0 & !Self::PAGES);
+        if self.0 & Self::PAGES == 0 { pages } else { pages * 4096 }
+    }
+}
+
 /// An allocation behind a `Box`, `Rc` or `Arc`, as its events tell of it.
 #[derive(Clone, Copy)]
 pub struct Object {
     pub(crate) id: ObjectId,
     pub(crate) ty: &'static Type,
-    pub(crate) size: u64,
-    pub(crate) born: Site,
+    pub(crate) size: Size,
     pub(crate) label: Label,
+    pub(crate) born: Site,
 }
 
 impl Object {
@@ -164,7 +189,7 @@ impl Object {
     /// The value's size in bytes, without the pointer's counts. (Above 2 GiB in whole pages, rounded up.)
     #[inline]
     pub fn size(&self) -> u64 {
-        self.size
+        self.size.bytes()
     }
 
     /// The line that made it.
@@ -195,7 +220,7 @@ impl fmt::Debug for Object {
             .field("id", &self.id.0)
             .field("kind", &self.kind())
             .field("type_name", &self.type_name())
-            .field("size", &self.size)
+            .field("size", &self.size())
             .field("born", &self.born)
             .field("label", &self.label())
             .finish_non_exhaustive()
@@ -239,7 +264,7 @@ pub(crate) fn short_type(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::short_type;
+    use super::{Size, short_type};
 
     #[test]
     fn short_names_keep_the_last_segment_of_each_path() {
@@ -252,6 +277,17 @@ mod tests {
             ("<a::B as c::D>::E", "<B as D>::E"),
         ] {
             assert_eq!(short_type(long), short, "{long}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_exact_below_two_gib_and_never_too_small_above() {
+        for bytes in [0, 1, 4096, (1 << 31) - 1] {
+            assert_eq!(Size::new(bytes).bytes(), bytes as u64);
+        }
+        for bytes in [1 << 31, (1 << 31) + 1, (1 << 40) + 7] {
+            let told = Size::new(bytes).bytes();
+            assert!((bytes as u64..bytes as u64 + 4096).contains(&told), "{bytes}: {told}");
         }
     }
 }

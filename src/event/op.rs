@@ -117,6 +117,11 @@ impl Op {
         Self::ALL.into_iter().find(|op| op.name() == name)
     }
 
+    /// The operation that `self as u8` gave.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
+    }
+
     /// By how much the strong count changes: -1, 0 or 1.
     pub const fn strong_delta(self) -> i8 {
         match self {

@@ -1,7 +1,7 @@
 use super::Sink;
 use crate::event::{Event, Handle, Life, Object, ObjectId, Record, Thread, Time};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +36,7 @@ pub struct LiveSet {
 const SHARDS: usize = 64;
 
 struct Inner {
-    shards: [Mutex<HashMap<ObjectId, Living>>; SHARDS],
+    shards: [Mutex<FxHashMap<ObjectId, Living>>; SHARDS],
     cap: u64,
     handles: AtomicU64,
     refused: AtomicU64,
@@ -86,7 +86,7 @@ impl LiveSet {
         Self { inner: Arc::new(Inner { cap: handles, ..Inner::default() }) }
     }
 
-    fn shard(&self, id: ObjectId) -> &Mutex<HashMap<ObjectId, Living>> {
+    fn shard(&self, id: ObjectId) -> &Mutex<FxHashMap<ObjectId, Living>> {
         &self.inner.shards[id.number() as usize % SHARDS]
     }
 

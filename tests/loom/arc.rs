@@ -3,6 +3,8 @@
 
 use crate::event::{Op, Site, Type};
 use crate::ticket::{Identity, Strong, Weak as WeakTicket};
+use crate::world::born;
+use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::Arc as Rust;
 
@@ -11,6 +13,19 @@ pub(crate) struct Block {
     strong: AtomicUsize,
     weak: AtomicUsize,
     destroyed: AtomicBool,
+    /// The value: whoever reads or writes it without an order is found.
+    value: UnsafeCell<u32>,
+}
+
+impl Block {
+    fn new(strong: usize) -> Self {
+        Self {
+            strong: AtomicUsize::new(strong),
+            weak: AtomicUsize::new(1),
+            destroyed: AtomicBool::new(false),
+            value: UnsafeCell::new(0),
+        }
+    }
 }
 
 pub(crate) struct StdArc(Rust<Block>);
@@ -18,26 +33,50 @@ pub(crate) struct StdWeak(Rust<Block>);
 
 impl StdArc {
     fn new() -> Self {
-        Self(Rust::new(Block {
-            strong: AtomicUsize::new(1),
-            weak: AtomicUsize::new(1),
-            destroyed: AtomicBool::new(false),
-        }))
+        Self(Rust::new(Block::new(1)))
     }
 
     /// The value is there: whoever holds this would see it.
     fn read(&self) {
         assert!(!self.0.destroyed.load(Ordering::Relaxed), "a living handle to a destroyed value");
+        self.0.value.with(|_| ());
     }
 
     fn destroy(&self) {
         fence(Ordering::Acquire);
         assert!(!self.0.destroyed.swap(true, Ordering::Relaxed), "destroyed twice");
+        self.0.value.with_mut(|_| ());
     }
 
     fn downgrade(&self) -> StdWeak {
-        self.0.weak.fetch_add(1, Ordering::Relaxed);
-        StdWeak(self.0.clone())
+        let mut seen = self.0.weak.load(Ordering::Relaxed);
+        loop {
+            if seen == usize::MAX {
+                // `get_mut` has it for a moment.
+                loom::thread::yield_now();
+                seen = self.0.weak.load(Ordering::Relaxed);
+                continue;
+            }
+            let one = (Ordering::Acquire, Ordering::Relaxed);
+            match self.0.weak.compare_exchange_weak(seen, seen + 1, one.0, one.1) {
+                Ok(_) => return StdWeak(self.0.clone()),
+                Err(old) => seen = old,
+            }
+        }
+    }
+
+    /// Whether the value was for this handle alone, and has been written.
+    fn get_mut(&mut self) -> bool {
+        let weak = &self.0.weak;
+        if weak.compare_exchange(1, usize::MAX, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        let unique = self.0.strong.load(Ordering::Acquire) == 1;
+        weak.store(1, Ordering::Release);
+        if unique {
+            self.0.value.with_mut(|_| ());
+        }
+        unique
     }
 
     fn try_unwrap(self) -> Result<(), Self> {
@@ -139,7 +178,7 @@ impl Raw {
 impl Arc {
     pub(crate) fn new() -> Self {
         let inner = StdArc::new();
-        Self { ticket: Strong::birth(Type::arc::<Block>(), 0, Op::New), inner }
+        Self { ticket: born(|| Strong::birth(Type::arc::<Block>(), 0, Op::New)), inner }
     }
 
     pub(crate) fn read(&self) {
@@ -176,9 +215,17 @@ impl Arc {
         ticket.into_inner(|| inner.into_inner())
     }
 
+    pub(crate) fn get_mut(&mut self) -> bool {
+        self.inner.get_mut()
+    }
+
+    pub(crate) fn is_traced(&self) -> bool {
+        Identity::from(&self.ticket).known().is_some()
+    }
+
     pub(crate) fn make_mut(&mut self) {
         if self.inner.make_mut() {
-            self.ticket.copied(Type::arc::<Block>(), 0);
+            born(|| self.ticket.copied(Type::arc::<Block>(), 0));
         }
     }
 
@@ -222,16 +269,12 @@ impl Arc {
     }
 
     pub(crate) fn from_std(inner: StdArc) -> Self {
-        Self { ticket: Strong::birth(Type::arc::<Block>(), 0, Op::FromStd), inner }
+        Self { ticket: born(|| Strong::birth(Type::arc::<Block>(), 0, Op::FromStd)), inner }
     }
 
     pub(crate) fn new_cyclic(make: impl FnOnce(&Weak)) -> Self {
-        let announced = WeakTicket::birth(Type::arc::<Block>(), 0, Op::NewCyclic);
-        let block = Rust::new(Block {
-            strong: AtomicUsize::new(0),
-            weak: AtomicUsize::new(1),
-            destroyed: AtomicBool::new(false),
-        });
+        let announced = born(|| WeakTicket::birth(Type::arc::<Block>(), 0, Op::NewCyclic));
+        let block = Rust::new(Block::new(0));
         let weak = Weak { ticket: announced, inner: StdWeak(block.clone()).clone() };
         make(&weak);
         let ticket = Strong::of_cyclic(&weak.ticket, Site::here());

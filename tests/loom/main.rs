@@ -1,9 +1,9 @@
 //! Models of the `Arc` variant's protocol, explored by loom: every interleaving of a few threads.
 //!
 //! `cargo test --release --test loom` runs them (in a debug build they take several times as long). The
-//! crate's own `ledger.rs` and `ticket.rs` are included by path, over loom's primitives; std's `Arc` is stood
+//! crate's own files, all below the faces, are included by path over loom's primitives; std's `Arc` is stood
 //! in for by [`arc`], whose atomic operations are scheduling points, so that the windows between the
-//! ledger's steps and std's are explored; [`dispatch`] stands in for the sinks.
+//! ledger's steps and std's are explored.
 //!
 //! # Invariants
 //!
@@ -20,21 +20,28 @@
 //!
 //! `mutations.md` beside this file lists the mutations of the protocol that were tried, and the model that
 //! caught each.
-#![allow(dead_code, unreachable_pub, unused_imports)]
+// loom's cells are not `Sync`; its threads take what they are given.
+#![allow(dead_code, unreachable_pub, unused_imports, clippy::arc_with_non_send_sync)]
 
 mod arc;
-mod dispatch;
 mod holders;
 mod models;
 mod primitive;
+mod recorder;
+mod sinks;
 mod world;
 
 /// The crate's own files, over the primitives above.
 #[path = "../../src"]
 mod included {
+    pub(crate) mod analysis;
+    pub(crate) mod dispatch;
     pub(crate) mod event;
     pub(crate) mod ledger;
+    pub(crate) mod recording;
+    pub(crate) mod render;
+    pub(crate) mod sink;
     pub(crate) mod ticket;
 }
 
-use included::{event, ledger, ticket};
+use included::{analysis, dispatch, event, ledger, recording, render, sink, ticket};

@@ -138,11 +138,11 @@ fn no_ticket_value_occurs_twice() {
         let ledger = loom::sync::Arc::new(Ledger::<u64>::new());
         let lives = |ledger: &Ledger<u64>, object: u64| {
             let (first, _) = ledger.birth(|_| object).expect("there is room");
-            let (second, _) = ledger.clone_strong::<true>(&first).expect("there is room");
+            let (second, _) = ledger.at(&first).clone_strong::<true>().expect("there is room");
             let values = [format!("{first:?}"), format!("{second:?}")];
             for ticket in [first, second] {
-                ledger.read(&ticket, |meta| assert_eq!(*meta, object, "OWN"));
-                if let (_, Some(pin)) = ledger.drop_strong::<true>(ticket) {
+                ledger.at(&ticket).read(|meta| assert_eq!(*meta, object, "OWN"));
+                if let (_, Some(pin)) = ledger.ending(ticket).drop_strong::<true>() {
                     assert_eq!(ledger.unpin::<true>(pin), Some(object), "END");
                 }
             }
@@ -291,5 +291,86 @@ fn new_cyclic_against_upgrade() {
         one.read();
         drop(one);
         other.unwrap().join().unwrap();
+    });
+}
+
+/// `get_mut` races a clone's drop: it gives the value only where no other handle is, though the drop's step comes
+/// before std's.
+#[test]
+fn get_mut_against_drop() {
+    explore(|| {
+        let mut one = Arc::new();
+        let two = one.clone();
+        let other = thread::spawn(move || {
+            two.read();
+            drop(two);
+        });
+        one.get_mut();
+        other.join().unwrap();
+        assert!(one.get_mut(), "the last handle has the value for itself");
+    });
+}
+
+/// `get_mut` races a downgrade and an upgrade of the weak handle that it gave.
+#[test]
+fn get_mut_against_downgrade() {
+    explore_within(Some(2), || {
+        let mut one = Arc::new();
+        let two = one.clone();
+        let other = thread::spawn(move || {
+            let weak = two.downgrade();
+            drop(two);
+            drop(weak.upgrade());
+        });
+        one.get_mut();
+        drop(one);
+        other.join().unwrap();
+    });
+}
+
+/// The closure of `new_cyclic` panics, and a weak handle that it gave away outlives the attempt: no upgrade succeeds,
+/// and the entry ends with the last weak handle. END, COUNT.
+#[test]
+fn new_cyclic_that_panics() {
+    explore(|| {
+        let mut other = None;
+        let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            Arc::new_cyclic(|weak| {
+                let weak: Weak = weak.clone();
+                other = Some(thread::spawn(move || assert!(weak.upgrade().is_none())));
+                // Not `panic!`, whose message would be printed for each interleaving.
+                std::panic::resume_unwind(Box::new("the closure panics"));
+            })
+        }));
+        assert!(attempt.is_err());
+        other.unwrap().join().unwrap();
+    });
+}
+
+/// `into_std` and adoption race an upgrade: whichever object a handle belongs to, its counts are right.
+#[test]
+fn into_std_against_upgrade() {
+    explore(|| {
+        let one = Arc::new();
+        let weak = one.downgrade();
+        let other = thread::spawn(move || drop(weak.upgrade()));
+        drop(Arc::from_std(one.into_std()));
+        other.join().unwrap();
+    });
+}
+
+/// A raw handle is viewed and cloned on one thread while it comes back on another, on three threads with the last
+/// drop.
+#[test]
+fn raw_pointers_on_three_threads() {
+    explore_within(Some(2), || {
+        let one = Arc::new();
+        let raw = one.clone().into_raw();
+        let more = Arc::increment(&raw);
+        let second = thread::spawn(move || drop(Arc::from_raw(raw)));
+        let third = thread::spawn(move || drop(Arc::from_raw(more)));
+        drop(one);
+        second.join().unwrap();
+        third.join().unwrap();
     });
 }
