@@ -176,8 +176,7 @@ impl<T: ?Sized> Box<T> {
         let ticket = if size_of_val(&*inner) == 0 {
             ticket::Strong::UNTRACED
         } else {
-            // SAFETY: PINNED: the caller is owed the box of the object at `raw`.
-            unsafe { ticket::Strong::from_raw(raw.addr()) }
+            ticket::Strong::from_raw(raw.addr())
         };
         Self { ticket, inner }
     }

@@ -326,7 +326,7 @@ pub struct Unseen {
     pub inside_sink: u64,
     /// Objects that found the ledger full (2^24 traced objects at once).
     pub ledger_full: u64,
-    /// Handles and events that an object near its limits (2^24 handles, 2^40 events) did not get.
+    /// Handles and events that an object near its limits (2^24 handles, 2^39 events) did not get.
     pub past_limits: u64,
 }
 

@@ -2,7 +2,7 @@
 //! object's history and the strong count right after it.
 //!
 //! ```text
-//!  Ticket   u64   slot:24 | birth:40        0 never occurs: births start at 1
+//!  Ticket   u64   slot:24 | back:1 | birth:39      0 never occurs: births start at 1
 //!
 //!  Entry          one cache line
 //!   state   u64   seq:40  | strong:24       one read-modify-write gives order and count
@@ -11,13 +11,14 @@
 //!   meta          written only while refs == 0
 //! ```
 //!
-//! A slot's sequence goes on when the slot is used again, so no ticket value ever occurs twice.
+//! A slot's sequence goes on when the slot is used again, so no ticket value ever occurs twice. `back` marks
+//! the ticket of a handle that came back from a raw pointer, which pins nothing: see [`raw`].
 //!
 //! # Invariants
 //!
-//! * **PINNED**: a ticket, or a [`Pin`], keeps `refs` above zero, or the strong count above zero
-//!   and with it the strong side's share of `refs`. So while one is borrowed, the entry's metadata
-//!   is there and nobody writes it.
+//! * **PINNED**: a ticket that is not `back`, or a [`Pin`], keeps `refs` above zero, or the strong count
+//!   above zero and with it the strong side's share of `refs`. So while one is borrowed, the entry's
+//!   metadata is there and nobody writes it. ([`At`] is made of nothing else.)
 //! * **CLOSED**: metadata is written only by the thread that took the slot from the free list, or
 //!   by the one whose [`Ledger::unpin`] brought `refs` to zero; no ticket of the slot exists then.
 //!
@@ -25,15 +26,21 @@
 //! it by path with a metadata type of their own.
 
 use crate::primitive::{
-    AtomicU32, AtomicU64, CHUNK, CHUNKS, Mutex, Ordering, Quiet, UnsafeCell, constructor, fence,
+    AtomicU32, AtomicU64, CHUNK, CHUNKS, Mutex, Ordering, Quiet, UnsafeCell, constructor,
 };
-use std::collections::{BTreeMap, btree_map};
 use std::num::NonZeroU64;
+
+mod raw;
+
+use self::raw::RawTable;
+pub(crate) use self::raw::Side;
 
 const STRONG_BITS: u32 = 24;
 const STRONG_MASK: u64 = (1 << STRONG_BITS) - 1;
 const BIRTH_BITS: u32 = 40;
-const BIRTH_MASK: u64 = (1 << BIRTH_BITS) - 1;
+/// In a ticket: the handle came back from a raw pointer.
+const BACK: u64 = 1 << (BIRTH_BITS - 1);
+const BIRTH_MASK: u64 = BACK - 1;
 
 /// One step of the sequence, in the units of `Entry::state`.
 const SEQ: u64 = 1 << STRONG_BITS;
@@ -44,11 +51,11 @@ const ONE: u64 = 1;
 // step (so many threads do not exist), and each handle that exists may still be dropped.
 const STRONG_CAP: u64 = (1 << STRONG_BITS) - (1 << 16);
 const REFS_CAP: u32 = u32::MAX - (1 << 16);
-const SEQ_CAP: u64 = (1 << BIRTH_BITS) - (1 << 34);
+const SEQ_CAP: u64 = BACK - (1 << 34);
 /// A slot whose sequence has come this far is not used for a further object.
-const RETIRE: u64 = 1 << 39;
+const RETIRE: u64 = 1 << 38;
 
-/// The entry's address is in the table of raw pointers.
+/// The object is in the table of raw pointers.
 const RAW: u32 = 1 << 31;
 
 /// What identifies a traced handle: a slot of the ledger, and the sequence number at its birth.
@@ -63,8 +70,14 @@ pub(crate) struct Ticket(NonZeroU64);
 impl Ticket {
     #[inline]
     fn new(slot: u32, birth: u64) -> Self {
-        let value = u64::from(slot) << BIRTH_BITS | birth & BIRTH_MASK;
+        let value = u64::from(slot) << BIRTH_BITS | birth & (BIRTH_MASK | BACK);
         Self(NonZeroU64::new(value).expect("births start at 1"))
+    }
+
+    /// Whether the handle came back from a raw pointer: then the ticket alone pins nothing.
+    #[inline]
+    pub(crate) fn is_back(&self) -> bool {
+        self.0.get() & BACK != 0
     }
 
     #[inline]
@@ -167,28 +180,12 @@ struct Free {
     fresh: u32,
 }
 
-/// Where strong and weak handles are that left as raw pointers: their address, and the way back
-/// from the slot, so that an entry that ends can be taken out.
-struct RawTable {
-    by_address: BTreeMap<usize, NonZeroU64>,
-    by_slot: BTreeMap<u32, usize>,
-}
-
-impl RawTable {
-    fn forget_address(&mut self, address: usize) -> bool {
-        match self.by_address.remove(&address) {
-            Some(old) => self.by_slot.remove(&Ticket(old).slot()).is_some(),
-            None => false,
-        }
-    }
-}
-
 /// The table of entries. See the [module](self).
 pub(crate) struct Ledger<M> {
     chunks: [Quiet<Box<[Entry<M>; CHUNK]>>; CHUNKS],
     free: Mutex<Free>,
     raw: Mutex<RawTable>,
-    /// How many addresses the raw table holds, so that programs without raw pointers take no lock.
+    /// How many objects the raw table holds, so that programs without raw pointers take no lock.
     raws: AtomicU32,
     /// Births that found no free slot.
     refused_births: AtomicU64,
@@ -207,7 +204,7 @@ impl<M> Ledger<M> {
             Self {
                 chunks: [const { Quiet::new() }; CHUNKS],
                 free: Mutex::new(Free { list: Vec::new(), fresh: 0 }),
-                raw: Mutex::new(RawTable { by_address: BTreeMap::new(), by_slot: BTreeMap::new() }),
+                raw: Mutex::new(RawTable::new()),
                 raws: AtomicU32::new(0),
                 refused_births: AtomicU64::new(0),
                 refused_steps: AtomicU64::new(0),
@@ -268,9 +265,27 @@ impl<M> Ledger<M> {
         self.open(meta, SEQ)
     }
 
-    /// The entry of a handle.
+    /// Does something with the entry of a handle. `None` where that handle came back from a raw pointer and
+    /// the object is gone, as far as its traced handles go.
+    #[inline]
+    pub(crate) fn with<const SHARED: bool, R>(
+        &self,
+        ticket: &Ticket,
+        f: impl FnOnce(At<'_, M>) -> R,
+    ) -> Option<R> {
+        if ticket.is_back() {
+            let pin = self.pin_back(ticket)?;
+            let result = f(self.at_pin(&pin));
+            drop(self.unpin::<SHARED>(pin));
+            return Some(result);
+        }
+        Some(f(self.at(ticket)))
+    }
+
+    /// The entry of a handle that did not come back from a raw pointer.
     #[inline]
     pub(crate) fn at<'a>(&'a self, ticket: &'a Ticket) -> At<'a, M> {
+        debug_assert!(!ticket.is_back(), "PINNED: {ticket:?} pins nothing");
         At { ledger: self, entry: self.entry(ticket.slot()), slot: ticket.slot() }
     }
 
@@ -304,7 +319,7 @@ impl<M> Ledger<M> {
         let entry = self.entry(pin.slot);
         let before = if SHARED {
             // Release: what this thread read of the metadata comes before its end, which the last
-            // unpin's acquire fence below sees.
+            // unpin's acquire load below sees.
             entry.refs.fetch_sub(1, Ordering::Release)
         } else {
             let refs = entry.refs.load(Ordering::Relaxed);
@@ -315,9 +330,10 @@ impl<M> Ledger<M> {
     }
 
     fn end(&self, slot: u32) -> Option<M> {
-        // Acquire: pairs with the release in every earlier unpin of this entry.
-        fence(Ordering::Acquire);
         let entry = self.entry(slot);
+        // Acquire: reads what this thread's own unpin left, to which the release in every earlier unpin of
+        // this entry leads up. (A load and no fence, as in `drop_strong`.)
+        entry.refs.load(Ordering::Acquire);
         // Relaxed: the flag was set under a share of `refs` that has been given back since.
         if entry.flags.load(Ordering::Relaxed) & RAW != 0 {
             self.leave_raw_table(slot);
@@ -333,94 +349,104 @@ impl<M> Ledger<M> {
         meta
     }
 
-    /// A handle leaves as the raw pointer `address`: its ticket waits in the table. The caller, whose
-    /// pointer is not out yet, gets it back for the event alone.
-    pub(crate) fn go_raw<const SHARED: bool>(
-        &self,
-        ticket: Ticket,
-        address: usize,
-    ) -> (Ticket, Option<Step>) {
-        let slot = ticket.slot();
+    /// A handle leaves as the raw pointer `address`: its place in the count waits in the table. `adopted`:
+    /// the object came from std's pointer.
+    pub(crate) fn go_raw(&self, ticket: Ticket, side: Side, address: usize, adopted: bool) {
+        debug_assert!(!ticket.is_back(), "a handle that came back is settled first");
         let mut raw = self.raw.lock();
-        let changed = match raw.by_address.entry(address) {
-            btree_map::Entry::Occupied(mut known) => {
-                let old = Ticket(known.insert(ticket.0)).slot();
-                if old != slot {
-                    // Freed by std's pointer, out of sight, and its address used again.
-                    raw.by_slot.remove(&old);
-                }
-                old != slot
-            }
-            btree_map::Entry::Vacant(place) => {
-                place.insert(ticket.0);
-                self.raws.fetch_add(1, Ordering::Relaxed);
-                true
-            }
-        };
-        if changed {
-            raw.by_slot.insert(slot, address);
-            self.entry(slot).flags.fetch_or(RAW, Ordering::Relaxed);
-        }
-        drop(raw);
-        let step = self.at(&ticket).note::<SHARED>();
-        (ticket, step)
+        raw.leave(ticket.slot(), ticket.birth(), side, address, adopted);
+        self.entry(ticket.slot()).flags.fetch_or(RAW, Ordering::Relaxed);
+        self.count_raws(&raw);
     }
 
-    /// What the table holds for `address`: a further ticket of the handle that left there.
-    ///
-    /// # Safety
-    ///
-    /// A handle of the object at `address` must be owed to the caller, as `from_raw` of std's
-    /// pointers demands: then the entry is PINNED by the ticket that left there.
-    unsafe fn peek_raw(&self, address: usize) -> Option<Ticket> {
-        // Relaxed: whoever has the pointer got it from the thread that put it in, after it did.
-        if self.raws.load(Ordering::Relaxed) == 0 {
+    /// Relaxed where it is read: whoever has a raw pointer got it from the thread that put it in the
+    /// table, after it did.
+    fn count_raws(&self, raw: &RawTable) {
+        self.raws.store(raw.len() as u32, Ordering::Relaxed);
+    }
+
+    fn no_raws(&self) -> bool {
+        self.raws.load(Ordering::Relaxed) == 0
+    }
+
+    /// Keeps an entry that the raw table knows, if it is open yet: under the table's lock, which the end
+    /// of the entry has to take before it takes the metadata.
+    fn pin_raw(&self, slot: u32) -> Option<Pin> {
+        // Relaxed: the metadata was there when the object came into the table, under the lock. A share
+        // is added to others, so the entry's end, which needs them all, sees this one's too.
+        let more = |refs: u32| (refs > 0).then_some(refs + 1);
+        let refs = &self.entry(slot).refs;
+        let open = refs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        open.then_some(Pin { slot })
+    }
+
+    #[cold]
+    fn pin_back(&self, ticket: &Ticket) -> Option<Pin> {
+        let raw = self.raw.lock();
+        if raw.knows(ticket.slot(), ticket.birth()) { self.pin_raw(ticket.slot()) } else { None }
+    }
+
+    /// A handle comes back from the raw pointer `address`: the entry, pinned, the birth of the handle that
+    /// left there, the new ticket, and its step (the count stays, as in std). `None` where the address is
+    /// not known: the handle is untraced.
+    pub(crate) fn come_back<const SHARED: bool>(
+        &self,
+        side: Side,
+        address: usize,
+    ) -> Option<(Pin, u64, Ticket, Step)> {
+        if self.no_raws() {
             return None;
         }
-        self.raw.lock().by_address.get(&address).map(|&value| Ticket(value))
+        let (pin, left) = {
+            // Found and noted as one: else two threads could both be given the one that waits.
+            let mut raw = self.raw.lock();
+            let (slot, left) = raw.find(address, side)?;
+            let pin = self.pin_raw(slot)?;
+            raw.came_back(slot, side);
+            (pin, left)
+        };
+        let Some(step) = self.at_pin(&pin).note::<SHARED>() else {
+            drop(self.unpin::<SHARED>(pin));
+            return None;
+        };
+        let ticket = Ticket::new(pin.slot, step.seq | BACK);
+        Some((pin, left, ticket, step))
     }
 
-    /// A handle comes back from the raw pointer `address`: the one that left there, and a new ticket
-    /// (the count stays, as in std). `None` where the address is not known: the handle is untraced.
-    ///
-    /// # Safety
-    ///
-    /// As for `from_raw` of std's pointers: a handle of the object at `address` must be owed to the
-    /// caller.
-    pub(crate) unsafe fn come_back<const SHARED: bool>(
-        &self,
-        address: usize,
-    ) -> Option<(Ticket, Ticket, Step)> {
-        // SAFETY: PINNED: passed on to the caller.
-        let left = unsafe { self.peek_raw(address) }?;
-        let step = self.at(&left).note::<SHARED>()?;
-        let ticket = Ticket::new(left.slot(), step.seq);
-        Some((left, ticket, step))
+    /// The entry of the object at `address`, pinned, and the birth of the handle that left there last.
+    pub(crate) fn pin_address(&self, side: Side, address: usize) -> Option<(Pin, u64)> {
+        if self.no_raws() {
+            return None;
+        }
+        let raw = self.raw.lock();
+        let (slot, left) = raw.find(address, side)?;
+        Some((self.pin_raw(slot)?, left))
     }
 
-    /// The ticket that left as `address`, for std's `increment_strong_count` and its twin.
-    ///
-    /// # Safety
-    ///
-    /// As for those: the object at `address` must be alive.
-    pub(crate) unsafe fn raw_ticket(&self, address: usize) -> Option<Ticket> {
-        // SAFETY: PINNED: passed on to the caller.
-        unsafe { self.peek_raw(address) }
+    /// The ticket of a handle that is about to end, or to leave again. One that came back from a raw
+    /// pointer takes the place in the count of one that waits; `None` where none does.
+    #[inline]
+    pub(crate) fn settle(&self, ticket: Ticket, side: Side) -> Option<Ticket> {
+        if !ticket.is_back() {
+            return Some(ticket);
+        }
+        let settled = self.raw.lock().settle(ticket.slot(), ticket.birth(), side);
+        settled.then(|| Ticket::new(ticket.slot(), ticket.birth()))
     }
 
     /// An untraced handle leaves as `address`: what the table says of that address is old.
     pub(crate) fn forget_address(&self, address: usize) {
-        if self.raws.load(Ordering::Relaxed) != 0 && self.raw.lock().forget_address(address) {
-            self.raws.fetch_sub(1, Ordering::Relaxed);
+        if !self.no_raws() {
+            let mut raw = self.raw.lock();
+            raw.forget(address);
+            self.count_raws(&raw);
         }
     }
 
     fn leave_raw_table(&self, slot: u32) {
         let mut raw = self.raw.lock();
-        if let Some(address) = raw.by_slot.remove(&slot) {
-            raw.by_address.remove(&address);
-            self.raws.fetch_sub(1, Ordering::Relaxed);
-        }
+        raw.remove(slot);
+        self.count_raws(&raw);
     }
 
     /// Births that found the ledger full, and steps refused to objects near a limit.
@@ -485,8 +511,9 @@ impl<M> At<'_, M> {
         self.made(self.entry.step::<SHARED>(SEQ, Ordering::Relaxed))
     }
 
-    /// A strong handle made from a weak one, after std's upgrade succeeded (or, for an object of
-    /// `new_cyclic`, when its value is there).
+    /// A strong handle made from one that does not count itself: from a weak one, after std's upgrade
+    /// succeeded (or, for an object of `new_cyclic`, when its value is there); from one that came back from a
+    /// raw pointer.
     #[inline]
     pub(crate) fn upgrade<const SHARED: bool>(self) -> Option<(Ticket, Step)> {
         if !self.entry.has_room() {
@@ -495,7 +522,8 @@ impl<M> At<'_, M> {
         let step = self.entry.step::<SHARED>(SEQ + ONE, Ordering::Relaxed);
         if step.strong == 1 {
             // The count rose from 0: this upgrade raced the last drop (which steps before std's), or
-            // this is `new_cyclic`. The strong side is open again and takes its share anew.
+            // this is `new_cyclic`, or no handle that was ours is left. The strong side is open again and
+            // takes its share anew.
             self.entry.share::<SHARED>();
         }
         self.made(step)
@@ -558,8 +586,9 @@ impl<M> Ending<'_, M> {
         // to zero acquires it below, before the entry can end.
         let step = self.entry.step::<SHARED>(SEQ - ONE, Ordering::Release);
         let last = (step.strong == 0).then(|| {
-            // Acquire: pairs with the release above in each drop that came before this one.
-            fence(Ordering::Acquire);
+            // Acquire: reads this thread's own step or a later one, which the release of each drop before it
+            // leads up to. (A fence would do as well, but ThreadSanitizer does not know fences.)
+            self.entry.state.load(Ordering::Acquire);
             self.ticket.into_pin()
         });
         (step, last)

@@ -7,9 +7,7 @@
 #![cfg_attr(not(feature = "trace"), allow(dead_code, unused_imports, unused_macros))]
 
 pub(crate) use parking_lot::Mutex;
-pub(crate) use std::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, OnceLock};
 
 /// A `OnceLock` that is none of a model's scheduling points: what is in it comes with what names it.

@@ -25,8 +25,9 @@
 //! | `into_inner` | the drop's step and event; std; on success one more event |
 //! | `make_mut` | std; if the value moved: the drop's step on the old object, the birth of a new one |
 //! | `new_cyclic` | an entry with one weak handle; inside std's call, after the closure, the upgrade's step |
-//! | `into_raw`, `leak` | std; the ticket waits in a table under the address; step, event |
-//! | `from_raw` | a ticket from that table, step, event; std |
+//! | `into_raw`, `leak` | std; step, event; the handle's place in the count waits in a table under the address |
+//! | `from_raw` | if a handle waits at the address: a ticket of its object, step, event; std |
+//! | the end of a handle that came back so | the place of one that waits is taken, then as any end; where none waits, nothing |
 //! | `into_std` | the drop's step and event |
 //! | `from_std` | as `new` |
 //!
@@ -34,7 +35,8 @@
 //!
 //! **Order and count.** The events of an object are numbered from 1 without a gap. Replayed in that order they give the
 //! strong count that each carries. None is told twice, or of another object.
-//! *Tested* by loom models of the ledger and the tickets, on two and three threads (`tests/loom`); by eight threads
+//! *Tested* by loom models of everything below the faces, on two and three threads (`tests/loom`; `mutations.md` there says
+//! which faults they have been shown to find); by eight threads
 //! that hammer one `Arc` for a second (`tests/events.rs`); on every operation of the drop-in suite, recorded
 //! (`tests/drop_in`); by random programs whose events' fold must equal the true counts after every step
 //! (`tests/model.rs`).
@@ -46,28 +48,37 @@
 //!
 //! **Strong 0** means that no traced handle is left, not that the value is destroyed: a handle may have left through
 //! `into_std`, and of two racing drops either thread may run the destructor. The count rises from 0 only by an upgrade
-//! that raced the last drop, and at the birth of `new_cyclic`'s value.
+//! that raced the last drop, at the birth of `new_cyclic`'s value, and by a clone of a handle that came from a raw pointer
+//! which refscope did not see leave.
+//!
+//! **Raw pointers** carry no ticket. A handle that comes back from one is told of as a new handle of the object that has a
+//! handle waiting there; no object loses more handles than it had, whatever `from_raw` is called with. Where two objects
+//! stand for one allocation (one was adopted by `from_std` from a pointer to the other's), which of them a raw pointer comes
+//! back to is a guess; their counts are right. *Tested* by random programs (`tests/model.rs`), two loom models, and
+//! `tests/faults.rs`.
 //!
 //! **To a sink** the events of one handle come in order, its birth before its death. Events of different handles may come
 //! in another order. *Tested* by the loom models.
 //!
 //! **An object is bound to its sink at birth**, and its later events go there from whatever thread they come; a scope's
-//! sink lives as long as a handle of an object that is bound to it. *Tested* in `tests/sinks.rs` and by the loom models,
-//! whose sinks notice a use after their release.
+//! sink lives as long as a handle of an object that is bound to it. *Tested* in `tests/sinks.rs` and by the loom models of
+//! sinks that are installed, switched off and left while others emit; they notice a use after the release.
 //!
 //! **A tracer never takes the program down.** A sink that panics, while unwinding too, is switched off, and the program
 //! goes on (with `panic = "unwind"`). Objects that a sink makes are untraced; what it does to the program's objects is
 //! numbered, counted and withheld from it. No lock of refscope's is held while a sink runs. Events of thread-locals that
 //! are destroyed with their thread are delivered. *Tested* in `tests/sinks.rs`.
 //!
-//! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep. What a filter left out,
-//! what was born inside a sink, what a full ledger or an object near its limits (2^24 handles, some 2^40 events) did not
+//! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep; one that keeps the latest
+//! never gives up what it knows of an object that is alive. What a filter left out,
+//! what was born inside a sink, what a full ledger or an object near its limits (2^24 handles, some 2^39 events) did not
 //! get is in [`unseen`](crate::unseen). *Tested* in `tests/events.rs` (two million events into 16 KiB), `tests/sinks.rs`, and
-//! for the limits in `src/ledger.rs`.
+//! for the limits in `src/ledger.rs`; by loom models of the recorder's buffers.
 //!
 //! **What your program does stays the same**, but for the size of a handle, type names, timing and stack use. *Tested* by
 //! one suite that runs on std's types, on ours without a sink, on ours recorded, and on ours with tracing off
-//! (`tests/drop_in`); by random programs that run on std's types and ours in lockstep (`tests/model.rs`); by programs that must compile and programs that must not (`tests/ui`); by a check that each function
+//! (`tests/drop_in`); by random programs that run on std's types and ours in lockstep, and by random programs of three threads that are checked
+//! when all have come to rest (`tests/model.rs`); by programs that must compile and programs that must not (`tests/ui`); by a check that each function
 //! and impl that std documents is there, or is listed with the reason (`tests/surface.rs`).
 //!
 //! **Off is std.** Without the feature `trace` the types are std's own. *Tested* by their `TypeId`s.

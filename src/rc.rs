@@ -192,7 +192,8 @@ impl<T> Rc<T> {
     #[inline]
     #[track_caller]
     pub fn try_unwrap(this: Self) -> Result<T, Self> {
-        let Self { ticket, inner } = this;
+        let Self { mut ticket, inner } = this;
+        ticket.settle();
         match rc::Rc::try_unwrap(inner) {
             Ok(value) => {
                 ticket.end(Op::MovedOut);
@@ -235,8 +236,7 @@ impl<T: ?Sized> Rc<T> {
     /// As for [`std::rc::Rc::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        // SAFETY: PINNED: the caller is owed a handle of the object at `ptr`.
-        let ticket = unsafe { ticket::Strong::from_raw(ptr.addr()) };
+        let ticket = ticket::Strong::from_raw(ptr.addr());
         // SAFETY: STD: passed on to the caller.
         Self { ticket, inner: unsafe { rc::Rc::from_raw(ptr) } }
     }
@@ -260,8 +260,7 @@ impl<T: ?Sized> Rc<T> {
     pub unsafe fn increment_strong_count(ptr: *const T) {
         // SAFETY: STD: passed on to the caller.
         unsafe { rc::Rc::increment_strong_count(ptr) };
-        // SAFETY: PINNED: the object is alive, as the caller promises.
-        unsafe { ticket::Strong::<false>::increment(ptr.addr()) };
+        ticket::Strong::<false>::increment(ptr.addr());
     }
 
     /// Takes a handle from an object that is a raw pointer now. Tells of its [return](Op::FromRaw) and
@@ -328,6 +327,7 @@ impl<T: ?Sized + MakeMut> Rc<T> {
     #[inline]
     #[track_caller]
     pub fn make_mut(this: &mut Self) -> &mut T {
+        this.ticket.settle();
         let before = rc::Rc::as_ptr(&this.inner);
         let value = T::rc_make_mut(&mut this.inner);
         if !std::ptr::addr_eq(before, value) {
@@ -458,8 +458,7 @@ impl<T: ?Sized> Weak<T> {
     /// As for [`std::rc::Weak::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        // SAFETY: PINNED: the caller is owed a weak handle of the object at `ptr`.
-        let ticket = unsafe { ticket::Weak::from_raw(ptr.addr()) };
+        let ticket = ticket::Weak::from_raw(ptr.addr());
         // SAFETY: STD: passed on to the caller.
         Self { ticket, inner: unsafe { rc::Weak::from_raw(ptr) } }
     }

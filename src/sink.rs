@@ -21,7 +21,7 @@ mod tracing;
 
 pub use self::combine::{Filter, FromFn, from_fn};
 pub use self::file::FileSink;
-pub use self::live::LiveSet;
+pub use self::live::{LiveObject, LiveSet};
 pub use self::print::Print;
 pub use self::recorder::{Clock, Keep, Recorder};
 #[cfg(feature = "tracing")]

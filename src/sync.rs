@@ -202,7 +202,8 @@ impl<T> Arc<T> {
     #[inline]
     #[track_caller]
     pub fn try_unwrap(this: Self) -> Result<T, Self> {
-        let Self { ticket, inner } = this;
+        let Self { mut ticket, inner } = this;
+        ticket.settle();
         match sync::Arc::try_unwrap(inner) {
             Ok(value) => {
                 ticket.end(Op::MovedOut);
@@ -245,8 +246,7 @@ impl<T: ?Sized> Arc<T> {
     /// As for [`std::sync::Arc::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        // SAFETY: PINNED: the caller is owed a handle of the object at `ptr`.
-        let ticket = unsafe { ticket::Strong::from_raw(ptr.addr()) };
+        let ticket = ticket::Strong::from_raw(ptr.addr());
         // SAFETY: STD: passed on to the caller.
         Self { ticket, inner: unsafe { sync::Arc::from_raw(ptr) } }
     }
@@ -270,8 +270,7 @@ impl<T: ?Sized> Arc<T> {
     pub unsafe fn increment_strong_count(ptr: *const T) {
         // SAFETY: STD: passed on to the caller.
         unsafe { sync::Arc::increment_strong_count(ptr) };
-        // SAFETY: PINNED: the object is alive, as the caller promises.
-        unsafe { ticket::Strong::<true>::increment(ptr.addr()) };
+        ticket::Strong::<true>::increment(ptr.addr());
     }
 
     /// Takes a handle from an object that is a raw pointer now. Tells of its [return](Op::FromRaw) and
@@ -338,6 +337,7 @@ impl<T: ?Sized + MakeMut> Arc<T> {
     #[inline]
     #[track_caller]
     pub fn make_mut(this: &mut Self) -> &mut T {
+        this.ticket.settle();
         let before = sync::Arc::as_ptr(&this.inner);
         let value = T::arc_make_mut(&mut this.inner);
         if !std::ptr::addr_eq(before, value) {
@@ -522,8 +522,7 @@ impl<T: ?Sized> Weak<T> {
     /// As for [`std::sync::Weak::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        // SAFETY: PINNED: the caller is owed a weak handle of the object at `ptr`.
-        let ticket = unsafe { ticket::Weak::from_raw(ptr.addr()) };
+        let ticket = ticket::Weak::from_raw(ptr.addr());
         // SAFETY: STD: passed on to the caller.
         Self { ticket, inner: unsafe { sync::Weak::from_raw(ptr) } }
     }

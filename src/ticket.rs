@@ -10,7 +10,7 @@
 use crate::dispatch::{self, Binding, Bound, Turn};
 use crate::event::{Event, HandleId, Label, Object, ObjectId, Op, Site, Size, Type};
 use crate::holders::Known;
-use crate::ledger::{At, Ledger, Step, Ticket};
+use crate::ledger::{At, Ledger, Side, Step, Ticket};
 use crate::primitive::{Arc, AtomicU64, Ordering, statics};
 use std::panic::Location;
 // Not loom's in a model: a label orders nothing.
@@ -33,7 +33,7 @@ pub(crate) struct Meta {
     id: u64,
     /// The scope's sink. None: the global one.
     scope: Option<Arc<Bound>>,
-    /// The sequence number of the first event, and above it the bit `ENV`.
+    /// The sequence number of the first event, and above it the bits `ENV` and `ADOPTED`.
     first: u64,
     label: AtomicU32,
     size: Size,
@@ -44,6 +44,8 @@ const _: () = assert!(size_of::<Meta>() <= 40 + size_of::<Arc<Bound>>());
 
 /// Bound to the global sink that the environment asked for, not to the one from code.
 const ENV: u64 = 1 << 63;
+/// Came from std's pointer, so that another object may stand for the same allocation.
+const ADOPTED: u64 = 1 << 62;
 
 impl Meta {
     #[inline]
@@ -60,7 +62,7 @@ impl Meta {
 
     #[inline]
     fn first(&self) -> u64 {
-        self.first & !ENV
+        self.first & !(ENV | ADOPTED)
     }
 
     /// The global sink that the object is bound to. None: a scope's.
@@ -135,6 +137,7 @@ fn open(
     let born = Site::new(site);
     let mut object = Object { id: ObjectId(0), ty, size, label: Label::default(), born };
     let binding = dispatch::bind(&mut object, &NEXT)?;
+    let adopted = if matches!(op, Op::FromStd | Op::WeakFromStd) { ADOPTED } else { 0 };
     let meta = |first| {
         let (scope, env) = match binding {
             Binding::Scoped(scope) => (Some(scope), 0),
@@ -145,7 +148,7 @@ fn open(
             born: site,
             id: object.id.0,
             scope,
-            first: first | env,
+            first: first | env | adopted,
             label: AtomicU32::new(0),
             size,
         }
@@ -183,6 +186,7 @@ fn open(
 /// taken before, or the entry is pinned: a global sink is never freed, and costs nothing to keep.
 #[inline(never)]
 fn end_strong<const SHARED: bool>(ticket: Ticket, op: Op, site: Option<Caller>) {
+    let Some(ticket) = LEDGER.settle(ticket, Side::Strong) else { return };
     let handle = ticket.birth();
     let ending = LEDGER.ending(ticket);
     let fact = |step| Fact { op, handle, from: None, step, site };
@@ -218,6 +222,7 @@ fn end_strong<const SHARED: bool>(ticket: Ticket, op: Op, site: Option<Caller>) 
 /// The end of a weak handle.
 #[inline(never)]
 fn end_weak<const SHARED: bool>(ticket: Ticket, op: Op, site: Option<Caller>) {
+    let Some(ticket) = LEDGER.settle(ticket, Side::Weak) else { return };
     let step = LEDGER.drop_weak::<SHARED>(&ticket);
     Fact { op, handle: ticket.birth(), from: None, step, site }.tell(LEDGER.at(&ticket));
     drop(LEDGER.unpin::<SHARED>(ticket.into_pin()));
@@ -225,49 +230,66 @@ fn end_weak<const SHARED: bool>(ticket: Ticket, op: Op, site: Option<Caller>) {
 
 /// An event that makes no handle and ends none.
 fn note<const SHARED: bool>(ticket: &Ticket, op: Op, site: Caller) {
-    let at = LEDGER.at(ticket);
-    if let Some(step) = at.note::<SHARED>() {
-        Fact { op, handle: ticket.birth(), from: None, step, site: Some(site) }.tell(at);
-    }
+    let handle = ticket.birth();
+    LEDGER.with::<SHARED, _>(ticket, |at| {
+        if let Some(step) = at.note::<SHARED>() {
+            Fact { op, handle, from: None, step, site: Some(site) }.tell(at);
+        }
+    });
 }
 
 /// A handle made from `from`, by one of the ledger's operations.
 #[inline]
-fn make<'a>(
-    from: &'a Ticket,
+fn make<const SHARED: bool>(
+    from: &Ticket,
     op: Op,
     site: Caller,
-    how: impl FnOnce(At<'a, Meta>) -> Option<(Ticket, Step)>,
+    how: impl Fn(At<'_, Meta>) -> Option<(Ticket, Step)>,
 ) -> Option<Ticket> {
-    let at = LEDGER.at(from);
+    LEDGER.with::<SHARED, _>(from, |at| make_at(at, from.birth(), op, site, how)).flatten()
+}
+
+#[inline]
+fn make_at(
+    at: At<'_, Meta>,
+    from: u64,
+    op: Op,
+    site: Caller,
+    how: impl Fn(At<'_, Meta>) -> Option<(Ticket, Step)>,
+) -> Option<Ticket> {
     let (ticket, step) = how(at)?;
-    Fact { op, handle: ticket.birth(), from: Some(from.birth()), step, site: Some(site) }.tell(at);
+    let handle = ticket.birth();
+    Fact { op, handle, from: Some(from), step, site: Some(site) }.tell(at);
     Some(ticket)
 }
 
-/// A handle leaves as a raw pointer. The entry stays pinned by the ticket that waits in the table.
-fn to_raw<const SHARED: bool>(ticket: Option<Ticket>, op: Op, address: usize, site: Caller) {
-    let Some(ticket) = ticket else {
+/// A handle leaves as a raw pointer.
+fn to_raw<const SHARED: bool>(
+    ticket: Option<Ticket>,
+    side: Side,
+    op: Op,
+    address: usize,
+    site: Caller,
+) {
+    let Some(ticket) = ticket.and_then(|ticket| LEDGER.settle(ticket, side)) else {
         return LEDGER.forget_address(address);
     };
     let handle = ticket.birth();
-    let (stays, step) = LEDGER.go_raw::<SHARED>(ticket, address);
-    if let Some(step) = step {
-        Fact { op, handle, from: None, step, site: Some(site) }.tell(LEDGER.at(&stays));
+    let at = LEDGER.at(&ticket);
+    // Told before it is in the table: a thread that is given its place tells of that later.
+    if let Some(step) = at.note::<SHARED>() {
+        Fact { op, handle, from: None, step, site: Some(site) }.tell(at);
     }
+    let adopted = at.read(|meta| meta.first & ADOPTED != 0);
+    LEDGER.go_raw(ticket, side, address, adopted);
 }
 
 /// A handle comes back from a raw pointer.
-///
-/// # Safety
-///
-/// As for `from_raw` of std's pointers.
-unsafe fn of_raw<const SHARED: bool>(op: Op, address: usize, site: Caller) -> Option<Ticket> {
-    // SAFETY: PINNED: the caller is owed a handle of the object at `address`.
-    let (left, ticket, step) = unsafe { LEDGER.come_back::<SHARED>(address) }?;
-    let fact =
-        Fact { op, handle: ticket.birth(), from: Some(left.birth()), step, site: Some(site) };
-    fact.tell(LEDGER.at(&ticket));
+fn of_raw<const SHARED: bool>(side: Side, op: Op, address: usize, site: Caller) -> Option<Ticket> {
+    let (pin, left, ticket, step) = LEDGER.come_back::<SHARED>(side, address)?;
+    let fact = Fact { op, handle: ticket.birth(), from: Some(left), step, site: Some(site) };
+    fact.tell(LEDGER.at_pin(&pin));
+    drop(LEDGER.unpin::<SHARED>(pin));
     Some(ticket)
 }
 
@@ -292,7 +314,7 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn of_cyclic(weak: &Weak<SHARED>, site: Site) -> Self {
         let from = weak.0.as_ref();
         let site = site.location();
-        Self(from.and_then(|from| make(from, Op::New, site, At::upgrade::<SHARED>)))
+        Self(from.and_then(|from| make::<SHARED>(from, Op::New, site, |at| at.upgrade::<SHARED>())))
     }
 
     /// A clone's identity. Stands after std's clone.
@@ -301,7 +323,10 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn cloned(&self) -> Self {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
-            make(from, Op::Clone, site, At::clone_strong::<SHARED>)
+            if from.is_back() {
+                return make::<SHARED>(from, Op::Clone, site, |at| at.upgrade::<SHARED>());
+            }
+            make::<SHARED>(from, Op::Clone, site, |at| at.clone_strong::<SHARED>())
         }
         match &self.0 {
             None => Self(None),
@@ -315,12 +340,19 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn downgraded(&self) -> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
-            make(from, Op::Downgrade, site, At::clone_weak::<SHARED>)
+            make::<SHARED>(from, Op::Downgrade, site, |at| at.clone_weak::<SHARED>())
         }
         match &self.0 {
             None => Weak(None),
             Some(from) => Weak(traced::<SHARED>(from, Location::caller())),
         }
+    }
+
+    /// Stands before an operation of std's that may free the memory before its own step here: a handle that
+    /// came back from a raw pointer takes its place in the count while the address is surely its object's.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        self.0 = self.0.take().and_then(|ticket| LEDGER.settle(ticket, Side::Strong));
     }
 
     /// The handle ends by giving its value, or itself, away. Stands after std's success.
@@ -336,7 +368,8 @@ impl<const SHARED: bool> Strong<SHARED> {
     /// the traced count is never above it.
     #[track_caller]
     pub(crate) fn into_inner<T>(mut self, std: impl FnOnce() -> Option<T>) -> Option<T> {
-        let Some(ticket) = self.0.take() else { return std() };
+        let settle = |ticket| LEDGER.settle(ticket, Side::Strong);
+        let Some(ticket) = self.0.take().and_then(settle) else { return std() };
         let site = Location::caller();
         let handle = ticket.birth();
         let pin = LEDGER.at(&ticket).pin::<SHARED>();
@@ -356,7 +389,7 @@ impl<const SHARED: bool> Strong<SHARED> {
     #[track_caller]
     pub(crate) fn copied(&mut self, ty: &'static Type, size: usize) {
         let site = Location::caller();
-        let old = self.0.take().map(|ticket| {
+        let old = self.0.take().and_then(|ticket| {
             let id = handle_id(&ticket);
             end_strong::<SHARED>(ticket, Op::Drop, Some(site));
             id
@@ -370,35 +403,27 @@ impl<const SHARED: bool> Strong<SHARED> {
     #[inline]
     #[track_caller]
     pub(crate) fn into_raw(mut self, address: usize, op: Op) {
-        to_raw::<SHARED>(self.0.take(), op, address, Location::caller());
+        to_raw::<SHARED>(self.0.take(), Side::Strong, op, address, Location::caller());
     }
 
     /// The handle comes back from the raw pointer `address`.
-    ///
-    /// # Safety
-    ///
-    /// As for `from_raw` of std's pointers.
     #[inline]
     #[track_caller]
-    pub(crate) unsafe fn from_raw(address: usize) -> Self {
-        // SAFETY: PINNED: passed on to the caller.
-        Self(unsafe { of_raw::<SHARED>(Op::FromRaw, address, Location::caller()) })
+    pub(crate) fn from_raw(address: usize) -> Self {
+        Self(of_raw::<SHARED>(Side::Strong, Op::FromRaw, address, Location::caller()))
     }
 
     /// One more raw handle at `address`: a clone that becomes raw at once. Stands after std's.
-    ///
-    /// # Safety
-    ///
-    /// As for `increment_strong_count` of std's pointers.
     #[track_caller]
-    pub(crate) unsafe fn increment(address: usize) {
+    pub(crate) fn increment(address: usize) {
         let site = Location::caller();
-        // SAFETY: PINNED: passed on to the caller.
-        if let Some(left) = unsafe { LEDGER.raw_ticket(address) } {
-            let clone = make(&left, Op::Clone, site, At::clone_strong::<SHARED>);
+        if let Some((pin, left)) = LEDGER.pin_address(Side::Strong, address) {
+            let at = LEDGER.at_pin(&pin);
+            let clone = make_at(at, left, Op::Clone, site, |at| at.upgrade::<SHARED>());
             if clone.is_some() {
-                to_raw::<SHARED>(clone, Op::IntoRaw, address, site);
+                to_raw::<SHARED>(clone, Side::Strong, Op::IntoRaw, address, site);
             }
+            drop(LEDGER.unpin::<SHARED>(pin));
         }
     }
 }
@@ -434,7 +459,7 @@ impl<const SHARED: bool> Weak<SHARED> {
     pub(crate) fn cloned(&self) -> Self {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
-            make(from, Op::WeakClone, site, At::clone_weak::<SHARED>)
+            make::<SHARED>(from, Op::WeakClone, site, |at| at.clone_weak::<SHARED>())
         }
         match &self.0 {
             None => Self(None),
@@ -448,7 +473,7 @@ impl<const SHARED: bool> Weak<SHARED> {
     pub(crate) fn upgraded(&self) -> Strong<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
-            make(from, Op::Upgrade, site, At::upgrade::<SHARED>)
+            make::<SHARED>(from, Op::Upgrade, site, |at| at.upgrade::<SHARED>())
         }
         match &self.0 {
             None => Strong(None),
@@ -478,19 +503,15 @@ impl<const SHARED: bool> Weak<SHARED> {
     #[inline]
     #[track_caller]
     pub(crate) fn into_raw(mut self, address: usize) {
-        to_raw::<SHARED>(self.0.take(), Op::WeakIntoRaw, address, Location::caller());
+        let site = Location::caller();
+        to_raw::<SHARED>(self.0.take(), Side::Weak, Op::WeakIntoRaw, address, site);
     }
 
     /// The handle comes back from the raw pointer `address`.
-    ///
-    /// # Safety
-    ///
-    /// As for `from_raw` of std's pointers.
     #[inline]
     #[track_caller]
-    pub(crate) unsafe fn from_raw(address: usize) -> Self {
-        // SAFETY: PINNED: passed on to the caller.
-        Self(unsafe { of_raw::<SHARED>(Op::WeakFromRaw, address, Location::caller()) })
+    pub(crate) fn from_raw(address: usize) -> Self {
+        Self(of_raw::<SHARED>(Side::Weak, Op::WeakFromRaw, address, Location::caller()))
     }
 }
 
@@ -503,45 +524,48 @@ impl<const SHARED: bool> Drop for Weak<SHARED> {
     }
 }
 
-fn handle_id(ticket: &Ticket) -> HandleId {
+fn handle_id(ticket: &Ticket) -> Option<HandleId> {
     let number = |meta: &Meta| ticket.birth().wrapping_sub(meta.first()) + 1;
-    LEDGER.at(ticket).read(|meta| HandleId::new(ObjectId(meta.id), number(meta)))
+    let id = |meta: &Meta| HandleId::new(ObjectId(meta.id), number(meta));
+    LEDGER.with::<true, _>(ticket, |at| at.read(id))
 }
 
 /// What can be asked of a handle's identity without changing anything but the label.
 ///
 /// A face answers [`crate::holders()`] and its kin through this.
 #[derive(Clone, Copy)]
-pub(crate) struct Identity<'a>(Option<(&'a Ticket, bool)>);
+pub(crate) struct Identity<'a>(Option<&'a Ticket>);
 
 impl<'a, const SHARED: bool> From<&'a Strong<SHARED>> for Identity<'a> {
     fn from(strong: &'a Strong<SHARED>) -> Self {
-        Self(strong.0.as_ref().map(|ticket| (ticket, SHARED)))
+        Self(strong.0.as_ref())
     }
 }
 
 impl<'a, const SHARED: bool> From<&'a Weak<SHARED>> for Identity<'a> {
     fn from(weak: &'a Weak<SHARED>) -> Self {
-        Self(weak.0.as_ref().map(|ticket| (ticket, SHARED)))
+        Self(weak.0.as_ref())
     }
 }
 
 impl Identity<'_> {
     /// What the ledger and the object's sink know. None: untraced.
     pub(crate) fn known(self) -> Option<Known> {
-        let (ticket, _) = self.0?;
-        let at = LEDGER.at(ticket);
-        let step = at.now();
-        at.read(|meta| {
-            let object = meta.object();
-            let ask = |bound| dispatch::ask(bound, |sink| sink.handles(object.id)).flatten();
-            Some(Known {
-                object,
-                handle: handle_id(ticket),
-                events: step.seq.wrapping_sub(meta.first()) + 1,
-                strong: step.strong,
-                withheld: at.withheld(),
-                handles: meta.bound().and_then(ask),
+        let ticket = self.0?;
+        LEDGER.with::<true, _>(ticket, |at| {
+            let step = at.now();
+            at.read(|meta| {
+                let object = meta.object();
+                let ask = |bound| dispatch::ask(bound, |sink| sink.handles(object.id)).flatten();
+                let first = meta.first();
+                Known {
+                    object,
+                    handle: HandleId::new(object.id, ticket.birth().wrapping_sub(first) + 1),
+                    events: step.seq.wrapping_sub(first) + 1,
+                    strong: step.strong,
+                    withheld: at.withheld(),
+                    handles: meta.bound().and_then(ask),
+                }
             })
         })
     }
@@ -549,14 +573,12 @@ impl Identity<'_> {
     /// Labels the object.
     #[track_caller]
     pub(crate) fn label(self, text: &str) {
-        let Some((ticket, shared)) = self.0 else { return };
+        let Some(ticket) = self.0 else { return };
         let label = Label::intern(text);
-        LEDGER.at(ticket).read(|meta| meta.label.store(label.0, Ordering::Relaxed));
-        let site = Location::caller();
-        if shared {
-            note::<true>(ticket, Op::Label, site);
-        } else {
-            note::<false>(ticket, Op::Label, site);
-        }
+        LEDGER.with::<true, _>(ticket, |at| {
+            at.read(|meta| meta.label.store(label.0, Ordering::Relaxed));
+        });
+        // By a read-modify-write for every kind: a box may be labelled by two threads that share it.
+        note::<true>(ticket, Op::Label, Location::caller());
     }
 }

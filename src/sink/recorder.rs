@@ -304,17 +304,15 @@ impl Sink for Recorder {
             }
         }
         entries.sort_by_key(|(_, entry)| entry.seq);
+        // Locked for a statement each: a thread that records may wait for a number.
         let site = |number| -> Option<Site> { self.inner.tables.lock().site_of(number) };
         let birth = entries.iter().find_map(|(_, entry)| entry.birth).or_else(|| {
             past.objects().find(|(id, _)| *id == object.number()).and_then(|(_, past)| past.birth)
         })?;
-        let object = Object {
-            id: object,
-            ty: self.inner.tables.lock().type_of(birth.ty),
-            size: Size::new(birth.size as usize),
-            label: Label::default(),
-            born: site(birth.born)?,
-        };
+        let ty = self.inner.tables.lock().type_of(birth.ty);
+        let born = site(birth.born)?;
+        let size = Size::new(birth.size as usize);
+        let object = Object { id: object, ty, size, label: Label::default(), born };
         let mut life = Life::default();
         for (thread, entry) in entries {
             life.apply(&Record {

@@ -200,7 +200,8 @@ impl Arc {
     }
 
     pub(crate) fn try_unwrap(self) -> Result<(), Self> {
-        let Self { ticket, inner } = self;
+        let Self { mut ticket, inner } = self;
+        ticket.settle();
         match inner.try_unwrap() {
             Ok(()) => {
                 ticket.end(Op::MovedOut);
@@ -224,6 +225,7 @@ impl Arc {
     }
 
     pub(crate) fn make_mut(&mut self) {
+        self.ticket.settle();
         if self.inner.make_mut() {
             born(|| self.ticket.copied(Type::arc::<Block>(), 0));
         }
@@ -235,30 +237,31 @@ impl Arc {
         Raw(inner)
     }
 
+    /// A raw pointer that std's `into_raw` gave: nobody sees it leave.
+    pub(crate) fn as_std_raw(&self) -> Raw {
+        Raw(self.inner.clone())
+    }
+
     pub(crate) fn from_raw(raw: Raw) -> Self {
-        // SAFETY: PINNED: `raw` owns a handle.
-        let ticket = unsafe { Strong::from_raw(raw.address()) };
+        let ticket = Strong::from_raw(raw.address());
         Self { ticket, inner: raw.0 }
     }
 
     /// As `from_raw` of a pointer that nobody saw leave, at an address that another object may have had.
     pub(crate) fn adopt_unseen(address: usize) {
-        // SAFETY: PINNED: nothing of that address is known, or the model fails.
-        drop(unsafe { Strong::<true>::from_raw(address) });
+        drop(Strong::<true>::from_raw(address));
     }
 
     /// A view of a raw handle, which is not dropped.
     pub(crate) fn view(raw: &Raw) -> std::mem::ManuallyDrop<Self> {
-        // SAFETY: PINNED: `raw` owns a handle, and the view goes first.
-        let ticket = unsafe { Strong::from_raw(raw.address()) };
+        let ticket = Strong::from_raw(raw.address());
         std::mem::ManuallyDrop::new(Self { ticket, inner: StdArc(raw.0.0.clone()) })
     }
 
     /// As `increment_strong_count`.
     pub(crate) fn increment(raw: &Raw) -> Raw {
         let inner = raw.0.clone();
-        // SAFETY: PINNED: `raw` keeps the object.
-        unsafe { Strong::<true>::increment(raw.address()) };
+        Strong::<true>::increment(raw.address());
         Raw(inner)
     }
 

@@ -374,3 +374,38 @@ fn raw_pointers_on_three_threads() {
         third.join().unwrap();
     });
 }
+
+/// Two objects stand for one allocation, since one was adopted from std's pointer to it; both have a handle that is a
+/// raw pointer, and these come back on two threads, in whichever order: no object loses more handles than it had.
+#[test]
+fn raw_pointers_of_two_objects_at_one_address() {
+    explore_within(Some(3), || {
+        let one = Arc::new();
+        let adopted = Arc::from_std(one.clone().into_std());
+        let (first, second) = (one.into_raw(), adopted.into_raw());
+        let other = thread::spawn(move || drop(Arc::from_raw(first)));
+        drop(Arc::from_raw(second));
+        other.join().unwrap();
+    });
+}
+
+/// A raw pointer that std let out comes back as one of ours, beside one of ours, while the last other handle goes:
+/// one more comes back than left, and it is nobody's. END, COUNT.
+#[test]
+fn a_raw_pointer_of_stds_comes_back() {
+    explore_within(Some(2), || {
+        let one = Arc::new();
+        let theirs = one.as_std_raw();
+        let mine = one.clone().into_raw();
+        let other = thread::spawn(move || {
+            let back = Arc::from_raw(theirs);
+            drop(back.clone());
+            drop(back);
+        });
+        let back = Arc::from_raw(mine);
+        drop(one);
+        drop(back.clone());
+        drop(back);
+        other.join().unwrap();
+    });
+}

@@ -1,9 +1,7 @@
 //! loom's primitives under the names that `src/primitive.rs` gives.
 
 pub(crate) use loom::sync::Arc;
-pub(crate) use loom::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::OnceLock as Quiet;
 
 pub(crate) const ENVIRONMENT: bool = false;

@@ -1,0 +1,136 @@
+//! Handles that never end, and pointers that come from where refscope does not look: the counts stay right, and nothing
+//! is said that is not so. (What a sink can do wrong is in `sinks.rs`, the end of a process in `environment.rs`.)
+#![cfg(feature = "trace")]
+
+use refscope::sink::{Clock, LiveSet, Recorder};
+use refscope::{Arc, Box, Rc, Scope, StdPtr as _};
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+
+/// Runs `f` under a live set and a recorder, and gives what is alive afterwards: type, strong and weak handles known.
+fn left(f: impl FnOnce()) -> Vec<(String, usize, usize)> {
+    let (live, recorder) = (LiveSet::new(), Recorder::with(1 << 20, Clock::None));
+    Scope::new((live.clone(), recorder.clone())).run(f);
+    let recording = recorder.recording();
+    recording.replay().expect("whole");
+    let alive = recording.timelines().iter().filter(|t| t.strong() + t.weak() > 0).count();
+    assert_eq!(alive, live.len(), "recorder and live set agree");
+    let strong = |live: &refscope::sink::LiveObject| {
+        live.handles.iter().filter(|handle| handle.strength == refscope::Strength::Strong).count()
+    };
+    let all = live.objects();
+    all.iter()
+        .map(|o| (o.object.to_string(), strong(o), o.handles.len() - strong(o)))
+        .map(|(name, strong, weak)| (name.split(' ').skip(1).collect(), strong, weak))
+        .collect()
+}
+
+#[test]
+fn what_is_forgotten_is_alive() {
+    let left = left(|| {
+        let one = Rc::new(1);
+        std::mem::forget(one.clone());
+        drop(one);
+        let two = ManuallyDrop::new(Arc::new(2_u8));
+        drop((*two).clone());
+        std::mem::forget(Box::new(3_i64));
+    });
+    let want = [("Rc<i32>", 1, 0), ("Arc<u8>", 1, 0), ("Box<i64>", 1, 0)];
+    assert_eq!(left, want.map(|(name, strong, weak)| (name.to_owned(), strong, weak)));
+}
+
+#[test]
+fn what_is_leaked_is_alive_as_a_raw_pointer() {
+    let live = LiveSet::new();
+    Scope::new(live.clone()).run(|| {
+        let text: &'static mut String = Box::leak(Box::new(String::from("for good")));
+        text.push('!');
+    });
+    let objects = live.objects();
+    assert_eq!(objects.len(), 1);
+    assert!(objects[0].handles[0].raw, "{objects:?}");
+}
+
+#[test]
+fn cycles_are_alive_with_the_handles_that_make_them() {
+    struct Node(RefCell<Vec<Rc<Node>>>);
+
+    let left = left(|| {
+        let parent = Rc::new(Node(RefCell::default()));
+        let child = Rc::new(Node(RefCell::new(vec![parent.clone()])));
+        parent.0.borrow_mut().push(child.clone());
+        let weak = Rc::downgrade(&parent);
+        drop((parent, child, weak));
+    });
+    assert_eq!(left, [("Rc<Node>".to_owned(), 1, 0), ("Rc<Node>".to_owned(), 1, 0)]);
+}
+
+#[test]
+fn more_raw_pointers_come_back_than_left() {
+    let left = left(|| {
+        let one = Arc::new(5);
+        let theirs = std::sync::Arc::into_raw(one.as_std().clone());
+        let ours = Arc::into_raw(one.clone());
+        assert_eq!(theirs, ours);
+        // SAFETY: each pointer came from an `into_raw`, and is taken back once.
+        let (first, second) = unsafe { (Arc::from_raw(ours), Arc::from_raw(theirs)) };
+        assert_eq!(Arc::strong_count(&one), 3);
+        assert_eq!(refscope::holders(&one).traced(), 2);
+        drop(second.clone());
+        drop(first);
+        drop(second);
+        assert_eq!(refscope::holders(&one).traced(), 1);
+        assert_eq!(refscope::holders(&one).strong().len(), 1);
+        drop(one);
+    });
+    assert_eq!(left, []);
+}
+
+#[test]
+fn two_objects_at_one_address_keep_their_counts() {
+    let left = left(|| {
+        let one = Arc::new(6);
+        let adopted = Arc::from_std(one.as_std().clone());
+        let (first, second) = (Arc::into_raw(one.clone()), Arc::into_raw(adopted.clone()));
+        // SAFETY: each pointer came from an `into_raw`, and is taken back once.
+        let back = unsafe { [Arc::from_raw(second), Arc::from_raw(first)] };
+        assert_eq!(Arc::strong_count(&one), 4);
+        let counts = || [&one, &adopted].map(|p| refscope::holders(p).traced());
+        assert_eq!(counts(), [2, 2]);
+        drop(back);
+        assert_eq!(counts(), [1, 1]);
+    });
+    assert_eq!(left, []);
+}
+
+#[test]
+fn a_pointer_freed_by_std_leaves_its_object_open_and_no_other() {
+    let left = left(|| {
+        let one = Box::new(7);
+        let ptr = Box::into_raw(one);
+        // SAFETY: the pointer came from `into_raw`; a traced box is allocated as std's is.
+        drop(unsafe { std::boxed::Box::from_raw(ptr) });
+        // Likely at the same address: not mistaken for the first.
+        let next = Box::into_raw(Box::new(8));
+        // SAFETY: as above.
+        drop(unsafe { Box::from_raw(next) });
+    });
+    assert_eq!(left, [("Box<i32>".to_owned(), 1, 0)], "what std freed was never dropped here");
+}
+
+#[test]
+fn two_threads_label_a_box_that_they_share() {
+    let recorder = Recorder::with(1 << 20, Clock::None);
+    let _guard = Scope::new(recorder.clone()).enter();
+    let shared = Box::new(9);
+    std::thread::scope(|threads| {
+        for name in ["one", "two"] {
+            let shared = &shared;
+            threads.spawn(move || (0..1000).for_each(|_| refscope::label(shared, name)));
+        }
+    });
+    drop(shared);
+    let recording = recorder.recording();
+    recording.replay().expect("numbered without a gap");
+    assert_eq!(recording.events().len(), 2002);
+}
