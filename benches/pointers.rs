@@ -1,13 +1,16 @@
 //! What the pointers cost beside std's, in one run: `cargo bench --bench pointers`.
 //!
-//! Each operation is measured on std's type, on the traced one idle (no sink), and recorded: with no clock, the
-//! coarse and the precise one, and by the live set. Compare within a run: a ratio holds where a time does not.
+//! Each operation is measured on std's type, on the traced one idle (no sink), and recorded: with no clock, stamped
+//! once a batch, by the coarse and the precise clock, keeping the latest; by the live set, and by the tracing sink while
+//! nobody subscribes. Compare within a run: a ratio holds where a time does not.
+//!
+//! Off needs no measurement: the types are std's own then (`tests/drop_in` compares their `TypeId`s).
 
 use criterion::{
     BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
 };
 use refscope::Scope;
-use refscope::sink::{Clock, LiveSet, Recorder, Sink};
+use refscope::sink::{Clock, Keep, LiveSet, Recorder, Sink};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -80,6 +83,7 @@ macro_rules! compare {
             };
             for (name, clock) in [
                 ("recorded, no clock", Clock::None),
+                ("recorded, batch clock", Clock::Batch),
                 ("recorded, coarse clock", Clock::Coarse),
                 ("recorded, precise clock", Clock::Precise),
             ] {
@@ -88,9 +92,20 @@ macro_rules! compare {
                     $run;
                 });
             }
+            let latest = || Recorder::keeping(Keep::Latest, 1 << 20, Clock::Batch);
+            traced(&mut group, "recorded, latest kept", latest, make, |$value| {
+                $run;
+            });
             traced(&mut group, "live set", LiveSet::new, make, |$value| {
                 $run;
             });
+            #[cfg(feature = "tracing")]
+            {
+                let sink = || refscope::sink::TracingSink;
+                traced(&mut group, "tracing, no subscriber", sink, make, |$value| {
+                    $run;
+                });
+            }
         }
         group.finish();
     }};
@@ -113,8 +128,24 @@ fn pointers(c: &mut Criterion) {
     compare!(c, "Rc downgrade+upgrade", rc::Rc, |_s| Rc::new(1_u64), |p| {
         black_box(Rc::downgrade(p).upgrade());
     });
+    compare!(c, "Rc new+drop 1 KiB", rc::Rc, |_s| (), |_p| drop(black_box(Rc::new([1_u8; 1024]))));
+    compare!(c, "Box new+drop 1 KiB", boxed::Box, |_s| (), |_p| {
+        drop(black_box(Box::new([1_u8; 1024])));
+    });
+    compare!(c, "Box deref", boxed::Box, |_s| Box::new(1_u64), |p| black_box(**black_box(p)));
+    compare!(c, "Box clone+drop", boxed::Box, |_s| Box::new(1_u64), |p| {
+        drop(black_box(black_box(p).clone()));
+    });
     compare!(c, "Arc make_mut", sync::Arc, |_s| Arc::new(1_u64), |p| {
         *Arc::make_mut(black_box(p)) += 1;
+    });
+    compare!(c, "Rc make_mut", rc::Rc, |_s| Rc::new(1_u64), |p| {
+        *Rc::make_mut(black_box(p)) += 1;
+    });
+    compare!(c, "Arc make_mut, shared", sync::Arc, |_s| Arc::new(1_u64), |p| {
+        let keep = p.clone();
+        *Arc::make_mut(black_box(p)) += 1;
+        drop(keep);
     });
 }
 

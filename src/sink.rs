@@ -8,19 +8,21 @@
 //! | [`LiveSet`] | knows who is alive and held by whom, without a history |
 //! | [`FileSink`] | writes the events to a file as JSON Lines |
 //! | `TracingSink` (feature `tracing`) | passes each event on to `tracing` |
-//! | [`Filter`] | asks a closure, at an object's birth, whether to trace it |
+//! | [`Filter`] | asks a closure, at an object's birth, whether to trace it; [`Wanted`] is a ready one: by type, birth site, size, one in so many |
 //! | `(a, b)` | both |
 
 mod combine;
 mod file;
+mod filter;
 mod live;
 mod print;
 mod recorder;
 #[cfg(feature = "tracing")]
 mod tracing;
 
-pub use self::combine::{Filter, FromFn, from_fn};
+pub use self::combine::{FromFn, from_fn};
 pub use self::file::FileSink;
+pub use self::filter::{Filter, Wanted};
 pub use self::live::{LiveObject, LiveSet};
 pub use self::print::Print;
 pub use self::recorder::{Clock, Keep, Recorder};

@@ -352,7 +352,9 @@ impl<const SHARED: bool> Strong<SHARED> {
     /// came back from a raw pointer takes its place in the count while the address is surely its object's.
     #[inline]
     pub(crate) fn settle(&mut self) {
-        self.0 = self.0.take().and_then(|ticket| LEDGER.settle(ticket, Side::Strong));
+        if self.0.as_ref().is_some_and(Ticket::is_back) {
+            self.0 = self.0.take().and_then(|ticket| LEDGER.settle(ticket, Side::Strong));
+        }
     }
 
     /// The handle ends by giving its value, or itself, away. Stands after std's success.
@@ -431,8 +433,15 @@ impl<const SHARED: bool> Strong<SHARED> {
 impl<const SHARED: bool> Drop for Strong<SHARED> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(ticket) = self.0.take() {
-            end_strong::<SHARED>(ticket, Op::Drop, None);
+        #[inline(never)]
+        fn traced<const SHARED: bool>(ticket: &mut Option<Ticket>) {
+            if let Some(ticket) = ticket.take() {
+                end_strong::<SHARED>(ticket, Op::Drop, None);
+            }
+        }
+        // Untraced, nothing is written.
+        if self.0.is_some() {
+            traced::<SHARED>(&mut self.0);
         }
     }
 }
@@ -518,8 +527,14 @@ impl<const SHARED: bool> Weak<SHARED> {
 impl<const SHARED: bool> Drop for Weak<SHARED> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(ticket) = self.0.take() {
-            end_weak::<SHARED>(ticket, Op::WeakDrop, None);
+        #[inline(never)]
+        fn traced<const SHARED: bool>(ticket: &mut Option<Ticket>) {
+            if let Some(ticket) = ticket.take() {
+                end_weak::<SHARED>(ticket, Op::WeakDrop, None);
+            }
+        }
+        if self.0.is_some() {
+            traced::<SHARED>(&mut self.0);
         }
     }
 }

@@ -73,7 +73,7 @@ fn more_raw_pointers_come_back_than_left() {
         let ours = Arc::into_raw(one.clone());
         assert_eq!(theirs, ours);
         // SAFETY: each pointer came from an `into_raw`, and is taken back once.
-        let (first, second) = unsafe { (Arc::from_raw(ours), Arc::from_raw(theirs)) };
+        let [first, second] = [ours, theirs].map(|ptr| unsafe { Arc::from_raw(ptr) });
         assert_eq!(Arc::strong_count(&one), 3);
         assert_eq!(refscope::holders(&one).traced(), 2);
         drop(second.clone());
@@ -93,7 +93,7 @@ fn two_objects_at_one_address_keep_their_counts() {
         let adopted = Arc::from_std(one.as_std().clone());
         let (first, second) = (Arc::into_raw(one.clone()), Arc::into_raw(adopted.clone()));
         // SAFETY: each pointer came from an `into_raw`, and is taken back once.
-        let back = unsafe { [Arc::from_raw(second), Arc::from_raw(first)] };
+        let back = [second, first].map(|ptr| unsafe { Arc::from_raw(ptr) });
         assert_eq!(Arc::strong_count(&one), 4);
         let counts = || [&one, &adopted].map(|p| refscope::holders(p).traced());
         assert_eq!(counts(), [2, 2]);

@@ -35,8 +35,14 @@ pub struct LiveSet {
 
 const SHARDS: usize = 64;
 
+/// Some of the objects. On cache lines of its own: objects that are born one after the other are in shards
+/// beside each other, and may be used by different threads.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard(Mutex<FxHashMap<ObjectId, Living>>);
+
 struct Inner {
-    shards: [Mutex<FxHashMap<ObjectId, Living>>; SHARDS],
+    shards: [Shard; SHARDS],
     cap: u64,
     handles: AtomicU64,
     refused: AtomicU64,
@@ -45,7 +51,7 @@ struct Inner {
 impl Default for Inner {
     fn default() -> Self {
         Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
+            shards: std::array::from_fn(|_| Shard::default()),
             cap: u64::MAX,
             handles: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -87,7 +93,7 @@ impl LiveSet {
     }
 
     fn shard(&self, id: ObjectId) -> &Mutex<FxHashMap<ObjectId, Living>> {
-        &self.inner.shards[id.number() as usize % SHARDS]
+        &self.inner.shards[id.number() as usize % SHARDS].0
     }
 
     /// What is alive now, oldest first.
@@ -96,7 +102,7 @@ impl LiveSet {
     pub fn objects(&self) -> Vec<LiveObject> {
         let mut objects: Vec<_> = (self.inner.shards.iter())
             .flat_map(|shard| {
-                let shard = shard.lock();
+                let shard = shard.0.lock();
                 shard.values().map(Living::snapshot).collect::<Vec<_>>()
             })
             .collect();
@@ -106,7 +112,7 @@ impl LiveSet {
 
     /// How many objects are alive now.
     pub fn len(&self) -> usize {
-        self.inner.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.inner.shards.iter().map(|shard| shard.0.lock().len()).sum()
     }
 
     /// Whether nothing is alive now.

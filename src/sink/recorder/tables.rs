@@ -41,22 +41,29 @@ impl Tables {
     }
 }
 
-/// Sites this thread has met, by their address: most events come from few lines.
-pub(super) struct SiteCache([(usize, u32); Self::LEN]);
+/// The numbers of what this thread has met, by its address: most events come from few lines, and are of few
+/// types.
+pub(super) struct Cache([(usize, u32); Self::LEN]);
 
-impl SiteCache {
+impl Cache {
     const LEN: usize = 32;
 
     pub(super) fn new() -> Self {
         Self([(0, 0); Self::LEN])
     }
 
+    /// The number of what is at `address`, which `look_up` finds in the tables.
     #[inline]
-    pub(super) fn number(&mut self, tables: &Mutex<Tables>, site: Site) -> u32 {
-        let address = std::ptr::from_ref(site.location()).addr();
-        let slot = &mut self.0[(address / align_of_val(site.location())) % Self::LEN];
+    pub(super) fn number<T>(
+        &mut self,
+        tables: &Mutex<Tables>,
+        this: &T,
+        look_up: impl FnOnce(&mut Tables) -> u32,
+    ) -> u32 {
+        let address = std::ptr::from_ref(this).addr();
+        let slot = &mut self.0[(address / align_of::<T>()) % Self::LEN];
         if slot.0 != address {
-            *slot = (address, tables.lock().site(site));
+            *slot = (address, look_up(&mut tables.lock()));
         }
         slot.1
     }

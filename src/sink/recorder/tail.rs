@@ -3,7 +3,7 @@
 use super::Inner;
 use super::entry::{self, Words};
 use super::segment::Segment;
-use super::tables::SiteCache;
+use super::tables::Cache;
 use crate::event::{Event, Thread, Time};
 use crate::primitive::{Arc, SEGMENT, locals};
 use std::cell::RefCell;
@@ -18,7 +18,8 @@ pub(super) struct Tail {
     segment: Option<Arc<Segment>>,
     at: usize,
     stamp: Time,
-    sites: SiteCache,
+    sites: Cache,
+    types: Cache,
 }
 
 locals! {
@@ -62,7 +63,8 @@ impl Tail {
             segment: None,
             at: SEGMENT,
             stamp: Time::START,
-            sites: SiteCache::new(),
+            sites: Cache::new(),
+            types: Cache::new(),
         }
     }
 
@@ -74,12 +76,14 @@ impl Tail {
     pub(super) fn push(&mut self, inner: &Inner, event: &Event) {
         let time = inner.clock.stamp(self.at, &mut self.stamp);
         let site = match event.site {
-            Some(site) => self.sites.number(&inner.tables, site),
+            Some(site) => {
+                self.sites.number(&inner.tables, site.location(), |tables| tables.site(site))
+            }
             None => 0,
         };
         let record = entry::pack(event, site, time);
         if event.seq == 1 {
-            self.push_birth(inner, event, &record);
+            self.push_birth(inner, event, &record, site);
         } else if self.has_room(inner, 1)
             && let Some(segment) = &self.segment
         {
@@ -89,13 +93,11 @@ impl Tail {
         }
     }
 
-    /// A birth's two records stay together.
+    /// A birth's two records stay together. Its site is where the object was born.
     #[inline(never)]
-    fn push_birth(&mut self, inner: &Inner, event: &Event, record: &Words) {
-        let (ty, born) = {
-            let mut tables = inner.tables.lock();
-            (tables.ty(event.object.ty), tables.site(event.object.born))
-        };
+    fn push_birth(&mut self, inner: &Inner, event: &Event, record: &Words, born: u32) {
+        let ty = event.object.ty;
+        let ty = self.types.number(&inner.tables, ty, |tables| tables.ty(ty));
         if self.has_room(inner, 2)
             && let Some(segment) = &self.segment
         {

@@ -1,0 +1,164 @@
+//! Which objects a sink gets, decided once at their birth.
+
+use super::Sink;
+use crate::event::{Event, Handle, Object, ObjectId};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A sink for those objects alone that a closure accepts at their birth.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::sink::{Filter, Recorder};
+///
+/// // What one module of the program makes.
+/// let recorder = Recorder::new();
+/// let sink = Filter::new(recorder.clone(), |object| object.born().file().ends_with("scene.rs"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Filter<S, F> {
+    sink: S,
+    wants: F,
+}
+
+impl<S: Sink, F: Fn(&Object) -> bool + Send + Sync + 'static> Filter<S, F> {
+    /// Asks `wants` once for each object, when it is born.
+    pub fn new(sink: S, wants: F) -> Self {
+        Self { sink, wants }
+    }
+}
+
+impl<S: Sink, F: Fn(&Object) -> bool + Send + Sync + 'static> Sink for Filter<S, F> {
+    fn event(&self, event: &Event) {
+        self.sink.event(event);
+    }
+
+    fn wants(&self, object: &Object) -> bool {
+        (self.wants)(object) && self.sink.wants(object)
+    }
+
+    fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
+        self.sink.handles(object)
+    }
+
+    fn flush(&self) {
+        self.sink.flush();
+    }
+}
+
+impl<S: Sink> Filter<S, Box<dyn Fn(&Object) -> bool + Send + Sync>> {
+    /// Passes on what `wanted` accepts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::sink::{Filter, Recorder, Wanted};
+    /// use refscope::{Rc, Scope};
+    ///
+    /// let recorder = Recorder::new();
+    /// let wanted = Wanted::all().of_type("String").at_least(8);
+    /// Scope::new(Filter::wanted(recorder.clone(), wanted)).run(|| {
+    ///     let text = Rc::new(String::from("recorded"));
+    ///     let number = Rc::new(7);
+    /// });
+    /// # if refscope::ENABLED {
+    /// assert_eq!(recorder.recording().objects().len(), 1);
+    /// # }
+    /// ```
+    pub fn wanted(sink: S, wanted: Wanted) -> Self {
+        Self { sink, wants: Box::new(move |object| wanted.accepts(object)) }
+    }
+}
+
+/// Which objects are wanted: by type, birth site, size, and one in so many. What is left out is
+/// [counted](crate::unseen), and costs from then on what an untraced object costs.
+///
+/// Each condition narrows the choice; several types, or several sites, are alternatives.
+pub struct Wanted {
+    types: Vec<String>,
+    sites: Vec<String>,
+    sizes: RangeInclusive<u64>,
+    one_in: u64,
+    met: AtomicU64,
+}
+
+impl Wanted {
+    /// Every object.
+    pub fn all() -> Self {
+        let (types, sites) = (Vec::new(), Vec::new());
+        Self { types, sites, sizes: 0..=u64::MAX, one_in: 1, met: AtomicU64::new(0) }
+    }
+
+    /// Those whose type's full name contains `name`: `"Session"`, `"app::net::Session"`.
+    #[must_use]
+    pub fn of_type(mut self, name: impl Into<String>) -> Self {
+        self.types.push(name.into());
+        self
+    }
+
+    /// Those that are born on a line whose file's path contains `place`: `"src/net"`, `"session.rs"`. A module's
+    /// path does as well: `net::session` is `net/session`.
+    #[must_use]
+    pub fn born_in(mut self, place: impl Into<String>) -> Self {
+        self.sites.push(place.into().replace("::", "/"));
+        self
+    }
+
+    /// Those whose value has at least so many bytes.
+    #[must_use]
+    pub fn at_least(mut self, bytes: u64) -> Self {
+        self.sizes = bytes..=*self.sizes.end();
+        self
+    }
+
+    /// Those whose value has at most so many bytes.
+    #[must_use]
+    pub fn at_most(mut self, bytes: u64) -> Self {
+        self.sizes = *self.sizes.start()..=bytes;
+        self
+    }
+
+    /// Of those that the other conditions leave, the first and every `n`th after it.
+    ///
+    /// # Panics
+    ///
+    /// When `n` is 0.
+    #[must_use]
+    pub fn one_in(mut self, n: u64) -> Self {
+        assert!(n > 0, "one in 0 objects: 1 takes them all");
+        self.one_in = n;
+        self
+    }
+
+    /// Whether `object` is one of them. Counts it for [`one_in`](Self::one_in).
+    pub fn accepts(&self, object: &Object) -> bool {
+        let any = |texts: &[String], text: &str| {
+            texts.is_empty() || texts.iter().any(|part| text.contains(part.as_str()))
+        };
+        self.sizes.contains(&object.size())
+            && any(&self.types, object.type_name())
+            && any(&self.sites, &object.born().file().replace('\\', "/"))
+            // Relaxed: a counter.
+            && (self.one_in == 1
+                || self.met.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_in))
+    }
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wanted")
+            .field("types", &self.types)
+            .field("sites", &self.sites)
+            .field("sizes", &self.sizes)
+            .field("one_in", &self.one_in)
+            .finish_non_exhaustive()
+    }
+}
