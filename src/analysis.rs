@@ -1,5 +1,11 @@
 //! Events in, plain data out.
 
+mod growth;
+mod leaks;
+mod living;
 mod timeline;
 
+pub use growth::{Grown, Growth, Snapshot, Total, totals};
+pub use leaks::{Leak, Leaks, Unseen};
+pub use living::{Holder, Living, Made};
 pub use timeline::{End, Lifeline, Point, Timeline, Timelines};

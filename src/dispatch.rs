@@ -8,8 +8,10 @@
 #![cfg_attr(not(feature = "trace"), allow(dead_code))]
 
 mod env;
+mod exit;
 mod scope;
 
+pub(crate) use exit::at_exit;
 pub use scope::{Instrumented, Scope, ScopeGuard};
 
 use crate::event::{Event, Object, ObjectId};
@@ -107,6 +109,11 @@ fn drop_quietly<T>(value: T) {
         // A payload whose own drop panics has been given its chance.
         std::mem::forget(panic);
     }
+}
+
+/// A text on stderr, if there is one that takes it.
+pub(crate) fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// A line on stderr, if there is one that takes it.

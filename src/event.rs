@@ -24,7 +24,7 @@ mod thread;
 mod time;
 
 pub use handle::{Handle, HandleId, Strength};
-pub(crate) use life::{Life, Standing, ended, replaced};
+pub(crate) use life::{Life, PathStep, Paths, Standing, ended, replaced};
 pub use object::{Kind, Object, ObjectId};
 pub(crate) use object::{Label, Size, Type, short_type};
 pub use op::Op;

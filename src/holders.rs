@@ -25,6 +25,43 @@ pub trait Traced {
     #[doc(hidden)]
     #[track_caller]
     fn name(&self, text: &str);
+    #[doc(hidden)]
+    fn watched(&self) -> Option<Watched>;
+    #[doc(hidden)]
+    #[track_caller]
+    fn allow(&self);
+}
+
+/// An object that is watched.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Watched {
+    #[cfg(feature = "trace")]
+    entry: crate::ticket::WatchedEntry,
+    #[cfg(not(feature = "trace"))]
+    never: std::convert::Infallible,
+}
+
+impl Watched {
+    #[cfg(feature = "trace")]
+    pub(crate) fn strong(&self) -> u32 {
+        self.entry.strong()
+    }
+
+    #[cfg(feature = "trace")]
+    pub(crate) fn leaks(&self) -> Option<crate::analysis::Leaks> {
+        self.entry.living().map(|living| crate::analysis::Leaks::new([living], Time::coarse()))
+    }
+
+    #[cfg(not(feature = "trace"))]
+    pub(crate) fn strong(&self) -> u32 {
+        match self.never {}
+    }
+
+    #[cfg(not(feature = "trace"))]
+    pub(crate) fn leaks(&self) -> Option<crate::analysis::Leaks> {
+        match self.never {}
+    }
 }
 
 #[cfg(feature = "trace")]
@@ -44,6 +81,18 @@ macro_rules! traced {
             fn name(&self, text: &str) {
                 if let Some(identity) = traced!(@identity self) {
                     identity.label(text);
+                }
+            }
+
+            fn watched(&self) -> Option<Watched> {
+                let entry = traced!(@identity self).and_then(|identity| identity.watched())?;
+                Some(Watched { entry })
+            }
+
+            #[track_caller]
+            fn allow(&self) {
+                if let Some(identity) = traced!(@identity self) {
+                    identity.allow();
                 }
             }
         }
@@ -73,6 +122,12 @@ macro_rules! untraced {
             }
 
             fn name(&self, _: &str) {}
+
+            fn watched(&self) -> Option<Watched> {
+                None
+            }
+
+            fn allow(&self) {}
         }
     )*};
 }
@@ -128,6 +183,24 @@ pub fn holders<P: Traced>(pointer: &P) -> Holders {
 #[track_caller]
 pub fn label<P: Traced>(pointer: &P, text: &str) {
     pointer.name(text);
+}
+
+/// Marks the object that `pointer` points to as one that is meant to stay: leak checks count it, and do not report it.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::Arc;
+///
+/// refscope::leaks::check(|| {
+///     let pool = Arc::new([0_u8; 64]);
+///     refscope::allow_leak(&pool);
+///     std::mem::forget(pool);
+/// });
+/// ```
+#[track_caller]
+pub fn allow_leak<P: Traced>(pointer: &P) {
+    pointer.allow();
 }
 
 /// Moves the value out of a box: `*boxed`, in words that compile with tracing on and off.

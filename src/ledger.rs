@@ -7,7 +7,7 @@
 //!  Entry          one cache line
 //!   state   u64   seq:40  | strong:24       one read-modify-write gives order and count
 //!   refs    u32   weak tickets + 1 while the strong side is open
-//!   flags   u32   raw:1   | withheld:31
+//!   flags   u32   raw:1 | watched:1 | withheld:30
 //!   meta          written only while refs == 0
 //! ```
 //!
@@ -19,6 +19,8 @@
 //! * **PINNED**: a ticket that is not `back`, or a [`Pin`], keeps `refs` above zero, or the strong count
 //!   above zero and with it the strong side's share of `refs`. So while one is borrowed, the entry's
 //!   metadata is there and nobody writes it. ([`At`] is made of nothing else.)
+//! * **WATCHED**: an entry that is in the table of watched ones stays as it is for as long as that table's lock
+//!   is held: its end has to take it out first.
 //! * **CLOSED**: metadata is written only by the thread that took the slot from the free list, or
 //!   by the one whose [`Ledger::unpin`] brought `refs` to zero; no ticket of the slot exists then.
 //!
@@ -28,6 +30,7 @@
 use crate::primitive::{
     AtomicU32, AtomicU64, CHUNK, CHUNKS, Mutex, Ordering, Quiet, UnsafeCell, constructor,
 };
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 mod raw;
@@ -57,6 +60,8 @@ const RETIRE: u64 = 1 << 38;
 
 /// The object is in the table of raw pointers.
 const RAW: u32 = 1 << 31;
+/// The object is in the table of watched ones.
+const WATCHED: u32 = 1 << 30;
 
 /// What identifies a traced handle: a slot of the ledger, and the sequence number at its birth.
 ///
@@ -187,6 +192,8 @@ pub(crate) struct Ledger<M> {
     raw: Mutex<RawTable>,
     /// How many objects the raw table holds, so that programs without raw pointers take no lock.
     raws: AtomicU32,
+    /// Which object is watched in a slot, by what the watcher calls it.
+    watched: Mutex<BTreeMap<u32, u64>>,
     /// Births that found no free slot.
     refused_births: AtomicU64,
     /// Handles and events that an object near a limit did not get.
@@ -206,6 +213,7 @@ impl<M> Ledger<M> {
                 free: Mutex::new(Free { list: Vec::new(), fresh: 0 }),
                 raw: Mutex::new(RawTable::new()),
                 raws: AtomicU32::new(0),
+                watched: Mutex::new(BTreeMap::new()),
                 refused_births: AtomicU64::new(0),
                 refused_steps: AtomicU64::new(0),
             }
@@ -338,6 +346,9 @@ impl<M> Ledger<M> {
         if entry.flags.load(Ordering::Relaxed) & RAW != 0 {
             self.leave_raw_table(slot);
         }
+        if entry.flags.load(Ordering::Relaxed) & WATCHED != 0 {
+            self.watched.lock().remove(&slot);
+        }
         entry.flags.store(0, Ordering::Relaxed);
         // SAFETY: CLOSED: this unpin brought `refs` to zero, so no ticket is left, and the slot is
         // not yet on the free list.
@@ -449,6 +460,28 @@ impl<M> Ledger<M> {
         self.count_raws(&raw);
     }
 
+    /// Looks at an object that was [watched](At::watch) as `name`: its metadata, its history so far. `None` once
+    /// its entry has ended.
+    pub(crate) fn watched<R>(
+        &self,
+        slot: u32,
+        name: u64,
+        f: impl FnOnce(&M, Step) -> R,
+    ) -> Option<R> {
+        let watched = self.watched.lock();
+        if watched.get(&slot) != Some(&name) {
+            return None;
+        }
+        let entry = self.entry(slot);
+        entry.meta.with(|cell| {
+            // SAFETY: WATCHED: it is in the table, whose lock is held until this returns.
+            let meta = unsafe { &*cell };
+            // Relaxed: a look at one word.
+            let step = Step::from_state(entry.state.load(Ordering::Relaxed));
+            meta.as_ref().map(|meta| f(meta, step))
+        })
+    }
+
     /// Births that found the ledger full, and steps refused to objects near a limit.
     pub(crate) fn refused(&self) -> (u64, u64) {
         (self.refused_births.load(Ordering::Relaxed), self.refused_steps.load(Ordering::Relaxed))
@@ -557,9 +590,18 @@ impl<M> At<'_, M> {
         self.entry.flags.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Lets the object be asked for by its slot, which this gives, and `name`, without keeping it.
+    pub(crate) fn watch(self, name: u64) -> u32 {
+        let mut watched = self.ledger.watched.lock();
+        watched.insert(self.slot, name);
+        // Relaxed: under the lock, and seen by the entry's end as every write under a handle is.
+        self.entry.flags.fetch_or(WATCHED, Ordering::Relaxed);
+        self.slot
+    }
+
     /// How many of the object's events its sink did not see.
     pub(crate) fn withheld(self) -> u32 {
-        self.entry.flags.load(Ordering::Relaxed) & !RAW
+        self.entry.flags.load(Ordering::Relaxed) & !(RAW | WATCHED)
     }
 }
 

@@ -142,8 +142,11 @@ mod ticket;
 // From events to an answer.
 pub mod analysis;
 mod holders;
+pub mod leaks;
 pub mod recording;
 pub mod render;
+pub mod span;
+mod watch;
 
 pub mod promises;
 
@@ -155,7 +158,7 @@ pub use dispatch::{
     InstallError, Instrumented, Scope, ScopeGuard, Unseen, flush, install, switch_off, unseen,
 };
 pub use event::{Event, Handle, HandleId, Kind, Object, ObjectId, Op, Record, Site, Strength};
-pub use holders::{Holders, Traced, holders, label, unbox};
+pub use holders::{Holders, Traced, allow_leak, holders, label, unbox};
 #[cfg(feature = "trace")]
 pub use make_mut::MakeMut;
 pub use rc::Rc;
@@ -163,6 +166,7 @@ pub use recording::Recording;
 pub use sink::Sink;
 pub use std_ptr::StdPtr;
 pub use sync::Arc;
+pub use watch::{Watch, watch};
 
 /// Whether the pointers are traced: the feature `trace`. Without it they are std's.
 pub const ENABLED: bool = cfg!(feature = "trace");

@@ -1,9 +1,13 @@
 //! Plain data in, text out.
 
 mod chart;
+pub(crate) mod json;
+mod report;
 mod style;
 mod terminal;
 
+pub use report::report_json;
+pub(crate) use report::{ReportStyle, annotations};
 pub use terminal::Terminal;
 
 use std::time::Duration;

@@ -29,6 +29,7 @@ pub use self::recorder::{Clock, Keep, Recorder};
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingSink;
 
+use crate::analysis::Living;
 use crate::event::{Event, Handle, Object, ObjectId};
 
 /// Receives the events of the objects that are bound to it.
@@ -83,6 +84,12 @@ pub trait Sink: Send + Sync + 'static {
         None
     }
 
+    /// An object that is alive, with the path of each handle, if this sink knows it.
+    fn living(&self, object: ObjectId) -> Option<Living> {
+        let _ = object;
+        None
+    }
+
     /// Brings what was received to where it is kept.
     fn flush(&self) {}
 }
@@ -102,6 +109,10 @@ macro_rules! forward_sink {
 
             fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
                 (**self).handles(object)
+            }
+
+            fn living(&self, object: ObjectId) -> Option<Living> {
+                (**self).living(object)
             }
 
             fn flush(&self) {

@@ -585,6 +585,23 @@ impl Identity<'_> {
         })
     }
 
+    /// Watches the object: see [`WatchedEntry`].
+    pub(crate) fn watched(self) -> Option<WatchedEntry> {
+        let watch = |at: At<'_, Meta>| {
+            let id = at.read(|meta| meta.id);
+            WatchedEntry { slot: at.watch(id), id }
+        };
+        LEDGER.with::<true, _>(self.0?, watch)
+    }
+
+    /// Marks the object as one that is meant to stay.
+    #[track_caller]
+    pub(crate) fn allow(self) {
+        if let Some(ticket) = self.0 {
+            note::<true>(ticket, Op::Allow, Location::caller());
+        }
+    }
+
     /// Labels the object.
     #[track_caller]
     pub(crate) fn label(self, text: &str) {
@@ -595,5 +612,30 @@ impl Identity<'_> {
         });
         // By a read-modify-write for every kind: a box may be labelled by two threads that share it.
         note::<true>(ticket, Op::Label, Location::caller());
+    }
+}
+
+/// An object, known by its place in the ledger alone: nothing is kept by it.
+#[derive(Debug)]
+pub(crate) struct WatchedEntry {
+    slot: u32,
+    id: u64,
+}
+
+impl WatchedEntry {
+    /// The traced strong handles; 0 when the entry has ended.
+    pub(crate) fn strong(&self) -> u32 {
+        LEDGER.watched(self.slot, self.id, |_, step| step.strong).unwrap_or(0)
+    }
+
+    /// What the object's sink knows of it.
+    pub(crate) fn living(&self) -> Option<crate::analysis::Living> {
+        // The sink is asked outside of the ledger's lock.
+        let binding = LEDGER.watched(self.slot, self.id, |meta, _| match &meta.scope {
+            Some(scope) => Binding::Scoped(Arc::clone(scope)),
+            None => Binding::Global { env: meta.first & ENV != 0 },
+        })?;
+        let bound = binding.bound()?;
+        dispatch::ask(bound, |sink| sink.living(ObjectId(self.id))).flatten()
     }
 }

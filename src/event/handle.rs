@@ -73,6 +73,10 @@ pub struct Handle {
     pub born: Time,
     /// It left as a raw pointer (or was leaked) and has not come back.
     pub raw: bool,
+    /// How it came about, from the object's birth on: an index into its keeper's paths.
+    pub(crate) path: u32,
+    /// The span in which it was made: an index into the table of spans, 0 for none.
+    pub(crate) span: u32,
 }
 
 // What a live set's documentation says of its memory.

@@ -1,4 +1,58 @@
-use super::{Handle, HandleId, Op, Record, Strength};
+use super::{Handle, HandleId, Op, Record, Site, Strength};
+use rustc_hash::FxHashMap;
+
+/// How handles came about: for each the operation and line that made it, and the path of the one that it was
+/// made from. What came about alike is kept once, so that a path costs a handle four bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Paths {
+    steps: Vec<(PathStep, u32)>,
+    known: FxHashMap<(u32, Op, usize), u32>,
+}
+
+/// An operation that made a handle, and its line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathStep {
+    pub(crate) op: Op,
+    pub(crate) site: Option<Site>,
+    depth: u32,
+}
+
+impl Paths {
+    /// Longer paths lose their beginning: a handle that is passed on by clone after clone.
+    const LONGEST: u32 = 24;
+
+    /// The path of a handle that `op` made from one of path `from` (0: from none). Numbers start at 1.
+    fn made(&mut self, op: Op, site: Option<Site>, from: u32) -> u32 {
+        let parent = from.checked_sub(1).map(|from| self.steps[from as usize].0);
+        if let Some(parent) = parent
+            && (parent.op, parent.site) == (op, site)
+        {
+            // The same line again, in a loop.
+            return from;
+        }
+        let depth = parent.map_or(1, |parent| parent.depth + 1);
+        let (from, depth) = if depth > Self::LONGEST { (0, 1) } else { (from, depth) };
+        let line = site.map_or(0, |site| std::ptr::from_ref(site.location()).addr());
+        *self.known.entry((from, op, line)).or_insert_with(|| {
+            self.steps.push((PathStep { op, site, depth }, from));
+            self.steps.len() as u32
+        })
+    }
+
+    /// The steps of a path, the birth first.
+    pub(crate) fn steps(&self, path: u32) -> Vec<PathStep> {
+        let mut steps = Vec::new();
+        let mut next = path;
+        while let Some((step, from)) =
+            next.checked_sub(1).and_then(|place| self.steps.get(place as usize))
+        {
+            steps.push(*step);
+            next = *from;
+        }
+        steps.reverse();
+        steps
+    }
+}
 
 /// The living handles of one object: the fold of its events.
 ///
@@ -14,7 +68,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    pub(crate) fn apply(&mut self, record: &Record) {
+    pub(crate) fn apply(&mut self, record: &Record, paths: &mut Paths, span: u32) {
         self.received += 1;
         self.weak += i64::from(record.op.weak_delta());
         if record.seq > self.seq {
@@ -22,11 +76,18 @@ impl Life {
             self.strong = record.strong;
         }
         if let Some(strength) = record.op.makes() {
+            let path;
             if matches!(record.op, Op::FromRaw | Op::WeakFromRaw) {
                 let origin = record.from.map(HandleId::number);
+                let from = origin.and_then(|origin| self.path(origin));
                 self.remove(replaced(self.standing(), record.op, strength, origin));
+                path = from;
+            } else {
+                path = record.from.and_then(|from| self.path(from.number()));
             }
             self.handles.push(Handle {
+                path: paths.made(record.op, record.site, path.unwrap_or(0)),
+                span,
                 id: record.handle,
                 op: record.op,
                 strength,
@@ -43,6 +104,15 @@ impl Life {
         {
             handle.raw = true;
         }
+    }
+
+    fn path(&self, number: u64) -> Option<u32> {
+        self.handles.iter().find(|handle| handle.id.number() == number).map(|handle| handle.path)
+    }
+
+    /// The traced strong count after the latest event that has come.
+    pub(crate) fn strong(&self) -> u32 {
+        self.strong
     }
 
     fn standing(&self) -> impl Iterator<Item = Standing> + Clone + '_ {

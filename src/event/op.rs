@@ -55,11 +55,13 @@ pub enum Op {
     WeakFromStd,
     /// The object was given a [label](crate::label).
     Label,
+    /// The object was [marked](crate::allow_leak) as one that is meant to stay.
+    Allow,
 }
 
 impl Op {
     /// Every operation, in order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::New,
         Self::NewCyclic,
         Self::FromStd,
@@ -82,6 +84,7 @@ impl Op {
         Self::WeakIntoStd,
         Self::WeakFromStd,
         Self::Label,
+        Self::Allow,
     ];
 
     /// A short name: `new`, `clone`, `weak drop`.
@@ -109,6 +112,7 @@ impl Op {
             Self::WeakIntoStd => "weak to std",
             Self::WeakFromStd => "weak from std",
             Self::Label => "label",
+            Self::Allow => "allow",
         }
     }
 

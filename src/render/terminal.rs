@@ -27,9 +27,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Terminal {
-    width: usize,
-    color: bool,
-    ascii: bool,
+    pub(super) width: usize,
+    pub(super) color: bool,
+    pub(super) ascii: bool,
     limit: usize,
 }
 
@@ -46,7 +46,15 @@ impl Terminal {
     /// For stdout: as wide as the terminal, in colour if it is one and the environment does not say
     /// `NO_COLOR`; 80 columns without colour where it is not. ASCII where the locale is `C` or `POSIX`.
     pub fn stdout() -> Self {
-        let terminal = io::stdout().is_terminal();
+        Self::of(io::stdout().is_terminal())
+    }
+
+    /// The same for stderr.
+    pub fn stderr() -> Self {
+        Self::of(io::stderr().is_terminal())
+    }
+
+    fn of(terminal: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]

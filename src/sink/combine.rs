@@ -1,6 +1,7 @@
 //! Sinks made of sinks, and of closures.
 
 use super::Sink;
+use crate::analysis::Living;
 use crate::event::{Event, Handle, Object, ObjectId};
 
 /// A closure as a sink. Made by [`from_fn`].
@@ -44,6 +45,10 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
 
     fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
         self.0.handles(object).or_else(|| self.1.handles(object))
+    }
+
+    fn living(&self, object: ObjectId) -> Option<Living> {
+        self.0.living(object).or_else(|| self.1.living(object))
     }
 
     fn flush(&self) {

@@ -1,6 +1,7 @@
 use super::Sink;
-use crate::dispatch::complain;
+use crate::dispatch::{at_exit, complain};
 use crate::event::{Event, Op, Site, Thread};
+use crate::render::json::Json;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
@@ -123,7 +124,8 @@ impl FileSink {
 
     /// Writes out what has been gathered when the process ends by `exit` or by returning from `main`.
     pub(crate) fn flush_at_exit(&self) {
-        at_exit::register(self.clone());
+        let file = self.clone();
+        at_exit(Box::new(move || file.inner.write_out()));
     }
 }
 
@@ -244,54 +246,8 @@ impl Sink for FileSink {
     }
 }
 
-/// A string in JSON's quotes.
-struct Json<'a>(&'a str);
-
-impl fmt::Display for Json<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
-        for c in self.0.chars() {
-            match c {
-                '"' | '\\' => write!(f, "\\{c}")?,
-                c if c < ' ' => write!(f, "\\u{:04x}", u32::from(c))?,
-                c => f.write_char(c)?,
-            }
-        }
-        f.write_char('"')
-    }
-}
-
 impl fmt::Debug for FileSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileSink").field("path", &self.inner.path).finish_non_exhaustive()
     }
-}
-
-/// The end of the process: libc's `atexit`, since a `static` is never dropped.
-#[cfg(unix)]
-mod at_exit {
-    use super::FileSink;
-    use std::sync::OnceLock;
-
-    static FILE: OnceLock<FileSink> = OnceLock::new();
-
-    extern "C" fn flush() {
-        if let Some(file) = FILE.get() {
-            file.inner.write_out();
-        }
-    }
-
-    pub(super) fn register(file: FileSink) {
-        if FILE.set(file).is_ok() {
-            // SAFETY: EXIT: the function takes nothing, and what it touches is a static. It cannot
-            // unwind into C: writing reports errors, and does not panic.
-            unsafe { libc::atexit(flush) };
-        }
-    }
-}
-
-/// Elsewhere what the writer's last round missed is lost at the end of the process.
-#[cfg(not(unix))]
-mod at_exit {
-    pub(super) fn register(_: super::FileSink) {}
 }

@@ -1,6 +1,7 @@
 //! Which objects a sink gets, decided once at their birth.
 
 use super::Sink;
+use crate::analysis::Living;
 use crate::event::{Event, Handle, Object, ObjectId};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -41,6 +42,10 @@ impl<S: Sink, F: Fn(&Object) -> bool + Send + Sync + 'static> Sink for Filter<S,
 
     fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
         self.sink.handles(object)
+    }
+
+    fn living(&self, object: ObjectId) -> Option<Living> {
+        self.sink.living(object)
     }
 
     fn flush(&self) {

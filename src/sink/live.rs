@@ -1,5 +1,9 @@
 use super::Sink;
-use crate::event::{Event, Handle, Life, Object, ObjectId, Record, Thread, Time};
+use crate::analysis::{Holder, Leaks, Living as Alive, Made, Snapshot};
+use crate::event::{
+    Event, Handle, Life, Object, ObjectId, Op, PathStep, Paths, Record, Thread, Time,
+};
+use crate::recording::Place;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::fmt;
@@ -39,7 +43,13 @@ const SHARDS: usize = 64;
 /// beside each other, and may be used by different threads.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard(Mutex<FxHashMap<ObjectId, Living>>);
+struct Shard(Mutex<Objects>);
+
+#[derive(Default)]
+struct Objects {
+    all: FxHashMap<ObjectId, Living>,
+    paths: Paths,
+}
 
 struct Inner {
     shards: [Shard; SHARDS],
@@ -63,6 +73,8 @@ struct Living {
     object: Object,
     thread: Thread,
     born: Time,
+    /// Meant to stay.
+    allowed: bool,
     life: Life,
 }
 
@@ -92,7 +104,7 @@ impl LiveSet {
         Self { inner: Arc::new(Inner { cap: handles, ..Inner::default() }) }
     }
 
-    fn shard(&self, id: ObjectId) -> &Mutex<FxHashMap<ObjectId, Living>> {
+    fn shard(&self, id: ObjectId) -> &Mutex<Objects> {
         &self.inner.shards[id.number() as usize % SHARDS].0
     }
 
@@ -103,16 +115,40 @@ impl LiveSet {
         let mut objects: Vec<_> = (self.inner.shards.iter())
             .flat_map(|shard| {
                 let shard = shard.0.lock();
-                shard.values().map(Living::snapshot).collect::<Vec<_>>()
+                shard.all.values().map(Living::snapshot).collect::<Vec<_>>()
             })
             .collect();
         objects.sort_by_key(|living| living.object.id());
         objects
     }
 
+    /// What is alive now, as plain data for the analyses: with the path of each handle back to the birth.
+    pub fn living(&self) -> Vec<Alive> {
+        let mut all: Vec<Alive> = (self.inner.shards.iter())
+            .flat_map(|shard| {
+                let shard = shard.0.lock();
+                shard.all.values().map(|living| living.plain(&shard.paths)).collect::<Vec<_>>()
+            })
+            .collect();
+        all.sort_by_key(|living| living.id);
+        all
+    }
+
+    /// What is alive now, to be compared with what is alive later.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.living(), Time::coarse())
+    }
+
+    /// What is alive now, as a leak report.
+    pub fn leaks(&self) -> Leaks {
+        let mut leaks = Leaks::new(self.living(), Time::coarse());
+        leaks.unseen.left_out = self.refused();
+        leaks
+    }
+
     /// How many objects are alive now.
     pub fn len(&self) -> usize {
-        self.inner.shards.iter().map(|shard| shard.0.lock().len()).sum()
+        self.inner.shards.iter().map(|shard| shard.0.lock().all.len()).sum()
     }
 
     /// Whether nothing is alive now.
@@ -126,7 +162,43 @@ impl LiveSet {
     }
 }
 
+/// A step of a path, with its line as plain data.
+fn made(step: &PathStep) -> Made {
+    let place = step.site.map(|site| Place::new(site.file(), site.line(), site.column()));
+    Made { op: step.op, place }
+}
+
 impl Living {
+    fn plain(&self, paths: &Paths) -> Alive {
+        let born = self.object.born();
+        let mut holders: Vec<_> = (self.life.handles().iter())
+            .map(|handle| Holder {
+                number: handle.id.number(),
+                strength: handle.strength,
+                path: paths.steps(handle.path).iter().map(made).collect(),
+                from: handle.from.map(|from| (from.object().number(), from.number())),
+                thread: handle.thread.to_string(),
+                since: handle.born,
+                away: handle.raw,
+                span: crate::span::text(handle.span),
+            })
+            .collect();
+        holders.sort_by_key(|holder| holder.number);
+        Alive {
+            id: self.object.id().number(),
+            kind: self.object.kind(),
+            type_name: self.object.type_name().into(),
+            label: self.object.label().map(str::to_owned),
+            size: self.object.size(),
+            born: Place::new(born.file(), born.line(), born.column()),
+            thread: self.thread.to_string(),
+            since: self.born,
+            strong: self.life.strong(),
+            allowed: self.allowed,
+            holders,
+        }
+    }
+
     fn snapshot(&self) -> LiveObject {
         LiveObject {
             object: self.object,
@@ -150,26 +222,30 @@ impl Sink for LiveSet {
     fn event(&self, event: &Event) {
         let record = Record::new(event, event.thread(), event.coarse_time());
         let id = record.object.id();
+        let span = crate::span::current();
         let mut shard = self.shard(id).lock();
+        let Objects { all, paths } = &mut *shard;
         let living = if record.op.begins() && record.seq == 1 {
-            shard.entry(id).or_insert_with(|| Living {
+            all.entry(id).or_insert_with(|| Living {
                 object: record.object,
                 thread: record.thread,
                 born: record.time,
+                allowed: false,
                 life: Life::default(),
             })
         } else {
             // Not there: all its known handles are gone, and this is one that was made inside a sink.
-            let Some(living) = shard.get_mut(&id) else { return };
+            let Some(living) = all.get_mut(&id) else { return };
             living
         };
         let before = living.life.handles().len();
         living.object = record.object;
-        living.life.apply(&record);
+        living.allowed |= record.op == Op::Allow;
+        living.life.apply(&record, paths, span);
         let after = living.life.handles().len();
         let over = living.life.is_over();
         if over {
-            shard.remove(&id);
+            all.remove(&id);
         }
         drop(shard);
         if self.inner.cap != u64::MAX {
@@ -182,7 +258,12 @@ impl Sink for LiveSet {
 
     fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
         let shard = self.shard(object).lock();
-        shard.get(&object).map(|living| living.life.clone().into_handles())
+        shard.all.get(&object).map(|living| living.life.clone().into_handles())
+    }
+
+    fn living(&self, object: ObjectId) -> Option<Alive> {
+        let shard = self.shard(object).lock();
+        shard.all.get(&object).map(|living| living.plain(&shard.paths))
     }
 }
 

@@ -23,7 +23,8 @@ use self::tables::Tables;
 use self::tail::Tail;
 use super::Sink;
 use crate::event::{
-    Event, Handle, HandleId, Label, Life, Object, ObjectId, Op, Record, Site, Size, Thread, Time,
+    Event, Handle, HandleId, Label, Life, Object, ObjectId, Op, Paths, Record, Site, Size, Thread,
+    Time,
 };
 use crate::recording::{Earlier, EventInfo, ObjectInfo, Place, Recording};
 use rustc_hash::FxHashMap;
@@ -313,9 +314,9 @@ impl Sink for Recorder {
         let born = site(birth.born)?;
         let size = Size::new(birth.size as usize);
         let object = Object { id: object, ty, size, label: Label::default(), born };
-        let mut life = Life::default();
+        let (mut life, mut paths) = (Life::default(), Paths::default());
         for (thread, entry) in entries {
-            life.apply(&Record {
+            let record = Record {
                 op: entry.op,
                 object,
                 handle: HandleId::new(object.id, entry.handle),
@@ -325,7 +326,8 @@ impl Sink for Recorder {
                 site: site(entry.site),
                 thread,
                 time: entry.time,
-            });
+            };
+            life.apply(&record, &mut paths, 0);
         }
         Some(life.into_handles())
     }

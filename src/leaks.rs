@@ -1,0 +1,328 @@
+//! Leak checks: a test that fails with the holder's line.
+//!
+//! ```
+//! use refscope::Rc;
+//!
+//! refscope::leaks::check(|| {
+//!     let one = Rc::new("goes at the end");
+//!     let two = one.clone();
+//! });
+//! ```
+//!
+//! | you want to know | use |
+//! | --- | --- |
+//! | whether anything that is born in a test stays | [`check`], or a [`Check`] with conditions |
+//! | the same, with code that cannot be put into a closure | [`Check::enter`] |
+//! | what stays in the long run, where caches and pools may fill | [`repeat`] |
+//! | what happened between two moments | [`LiveSet::snapshot`] and [`Snapshot::since`](crate::analysis::Snapshot::since) |
+//! | whether one object goes | [`watch`](crate::watch) |
+//! | what is alive when the process ends | [`at_exit`] |
+//!
+//! Where tracing is off, nothing is known, and every check passes.
+
+use crate::analysis::{Leaks, Living};
+use crate::dispatch::{Scope, ScopeGuard};
+use crate::render::Terminal;
+use crate::sink::LiveSet;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Runs `f`, and panics with the report if an object that was born in it, on this thread, is alive afterwards.
+///
+/// What was born on other threads is not seen, unless they enter the [`Check::scope`]. Teardown that is still under way,
+/// on other threads, is waited for: up to a second, only where something is alive.
+///
+/// # Panics
+///
+/// When something leaks; and when `f` does.
+///
+/// # Examples
+///
+/// ```should_panic
+/// use refscope::Rc;
+///
+/// refscope::leaks::check(|| std::mem::forget(Rc::new("forgotten")));
+/// # assert!(refscope::ENABLED, "panics in any case");
+/// ```
+#[track_caller]
+pub fn check<R>(f: impl FnOnce() -> R) -> R {
+    Check::new().run(f)
+}
+
+/// A leak check, with conditions.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::leaks::Check;
+/// use refscope::Rc;
+///
+/// let kept = Check::new().at_most(1, "Config").run(|| {
+///     struct Config;
+///     Rc::new(Config) // it leaves the check alive, and may
+/// });
+/// ```
+pub struct Check {
+    live: LiveSet,
+    scope: Scope,
+    settle: Duration,
+    allowed: Vec<String>,
+    bounds: Vec<(u64, String)>,
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Check {
+    /// A check that allows nothing, and waits a second for what is still being torn down.
+    pub fn new() -> Self {
+        let live = LiveSet::new();
+        let scope = Scope::new(live.clone());
+        let settle = Duration::from_secs(1);
+        Self { live, scope, settle, allowed: Vec::new(), bounds: Vec::new() }
+    }
+
+    /// Waits so long for objects that are still alive, before it says so.
+    #[must_use]
+    pub fn settle(mut self, within: Duration) -> Self {
+        self.settle = within;
+        self
+    }
+
+    /// Allows objects whose type's full name, or whose birth line (`src/pool.rs:17`), contains `what`. The report
+    /// says how many they were. (A single object is marked by [`allow_leak`](crate::allow_leak).)
+    #[must_use]
+    pub fn allow(mut self, what: impl Into<String>) -> Self {
+        self.allowed.push(what.into());
+        self
+    }
+
+    /// Allows up to `n` objects whose type's full name contains `name`; if there are more, all are leaks.
+    #[must_use]
+    pub fn at_most(mut self, n: u64, name: impl Into<String>) -> Self {
+        self.bounds.push((n, name.into()));
+        self
+    }
+
+    /// The scope, for other threads and for futures: what is born in it belongs to the check.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// What the check knows.
+    pub fn live(&self) -> &LiveSet {
+        &self.live
+    }
+
+    /// What is alive now and not allowed, without waiting.
+    pub fn leaks(&self) -> Leaks {
+        let mut living = self.live.living();
+        for object in &mut living {
+            let line = object.born.to_string();
+            let named = |what: &String| {
+                object.type_name.contains(what.as_str()) || line.contains(what.as_str())
+            };
+            object.allowed |= self.allowed.iter().any(named);
+        }
+        for (n, name) in &self.bounds {
+            let is = |object: &Living| !object.allowed && object.type_name.contains(name.as_str());
+            if living.iter().filter(|object| is(object)).count() as u64 <= *n {
+                living
+                    .iter_mut()
+                    .filter(|object| is(object))
+                    .for_each(|object| object.allowed = true);
+            }
+        }
+        let mut leaks = Leaks::new(living, crate::event::Time::coarse());
+        leaks.unseen.left_out = self.live.refused();
+        leaks
+    }
+
+    /// Waits until nothing is alive that is not allowed, or the time is over.
+    ///
+    /// # Errors
+    ///
+    /// The report of what is alive then.
+    pub fn verify(&self) -> Result<(), Leaks> {
+        let end = Instant::now() + self.settle;
+        let mut pause = Duration::from_micros(200);
+        loop {
+            let leaks = self.leaks();
+            if leaks.is_empty() {
+                return Ok(());
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(leaks);
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    /// Runs `f` in the check's scope, and [verifies](Self::verify).
+    ///
+    /// # Panics
+    ///
+    /// With the report, when something leaks; and when `f` does.
+    #[track_caller]
+    pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let result = self.scope.run(f);
+        if let Err(leaks) = self.verify() {
+            fail(&leaks);
+        }
+        result
+    }
+
+    /// Enters the check's scope on this thread until the guard is dropped, which then [verifies](Self::verify) and panics
+    /// with the report when something leaks (but not while the thread is panicking already).
+    pub fn enter(self) -> CheckGuard {
+        let scope = self.scope.enter();
+        CheckGuard { scope: Some(scope), check: self }
+    }
+}
+
+#[track_caller]
+fn fail(leaks: &Leaks) -> ! {
+    if std::env::var_os("GITHUB_ACTIONS").is_some() {
+        // Where the log is read by what shows annotations beside the code.
+        eprint!("{}", leaks.annotations());
+    }
+    panic!("{}", Terminal::stderr().leaks(leaks).trim_end());
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check")
+            .field("alive", &self.live.len())
+            .field("settle", &self.settle)
+            .field("allowed", &self.allowed)
+            .field("bounds", &self.bounds)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Verifies a [`Check`] when it is dropped. Made by [`Check::enter`]; it stays on its thread.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::{Rc, leaks::Check};
+///
+/// let _check = Check::new().enter(); // first, so that it is dropped last
+/// let one = Rc::new(1);
+/// ```
+#[must_use = "the check ends when the guard is dropped"]
+#[derive(Debug)]
+pub struct CheckGuard {
+    scope: Option<ScopeGuard>,
+    check: Check,
+}
+
+impl CheckGuard {
+    /// The check.
+    pub fn check(&self) -> &Check {
+        &self.check
+    }
+}
+
+impl Drop for CheckGuard {
+    fn drop(&mut self) {
+        self.scope = None;
+        if !std::thread::panicking()
+            && let Err(leaks) = self.check.verify()
+        {
+            fail(&leaks);
+        }
+    }
+}
+
+/// Runs `f` `warm_ups` times, then `times` times, and panics with the report of what grew in **every** repetition:
+/// what stays once (a cache, a pool) is no leak.
+///
+/// The idea is that of CPython's `regrtest -R`.
+///
+/// # Panics
+///
+/// When something grows; when `f` panics; when `times` is less than 2, of which nothing could be said.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::Rc;
+/// use std::cell::OnceCell;
+///
+/// let cache = OnceCell::new();
+/// refscope::leaks::repeat(1, 4, || {
+///     let kept: &Rc<i32> = cache.get_or_init(|| Rc::new(1)); // stays, and does not grow
+///     drop(kept.clone());
+/// });
+/// ```
+#[track_caller]
+pub fn repeat(warm_ups: usize, times: usize, mut f: impl FnMut()) {
+    assert!(times >= 2, "a leak is what grows in every repetition: 2 at least");
+    let check = Check::new().settle(Duration::from_millis(200));
+    (0..warm_ups).for_each(|_| check.scope.run(&mut f));
+    let count = |living: &[Living]| {
+        let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for object in living.iter().filter(|object| !object.allowed) {
+            *counts.entry((object.type_name.to_string(), object.born.to_string())).or_default() +=
+                1;
+        }
+        counts
+    };
+    let mut before = count(&check.live.living());
+    let mut grew: Option<Vec<(String, String)>> = None;
+    for _ in 0..times {
+        check.scope.run(&mut f);
+        let growing = |now: &BTreeMap<(String, String), u64>| -> Vec<_> {
+            let more =
+                |(key, n): &(&(String, String), &u64)| **n > before.get(*key).copied().unwrap_or(0);
+            now.iter().filter(more).map(|(key, _)| key.clone()).collect()
+        };
+        let mut now = count(&check.live.living());
+        if !growing(&now).is_empty() {
+            // What other threads still tear down has its time.
+            let _ = check.verify();
+            now = count(&check.live.living());
+        }
+        let growing = growing(&now);
+        grew = Some(match grew {
+            None => growing,
+            Some(all) => all.into_iter().filter(|key| growing.contains(key)).collect(),
+        });
+        before = now;
+        if grew.as_ref().is_some_and(Vec::is_empty) {
+            return;
+        }
+    }
+    let grew = grew.unwrap_or_default();
+    let mut living = check.live.living();
+    living.retain(|object| grew.contains(&(object.type_name.to_string(), object.born.to_string())));
+    let leaks = Leaks::new(living, crate::event::Time::coarse());
+    if !leaks.is_empty() {
+        panic!(
+            "it grew in each of {times} repetitions\n{}",
+            Terminal::stderr().leaks(&leaks).trim_end()
+        );
+    }
+}
+
+/// Prints on stderr, when the process ends by returning from `main` or by `exit`, what `live` knows to be alive. What
+/// statics hold is alive then and no leak: the report says "still held at exit".
+///
+/// A signal, `abort` and a panic with `panic = "abort"` end a process without this. Several
+/// sets are reported one after the other.
+pub fn at_exit(live: &LiveSet) {
+    crate::dispatch::at_exit(Box::new({
+        let live = live.clone();
+        move || {
+            let leaks = live.leaks().at_exit();
+            crate::dispatch::say(&Terminal::stderr().leaks(&leaks));
+        }
+    }));
+}

@@ -1,0 +1,343 @@
+//! Leak checks and their reports: that they find what leaks, name the line, and hold their peace otherwise.
+#![cfg(feature = "trace")]
+
+use refscope::analysis::Leaks;
+use refscope::leaks::{Check, check, repeat};
+use refscope::sink::LiveSet;
+use refscope::{Arc, Rc, Scope, Strength};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+#[path = "../examples/leaks/channel.rs"]
+mod channel;
+#[path = "../examples/leaks/closure.rs"]
+mod closure;
+#[path = "../examples/leaks/global_cache.rs"]
+mod global_cache;
+#[path = "../examples/leaks/observer.rs"]
+mod observer;
+#[path = "../examples/leaks/parent_child.rs"]
+mod parent_child;
+#[path = "../examples/leaks/thread.rs"]
+mod thread;
+
+/// The text with its ages blotted out, and paths as the examples have them.
+fn timeless(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        match line.rfind(" ago").and_then(|end| Some((line[..end].rfind(", ")?, end))) {
+            Some((start, end)) => {
+                out.push_str(&line[..start]);
+                out.push_str(", some time");
+                out.push_str(&line[end..]);
+            }
+            None => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out.replace("tests/../", "")
+}
+
+/// Runs an example, compares its report with the text that is kept, and checks that the line at fault is the one
+/// which the source marks. `REFSCOPE_BLESS=1` in the environment writes the text anew, to be read by a person.
+fn report(name: &str, run: fn(&Check)) {
+    let check = Check::new().settle(Duration::from_millis(5));
+    check.scope().run(|| run(&check));
+    let leaks = check.verify().expect_err("it leaks");
+    let text = timeless(&leaks.to_string()).replace(&format!("on {name}"), "on main");
+    let text = text.replace(&format!("  {name}\n"), "  main\n");
+    let path = format!("{}/tests/leaks/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("REFSCOPE_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, kept, "{path}: REFSCOPE_BLESS=1 writes it anew");
+    let fault = leaks.leaks()[0].fault().and_then(|holder| holder.place()).expect("there is one");
+    let source = std::fs::read_to_string(&*fault.file).unwrap();
+    let line = source.lines().nth(fault.line as usize - 1).unwrap();
+    assert!(line.contains("FAULT"), "{fault}: {line}");
+}
+
+macro_rules! reports {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[test]
+            fn the_report_names_the_line() {
+                std::thread::Builder::new()
+                    .name(stringify!($name).to_owned())
+                    .spawn(|| super::super::report(stringify!($name), super::super::$name::run))
+                    .unwrap()
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            }
+        }
+    )*};
+}
+
+mod examples {
+    reports! { observer closure parent_child global_cache thread channel }
+}
+
+/// The message of the panic in `f`.
+fn panics(f: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(f)).expect_err("it panics");
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| Some((*panic.downcast_ref::<&str>()?).to_owned())).expect("with a text")
+}
+
+#[test]
+fn a_check_passes_what_goes_and_panics_with_what_stays() {
+    check(|| drop(Rc::new(1).clone()));
+    let message = panics(|| {
+        check(|| std::mem::forget(Rc::new(String::from("stays"))));
+    });
+    assert!(message.contains("1 leak: 1 object alive, 24 B"), "{message}");
+    assert!(message.contains("tests/leaks.rs:"), "{message}");
+    assert!(message.contains("Rc<String>"), "{message}");
+}
+
+#[test]
+fn a_guard_checks_at_its_end_but_not_while_panicking() {
+    let message = panics(|| {
+        let _check = Check::new().settle(Duration::ZERO).enter();
+        std::mem::forget(Arc::new(1_u16));
+    });
+    assert!(message.contains("Arc<u16>"), "{message}");
+    let message = panics(|| {
+        let _check = Check::new().settle(Duration::ZERO).enter();
+        std::mem::forget(Arc::new(1_u16));
+        panic!("{} first", "this");
+    });
+    assert_eq!(message, "this first");
+}
+
+#[test]
+fn teardown_under_way_is_waited_for() {
+    let check = Check::new();
+    check.run(|| {
+        let shared = Arc::new(5);
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(40));
+            drop(shared);
+        });
+    });
+}
+
+#[test]
+fn objects_travel_to_other_threads_and_threads_enter() {
+    let check = Check::new().settle(Duration::from_millis(5));
+    let scope = check.scope().clone();
+    let message = panics(|| {
+        check.run(|| {
+            let there = std::thread::spawn(move || {
+                drop(Arc::new("outside of the check"));
+                let _guard = scope.enter();
+                std::mem::forget(Arc::new(7_u64));
+            });
+            there.join().unwrap();
+            let travels = Arc::new(8_u32);
+            std::thread::spawn(move || std::mem::forget(travels.clone())).join().unwrap();
+        });
+    });
+    assert!(message.contains("2 leaks"), "{message}");
+    assert!(message.contains("Arc<u64>") && message.contains("Arc<u32>"), "{message}");
+}
+
+#[test]
+fn what_is_allowed_is_counted() {
+    struct Pool;
+    struct Other;
+
+    let check = Check::new().settle(Duration::ZERO).allow("Pool").at_most(2, "Other");
+    let all = check.scope().run(|| {
+        let marked = Rc::new(1);
+        refscope::allow_leak(&marked);
+        (Rc::new(Pool), [Rc::new(Other), Rc::new(Other)], marked)
+    });
+    check.verify().expect("all are allowed");
+    assert_eq!(check.leaks().allowed(), 4);
+    assert_eq!(check.leaks().verdict(), "no leak; 4 allowed");
+    let third = check.scope().run(|| Rc::new(Other));
+    let leaks = check.verify().expect_err("three are more than two");
+    assert_eq!((leaks.objects(), leaks.allowed()), (3, 2));
+    drop((all, third));
+    let by_line = Check::new().settle(Duration::ZERO).allow(format!("leaks.rs:{}", line!() + 1));
+    let kept = by_line.run(|| Rc::new(2));
+    drop(kept);
+}
+
+#[test]
+fn a_leak_is_what_grows_on_every_repetition() {
+    let cache = RefCell::new(Vec::new());
+    let fill = |cap: usize| {
+        if cache.borrow().len() < cap {
+            cache.borrow_mut().push(Rc::new(1));
+        }
+    };
+    repeat(3, 5, || fill(3));
+    // Full in the middle: it grew twice, and not every time.
+    repeat(0, 5, || fill(5));
+    let message = panics(|| repeat(1, 3, || fill(usize::MAX)));
+    assert!(message.contains("in each of 3 repetitions"), "{message}");
+}
+
+#[test]
+fn snapshots_tell_what_was_born_between() {
+    let live = LiveSet::new();
+    let _guard = Scope::new(live.clone()).enter();
+    let old = Rc::new(1);
+    let before = live.snapshot();
+    let kept: Vec<_> = (0..3).map(Rc::new).collect();
+    drop(Rc::new(2));
+    drop(old);
+    let growth = live.snapshot().since(&before);
+    assert_eq!((growth.objects(), growth.gone()), (3, 1));
+    assert_eq!((growth.grown()[0].before, growth.grown()[0].now), (0, 3));
+    let text = growth.to_string();
+    assert!(
+        text.contains("3 objects born and alive") && text.contains("+3      Rc<i32>"),
+        "{text}"
+    );
+    assert!(panics(|| growth.assert_nothing_stayed()).contains("1 leak: 3 objects"));
+    drop(kept);
+    live.snapshot().since(&before).assert_nothing_stayed();
+}
+
+#[test]
+fn a_watch_keeps_nothing_alive() {
+    let live = LiveSet::new();
+    let scope = Scope::new(live.clone());
+    let one = scope.run(|| Arc::new(1));
+    let watch = refscope::watch(&one);
+    assert_eq!((Arc::strong_count(&one), Arc::weak_count(&one)), (1, 0));
+    let two = one.clone();
+    drop(one);
+    assert!(!watch.is_dropped());
+    let message = panics(|| watch.assert_dropped());
+    assert!(message.contains("is not dropped") && message.contains("clone leaks.rs"), "{message}");
+    let other = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        drop(two);
+    });
+    watch.assert_dropped_within(Duration::from_secs(20));
+    other.join().unwrap();
+    // Its place in the ledger may be another's by now.
+    let next = scope.run(|| Arc::new(2));
+    assert!(watch.is_dropped());
+    drop((next, scope));
+    watch.assert_dropped();
+    // A weak handle keeps the memory, and not the value.
+    let three = Scope::new(live).run(|| Rc::new(3));
+    let (weak, watch) = (Rc::downgrade(&three), refscope::watch(&three));
+    drop(three);
+    watch.assert_dropped();
+    drop(weak);
+    watch.assert_dropped();
+}
+
+#[test]
+fn memory_kept_by_a_weak_alone_is_told() {
+    let check = Check::new().settle(Duration::ZERO);
+    let weak = check.scope().run(|| Rc::downgrade(&Rc::new([0_u8; 64])));
+    let leaks = check.verify().expect_err("the memory is there");
+    let text = leaks.to_string();
+    assert!(text.contains("1 weak handle alone"), "{text}");
+    assert!(text.contains("this weak handle keeps the memory"), "{text}");
+    assert_eq!(leaks.leaks()[0].fault().map(|holder| holder.strength), Some(Strength::Weak));
+    drop(weak);
+    check.verify().expect("gone");
+}
+
+#[test]
+fn the_path_goes_back_to_the_birth_past_handles_that_are_gone() {
+    let check = Check::new().settle(Duration::ZERO);
+    let last = check.scope().run(|| {
+        let first = Rc::new(1);
+        let second = first.clone();
+        let third = second.clone();
+        Rc::downgrade(&third).upgrade().unwrap()
+    });
+    let leaks = check.leaks();
+    let path = &leaks.leaks()[0].fault().unwrap().path;
+    let ops: Vec<_> = path.iter().map(|made| made.op.name()).collect();
+    assert_eq!(ops, ["new", "clone", "clone", "downgrade", "upgrade"]);
+    drop(last);
+}
+
+#[test]
+fn one_leak_is_one_entry_with_a_fingerprint_that_lines_do_not_change() {
+    let found = |f: &dyn Fn() -> Rc<u8>| -> Leaks {
+        let check = Check::new().settle(Duration::ZERO);
+        let kept: Vec<_> = check.scope().run(|| (0..5).map(|_| f()).collect());
+        let leaks = check.leaks();
+        drop(kept);
+        leaks
+    };
+    let one = found(&|| Rc::new(1).clone());
+    let two = found(&|| {
+        // Elsewhere in the file.
+        Rc::new(2).clone()
+    });
+    assert_eq!((one.leaks().len(), one.objects()), (1, 5));
+    assert_ne!(one.leaks()[0].example().born, two.leaks()[0].example().born);
+    assert_eq!(one.leaks()[0].fingerprint, two.leaks()[0].fingerprint);
+    let other = found(&|| Rc::new(3));
+    assert_ne!(one.leaks()[0].fingerprint, other.leaks()[0].fingerprint);
+}
+
+#[test]
+fn json_and_annotations() {
+    let check = Check::new().settle(Duration::ZERO);
+    let kept = check.scope().run(|| {
+        let one = Rc::new(1);
+        refscope::label(&one, "a \"label\"");
+        (one.clone(), one)
+    });
+    let leaks = check.leaks();
+    let json: serde_json::Value = serde_json::from_str(&leaks.json()).expect("it is JSON");
+    assert_eq!(json["refscope_leaks"], 1);
+    assert_eq!(json["objects"], 1);
+    let leak = &json["leaks"][0];
+    assert_eq!((&leak["kind"], &leak["type"]), (&"Rc".into(), &"i32".into()));
+    assert_eq!(leak["label"], "a \"label\"");
+    assert_eq!(leak["holders"].as_array().unwrap().len(), 2);
+    let fault = leak["fault"].as_u64().unwrap();
+    let holder = leak["holders"].as_array().unwrap().iter().find(|h| h["number"] == fault).unwrap();
+    assert_eq!(holder["path"][1]["op"], "clone");
+    assert_eq!(holder["path"][1]["file"], "tests/leaks.rs");
+    let annotations = leaks.annotations();
+    let start = format!("::error file=tests/leaks.rs,line={}", holder["path"][1]["line"]);
+    assert!(annotations.starts_with(&start), "{annotations}");
+    assert_eq!(annotations.lines().count(), 1);
+    drop(kept);
+}
+
+#[test]
+fn a_recording_gives_the_same_report() {
+    let (live, recorder) = (LiveSet::new(), refscope::sink::Recorder::new());
+    let kept = Scope::new((live.clone(), recorder.clone())).run(|| {
+        let one = Rc::new(1);
+        let two = one.clone();
+        (two.clone(), one)
+    });
+    let (theirs, ours) = (live.leaks(), Leaks::of_recording(&recorder.recording()));
+    assert_eq!(timeless(&theirs.to_string()), timeless(&ours.to_string()));
+    assert_eq!(theirs.leaks()[0].fingerprint, ours.leaks()[0].fingerprint);
+    drop(kept);
+}
+
+#[test]
+fn ten_are_shown_and_the_rest_counted() {
+    macro_rules! forget {
+        ($($size:literal)*) => { $(std::mem::forget(Rc::new([0_u8; $size]));)* };
+    }
+    let check = Check::new().settle(Duration::ZERO);
+    check.scope().run(|| {
+        forget!(1 2 3 4 5 6 7 8 9 10 11 12);
+    });
+    let text = check.leaks().to_string();
+    assert!(text.contains("12 leaks: 12 objects alive, 78 B"), "{text}");
+    assert!(text.contains("leak 10 of 12") && !text.contains("leak 11 of 12"), "{text}");
+    assert!(text.contains("and 2 more, of 2 objects"), "{text}");
+}
