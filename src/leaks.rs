@@ -17,6 +17,10 @@
 //! | what happened between two moments | [`LiveSet::snapshot`] and [`Snapshot::since`](crate::analysis::Snapshot::since) |
 //! | whether one object goes | [`watch`](crate::watch) |
 //! | what is alive when the process ends | [`at_exit`] |
+//! | what grows in a running service | [`every`], `on_signals` (feature `signals`), [`LiveSet::snapshot`] |
+//! | what is alive in a process that hangs | [`expose`], and a debugger |
+//!
+//! Without a line of code: `REFSCOPE=leaks`, `REFSCOPE=every=10s` and others, which `REFSCOPE=help` lists.
 //!
 //! Where tracing is off, nothing is known, and every check passes.
 
@@ -315,14 +319,30 @@ pub fn repeat(warm_ups: usize, times: usize, mut f: impl FnMut()) {
 /// Prints on stderr, when the process ends by returning from `main` or by `exit`, what `live` knows to be alive. What
 /// statics hold is alive then and no leak: the report says "still held at exit".
 ///
-/// A signal, `abort` and a panic with `panic = "abort"` end a process without this. Several
-/// sets are reported one after the other.
+/// Ctrl-C, SIGTERM and other signals, `abort`, and a panic with `panic = "abort"` end a process without this: there
+/// [`every`], and a [`FileSink`](crate::sink::FileSink), serve. Several sets are reported one after the other.
 pub fn at_exit(live: &LiveSet) {
-    crate::dispatch::at_exit(Box::new({
-        let live = live.clone();
-        move || {
-            let leaks = live.leaks().at_exit();
-            crate::dispatch::say(&Terminal::stderr().leaks(&leaks));
-        }
-    }));
+    crate::watching::at_exit(live);
+}
+
+/// Prints on stderr, every so often, how much is alive and what was born since the last time and is alive, by a thread of
+/// its own.
+pub fn every(live: &LiveSet, time: Duration) {
+    crate::watching::every(live, time);
+}
+
+/// Prints on stderr what is alive when the process gets SIGUSR1, and what was born since the last time and is alive on
+/// SIGUSR2. Nothing is printed in a signal handler: signal-hook hands the signals to a thread.
+///
+/// # Errors
+///
+/// When the signals cannot be waited for, or no thread can be started.
+#[cfg(all(unix, feature = "signals"))]
+pub fn on_signals(live: &LiveSet) -> std::io::Result<()> {
+    crate::watching::signals(live)
+}
+
+/// Lets a debugger print what `live` knows to be alive, in a process that hangs: `call refscope_print_alive()`.
+pub fn expose(live: &LiveSet) {
+    crate::watching::expose(live);
 }

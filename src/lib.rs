@@ -147,6 +147,7 @@ pub mod recording;
 pub mod render;
 pub mod span;
 mod watch;
+mod watching;
 
 pub mod promises;
 

@@ -20,6 +20,34 @@ fn program() {
         refscope::install(refscope::sink::from_fn(|event| println!("code: {event}"))).unwrap();
         drop(refscope::Rc::new(7_u8));
     }
+    if mode == "leak" {
+        static KEPT: std::sync::Mutex<Vec<refscope::Arc<String>>> =
+            std::sync::Mutex::new(Vec::new());
+        KEPT.lock().unwrap().push(one.clone());
+        std::mem::forget(refscope::Box::new(9_u16));
+    }
+    if mode == "debugger" {
+        unsafe extern "C" {
+            fn refscope_print_alive();
+        }
+        // SAFETY: the function takes nothing and gives nothing; any thread may call it at any time.
+        unsafe { refscope_print_alive() };
+    }
+    #[cfg(unix)]
+    if mode == "signals" {
+        for (signal, kept) in [("-USR2", 1_u64), ("-USR2", 2), ("-USR1", 3)] {
+            std::mem::forget(refscope::Box::new(kept));
+            let me = std::process::id().to_string();
+            assert!(Command::new("kill").args([signal, &me]).status().unwrap().success());
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+    }
+    if mode == "slow" {
+        for kept in 0..4_u32 {
+            std::mem::forget(refscope::Box::new(kept));
+            std::thread::sleep(std::time::Duration::from_millis(600));
+        }
+    }
     if mode == "panic" {
         panic!("the program's own");
     }
@@ -96,7 +124,17 @@ fn the_process_id_in_a_path() {
 #[test]
 fn help_and_bad_values() {
     let text = stderr(&run("help", "return"));
-    for word in ["print", "record=PATH", "{pid}", "off", "help"] {
+    for word in [
+        "print",
+        "record=PATH",
+        "{pid}",
+        "leaks",
+        "every=10s",
+        "signals",
+        "type=NAME",
+        "off",
+        "help",
+    ] {
         assert!(text.contains(word), "{word}: {text}");
     }
     let output = run("prnt", "return");
@@ -112,6 +150,58 @@ fn help_and_bad_values() {
     let text = stderr(&output);
     assert!(text.contains("/no such folder/file: No such file or directory"), "{text}");
     assert!(!stderr(&run("off", "return")).contains("refscope"));
+}
+
+#[test]
+fn what_is_held_at_exit() {
+    for mode in ["leak", "panic"] {
+        let text = stderr(&run("leaks", mode));
+        if mode == "panic" {
+            // The test harness catches it, and the values of `program` are dropped as it unwinds.
+            assert!(text.contains("refscope: nothing is held at exit"), "{text}");
+            continue;
+        }
+        assert!(text.contains("refscope: still held at exit: 2 objects, 26 B"), "{text}");
+        assert!(text.contains("held 1 of 2: Arc<String>") && text.contains("Box<u16>"), "{text}");
+        assert!(!text.contains("leak 1"), "what a static holds is no leak: {text}");
+    }
+    let text = stderr(&run("leaks,type=String,min=8", "leak"));
+    assert!(text.contains("still held at exit: 1 object, 24 B"), "{text}");
+    let text = stderr(&run("leaks,site=no/such/file.rs", "leak"));
+    assert!(text.contains("nothing is held at exit"), "{text}");
+}
+
+#[test]
+fn every_second() {
+    let text = stderr(&run("every=1s,type=u32", "slow"));
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("born and alive after")).collect();
+    assert!(lines.len() >= 2, "{text}");
+    assert!(text.contains("Box<u32>"), "{text}");
+}
+
+#[test]
+fn a_debugger_can_call_for_what_is_alive() {
+    let text = stderr(&run("leaks", "debugger"));
+    assert!(text.contains("refscope: alive: 1 object, 24 B"), "{text}");
+    assert!(text.contains("alive 1 of 1: Arc<String>"), "{text}");
+}
+
+#[cfg(all(unix, feature = "signals"))]
+#[test]
+fn signals_tell_what_is_alive_and_what_was_born_since() {
+    let text = stderr(&run("signals,type=u64", "signals"));
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("born and alive after")).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].starts_with("refscope: 1 alive; 1 object born"), "{text}");
+    assert!(lines[1].starts_with("refscope: 2 alive; 1 object born"), "{text}");
+    assert!(text.contains("refscope: alive: 3 objects, 24 B"), "{text}");
+}
+
+#[cfg(not(feature = "signals"))]
+#[test]
+fn a_missing_feature_is_named() {
+    let text = stderr(&run("signals", "return"));
+    assert!(text.contains("`signals` needs unix, and refscope's feature `signals`"), "{text}");
 }
 
 /// A sink from code takes over later births; the environment's keeps its objects.

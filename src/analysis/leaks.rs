@@ -20,7 +20,7 @@ pub struct Leaks {
     pub(crate) leaks: Vec<Leak>,
     pub(crate) objects: u64,
     pub(crate) allowed: u64,
-    pub(crate) at_exit: bool,
+    pub(crate) told: Told,
     pub(crate) unseen: Unseen,
 }
 
@@ -48,6 +48,14 @@ pub struct Unseen {
     pub left_out: u64,
     /// Events that a full recorder lost.
     pub lost: u64,
+}
+
+/// As what the report tells of what is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Leaks,
+    AtExit,
+    Alive,
 }
 
 /// What makes two objects one leak.
@@ -91,7 +99,7 @@ impl Leaks {
         leaks.sort_by_key(|leak| {
             std::cmp::Reverse((leak.is_held_again(), leak.bytes(), leak.objects.len()))
         });
-        Self { leaks, objects, allowed, at_exit: false, unseen: Unseen::default() }
+        Self { leaks, objects, allowed, told: Told::Leaks, unseen: Unseen::default() }
     }
 
     /// What was alive when a recording ended.
@@ -104,7 +112,14 @@ impl Leaks {
     /// The same, of a process that ends: what its statics hold is no leak.
     #[must_use]
     pub fn at_exit(mut self) -> Self {
-        self.at_exit = true;
+        self.told = Told::AtExit;
+        self
+    }
+
+    /// The same, of a program that goes on: what is alive is no leak yet.
+    #[must_use]
+    pub fn alive(mut self) -> Self {
+        self.told = Told::Alive;
         self
     }
 
@@ -141,19 +156,14 @@ impl Leaks {
             0 => String::new(),
             n => format!("; {} allowed", crate::render::count(n)),
         };
-        match (self.leaks.len() as u64, self.at_exit) {
-            (0, false) => format!("no leak{allowed}"),
-            (0, true) => format!("nothing is held at exit{allowed}"),
-            (n, false) => {
-                format!(
-                    "{}: {} alive, {size}{allowed}",
-                    plural(n, "leak"),
-                    plural(self.objects, "object")
-                )
-            }
-            (_, true) => {
-                format!("still held at exit: {}, {size}{allowed}", plural(self.objects, "object"))
-            }
+        let objects = plural(self.objects, "object");
+        match (self.leaks.len() as u64, self.told) {
+            (0, Told::Leaks) => format!("no leak{allowed}"),
+            (0, Told::AtExit) => format!("nothing is held at exit{allowed}"),
+            (0, Told::Alive) => format!("nothing is alive{allowed}"),
+            (n, Told::Leaks) => format!("{}: {objects} alive, {size}{allowed}", plural(n, "leak")),
+            (_, Told::AtExit) => format!("still held at exit: {objects}, {size}{allowed}"),
+            (_, Told::Alive) => format!("alive: {objects}, {size}{allowed}"),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::style::{Line, Look};
 use super::{Terminal, age, bytes, count, plural};
-use crate::analysis::{Holder, Leak, Leaks};
+use crate::analysis::{Holder, Leak, Leaks, Told};
 use crate::event::{Op, Strength};
 use crate::recording::Place;
 use std::fmt;
@@ -31,6 +31,7 @@ impl Terminal {
         let mut text = String::new();
         let style = ReportStyle { color: self.color, ascii: self.ascii, width: self.width };
         let _ = style.write(leaks, &mut text);
+        text.truncate(text.trim_end().len());
         text.push('\n');
         text
     }
@@ -91,7 +92,11 @@ impl ReportStyle {
             1 => String::new(),
             n => format!("{} {} ", count(n), if self.ascii { "x" } else { "\u{d7}" }),
         };
-        let what = if leaks.at_exit { "held" } else { "leak" };
+        let what = match leaks.told {
+            Told::Leaks => "leak",
+            Told::AtExit => "held",
+            Told::Alive => "alive",
+        };
         let mut line = self.line();
         line.put(Look::Warning, &format!("{what} {number} of {}", leaks.leaks.len()))
             .put(Look::Name, &format!(": {times}{name}{label}, {}", bytes(leak.bytes())))
@@ -320,7 +325,7 @@ pub fn report_json(leaks: &Leaks) -> String {
         Json(&leaks.verdict()),
         leaks.objects,
         leaks.allowed,
-        leaks.at_exit,
+        leaks.told == Told::AtExit,
         leaks.unseen.left_out,
         leaks.unseen.lost
     );

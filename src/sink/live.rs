@@ -146,6 +146,20 @@ impl LiveSet {
         leaks
     }
 
+    /// The same, without waiting longer than so long for each part that is locked; how many were.
+    pub(crate) fn leaks_within(&self, time: std::time::Duration) -> (Leaks, usize) {
+        let (mut living, mut locked) = (Vec::new(), 0);
+        for shard in &self.inner.shards {
+            match shard.0.try_lock_for(time) {
+                Some(shard) => {
+                    living.extend(shard.all.values().map(|living| living.plain(&shard.paths)));
+                }
+                None => locked += 1,
+            }
+        }
+        (Leaks::new(living, Time::coarse()), locked)
+    }
+
     /// How many objects are alive now.
     pub fn len(&self) -> usize {
         self.inner.shards.iter().map(|shard| shard.0.lock().all.len()).sum()
