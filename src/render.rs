@@ -1,11 +1,20 @@
 //! Plain data in, text out.
 
 mod chart;
+mod dot;
+#[cfg(feature = "html")]
+mod html;
 pub(crate) mod json;
+mod perfetto;
 mod report;
 mod style;
 mod terminal;
+mod tree;
 
+pub use dot::dot;
+#[cfg(feature = "html")]
+pub use html::html;
+pub use perfetto::perfetto;
 pub use report::report_json;
 pub(crate) use report::{ReportStyle, annotations};
 pub use terminal::Terminal;

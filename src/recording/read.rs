@@ -1,6 +1,7 @@
 //! Reads what [`FileSink`](crate::sink::FileSink) wrote.
 
 use super::{EventInfo, ObjectInfo, Place, Recording};
+use crate::analysis::{Fold, Living};
 use crate::event::{Kind, Op, Time};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -142,42 +143,101 @@ impl Recording {
     /// assert!(recording.truncated());
     /// # Ok::<(), refscope::recording::ReadError>(())
     /// ```
-    pub fn read(mut input: impl BufRead) -> Result<Self, ReadError> {
-        let mut reader = Reader::default();
-        let mut text = Vec::new();
-        for number in 1.. {
-            text.clear();
-            let at = |what| ReadError { line: number, what };
-            if input.read_until(b'\n', &mut text).map_err(|error| at(What::Io(error)))? == 0 {
-                if number == 1 {
-                    return Err(at(What::NoRecording));
+    pub fn read(input: impl BufRead) -> Result<Self, ReadError> {
+        let mut recording = Self::default();
+        let mut events = Vec::new();
+        let told = read_lines(input, &mut recording, &mut |_| {}, |recording, item| match item {
+            Item::Object(info) => drop(recording.objects.insert(info.id, info)),
+            Item::Event(event) => events.push(event),
+            Item::Label(object, label) => {
+                if let Some(object) = recording.objects.get_mut(&object) {
+                    object.label = Some(label);
                 }
-                break;
             }
-            match serde_json::from_slice(&text) {
-                Ok(Line::Head { refscope: VERSION }) => {}
-                Ok(Line::Head { refscope: version }) => return Err(at(What::Version(version))),
-                _ if number == 1 => return Err(at(What::NoRecording)),
-                Ok(line) => reader.line(line).map_err(at)?,
-                Err(_) if !text.ends_with(b"\n") => reader.recording.truncated = true,
-                Err(error) => return Err(at(What::Json(error))),
-            }
-        }
-        Ok(reader.finish())
+        });
+        told?;
+        recording.events = events;
+        recording.sort();
+        Ok(recording)
     }
+
+    /// Reads a recording for what was alive at its end, in memory that is bounded by what is alive, and not by the
+    /// recording's length. `progress` is told how many lines there were, from time to time.
+    ///
+    /// The recording that it gives has the tables, and no events.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_living(
+        input: impl BufRead,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(Self, Vec<Living>), ReadError> {
+        let mut recording = Self::default();
+        let mut fold = Fold::new();
+        read_lines(input, &mut recording, progress, |_, item| match item {
+            Item::Object(info) => fold.object(info),
+            Item::Event(event) => fold.event(event),
+            Item::Label(object, label) => fold.label(object, &label),
+        })?;
+        let living = fold.living(&recording.places, &recording.threads);
+        Ok((recording, living))
+    }
+}
+
+/// What a line tells, beside what goes into the tables.
+enum Item {
+    Object(ObjectInfo),
+    Event(EventInfo),
+    Label(u64, String),
+}
+
+fn read_lines(
+    mut input: impl BufRead,
+    recording: &mut Recording,
+    progress: &mut dyn FnMut(u64),
+    mut take: impl FnMut(&mut Recording, Item),
+) -> Result<(), ReadError> {
+    let mut reader = Reader::default();
+    let mut text = Vec::new();
+    for number in 1.. {
+        text.clear();
+        let at = |what| ReadError { line: number, what };
+        if input.read_until(b'\n', &mut text).map_err(|error| at(What::Io(error)))? == 0 {
+            if number == 1 {
+                return Err(at(What::NoRecording));
+            }
+            break;
+        }
+        if number % (1 << 16) == 0 {
+            progress(number);
+        }
+        match serde_json::from_slice(&text) {
+            Ok(Line::Head { refscope: VERSION }) => {}
+            Ok(Line::Head { refscope: version }) => return Err(at(What::Version(version))),
+            _ if number == 1 => return Err(at(What::NoRecording)),
+            Ok(line) => reader.line(recording, line, &mut take).map_err(at)?,
+            Err(_) if !text.ends_with(b"\n") => recording.truncated = true,
+            Err(error) => return Err(at(What::Json(error))),
+        }
+    }
+    Ok(())
 }
 
 #[derive(Default)]
 struct Reader {
-    recording: Recording,
     types: HashMap<u64, String>,
     sites: HashMap<u64, u32>,
     threads: HashMap<u64, u32>,
 }
 
 impl Reader {
-    fn line(&mut self, line: Line) -> Result<(), What> {
-        let recording = &mut self.recording;
+    fn line(
+        &mut self,
+        recording: &mut Recording,
+        line: Line,
+        take: &mut impl FnMut(&mut Recording, Item),
+    ) -> Result<(), What> {
         let site = |number: u64| {
             let known = self.sites.get(&number).copied();
             known.ok_or_else(|| What::Unknown("site", number.to_string()))
@@ -205,12 +265,12 @@ impl Reader {
                     born: site(born)?,
                     label: None,
                 };
-                recording.objects.insert(id, info);
+                take(recording, Item::Object(info));
             }
             Line::Event { event, o, n, h, s, t, ns, f, fo, at, label } => {
                 let thread = self.threads.get(&t).copied();
                 let time = Time::from_nanos(ns);
-                recording.events.push(EventInfo {
+                let event = EventInfo {
                     op: Op::from_name(&event).ok_or(What::Unknown("operation", event))?,
                     object: o,
                     handle: h,
@@ -220,10 +280,11 @@ impl Reader {
                     place: at.map(site).transpose()?,
                     thread: thread.ok_or_else(|| What::Unknown("thread", t.to_string()))?,
                     time,
-                });
+                };
+                take(recording, Item::Event(event));
                 recording.end = recording.end.max(time);
-                if let (Some(label), Some(object)) = (label, recording.objects.get_mut(&o)) {
-                    object.label = Some(label);
+                if let Some(label) = label {
+                    take(recording, Item::Label(o, label));
                 }
             }
             Line::Other(keys) => {
@@ -235,10 +296,5 @@ impl Reader {
             Line::Head { .. } => {}
         }
         Ok(())
-    }
-
-    fn finish(mut self) -> Recording {
-        self.recording.sort();
-        self.recording
     }
 }

@@ -4,8 +4,8 @@ use tracing::{Level, event};
 
 /// Passes each event on to `tracing`, as an event with structured fields.
 ///
-/// The target says what happened, so that a filter can choose: `refscope::new`, `refscope::clone`,
-/// `refscope::drop`, `refscope::weak`, `refscope::other`. Births are at level `DEBUG`, the rest at `TRACE`.
+/// The target says what happened, so that a filter can choose: `refscope::new`, `refscope::clone`, `refscope::drop`, and
+/// so on, one for each [operation](Op). Births, labels and leaks are at level `DEBUG`, the rest at `TRACE`.
 /// The fields are `object`, `kind`, `type`, `op`, `handle`, `from`, `strong`, `seq`, and `site` where there
 /// is one.
 ///
@@ -40,20 +40,41 @@ macro_rules! pass {
     };
 }
 
+/// A target for each operation, and its level.
+macro_rules! targets {
+    ($event:ident, $($Op:ident => $level:ident $target:literal,)*) => {
+        match $event.op() {
+            $(Op::$Op => pass!($event, Level::$level, $target),)*
+        }
+    };
+}
+
 impl Sink for TracingSink {
     fn event(&self, event: &Event) {
-        match event.op() {
-            Op::New | Op::NewCyclic | Op::FromStd | Op::CopyOnWrite | Op::WeakFromStd => {
-                pass!(event, Level::DEBUG, "refscope::new");
-            }
-            Op::Clone | Op::Upgrade => pass!(event, Level::TRACE, "refscope::clone"),
-            Op::Drop | Op::MovedOut | Op::IntoInner | Op::IntoStd => {
-                pass!(event, Level::TRACE, "refscope::drop");
-            }
-            Op::Downgrade | Op::WeakClone | Op::WeakDrop | Op::UpgradeFailed | Op::WeakIntoStd => {
-                pass!(event, Level::TRACE, "refscope::weak");
-            }
-            _ => pass!(event, Level::TRACE, "refscope::other"),
+        targets! { event,
+            New => DEBUG "refscope::new",
+            NewCyclic => DEBUG "refscope::new_cyclic",
+            FromStd => DEBUG "refscope::from_std",
+            CopyOnWrite => DEBUG "refscope::copy_on_write",
+            WeakFromStd => DEBUG "refscope::weak_from_std",
+            Label => DEBUG "refscope::label",
+            Allow => DEBUG "refscope::allow",
+            Leak => DEBUG "refscope::leak",
+            Clone => TRACE "refscope::clone",
+            Upgrade => TRACE "refscope::upgrade",
+            UpgradeFailed => TRACE "refscope::upgrade_failed",
+            Downgrade => TRACE "refscope::downgrade",
+            WeakClone => TRACE "refscope::weak_clone",
+            Drop => TRACE "refscope::drop",
+            WeakDrop => TRACE "refscope::weak_drop",
+            MovedOut => TRACE "refscope::moved_out",
+            IntoInner => TRACE "refscope::into_inner",
+            IntoRaw => TRACE "refscope::into_raw",
+            FromRaw => TRACE "refscope::from_raw",
+            WeakIntoRaw => TRACE "refscope::weak_into_raw",
+            WeakFromRaw => TRACE "refscope::weak_from_raw",
+            IntoStd => TRACE "refscope::into_std",
+            WeakIntoStd => TRACE "refscope::weak_into_std",
         }
     }
 }
