@@ -50,15 +50,16 @@ impl Fold {
         Self::default()
     }
 
-    /// An object is born, or known from before what is kept.
-    pub fn object(&mut self, info: ObjectInfo) {
+    /// An object is born; or it is known from before what is kept, and has had `events`, which changed its weak count
+    /// by `weak`.
+    pub fn object(&mut self, info: ObjectInfo, events: u64, weak: i64) {
         let state = State {
             thread: 0,
             since: Time::START,
-            next: 1,
+            next: events + 1,
             early: Vec::new(),
             strong: 0,
-            weak: 0,
+            weak,
             allowed: false,
             handles: Vec::new(),
             info,

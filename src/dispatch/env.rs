@@ -160,8 +160,7 @@ fn set_up(value: &OsStr) {
                 let path = path.replace("{pid}", &std::process::id().to_string());
                 match FileSink::create(&path) {
                     Ok(file) => {
-                        // The program ends without a word to us: what is in the buffer goes out then.
-                        file.flush_at_exit();
+                        file.flush_on_panic();
                         add(Box::new(file));
                     }
                     Err(error) => complain(format_args!("REFSCOPE={value}: {path}: {error}")),

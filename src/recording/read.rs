@@ -1,6 +1,6 @@
 //! Reads what [`FileSink`](crate::sink::FileSink) wrote.
 
-use super::{EventInfo, ObjectInfo, Place, Recording};
+use super::{Earlier, EventInfo, ObjectInfo, Place, Recording};
 use crate::analysis::{Fold, Living};
 use crate::event::{Kind, Op, Time};
 use serde::Deserialize;
@@ -34,6 +34,11 @@ enum Line {
         r#type: u64,
         size: u64,
         site: u64,
+        #[serde(default)]
+        earlier: u64,
+        #[serde(default)]
+        weak: i64,
+        label: Option<String>,
     },
     Site {
         site: u64,
@@ -147,7 +152,14 @@ impl Recording {
         let mut recording = Self::default();
         let mut events = Vec::new();
         let told = read_lines(input, &mut recording, &mut |_| {}, |recording, item| match item {
-            Item::Object(info) => drop(recording.objects.insert(info.id, info)),
+            // Told of again by a later part: what the earlier one has is more.
+            Item::Object(info, earlier) if !recording.objects.contains_key(&info.id) => {
+                if earlier.events > 0 {
+                    recording.earlier.insert(info.id, earlier);
+                }
+                recording.objects.insert(info.id, info);
+            }
+            Item::Object(..) => {}
             Item::Event(event) => events.push(event),
             Item::Label(object, label) => {
                 if let Some(object) = recording.objects.get_mut(&object) {
@@ -176,7 +188,7 @@ impl Recording {
         let mut recording = Self::default();
         let mut fold = Fold::new();
         read_lines(input, &mut recording, progress, |_, item| match item {
-            Item::Object(info) => fold.object(info),
+            Item::Object(info, earlier) => fold.object(info, earlier.events, earlier.weak),
             Item::Event(event) => fold.event(event),
             Item::Label(object, label) => fold.label(object, &label),
         })?;
@@ -187,7 +199,7 @@ impl Recording {
 
 /// What a line tells, beside what goes into the tables.
 enum Item {
-    Object(ObjectInfo),
+    Object(ObjectInfo, Earlier),
     Event(EventInfo),
     Label(u64, String),
 }
@@ -213,7 +225,7 @@ fn read_lines(
             progress(number);
         }
         match serde_json::from_slice(&text) {
-            Ok(Line::Head { refscope: VERSION }) => {}
+            Ok(Line::Head { refscope: VERSION }) => reader = Reader::default(),
             Ok(Line::Head { refscope: version }) => return Err(at(What::Version(version))),
             _ if number == 1 => return Err(at(What::NoRecording)),
             Ok(line) => reader.line(recording, line, &mut take).map_err(at)?,
@@ -254,7 +266,7 @@ impl Reader {
                 self.threads.insert(thread, recording.threads.len() as u32);
                 recording.threads.push(name);
             }
-            Line::Object { object: id, kind, r#type, size, site: born } => {
+            Line::Object { object: id, kind, r#type, size, site: born, earlier, weak, label } => {
                 let name = self.types.get(&r#type);
                 let name = name.ok_or_else(|| What::Unknown("type", r#type.to_string()))?;
                 let info = ObjectInfo {
@@ -263,9 +275,9 @@ impl Reader {
                     type_name: name.clone().into(),
                     size,
                     born: site(born)?,
-                    label: None,
+                    label,
                 };
-                take(recording, Item::Object(info));
+                take(recording, Item::Object(info, Earlier { events: earlier, weak }));
             }
             Line::Event { event, o, n, h, s, t, ns, f, fo, at, label } => {
                 let thread = self.threads.get(&t).copied();

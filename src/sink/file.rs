@@ -1,8 +1,8 @@
 use super::Sink;
 use crate::dispatch::{at_exit, complain};
-use crate::event::{Event, Op, Site, Thread};
+use crate::event::{Event, Object, Op, Site, Thread};
 use crate::render::json::Json;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -18,6 +18,9 @@ use std::time::Duration;
 /// that is killed leaves behind is whole up to the last write. A file that cannot be written is reported
 /// once on stderr, and the sink takes nothing more.
 ///
+/// A process that ends by `exit`, or by returning from `main`, writes out what is left; so does one that panics, where
+/// [`flush_on_panic`](Self::flush_on_panic) is asked for. A file whose folder vanishes is as one that cannot be written.
+///
 /// It is a handle itself: clones share the file, and the last one writes out what is left.
 ///
 /// # The lines
@@ -31,10 +34,11 @@ use std::time::Duration;
 /// | `{"type":N,…}` | `name` |
 /// | `{"site":N,…}` | `file`, `line`, `column` |
 /// | `{"thread":N,…}` | `name` |
-/// | `{"object":N,…}` | `kind` (`Box`, `Rc`, `Arc`), `type`, `size` in bytes, `site` of birth |
+/// | `{"object":N,…}` | `kind` (`Box`, `Rc`, `Arc`), `type`, `size` in bytes, `site` of birth; `earlier` where it was born in a part that is gone: how many events it has had |
 /// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `t` thread, `ns` time, `label` |
 ///
-/// Events of one object may stand in another order than they happened: sort by `n`.
+/// Events of one object may stand in another order than they happened: sort by `n`. A second head, as in two parts that
+/// were put together, begins the numbers of types, sites and threads anew.
 ///
 /// # Examples
 ///
@@ -60,16 +64,34 @@ struct Inner {
     path: PathBuf,
     out: Mutex<Out>,
     /// Held while the file is written, so that what is taken from `out` stays in order.
-    file: Mutex<File>,
+    file: Mutex<Open>,
+    /// How long a part may be.
+    part: Option<u64>,
     writer: std::sync::OnceLock<std::thread::Thread>,
+}
+
+/// The part that is being written.
+struct Open {
+    file: File,
+    written: u64,
 }
 
 struct Out {
     lines: String,
+    /// What is alive, for the head of the next part. Kept only where there are parts.
+    living: Option<HashMap<u64, Known>>,
     types: HashMap<usize, usize>,
     sites: HashMap<Site, usize>,
     threads: HashSet<Thread>,
     failed: bool,
+}
+
+/// An object that is alive, as the next part's head has to tell of it.
+struct Known {
+    object: Object,
+    events: u64,
+    strong: u32,
+    weak: i64,
 }
 
 /// How much is gathered before the writer is woken early.
@@ -83,18 +105,36 @@ impl FileSink {
     ///
     /// When the file cannot be created, or no thread can be started to write it.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        let path = path.as_ref().to_owned();
-        let file = File::create(&path)?;
+        Self::open(path.as_ref(), None)
+    }
+
+    /// The same, bounded: the file is written in parts of half of `bytes`. When one is full, it is moved to a file of
+    /// the same name with `.1` behind it, in place of the one before, and a new one begins, which tells first what is
+    /// alive. So the newest half at least is kept.
+    ///
+    /// Put together, the two parts are one recording: `cat run.jsonl.1 run.jsonl | refscope leaks -`.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn bounded(path: impl AsRef<Path>, bytes: u64) -> io::Result<Self> {
+        Self::open(path.as_ref(), Some((bytes / 2).max(1)))
+    }
+
+    fn open(path: &Path, part: Option<u64>) -> io::Result<Self> {
+        let file = File::create(path)?;
         let inner = Arc::new(Inner {
-            path,
+            path: path.to_owned(),
             out: Mutex::new(Out {
-                lines: format!("{{\"refscope\":1,\"pid\":{}}}\n", std::process::id()),
+                lines: Out::head(),
+                living: part.map(|_| HashMap::new()),
                 types: HashMap::new(),
                 sites: HashMap::new(),
                 threads: HashSet::new(),
                 failed: false,
             }),
-            file: Mutex::new(file),
+            file: Mutex::new(Open { file, written: 0 }),
+            part,
             writer: std::sync::OnceLock::new(),
         });
         inner.write_out();
@@ -103,7 +143,33 @@ impl FileSink {
             .name("refscope writer".to_owned())
             .spawn(move || write_on(&weak))?;
         let _ = inner.writer.set(thread.thread().clone());
+        let weak = Arc::downgrade(&inner);
+        at_exit(Box::new(move || {
+            if let Some(inner) = weak.upgrade() {
+                inner.write_out();
+            }
+        }));
         Ok(Self { inner })
+    }
+
+    /// Writes out what has been gathered whenever a thread panics, before the panic hook that is there now runs. This
+    /// sets the process's panic hook; one that the program sets later stands alone.
+    ///
+    /// With `panic = "abort"` there is no other moment: else what the last quarter of a second brought is lost.
+    pub fn flush_on_panic(&self) {
+        // A hook cannot be set while this thread panics.
+        if std::thread::panicking() {
+            return;
+        }
+        let weak = Arc::downgrade(&self.inner);
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if let Some(inner) = weak.upgrade() {
+                // The panic may come from under the lock.
+                inner.write_out_within(Duration::from_millis(200));
+            }
+            before(info);
+        }));
     }
 
     /// Writes out what has been gathered.
@@ -121,12 +187,6 @@ impl FileSink {
             ))),
         }
     }
-
-    /// Writes out what has been gathered when the process ends by `exit` or by returning from `main`.
-    pub(crate) fn flush_at_exit(&self) {
-        let file = self.clone();
-        at_exit(Box::new(move || file.inner.write_out()));
-    }
 }
 
 fn write_on(inner: &Weak<Inner>) {
@@ -139,17 +199,50 @@ fn write_on(inner: &Weak<Inner>) {
 
 impl Inner {
     fn write_out(&self) {
-        let mut file = self.file.lock();
-        let lines = std::mem::take(&mut self.out.lock().lines);
-        if let Err(error) = file.write_all(lines.as_bytes()) {
-            let mut out = self.out.lock();
-            if !std::mem::replace(&mut out.failed, true) {
-                drop(out);
-                complain(format_args!(
-                    "{}: {error}; events from here on are lost",
-                    self.path.display()
-                ));
+        self.write(self.file.lock(), self.out.lock());
+    }
+
+    fn write_out_within(&self, time: Duration) {
+        if let (Some(file), Some(out)) = (self.file.try_lock_for(time), self.out.try_lock_for(time))
+        {
+            self.write(file, out);
+        }
+    }
+
+    fn write(&self, mut open: MutexGuard<'_, Open>, mut out: MutexGuard<'_, Out>) {
+        let lines = std::mem::take(&mut out.lines);
+        if lines.is_empty() || out.failed {
+            return;
+        }
+        open.written += lines.len() as u64;
+        let full = self.part.is_some_and(|part| open.written >= part);
+        if full {
+            // What comes from now on is the next part's.
+            out.begin_part();
+        }
+        drop(out);
+        let done = open.file.write_all(lines.as_bytes()).and_then(|()| {
+            // On unix a file that is removed can be written to, and is gone.
+            if !self.path.exists() {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "the file has been removed"));
             }
+            if full {
+                let mut old = self.path.clone().into_os_string();
+                old.push(".1");
+                std::fs::rename(&self.path, old)?;
+                // At once with its head: a part without one is no recording.
+                let head = std::mem::take(&mut self.out.lock().lines);
+                *open = Open { file: File::create(&self.path)?, written: head.len() as u64 };
+                open.file.write_all(head.as_bytes())?;
+            }
+            Ok(())
+        });
+        if let Err(error) = done {
+            self.out.lock().failed = true;
+            complain(format_args!(
+                "{}: {error}; the sink is switched off, and events from here on are lost",
+                self.path.display()
+            ));
         }
     }
 }
@@ -161,6 +254,65 @@ impl Drop for Inner {
 }
 
 impl Out {
+    fn head() -> String {
+        format!("{{\"refscope\":1,\"pid\":{}}}\n", std::process::id())
+    }
+
+    /// The head of a new part: tables begin anew, and what is alive is told first.
+    fn begin_part(&mut self) {
+        self.lines = Self::head();
+        self.types.clear();
+        self.sites.clear();
+        self.threads.clear();
+        let living = self.living.take();
+        for known in living.iter().flatten().map(|(_, known)| known) {
+            self.object(&known.object, Some(known));
+        }
+        self.living = living;
+    }
+
+    fn object(&mut self, object: &Object, known: Option<&Known>) {
+        let next = self.types.len() + 1;
+        let ty = *self.types.entry(std::ptr::from_ref(object.ty).addr()).or_insert(next);
+        if ty == next {
+            let name = Json(object.type_name());
+            let _ = writeln!(self.lines, r#"{{"type":{ty},"name":{name}}}"#);
+        }
+        let born = self.site(object.born());
+        let _ = write!(
+            self.lines,
+            r#"{{"object":{},"kind":"{}","type":{ty},"size":{},"site":{born}"#,
+            object.id().number(),
+            object.kind(),
+            object.size()
+        );
+        if let Some(known) = known {
+            let _ = write!(self.lines, r#","earlier":{},"weak":{}"#, known.events, known.weak);
+            if let Some(label) = object.label() {
+                let _ = write!(self.lines, r#","label":{}"#, Json(label));
+            }
+        }
+        self.lines.push_str("}\n");
+    }
+
+    fn follow(&mut self, event: &Event) {
+        let Some(living) = &mut self.living else { return };
+        let id = event.object().id().number();
+        let known = living.entry(id).or_insert_with(|| Known {
+            object: *event.object(),
+            events: 0,
+            strong: 0,
+            weak: 0,
+        });
+        known.object = *event.object();
+        known.events += 1;
+        known.weak += i64::from(event.op().weak_delta());
+        known.strong = event.strong();
+        if known.strong == 0 && known.weak <= 0 && known.events > 1 {
+            living.remove(&id);
+        }
+    }
+
     fn site(&mut self, site: Site) -> usize {
         let next = self.sites.len() + 1;
         let number = *self.sites.entry(site).or_insert(next);
@@ -186,21 +338,10 @@ impl Out {
             let _ =
                 writeln!(self.lines, r#"{{"thread":{},"name":{}}}"#, thread.number(), Json(&name));
         }
-        if event.op().begins() && event.seq() == 1 {
-            let next = self.types.len() + 1;
-            let ty = *self.types.entry(std::ptr::from_ref(object.ty).addr()).or_insert(next);
-            if ty == next {
-                let _ =
-                    writeln!(self.lines, r#"{{"type":{ty},"name":{}}}"#, Json(object.type_name()));
-            }
-            let born = self.site(object.born());
-            let _ = writeln!(
-                self.lines,
-                r#"{{"object":{id},"kind":"{}","type":{ty},"size":{},"site":{born}}}"#,
-                object.kind(),
-                object.size()
-            );
+        if event.seq() == 1 {
+            self.object(object, None);
         }
+        self.follow(event);
         let _ = write!(
             self.lines,
             r#"{{"event":"{}","o":{id},"n":{},"h":{},"s":{},"t":{},"ns":{}"#,
