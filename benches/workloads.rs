@@ -255,8 +255,11 @@ map! { map_ours, refscope::sync::Arc }
 tasks! { tasks_std, std::sync::Arc, std::sync::Weak }
 tasks! { tasks_ours, refscope::sync::Arc, refscope::sync::Weak }
 
+/// A way to record, by its name.
+type Way = (&'static str, fn() -> Box<dyn Sink>);
+
 fn workloads(c: &mut Criterion) {
-    let sinks: [(&str, fn() -> Box<dyn Sink>); 3] = [
+    let sinks: [Way; 3] = [
         ("recorded", || Box::new(Recorder::keeping(Keep::Latest, 4 << 20, Clock::Batch))),
         ("recorded, coarse clock", || {
             Box::new(Recorder::keeping(Keep::Latest, 4 << 20, Clock::Coarse))

@@ -19,6 +19,8 @@ mod global_cache;
 mod observer;
 #[path = "../examples/leaks/parent_child.rs"]
 mod parent_child;
+#[path = "../examples/service.rs"]
+mod service;
 #[path = "../examples/leaks/thread.rs"]
 mod thread;
 
@@ -202,6 +204,18 @@ fn snapshots_tell_what_was_born_between() {
     assert!(panics(|| growth.assert_nothing_stayed()).contains("1 leak: 3 objects"));
     drop(kept);
     live.snapshot().since(&before).assert_nothing_stayed();
+}
+
+#[test]
+fn checkpoints_of_a_service_name_the_line_that_grows() {
+    let grown = service::run(&LiveSet::new());
+    assert_eq!(grown.iter().map(|growth| growth.objects()).collect::<Vec<_>>(), [3, 3, 3]);
+    let leaks = grown[2].leaks();
+    assert_eq!((leaks.leaks().len(), leaks.objects()), (1, 3));
+    assert_eq!(grown[2].grown()[0].now, 9);
+    let fault = leaks.leaks()[0].fault().and_then(|holder| holder.place()).unwrap();
+    let source = std::fs::read_to_string(&*fault.file).unwrap();
+    assert!(source.lines().nth(fault.line as usize - 1).unwrap().contains("FAULT"), "{fault}");
 }
 
 #[test]

@@ -120,6 +120,7 @@ pub(crate) fn summary(root: &Rc<Node>, words: &Arc<Mutex<HashMap<String, usize>>
 }
 
 /// The file named on the command line, or the repository's README.
+#[allow(dead_code)] // `record` has a text of its own
 pub(crate) fn input() -> (String, String) {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let path = std::env::args().nth(1).unwrap_or_else(|| readme.to_owned());

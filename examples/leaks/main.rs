@@ -14,12 +14,15 @@ use refscope::leaks::Check;
 use refscope::render::Terminal;
 use std::time::Duration;
 
+/// A mistake, by its name.
+type Mistake = (&'static str, fn(&Check));
+
 fn main() {
     if !refscope::ENABLED {
         println!("Tracing is off: refscope is built without its feature `trace`.");
     }
     let wanted = std::env::args().nth(1);
-    let all: [(&str, fn(&Check)); 6] = [
+    let all: [Mistake; 6] = [
         ("observer", observer::run),
         ("closure", closure::run),
         ("parent_child", parent_child::run),

@@ -76,14 +76,11 @@ impl Life {
             self.strong = record.strong;
         }
         if let Some(strength) = record.op.makes() {
-            let path;
-            if matches!(record.op, Op::FromRaw | Op::WeakFromRaw) {
+            let back = matches!(record.op, Op::FromRaw | Op::WeakFromRaw);
+            let path = record.from.and_then(|from| self.path(from.number()));
+            if back {
                 let origin = record.from.map(HandleId::number);
-                let from = origin.and_then(|origin| self.path(origin));
                 self.remove(replaced(self.standing(), record.op, strength, origin));
-                path = from;
-            } else {
-                path = record.from.and_then(|from| self.path(from.number()));
             }
             self.handles.push(Handle {
                 path: paths.made(record.op, record.site, path.unwrap_or(0)),

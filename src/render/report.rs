@@ -199,7 +199,9 @@ impl ReportStyle {
             line.put(Look::Dim, &format!("{number} {bar} ")).put(look, &body);
             writeln!(out, "{}", line.finish())?;
         }
-        writeln!(out, "{}", self.line().put(Look::Dim, &format!("{blank} {bar}")).to_text())
+        let mut line = self.line();
+        line.put(Look::Dim, &format!("{blank} {bar}"));
+        writeln!(out, "{}", line.finish())
     }
 
     fn holder(

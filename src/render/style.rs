@@ -63,11 +63,6 @@ impl Line {
         self.width
     }
 
-    /// As [`finish`](Self::finish), at the end of a chain.
-    pub(super) fn to_text(&mut self) -> String {
-        std::mem::replace(self, Self::new(self.color)).finish()
-    }
-
     /// The text, without blanks at its end.
     pub(super) fn finish(self) -> String {
         let end = self.text.trim_end().len();

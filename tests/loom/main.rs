@@ -41,7 +41,13 @@ mod included {
     pub(crate) mod recording;
     pub(crate) mod render;
     pub(crate) mod sink;
+    pub(crate) mod span;
     pub(crate) mod ticket;
+    pub(crate) mod watching;
 }
 
-use included::{analysis, dispatch, event, ledger, recording, render, sink, ticket};
+use included::event::{Op, Strength};
+use included::recording::Recording;
+use included::{
+    analysis, dispatch, event, ledger, recording, render, sink, span, ticket, watching,
+};
