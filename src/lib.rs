@@ -40,8 +40,41 @@
 //!
 //! # In a test
 //!
+//! [`leaks::check`] runs a closure and panics with a report if an object that was born in it is alive afterwards;
+//! [`watch()`] asks for one object. The report names the line that made the handle which keeps the value.
+//!
+//! ```
+//! refscope::leaks::check(|| {
+//!     let session = refscope::Rc::new("a session");
+//!     let watch = refscope::watch(&session);
+//!     drop(session);
+//!     watch.assert_dropped();
+//! });
+//! ```
+//!
 //! A [`Scope`] sees what is born in it alone, on this thread and on those (and in those futures) that enter it, wherever
 //! it goes later. So tests can run in parallel.
+//!
+//! # In a service, and afterwards
+//!
+//! [`LiveSet`](sink::LiveSet) says at any time who is alive and held by whom, and what was born since a
+//! [snapshot](analysis::Snapshot) and stayed; [`leaks`] lists the ways to have that told at the exit, at intervals, on signals
+//! and to a debugger. [`FileSink`](sink::FileSink) writes a recording that the command `refscope` (feature `cli`) reads, and
+//! exports to a page for the browser, to Perfetto, JSON and DOT.
+//!
+//! # What it costs
+//!
+//! Nanoseconds on a virtual machine with two cores, in one run of `cargo bench --bench pointers`; compare ratios. The README
+//! has more of them, and counts of instructions.
+//!
+//! | | std | idle | recorded | latest kept | live set |
+//! | --- | --- | --- | --- | --- | --- |
+//! | `Arc` clone and drop | 4.2 | 4.2 | 48 | 40 | 70 |
+//! | `Rc` clone and drop | 0.8 | 1.3 | 38 | 41 | 65 |
+//! | `Arc` new and drop | 12 | 12 | 83 | 86 | 131 |
+//!
+//! Off, the types are std's own. Idle, each operation is a load and a branch more. An event takes 32 bytes in a recorder (a
+//! birth 64), a traced object 64 in the ledger, a handle 96 at most in a live set.
 //!
 //! # In a library
 //!

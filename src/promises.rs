@@ -75,6 +75,17 @@
 //! get is in [`unseen`](crate::unseen). *Tested* in `tests/events.rs` (two million events into 16 KiB), `tests/sinks.rs`, and
 //! for the limits in `src/ledger.rs`; by loom models of the recorder's buffers.
 //!
+//! **A leak report says what is so.** Its counts are the ledger's; where a sink knows of fewer handles, both numbers are
+//! printed. An object is one that was born in the check's scope, whatever other tests run beside it; what is still being torn
+//! down is waited for. What was left out by a filter or a cap, or lost by a recorder, is counted in the report. *Tested* in
+//! `tests/leaks.rs`, whose texts are kept and compared whole, and in which the line at fault is the one that each example
+//! marks; in `tests/environment.rs` for the reports of a process that ends, goes on, gets a signal, or is debugged; in
+//! `tests/spans.rs`.
+//!
+//! **A recording in a file is read to its last whole line**, wherever it was cut. *Tested* at every byte
+//! (`tests/recordings.rs`), and for bounded files, a full disk and a removed file; `tests/command.rs` has what the command
+//! says of bad inputs, and `tests/browser.rs` drives the page in a browser.
+//!
 //! **What your program does stays the same**, but for the size of a handle, type names, timing and stack use. *Tested* by
 //! one suite that runs on std's types, on ours without a sink, on ours recorded, and on ours with tracing off
 //! (`tests/drop_in`); by random programs that run on std's types and ours in lockstep, and by random programs of three threads that are checked
@@ -87,8 +98,9 @@
 //!
 //! The invariants that `SAFETY:` comments cite:
 //!
-//! * PINNED and CLOSED: see the head of `ledger.rs`, the one place with a cell of its own.
+//! * PINNED, WATCHED and CLOSED: see the head of `ledger.rs`, the one place with a cell of its own.
 //! * STD: an `unsafe fn` of std's pointer is passed through, with its contract, from one of the same name.
 //! * STABLE: a pointer's value does not move while the pointer lives.
 //! * WAKER: a raw waker's data is an `Arc` that it owns (`task.rs`).
 //! * EXIT, WINSIZE: two calls into libc, for the end of the process and the terminal's width.
+//! * NAME: the one function with a name of its own for the linker, which a debugger calls.

@@ -1,6 +1,6 @@
 //! The span of `tracing` in which something happened, as a text that is kept once.
 //!
-//! Spans have no text of their own: a subscriber formats their fields. [`layer`] does, for those who add it.
+//! Spans have no text of their own: a subscriber formats their fields. `layer` (feature `spans`) does, for those who add it.
 
 #[cfg(not(feature = "spans"))]
 mod none {
