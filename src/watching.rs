@@ -1,6 +1,6 @@
 //! A running program's live set, told from time to time: at the exit, at intervals, on signals, to a debugger.
 
-use crate::analysis::Snapshot;
+use crate::analysis::{Leaks, Snapshot};
 use crate::dispatch::{complain, say};
 use crate::render::Terminal;
 use crate::sink::LiveSet;
@@ -14,8 +14,15 @@ static EXPOSED: Mutex<Vec<LiveSet>> = Mutex::new(Vec::new());
 pub(crate) fn at_exit(live: &LiveSet) {
     let live = live.clone();
     crate::dispatch::at_exit(Box::new(move || {
-        say(&Terminal::stderr().leaks(&live.leaks().at_exit()));
+        say(&Terminal::stderr().leaks(&all_unseen(live.leaks().at_exit())));
     }));
+}
+
+/// A report of the whole process tells what the whole process left out.
+fn all_unseen(mut leaks: Leaks) -> Leaks {
+    let unseen = crate::dispatch::unseen();
+    leaks.unseen.left_out += unseen.filtered + unseen.ledger_full;
+    leaks
 }
 
 /// See [`crate::leaks::every`].
@@ -52,7 +59,7 @@ pub(crate) fn signals(live: &LiveSet) -> std::io::Result<()> {
         let mut before = live.snapshot();
         for signal in signals.forever() {
             match signal {
-                SIGUSR1 => say(&Terminal::stderr().leaks(&live.leaks().alive())),
+                SIGUSR1 => say(&Terminal::stderr().leaks(&all_unseen(live.leaks().alive()))),
                 _ => before = tell_since(&live, &before),
             }
         }
@@ -90,7 +97,7 @@ pub extern "C" fn refscope_print_alive() {
     };
     for live in exposed.iter() {
         let (leaks, locked) = live.leaks_within(Duration::from_millis(20));
-        say(&Terminal::plain(80).leaks(&leaks.alive()));
+        say(&Terminal::plain(80).leaks(&all_unseen(leaks.alive())));
         if locked > 0 {
             say(&format!("note: {locked} of the set's 64 parts are locked, and left out\n"));
         }

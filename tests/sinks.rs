@@ -307,6 +307,45 @@ fn a_live_set_at_its_cap_counts_what_it_refuses() {
     drop((refused, taken));
 }
 
+/// Filters decide once, at birth; what they leave out is counted, and costs nothing later.
+#[test]
+fn wanted_by_type_site_size_and_one_in_so_many() {
+    use refscope::sink::{Filter, Wanted};
+
+    let kept = |wanted: Wanted, f: fn()| {
+        let recorder = Recorder::new();
+        Scope::new(Filter::wanted(recorder.clone(), wanted)).run(f);
+        let mut names: Vec<String> =
+            recorder.recording().objects().values().map(|o| o.type_name.to_string()).collect();
+        names.sort();
+        names.dedup();
+        (recorder.recording().objects().len(), names)
+    };
+    let program = || {
+        for i in 0..10_u64 {
+            drop(Rc::new(i));
+            drop(Rc::new([i; 100]));
+            drop(Rc::new(String::new()));
+        }
+    };
+    assert_eq!(kept(Wanted::all(), program).0, 30);
+    assert_eq!(
+        kept(Wanted::all().of_type("String"), program),
+        (10, vec!["alloc::string::String".to_owned()])
+    );
+    assert_eq!(kept(Wanted::all().of_type("String").of_type("[u64"), program).0, 20);
+    assert_eq!(kept(Wanted::all().at_least(9).at_most(100), program).0, 10);
+    assert_eq!(kept(Wanted::all().born_in("tests::sinks"), program).0, 30);
+    assert_eq!(kept(Wanted::all().born_in("elsewhere"), program).0, 0);
+    let before = refscope::unseen().filtered;
+    assert_eq!(kept(Wanted::all().of_type("String").one_in(4), program).0, 3);
+    assert!(refscope::unseen().filtered >= before + 27);
+    // One that was left out is untraced: nothing is known of it.
+    let scope = Scope::new(Filter::wanted(LiveSet::new(), Wanted::all().of_type("no such type")));
+    let one = scope.run(|| Rc::new(1));
+    assert!(refscope::holders(&one).object().is_none());
+}
+
 /// A folder that is not there is an error at once; a file is whole after a flush.
 #[test]
 fn files() {

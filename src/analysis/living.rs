@@ -1,4 +1,4 @@
-use super::Timeline;
+use super::Fold;
 use crate::event::{Kind, Op, Strength, Time};
 use crate::recording::{Place, Recording};
 use std::borrow::Cow;
@@ -89,55 +89,12 @@ impl Living {
 
     /// What was alive when a recording ended.
     pub fn of_recording(recording: &Recording) -> Vec<Self> {
-        let timelines = recording.timelines();
-        let alive = |t: &&Timeline<'_>| t.lifelines.iter().any(super::Lifeline::is_alive);
-        timelines.iter().filter(alive).map(|t| Self::of(recording, t)).collect()
-    }
-
-    fn of(recording: &Recording, timeline: &Timeline<'_>) -> Self {
-        let object = timeline.object;
-        let place = |index: u32| recording.places()[index as usize].clone();
-        let thread = |index: u32| recording.threads()[index as usize].clone();
-        let find = |number: u64| timeline.lifelines.iter().find(|line| line.handle == number);
-        let path = |line: &super::Lifeline| {
-            let mut path = Vec::new();
-            let mut next = Some(line);
-            while let Some(line) = next {
-                let made = Made { op: line.op, place: line.place.map(place) };
-                if path.last() != Some(&made) {
-                    path.push(made);
-                }
-                let own = line.from.filter(|from| from.0 == object.id);
-                next = own.and_then(|from| find(from.1));
-            }
-            path.reverse();
-            path
-        };
-        let holders = (timeline.lifelines.iter().filter(|line| line.is_alive()))
-            .map(|line| Holder {
-                number: line.handle,
-                strength: line.strength,
-                path: path(line),
-                from: line.from,
-                thread: thread(line.thread),
-                since: line.born,
-                away: line.away.is_some(),
-                span: None,
-            })
-            .collect();
-        let first = timeline.events.first();
-        Self {
-            id: object.id,
-            kind: object.kind,
-            type_name: object.type_name.clone(),
-            label: object.label.clone(),
-            size: object.size,
-            born: place(object.born),
-            thread: first.map(|event| thread(event.thread)).unwrap_or_default(),
-            since: first.map(|event| event.time).unwrap_or_default(),
-            strong: timeline.strong(),
-            allowed: timeline.events.iter().any(|event| event.op == Op::Allow),
-            holders,
+        let mut fold = Fold::new();
+        for (id, info) in recording.objects() {
+            let earlier = recording.earlier.get(id).copied().unwrap_or_default();
+            fold.object(info.clone(), earlier.events, earlier.weak);
         }
+        recording.events().iter().for_each(|event| fold.event(*event));
+        fold.living(recording.places(), recording.threads())
     }
 }

@@ -66,12 +66,15 @@ impl ReportStyle {
             )?;
         }
         let unseen = leaks.unseen;
-        for (number, what) in [
-            (unseen.left_out, "not traced (a filter, a cap, a full ledger)"),
-            (unseen.lost, "lost by a full recorder: what it says of handles may be incomplete"),
+        for (number, thing, what) in [
+            (unseen.left_out, "object", "not traced (a filter, a cap, a full ledger)"),
+            (
+                unseen.lost,
+                "event",
+                "lost by a full recorder: what it says of handles may be incomplete",
+            ),
         ] {
             if number > 0 {
-                let thing = if number == unseen.lost { "event" } else { "object" };
                 write!(out, "\nnote: {} {what}", plural(number, thing))?;
             }
         }

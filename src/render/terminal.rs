@@ -1,6 +1,6 @@
 use super::chart::{self, Axis};
 use super::style::{ASCII, Glyphs, Line, Look, UNICODE};
-use super::{bytes, count, plural};
+use super::{age, bytes, count, plural};
 use crate::analysis::{Lifeline, Timeline, Timelines};
 use crate::event::{Op, Strength};
 use crate::recording::Recording;
@@ -129,7 +129,38 @@ impl Terminal {
             writeln!(out)?;
         }
         self.write_rest(&rest, out)?;
+        self.write_sum(timelines, out)?;
         self.write_doubts(recording, out)
+    }
+
+    /// All of it in a line, last, where the eye ends.
+    fn write_sum(&self, timelines: &Timelines<'_>, out: &mut impl fmt::Write) -> fmt::Result {
+        if timelines.len() < 2 {
+            return Ok(());
+        }
+        let alive = timelines.iter().filter(|timeline| timeline.is_alive());
+        let (objects, size) = alive.fold((0, 0), |(n, size), t| (n + 1, size + t.object.size));
+        let events: usize = timelines.iter().map(|timeline| timeline.events.len()).sum();
+        let threads = timelines.recording().threads().len() as u64;
+        let mut line = self.line();
+        line.put(Look::Name, &plural(timelines.len() as u64, "object"));
+        let dot = self.glyphs().dot;
+        if objects > 0 {
+            line.put(Look::Dim, dot).put(Look::Alive, &format!("{} alive", count(objects)));
+            line.put(Look::Alive, &format!(" with {}", bytes(size)));
+        } else {
+            line.put(Look::Dim, dot).put(Look::Plain, "none alive");
+        }
+        let rest = format!(
+            "{}{}",
+            plural(events as u64, "event"),
+            match threads {
+                0 | 1 => String::new(),
+                n => format!(" on {}", plural(n, "thread")),
+            }
+        );
+        line.put(Look::Dim, dot).put(Look::Dim, &rest);
+        writeln!(out, "{}", line.finish())
     }
 
     fn write_rest(&self, rest: &[&Timeline<'_>], out: &mut impl fmt::Write) -> fmt::Result {
@@ -270,7 +301,37 @@ impl Object<'_> {
             }
             writeln!(out, "{}", line.finish())?;
         }
-        Ok(())
+        self.write_keeper(out)
+    }
+
+    /// Of an object that is alive, the source line of the youngest handle that keeps it, where it can be read: what a
+    /// person would open the editor for.
+    fn write_keeper(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let strong = self
+            .timeline
+            .lifelines
+            .iter()
+            .rev()
+            .filter(|line| line.is_alive() && line.strength == Strength::Strong);
+        let keeper =
+            strong.clone().find(|line| !line.op.begins()).or_else(|| strong.clone().next());
+        let Some(line) = keeper else { return Ok(()) };
+        let Some(place) = line.place.map(|place| &self.recording.places()[place as usize]) else {
+            return Ok(());
+        };
+        let Some(source) = super::report::source_line(place) else { return Ok(()) };
+        let glyphs = self.how.glyphs();
+        let mut row = self.how.line();
+        row.put(Look::Alive, &format!("  kept by {} ", line.handle))
+            .put(Look::Dim, &glyphs.bar.to_string());
+        row.put(Look::Plain, " ");
+        let room = self.how.width.saturating_sub(row.width());
+        // What does not fit is cut off where the handle was not made.
+        let (text, indent) = (source.trim(), source.len() - source.trim_start().len());
+        let column = (place.column as usize).saturating_sub(indent + 1);
+        let cut = if column + 12 > room { shorten_front } else { shorten };
+        row.put(Look::Plain, &cut(text, room, glyphs));
+        writeln!(out, "{}", row.finish())
     }
 
     fn look(&self, row: &Row<'_>) -> Look {
@@ -323,6 +384,13 @@ impl Object<'_> {
         rest.push(format!("peak {} strong", timeline.peak_strong));
         if timeline.peak_weak > 0 {
             rest.push(format!("{} weak", timeline.peak_weak));
+        }
+        if let (Some(first), Some(last)) = (timeline.points.first(), timeline.points.last()) {
+            let end = if timeline.is_alive() { self.recording.end() } else { last.time };
+            let lived = first.time.until(end.max(last.time));
+            if !lived.is_zero() {
+                rest.push(age(lived));
+            }
         }
         if !timeline.whole {
             rest.push("with gaps".to_owned());

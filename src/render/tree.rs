@@ -13,10 +13,9 @@ impl Terminal {
         let info = object.object;
         let mut children: BTreeMap<Option<u64>, Vec<&Lifeline>> = BTreeMap::new();
         for line in &object.lifelines {
-            let own = line.from.filter(|from| from.0 == info.id).map(|from| from.1);
-            let known = own.filter(|&from| object.lifelines.iter().any(|line| line.handle == from));
-            children.entry(known).or_default().push(line);
+            children.entry(parent(object, line)).or_default().push(line);
         }
+        let below = below(object);
         let name = format!("{}<{}>", info.kind, crate::event::short_type(&info.type_name));
         let mut head = Line::new(self.color);
         head.put(Look::Name, &format!("#{} {name}", info.id));
@@ -48,9 +47,10 @@ impl Terminal {
                 Some(end) => row.put(Look::Dim, &format!("  {}", end.op)),
                 None => row.put(Look::Alive, "  alive"),
             };
-            let below = below(&children, line.handle);
-            if below.1 > 0 {
-                let told = format!("  ! {} of {} below alive", below.1, below.0);
+            if let Some(&(all, alive)) = below.get(&line.handle)
+                && alive > 0
+            {
+                let told = format!("  ! {alive} of {all} below alive");
                 row.put(Look::Warning, &told);
             }
             text.push_str(&row.finish());
@@ -62,15 +62,24 @@ impl Terminal {
     }
 }
 
-/// How many handles there are below one, and how many of them are alive.
-fn below(children: &BTreeMap<Option<u64>, Vec<&Lifeline>>, handle: u64) -> (u64, u64) {
-    let (mut all, mut alive, mut open) = (0, 0, vec![handle]);
-    while let Some(handle) = open.pop() {
-        for line in children.get(&Some(handle)).into_iter().flatten() {
-            all += 1;
-            alive += u64::from(line.is_alive());
-            open.push(line.handle);
+/// The handle that one was made from, if it is one of the same object and known.
+fn parent(object: &Timeline<'_>, line: &Lifeline) -> Option<u64> {
+    let own = line.from.filter(|from| from.0 == object.object.id).map(|from| from.1)?;
+    // Lifelines ascend by number.
+    object.lifelines.binary_search_by_key(&own, |line| line.handle).ok().map(|_| own)
+}
+
+/// How many handles there are below each, and how many of them are alive. What was made from a handle is younger, so
+/// from the youngest on each adds itself, and what is below it, to the one that it was made from.
+fn below(object: &Timeline<'_>) -> BTreeMap<u64, (u64, u64)> {
+    let mut below: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for line in object.lifelines.iter().rev() {
+        if let Some(parent) = parent(object, line) {
+            let (all, alive) = below.get(&line.handle).copied().unwrap_or_default();
+            let sum = below.entry(parent).or_default();
+            sum.0 += all + 1;
+            sum.1 += alive + u64::from(line.is_alive());
         }
     }
-    (all, alive)
+    below
 }
