@@ -51,8 +51,7 @@ fn a_bounded_file_keeps_the_newest_and_what_is_alive() {
     assert!(both.events().len() > newest.events().len());
     // The last program was recorded whole.
     assert!(both.timelines().iter().any(|t| t.whole && t.events.len() > 200));
-    let (_, living) =
-        Recording::read_living(&std::fs::read(&file).unwrap()[..], &mut |_| {}).unwrap();
+    let (_, living) = Recording::read_living(&std::fs::read(&file).unwrap()[..]).unwrap();
     assert!(living.iter().all(|object| object.label.as_deref() == Some("stays")), "{living:?}");
 }
 
@@ -74,7 +73,7 @@ fn killed_at_any_byte_it_reads_to_the_last_whole_line() {
         assert_eq!(recording.truncated(), cut, "{end}");
         assert!(recording.events().len() >= before);
         before = recording.events().len();
-        let read = Recording::read_living(&bytes[..end], &mut |_| {});
+        let read = Recording::read_living(&bytes[..end]);
         assert!(read.is_ok(), "{end}");
     }
     assert_eq!(before, whole);
@@ -124,7 +123,7 @@ fn what_is_alive_is_folded_as_it_is_kept() {
     sink.flush().unwrap();
     let bytes = std::fs::read(&file).unwrap();
     let recording = Recording::read(&bytes[..]).unwrap();
-    let (tables, living) = Recording::read_living(&bytes[..], &mut |_| {}).unwrap();
+    let (tables, living) = Recording::read_living(&bytes[..]).unwrap();
     let (kept_whole, folded) = (Leaks::of_recording(&recording), Leaks::new(living, tables.end()));
     assert_eq!(kept_whole.to_string(), folded.to_string());
     assert_eq!(kept_whole.objects(), 2);

@@ -126,6 +126,7 @@ impl Fold {
                 since: state.since,
                 strong: state.strong,
                 allowed: state.allowed,
+                span: None,
                 holders: (state.handles.into_iter())
                     .map(|handle| Holder {
                         number: handle.number,

@@ -27,6 +27,8 @@ pub struct Living {
     pub strong: u32,
     /// It was [marked](crate::allow_leak) as one that is meant to stay.
     pub allowed: bool,
+    /// The span of `tracing` in which it was made (feature `spans`).
+    pub span: Option<String>,
     /// Every handle that is known, in the order of their making.
     pub holders: Vec<Holder>,
 }

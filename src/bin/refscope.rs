@@ -178,7 +178,7 @@ type Failed = Box<dyn std::error::Error>;
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>, Failed> {
     if path == Path::new("-") {
-        return Ok(Box::new(BufReader::new(io::stdin())));
+        return Ok(Box::new(Progress::new(BufReader::new(io::stdin()))));
     }
     let told = |error: io::Error| format!("{}: {error}", path.display());
     let file = File::open(path).map_err(told)?;
@@ -187,31 +187,52 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, Failed> {
             format!("{}: this is a directory; a recording is a file", path.display()).into()
         );
     }
-    Ok(Box::new(BufReader::with_capacity(1 << 20, file)))
+    Ok(Box::new(Progress::new(BufReader::with_capacity(1 << 20, file))))
 }
 
 /// Tells on a terminal's stderr how far a long recording has been read.
-struct Progress {
+struct Progress<R> {
+    input: R,
+    read: u64,
     start: Instant,
-    told: bool,
+    told: u64,
 }
 
-impl Progress {
-    fn new() -> Self {
-        Self { start: Instant::now(), told: false }
+impl<R> Progress<R> {
+    fn new(input: R) -> Self {
+        Self { input, read: 0, start: Instant::now(), told: 0 }
     }
+}
 
-    fn line(&mut self, lines: u64) {
-        if io::stderr().is_terminal() && self.start.elapsed().as_millis() > 500 {
-            self.told = true;
-            eprint!("\r{:.1} million lines read", lines as f64 / 1e6);
+impl<R: BufRead> io::Read for Progress<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(to)?;
+        self.read += read as u64;
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Progress<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.read > self.told + (16 << 20)
+            && self.start.elapsed().as_millis() > 500
+            && io::stderr().is_terminal()
+        {
+            self.told = self.read;
+            eprint!("\r{} MiB read", self.read >> 20);
         }
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.read += bytes as u64;
+        self.input.consume(bytes);
     }
 }
 
-impl Drop for Progress {
+impl<R> Drop for Progress<R> {
     fn drop(&mut self) {
-        if self.told {
+        if self.told > 0 {
             eprint!("\r\x1b[K");
         }
     }
@@ -226,9 +247,7 @@ fn read(path: &Path) -> Result<Recording, Failed> {
 
 /// What was alive at the end, in memory that does not grow with the file.
 fn read_living(path: &Path) -> Result<(Recording, Vec<Living>), Failed> {
-    let mut progress = Progress::new();
-    let read = Recording::read_living(open(path)?, &mut |lines| progress.line(lines));
-    drop(progress);
+    let read = Recording::read_living(open(path)?);
     let (recording, living) = read.map_err(|error| format!("{}, {error}", path.display()))?;
     told(&recording, path);
     Ok((recording, living))

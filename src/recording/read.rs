@@ -151,7 +151,7 @@ impl Recording {
     pub fn read(input: impl BufRead) -> Result<Self, ReadError> {
         let mut recording = Self::default();
         let mut events = Vec::new();
-        let told = read_lines(input, &mut recording, &mut |_| {}, |recording, item| match item {
+        let told = read_lines(input, &mut recording, |recording, item| match item {
             // Told of again by a later part: what the earlier one has is more.
             Item::Object(info, earlier) if !recording.objects.contains_key(&info.id) => {
                 if earlier.events > 0 {
@@ -174,20 +174,17 @@ impl Recording {
     }
 
     /// Reads a recording for what was alive at its end, in memory that is bounded by what is alive, and not by the
-    /// recording's length. `progress` is told how many lines there were, from time to time.
+    /// recording's length.
     ///
     /// The recording that it gives has the tables, and no events.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read).
-    pub fn read_living(
-        input: impl BufRead,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(Self, Vec<Living>), ReadError> {
+    pub fn read_living(input: impl BufRead) -> Result<(Self, Vec<Living>), ReadError> {
         let mut recording = Self::default();
         let mut fold = Fold::new();
-        read_lines(input, &mut recording, progress, |_, item| match item {
+        read_lines(input, &mut recording, |_, item| match item {
             Item::Object(info, earlier) => fold.object(info, earlier.events, earlier.weak),
             Item::Event(event) => fold.event(event),
             Item::Label(object, label) => fold.label(object, &label),
@@ -207,7 +204,6 @@ enum Item {
 fn read_lines(
     mut input: impl BufRead,
     recording: &mut Recording,
-    progress: &mut dyn FnMut(u64),
     mut take: impl FnMut(&mut Recording, Item),
 ) -> Result<(), ReadError> {
     let mut reader = Reader::default();
@@ -220,9 +216,6 @@ fn read_lines(
                 return Err(at(What::NoRecording));
             }
             break;
-        }
-        if number % (1 << 16) == 0 {
-            progress(number);
         }
         match serde_json::from_slice(&text) {
             Ok(Line::Head { refscope: VERSION }) => reader = Reader::default(),

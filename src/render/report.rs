@@ -110,7 +110,8 @@ impl ReportStyle {
             self.excerpt(leak, holder, out)?;
         }
         let mut line = self.line();
-        let born = format!("{} on {}, {} ago", object.born, object.thread, age(leak.age));
+        let span = object.span.as_ref().map_or_else(String::new, |span| format!(" in `{span}`"));
+        let born = format!("{} on {}{span}, {} ago", object.born, object.thread, age(leak.age));
         line.put(Look::Dim, "   = ").put(Look::Name, "born:").to(INDENT).put(Look::Plain, &born);
         writeln!(out, "{}", line.finish())?;
         let strong: Vec<_> = object.strong().collect();
@@ -306,7 +307,7 @@ pub(super) fn source_line(place: &Place) -> Option<String> {
 /// {"refscope_leaks":1, "verdict":"…", "objects":3, "allowed":0, "at_exit":false,
 ///  "unseen":{"left_out":0,"lost":0},
 ///  "leaks":[{"fingerprint":"3f2a9c01d5b7e860", "kind":"Rc", "type":"app::Session", "label":null, "count":3,
-///    "bytes":72, "born":{"file":"src/main.rs","line":10,"column":17}, "thread":"main", "age_ns":1200,
+///    "bytes":72, "born":{"file":"src/main.rs","line":10,"column":17}, "thread":"main", "span":null, "age_ns":1200,
 ///    "help":"…", "fault":2, "ids":[1,2,3],
 ///    "holders":[{"number":2, "strength":"strong", "thread":"main", "age_ns":900, "away":false, "span":null,
 ///      "path":[{"op":"new","file":"src/main.rs","line":10,"column":17}, …]}]}]}
@@ -339,7 +340,7 @@ pub fn report_json(leaks: &Leaks) -> String {
         let ids: Vec<_> = leak.objects.iter().take(100).map(|o| o.id.to_string()).collect();
         let _ = write!(
             text,
-            r#"{}{{"fingerprint":"{:016x}","kind":"{}","type":{},"label":{},"count":{},"bytes":{},"born":{{{}}},"thread":{},"age_ns":{},"help":{},"fault":{},"ids":[{}],"holders":["#,
+            r#"{}{{"fingerprint":"{:016x}","kind":"{}","type":{},"label":{},"count":{},"bytes":{},"born":{{{}}},"thread":{},"span":{},"age_ns":{},"help":{},"fault":{},"ids":[{}],"holders":["#,
             if i > 0 { "," } else { "" },
             leak.fingerprint,
             object.kind,
@@ -349,6 +350,7 @@ pub fn report_json(leaks: &Leaks) -> String {
             leak.bytes(),
             place(&object.born),
             Json(&object.thread),
+            object.span.as_ref().map_or_else(|| "null".to_owned(), |s| Json(s).to_string()),
             leak.age.as_nanos(),
             Json(&leak.help),
             leak.fault().map_or_else(|| "null".to_owned(), |holder| holder.number.to_string()),

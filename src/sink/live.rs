@@ -75,6 +75,8 @@ struct Living {
     born: Time,
     /// Meant to stay.
     allowed: bool,
+    /// The span in which it was made.
+    span: u32,
     life: Life,
 }
 
@@ -209,6 +211,7 @@ impl Living {
             since: self.born,
             strong: self.life.strong(),
             allowed: self.allowed,
+            span: crate::span::text(self.span),
             holders,
         }
     }
@@ -245,6 +248,7 @@ impl Sink for LiveSet {
                 thread: record.thread,
                 born: record.time,
                 allowed: false,
+                span,
                 life: Life::default(),
             })
         } else {
