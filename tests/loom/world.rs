@@ -126,7 +126,10 @@ pub(crate) fn explore_within(preemptions: Option<usize>, model: impl Fn() + Send
 
 /// Explores a model that has its own sinks, and its own checks.
 pub(crate) fn explore_freely(model: impl Fn() + Send + Sync + 'static) {
-    run("free", None, model);
+    run("free", None, move || {
+        *SINKS.lock().unwrap() = Some(Sinks::default());
+        model();
+    });
 }
 
 fn run(how: &str, preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {

@@ -9,6 +9,8 @@ use rustc_hash::FxHashMap;
 #[derive(Clone, Default)]
 pub(super) struct Past {
     objects: FxHashMap<u64, PastObject>,
+    /// How many events a segment held.
+    events: u64,
 }
 
 /// An object, at the end of the records of it that are gone.
@@ -37,6 +39,17 @@ impl PastObject {
         self.weak += entry.weak;
     }
 
+    fn add(&mut self, more: &Self) {
+        self.birth = self.birth.or(more.birth);
+        if more.label != 0 {
+            self.label = more.label;
+        }
+        self.events += more.events;
+        self.last = self.last.max(more.last);
+        self.strong += more.strong;
+        self.weak += more.weak;
+    }
+
     /// Every event has gone, and no handle is left.
     fn is_over(&self) -> bool {
         self.birth.is_some() && self.events == self.last && self.strong == 0 && self.weak == 0
@@ -44,30 +57,40 @@ impl PastObject {
 }
 
 impl Past {
-    /// Takes in what a segment tells, and says how many events it held.
-    pub(super) fn take_in(&mut self, segment: &Segment) -> u64 {
+    /// What a segment tells, for the time when it has to go. Its own thread does this, without a lock.
+    pub(super) fn of(segment: &Segment) -> Self {
+        let mut past = Self::default();
         let mut records = segment.records();
-        let mut events = 0;
         // The object whose events are being taken in: they come in runs.
         let mut run: Option<(u64, PastObject)> = None;
         while let Some(entry) = Brief::next(&mut records) {
-            events += 1;
+            past.events += 1;
             let (_, object) = match &mut run {
                 Some(run) if run.0 == entry.object => run,
                 other => {
                     if let Some((number, object)) = other.take() {
-                        self.put(number, object);
+                        past.put(number, object);
                     }
-                    let object = self.objects.get(&entry.object).copied().unwrap_or_default();
+                    let object = past.objects.get(&entry.object).copied().unwrap_or_default();
                     other.insert((entry.object, object))
                 }
             };
             object.follow(&entry);
         }
         if let Some((number, object)) = run {
+            past.put(number, object);
+        }
+        past
+    }
+
+    /// Takes in what a segment told, as it goes, and says how many events it held.
+    pub(super) fn take_in(&mut self, segment: Self) -> u64 {
+        for (number, more) in segment.objects {
+            let mut object = self.objects.get(&number).copied().unwrap_or_default();
+            object.add(&more);
             self.put(number, object);
         }
-        events
+        segment.events
     }
 
     fn put(&mut self, number: u64, object: PastObject) {

@@ -81,17 +81,21 @@ pub(super) struct Store {
 }
 
 struct Shelves {
-    /// Segments that their threads have left, in the order in which they did.
-    left: VecDeque<Arc<Segment>>,
+    /// Segments that their threads have left, in the order in which they did, with what they tell (where they may
+    /// have to go).
+    left: VecDeque<(Arc<Segment>, Past)>,
     /// Segments that threads are writing.
     open: Vec<Arc<Segment>>,
     /// What is known from segments that had to go.
     past: Past,
+    /// The memory of what the segments on `left` tell.
+    told: usize,
 }
 
 impl Store {
     pub(super) fn new(keep: Keep, bytes: usize) -> Self {
-        let shelves = Shelves { left: VecDeque::new(), open: Vec::new(), past: Past::default() };
+        let shelves =
+            Shelves { left: VecDeque::new(), open: Vec::new(), past: Past::default(), told: 0 };
         Self {
             keep,
             budget: bytes.div_ceil(SEGMENT_BYTES).max(1),
@@ -111,22 +115,25 @@ impl Store {
         if self.full.load(Ordering::Relaxed) {
             return None;
         }
+        // Before the lock is taken: other threads have segments to fill meanwhile.
+        let told = before.map(|before| self.told(before));
         let mut shelves = self.shelves.lock();
         if self.keep == Keep::Earliest && shelves.used() >= self.budget {
             self.full.store(true, Ordering::Relaxed);
             return None;
         }
-        if let Some(before) = before {
-            shelves.leave(before);
+        if let (Some(before), Some(told)) = (before, told) {
+            shelves.leave(before, told);
         }
         let mut fresh = None;
         // A thread gets its segment though nobody has left one: then the budget is too small for the
         // threads that there are.
         while shelves.used() >= self.budget
-            && let Some(oldest) = shelves.left.pop_front()
+            && let Some((oldest, told)) = shelves.left.pop_front()
         {
+            shelves.told -= told.bytes();
             // Relaxed: a counter.
-            self.lost.fetch_add(shelves.past.take_in(&oldest), Ordering::Relaxed);
+            self.lost.fetch_add(shelves.past.take_in(told), Ordering::Relaxed);
             fresh = Some(oldest);
         }
         // Memory that nobody reads any more is used again.
@@ -143,7 +150,16 @@ impl Store {
 
     /// A thread leaves a segment for good.
     pub(super) fn leave(&self, segment: &Arc<Segment>) {
-        self.shelves.lock().leave(segment);
+        let told = self.told(segment);
+        self.shelves.lock().leave(segment, told);
+    }
+
+    /// What has to be known of a segment when it goes.
+    fn told(&self, segment: &Segment) -> Past {
+        match self.keep {
+            Keep::Latest => Past::of(segment),
+            Keep::Earliest => Past::default(),
+        }
     }
 
     /// An event found no room.
@@ -161,19 +177,21 @@ impl Store {
     /// All segments, and what is known from those that had to go: of one moment.
     pub(super) fn all(&self) -> (Vec<Arc<Segment>>, Past, u64) {
         let shelves = self.shelves.lock();
-        let segments = shelves.left.iter().chain(&shelves.open).cloned().collect();
+        let left = shelves.left.iter().map(|(segment, _)| segment);
+        let segments = left.chain(&shelves.open).cloned().collect();
         (segments, shelves.past.clone(), self.lost())
     }
 }
 
 impl Shelves {
-    fn leave(&mut self, segment: &Arc<Segment>) {
+    fn leave(&mut self, segment: &Arc<Segment>, told: Past) {
         self.open.retain(|open| !Arc::ptr_eq(open, segment));
-        self.left.push_back(Arc::clone(segment));
+        self.told += told.bytes();
+        self.left.push_back((Arc::clone(segment), told));
     }
 
-    /// Segments, and the memory of what is known from earlier ones, in segments.
+    /// Segments, and the memory of what is known besides, in segments.
     fn used(&self) -> usize {
-        self.left.len() + self.open.len() + self.past.bytes() / SEGMENT_BYTES
+        self.left.len() + self.open.len() + (self.past.bytes() + self.told) / SEGMENT_BYTES
     }
 }
