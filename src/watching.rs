@@ -28,8 +28,9 @@ fn all_unseen(mut leaks: Leaks) -> Leaks {
 /// See [`crate::leaks::every`].
 pub(crate) fn every(live: &LiveSet, time: Duration) {
     let live = live.clone();
+    // Here, and not when the thread gets to it: what is born meanwhile is told.
+    let mut before = live.snapshot();
     let told = std::thread::Builder::new().name("refscope every".to_owned()).spawn(move || {
-        let mut before = live.snapshot();
         loop {
             std::thread::sleep(time);
             before = tell_since(&live, &before);
@@ -54,9 +55,9 @@ pub(crate) fn signals(live: &LiveSet) -> std::io::Result<()> {
 
     let mut signals = signal_hook::iterator::Signals::new([SIGUSR1, SIGUSR2])?;
     let live = live.clone();
+    let mut before = live.snapshot();
     // signal-hook's handler writes a byte to a pipe; everything else is done on this thread.
     std::thread::Builder::new().name("refscope signals".to_owned()).spawn(move || {
-        let mut before = live.snapshot();
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => say(&Terminal::stderr().leaks(&all_unseen(live.leaks().alive()))),

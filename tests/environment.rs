@@ -39,7 +39,7 @@ fn program() {
             std::mem::forget(refscope::Box::new(kept));
             let me = std::process::id().to_string();
             assert!(Command::new("kill").args([signal, &me]).status().unwrap().success());
-            std::thread::sleep(std::time::Duration::from_millis(300));
+            std::thread::sleep(std::time::Duration::from_millis(800));
         }
     }
     if mode == "slow" {
