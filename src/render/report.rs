@@ -62,7 +62,7 @@ impl ReportStyle {
         if !leaks.is_empty() {
             write!(
                 out,
-                "\nnote: a line is where a handle was made, not where it is stored now: that no event can tell"
+                "\nnote: a line tells where a handle was made, not where it is stored now"
             )?;
         }
         let unseen = leaks.unseen;
@@ -194,9 +194,11 @@ impl ReportStyle {
         // The indentation is no news, and takes room.
         let text = &text[indent.min(text.len())..];
         let column = column.saturating_sub(indent);
+        let room = self.width.saturating_sub(gutter.len() + 3);
+        let (text, column) = self.window(text, column, column + caret.len() + 1 + says.len(), room);
         for (number, look, body) in [
             (blank.as_str(), Look::Dim, String::new()),
-            (gutter.as_str(), Look::Plain, text.to_owned()),
+            (gutter.as_str(), Look::Plain, text),
             (blank.as_str(), Look::Alive, format!("{}{caret} {says}", " ".repeat(column))),
         ] {
             let mut line = self.line();
@@ -206,6 +208,24 @@ impl ReportStyle {
         let mut line = self.line();
         line.put(Look::Dim, &format!("{blank} {bar}"));
         writeln!(out, "{}", line.finish())
+    }
+
+    /// The part of a line that fits, so that what is at `column`, and what is said below it up to `end`, fits as well;
+    /// and where the column is then.
+    fn window(&self, text: &str, column: usize, end: usize, room: usize) -> (String, usize) {
+        let ellipsis = if self.ascii { "~" } else { "…" };
+        let length = text.chars().count();
+        // What is cut off at the front leaves the ellipsis in the place of a character.
+        let start = end.saturating_sub(room).min(column.saturating_sub(1));
+        let mut shown: String = text.chars().skip(start).collect();
+        if start > 0 {
+            shown = format!("{ellipsis}{}", shown.chars().skip(1).collect::<String>());
+        }
+        if length - start.min(length) > room {
+            shown = shown.chars().take(room.saturating_sub(1)).collect();
+            shown.push_str(ellipsis);
+        }
+        (shown, column - start)
     }
 
     fn holder(
