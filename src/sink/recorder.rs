@@ -101,7 +101,7 @@ struct Inner {
 ///
 /// # Cost
 ///
-/// An event takes 32 bytes, a birth 64, and some 20 to 25 ns; the README has the table.
+/// An event takes 32 bytes, a birth 64, and some 20 ns (the precise clock as much again); the README has the table.
 #[derive(Clone)]
 pub struct Recorder {
     inner: Arc<Inner>,
