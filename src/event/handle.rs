@@ -79,5 +79,5 @@ pub struct Handle {
     pub(crate) span: u32,
 }
 
-// What a live set's documentation says of its memory.
-const _: () = assert!(size_of::<Handle>() <= 80);
+// What a live set's documentation says of its memory: 96 bytes, with a quarter of room to grow.
+const _: () = assert!(size_of::<Handle>() * 5 / 4 <= 96);

@@ -82,6 +82,10 @@ impl Life {
                 let origin = record.from.map(HandleId::number);
                 self.remove(replaced(self.standing(), record.op, strength, origin));
             }
+            if self.handles.len() == self.handles.capacity() {
+                // By a quarter, where a vector would double: memory is what a live set is short of.
+                self.handles.reserve_exact((self.handles.len() / 4).max(1));
+            }
             self.handles.push(Handle {
                 path: paths.made(record.op, record.site, path.unwrap_or(0)),
                 span,
@@ -125,6 +129,9 @@ impl Life {
         let place = self.handles.iter().position(|handle| Some(handle.id.number()) == number);
         if let Some(place) = place {
             self.handles.remove(place);
+            if self.handles.capacity() / 4 > self.handles.len().max(4) {
+                self.handles.shrink_to(self.handles.len() * 2);
+            }
         }
     }
 

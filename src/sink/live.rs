@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Knows who is alive, and held by whom, without keeping a history.
 ///
-/// Its memory grows with what is alive, not with what has happened: at most 96 bytes a handle. Objects are
+/// Its memory grows with what is alive, not with what has happened: at most 96 bytes a handle of those that were
+/// alive at once, and some 130 an object. Objects are
 /// spread over shards by their number, so that threads that work on different objects seldom meet.
 ///
 /// It is a handle itself: clones share the set.
