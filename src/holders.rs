@@ -1,6 +1,7 @@
 //! What can be asked of a pointer: [`holders`], [`label`], [`unbox`].
 
 use crate::event::{Handle, HandleId, Object, Strength, Time};
+use crate::sealed::Sealed;
 use std::fmt;
 
 /// What the ledger and the object's sink know of an object.
@@ -17,7 +18,7 @@ pub struct Known {
 
 /// Pointers that can be asked who holds their object: the five traced ones, and std's, of which nothing is
 /// known. Sealed.
-pub trait Traced {
+pub trait Traced: Sealed {
     #[doc(hidden)]
     fn known(&self) -> Option<Known>;
     #[doc(hidden)]

@@ -64,6 +64,8 @@ const RETIRE: u64 = 1 << 38;
 const RAW: u32 = 1 << 31;
 /// The object is in the table of watched ones.
 const WATCHED: u32 = 1 << 30;
+/// Withheld events are counted below the flags, up to here.
+const WITHHELD_CAP: u32 = WATCHED - (1 << 16);
 
 /// What identifies a traced handle: a slot of the ledger, and the sequence number at its birth.
 ///
@@ -547,6 +549,22 @@ mod tests {
             let (clone, step) = ledger.at(&ticket).clone_strong::<true>().unwrap();
             assert_eq!((step.seq, step.strong), (1_000_000_001, 4));
             assert_eq!((clone.slot(), clone.birth()), (ticket.slot(), 1_000_000_001));
+        });
+    }
+
+    #[test]
+    fn withheld_events_never_carry_into_the_flags() {
+        model(|| {
+            let (ledger, ticket) = at(1, 1);
+            let at = ledger.at(&ticket);
+            at.watch(1);
+            at.entry.flags.fetch_or(WITHHELD_CAP - 1, Ordering::Relaxed);
+            (0..3).for_each(|_| at.withhold());
+            assert_eq!(at.withheld(), WITHHELD_CAP);
+            assert_ne!(at.entry.flags.load(Ordering::Relaxed) & WATCHED, 0);
+            let (_, end) = ledger.ending(ticket).drop_strong::<false>();
+            ledger.unpin::<false>(end.unwrap());
+            assert!(ledger.watched.lock().is_empty());
         });
     }
 

@@ -155,6 +155,7 @@ mod make_mut;
 mod off;
 #[cfg(feature = "trace")]
 pub mod rc;
+mod sealed;
 mod std_ptr;
 #[cfg(feature = "trace")]
 pub mod sync;
@@ -215,5 +216,5 @@ pub mod __private {
     // A crate without std has no `::std` that a macro could name.
     pub use std;
 
-    pub use crate::unsize::{Stable, Unsize, arc, boxed, pin, rc, unsize};
+    pub use crate::unsize::{Unsize, arc, boxed, pin_arc, pin_boxed, pin_rc, rc, unsize};
 }

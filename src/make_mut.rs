@@ -3,11 +3,17 @@
 use std::ffi::{CStr, OsStr};
 use std::path::Path;
 
+mod sealed {
+    /// As `crate::sealed::Sealed`, for pointees.
+    pub trait Sealed {}
+}
+use sealed::Sealed;
+
 /// Types whose `Rc` and `Arc` have `make_mut`: those that are `Clone`, slices of them, and the string
 /// types.
 ///
 /// std's own bound (`CloneToUninit`) is unstable to name. The trait is sealed.
-pub trait MakeMut {
+pub trait MakeMut: Sealed {
     #[doc(hidden)]
     fn rc_make_mut(this: &mut std::rc::Rc<Self>) -> &mut Self;
     #[doc(hidden)]
@@ -16,6 +22,8 @@ pub trait MakeMut {
 
 macro_rules! make_mut {
     ($([$($generics:tt)*] $T:ty;)*) => {$(
+        impl<$($generics)*> Sealed for $T {}
+
         impl<$($generics)*> MakeMut for $T {
             #[inline]
             fn rc_make_mut(this: &mut std::rc::Rc<Self>) -> &mut Self {

@@ -102,5 +102,5 @@
 //! * STD: an `unsafe fn` of std's pointer is passed through, with its contract, from one of the same name.
 //! * STABLE: a pointer's value does not move while the pointer lives.
 //! * WAKER: a raw waker's data is an `Arc` that it owns (`task.rs`).
-//! * EXIT, WINSIZE: two calls into libc, for the end of the process and the terminal's width.
+//! * EXIT, RIGHTS, WINSIZE: calls into libc, for the end of the process, whose rights it has, and the terminal's width.
 //! * NAME: the one function with a name of its own for the linker, which a debugger calls.

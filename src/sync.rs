@@ -379,6 +379,14 @@ forward::traits! { Arc, born }
 
 /// The value moves into a new object: tells of the [move](Op::MovedOut) out of the box and the
 /// [birth](Op::New).
+/// A program that swaps `Arc` alone has std's boxes.
+impl<T: ?Sized> From<std::boxed::Box<T>> for Arc<T> {
+    #[track_caller]
+    fn from(boxed: std::boxed::Box<T>) -> Self {
+        Self::born(boxed.into())
+    }
+}
+
 impl<T: ?Sized> From<Box<T>> for Arc<T> {
     #[track_caller]
     fn from(boxed: Box<T>) -> Self {

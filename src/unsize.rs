@@ -52,19 +52,17 @@ macro_rules! coerce {
         $crate::__private::arc($crate::__private::std::sync::Arc::new($value))
     };
     (Box::pin($value:expr $(,)?)) => {
-        $crate::__private::pin($crate::__private::boxed($crate::__private::std::boxed::Box::new(
-            $value,
-        )))
+        $crate::__private::pin_boxed($crate::__private::std::boxed::Box::pin($value))
     };
     (Rc::pin($value:expr $(,)?)) => {
-        $crate::__private::pin($crate::__private::rc($crate::__private::std::rc::Rc::new($value)))
+        $crate::__private::pin_rc($crate::__private::std::rc::Rc::pin($value))
     };
     (Arc::pin($value:expr $(,)?)) => {
-        $crate::__private::pin($crate::__private::arc($crate::__private::std::sync::Arc::new(
-            $value,
-        )))
+        $crate::__private::pin_arc($crate::__private::std::sync::Arc::pin($value))
     };
 }
+
+use std::pin::Pin;
 
 /// What [`unsize!`](crate::unsize!) can be called on.
 #[diagnostic::on_unimplemented(
@@ -88,17 +86,6 @@ pub fn unsize<U: ?Sized, P: Unsize<U>>(p: P, f: impl FnOnce(P::Std) -> P::StdTo)
     p.change(f)
 }
 
-/// A pointer that nothing moves the value out of: `Box`, `Rc`, `Arc`. Sealed.
-#[doc(hidden)]
-pub trait Stable: std::ops::Deref {}
-
-/// Pins a pointer that has just been made.
-#[inline]
-pub fn pin<P: Stable>(pointer: P) -> std::pin::Pin<P> {
-    // SAFETY: STABLE: the value does not move while the pointer lives, and `P` is one of ours or std's.
-    unsafe { std::pin::Pin::new_unchecked(pointer) }
-}
-
 macro_rules! unsizes {
     ($($module:ident::$Ptr:ident),*) => {$(
         impl<T: ?Sized, U: ?Sized> Unsize<U> for crate::$module::$Ptr<T> {
@@ -118,10 +105,6 @@ macro_rules! unsizes {
 }
 
 unsizes! { boxed::Box, rc::Rc, rc::Weak, sync::Arc, sync::Weak }
-
-impl<T: ?Sized> Stable for crate::boxed::Box<T> {}
-impl<T: ?Sized> Stable for crate::rc::Rc<T> {}
-impl<T: ?Sized> Stable for crate::sync::Arc<T> {}
 
 /// The traced pointer around one that std has just made.
 #[inline]
@@ -151,6 +134,27 @@ pub fn arc<T: ?Sized>(inner: std::sync::Arc<T>) -> crate::sync::Arc<T> {
     return crate::sync::Arc::born(inner);
     #[cfg(not(feature = "trace"))]
     return inner;
+}
+
+macro_rules! pins {
+    ($($pin:ident: $make:ident, $module:ident::$Ptr:ident;)*) => {$(
+        /// The traced pointer around one that std has just pinned.
+        #[inline]
+        #[track_caller]
+        pub fn $pin<T: ?Sized>(inner: Pin<std::$module::$Ptr<T>>) -> Pin<crate::$module::$Ptr<T>> {
+            // SAFETY: STABLE: it is pinned again below, and nothing moves the value in between.
+            let inner = unsafe { Pin::into_inner_unchecked(inner) };
+            let pointer = $make(inner);
+            // SAFETY: STABLE: the value was pinned in std's pointer, which this is or owns, and derefs as.
+            unsafe { Pin::new_unchecked(pointer) }
+        }
+    )*};
+}
+
+pins! {
+    pin_boxed: boxed, boxed::Box;
+    pin_rc: rc, rc::Rc;
+    pin_arc: arc, sync::Arc;
 }
 
 /// Coercions, receivers and pins, as the compiler gives them to std's pointers.

@@ -149,7 +149,9 @@ fn help_and_bad_values() {
     assert!(output.status.success(), "the program goes on");
     let text = stderr(&output);
     assert!(text.contains("/no such folder/file: No such file or directory"), "{text}");
-    assert!(!stderr(&run("off", "return")).contains("refscope"));
+    for off in ["off", "off,leaks", "print,off"] {
+        assert!(!stderr(&run(off, "leak")).contains("refscope"), "{off}");
+    }
 }
 
 #[test]

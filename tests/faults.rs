@@ -134,3 +134,47 @@ fn two_threads_label_a_box_that_they_share() {
     recording.replay().expect("numbered without a gap");
     assert_eq!(recording.events().len(), 2002);
 }
+
+/// std's threads run thread-locals' destructors newest first, so one that is older than refscope's own outlives it.
+#[test]
+fn a_scope_in_the_destructor_of_an_older_thread_local() {
+    struct Late(Option<Recorder>);
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let recorder = self.0.take().expect("set below");
+            Scope::new(recorder).run(|| drop(Rc::new(1)));
+        }
+    }
+
+    thread_local! {
+        static LATE: RefCell<Late> = const { RefCell::new(Late(None)) };
+    }
+    let recorder = Recorder::with(1 << 20, Clock::None);
+    let late = recorder.clone();
+    std::thread::spawn(move || {
+        LATE.with(|local| local.borrow_mut().0 = Some(late));
+        Scope::new(LiveSet::new()).run(|| drop(Rc::new(2)));
+    })
+    .join()
+    .expect("the thread ends as it does without refscope");
+    // Whether there was still a place for the scope differs between platforms; that nothing breaks does not.
+    assert!(recorder.recording().replay().is_ok());
+}
+
+#[test]
+fn a_wait_without_an_end() {
+    let check = refscope::leaks::Check::new().settle(std::time::Duration::MAX);
+    check.run(|| drop(Rc::new(1)));
+    let watch = Scope::new(LiveSet::new()).run(|| refscope::watch(&Rc::new(1)));
+    watch.assert_dropped_within(std::time::Duration::MAX);
+}
+
+/// `coerce!` pins what it has just made, and nothing else.
+#[test]
+fn pins() {
+    let pinned: std::pin::Pin<Rc<dyn Fn(i32) -> i32>> = refscope::coerce!(Rc::pin(|x| x * 2));
+    let boxed: std::pin::Pin<Box<dyn Fn(i32) -> i32>> = refscope::coerce!(Box::pin(|x| x + 2));
+    let shared: std::pin::Pin<Arc<dyn Fn(i32) -> i32>> = refscope::coerce!(Arc::pin(|x| x - 2));
+    assert_eq!((pinned(4), (*boxed)(4), shared(4)), (8, 6, 2));
+}

@@ -18,6 +18,7 @@ fn ui() {
         "drop_check_rc",
         "move_out_of_a_box",
         "receiver",
+        "sealed",
         "unsize_of_something_else",
     ] {
         cases.compile_fail(format!("tests/ui/{case}.rs"));

@@ -26,7 +26,7 @@ REFSCOPE says what refscope does in this program. Words are separated by commas:
   leaks            what is alive when the process ends, with its holders, on stderr
   every=10s        what was born and is alive, on stderr, every so often (s, m or h)
   signals          the same on SIGUSR1 (all) and SIGUSR2 (since the last); needs the feature `signals`
-  off              nothing, as if it were not set
+  off              nothing, whatever else is said
   help             this text
 
 and which objects are traced; without these words all are:
@@ -119,13 +119,33 @@ pub(super) fn read() {
     if STATE.compare_exchange(UNREAD, READING, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         return;
     }
-    if let Some(value) = std::env::var_os("REFSCOPE") {
+    if let Some(value) = std::env::var_os("REFSCOPE").filter(|_| !privileged()) {
         // A sink that opens a file may make traced objects itself, through the program's own types.
         let _turn = turn();
         set_up(&value);
     }
     STATE.store(READ, Ordering::Relaxed);
     REASONS.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Whether the process runs with more rights than whoever started it (set-user-id and the like): then what that one says
+/// must not choose a file to be written.
+fn privileged() -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // SAFETY: RIGHTS: the function takes a number, and reads what the kernel left at the process's start.
+        unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+    }
+    #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+    {
+        // SAFETY: RIGHTS: four calls that take nothing and cannot fail.
+        let ids = unsafe { [libc::getuid(), libc::geteuid(), libc::getgid(), libc::getegid()] };
+        ids[0] != ids[1] || ids[2] != ids[3]
+    }
+    #[cfg(not(unix))]
+    {
+        false
+    }
 }
 
 fn set_up(value: &OsStr) {
@@ -140,6 +160,9 @@ fn set_up(value: &OsStr) {
             ));
         }
     };
+    if wishes.contains(&Wish::Off) {
+        return;
+    }
     let mut sink: Option<Box<dyn Sink>> = None;
     let mut add = |more: Box<dyn Sink>| {
         sink = Some(match sink.take() {

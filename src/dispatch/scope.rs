@@ -63,7 +63,9 @@ impl Scope {
     /// reverse order of their making, as locals are. The events of objects that outlive the guard still
     /// go to the scope's sink.
     pub fn enter(&self) -> ScopeGuard {
-        let before = CURRENT.with(|current| current.replace(Some(Arc::clone(&self.bound))));
+        // While the thread's locals are being destroyed there is no place for a scope: what is born then is not its.
+        let enter = |current: &RefCell<_>| current.replace(Some(Arc::clone(&self.bound)));
+        let before = CURRENT.try_with(enter).ok().flatten();
         REASONS.fetch_add(1, Ordering::Relaxed);
         ScopeGuard { before, not_send: PhantomData }
     }

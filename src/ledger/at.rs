@@ -1,6 +1,6 @@
 //! An entry, seen by a handle: the steps that a living handle can take, and its end.
 
-use super::{Entry, Ledger, ONE, Pin, RAW, REFS_CAP, SEQ, Step, Ticket, WATCHED};
+use super::{Entry, Ledger, ONE, Pin, RAW, REFS_CAP, SEQ, Step, Ticket, WATCHED, WITHHELD_CAP};
 use crate::primitive::Ordering;
 
 /// An entry, seen by one of its handles: what can be done while that is borrowed, and PINNED with it.
@@ -100,9 +100,13 @@ impl<M> At<'_, M> {
 
     /// Counts an event that its sink did not see, because it was raised inside a sink.
     pub(crate) fn withhold(self) {
-        // Relaxed: a counter. Two threads may count at once even for an object that is not shared,
-        // since the sink's thread is not the only one that may look.
-        self.entry.flags.fetch_add(1, Ordering::Relaxed);
+        // It saturates, with room for as many threads as may stand between the look and the step: a carry
+        // would reach the flags above it.
+        if self.withheld() < WITHHELD_CAP {
+            // Relaxed: a counter. Two threads may count at once even for an object that is not shared,
+            // since the sink's thread is not the only one that may look.
+            self.entry.flags.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Lets the object be asked for by its slot, which this gives, and `name`, without keeping it.

@@ -210,3 +210,18 @@ fn an_arc_of_an_error_or_a_file() {
         std::fs::remove_file(path).unwrap();
     });
 }
+
+/// A program that swaps `Rc` alone has std's boxes, sized and not.
+#[test]
+fn from_a_box_of_stds() {
+    let text: std::boxed::Box<str> = "a text".into();
+    let number = std::boxed::Box::new(7);
+    let any: std::boxed::Box<dyn std::fmt::Debug> = std::boxed::Box::new(8);
+    super::watched(|| {
+        assert_eq!(&*super::rc::Rc::<str>::from(text.clone()), "a text");
+        assert_eq!(&*super::sync::Arc::<str>::from(text), "a text");
+        assert_eq!(*super::rc::Rc::<i32>::from(number.clone()), 7);
+        assert_eq!(*super::sync::Arc::<i32>::from(number), 7);
+        assert_eq!(format!("{:?}", super::rc::Rc::<dyn std::fmt::Debug>::from(any)), "8");
+    });
+}
