@@ -367,9 +367,7 @@ forward::traits! { Rc, born }
 
 // From pointers to pointers.
 
-/// The value moves into a new object: tells of the [move](Op::MovedOut) out of the box and the
-/// [birth](Op::New).
-/// A program that swaps `Rc` alone has std's boxes.
+/// A program that swaps `Rc` alone has std's boxes. Tells of the [birth](Op::New).
 impl<T: ?Sized> From<std::boxed::Box<T>> for Rc<T> {
     #[track_caller]
     fn from(boxed: std::boxed::Box<T>) -> Self {
@@ -377,6 +375,8 @@ impl<T: ?Sized> From<std::boxed::Box<T>> for Rc<T> {
     }
 }
 
+/// The value moves into a new object: tells of the [move](Op::MovedOut) out of the box and the
+/// [birth](Op::New).
 impl<T: ?Sized> From<Box<T>> for Rc<T> {
     #[track_caller]
     fn from(boxed: Box<T>) -> Self {

@@ -377,9 +377,7 @@ forward::traits! { Arc, born }
 
 // From pointers to pointers.
 
-/// The value moves into a new object: tells of the [move](Op::MovedOut) out of the box and the
-/// [birth](Op::New).
-/// A program that swaps `Arc` alone has std's boxes.
+/// A program that swaps `Arc` alone has std's boxes. Tells of the [birth](Op::New).
 impl<T: ?Sized> From<std::boxed::Box<T>> for Arc<T> {
     #[track_caller]
     fn from(boxed: std::boxed::Box<T>) -> Self {
@@ -387,6 +385,8 @@ impl<T: ?Sized> From<std::boxed::Box<T>> for Arc<T> {
     }
 }
 
+/// The value moves into a new object: tells of the [move](Op::MovedOut) out of the box and the
+/// [birth](Op::New).
 impl<T: ?Sized> From<Box<T>> for Arc<T> {
     #[track_caller]
     fn from(boxed: Box<T>) -> Self {
