@@ -1,33 +1,33 @@
-//! What a recorder knows from records that it had to give up: of each object that may be alive, what it
+//! What a log knows from records that it had to give up: of each object that may be alive, what it
 //! is, and its counts then.
 
-use super::entry::{Birth, Brief};
+use super::record::{Birth, Brief};
 use super::segment::Segment;
 use rustc_hash::FxHashMap;
 
 /// The objects of records that are gone.
 #[derive(Clone, Default)]
-pub(super) struct Past {
-    objects: FxHashMap<u64, PastObject>,
+pub(crate) struct Evicted {
+    objects: FxHashMap<u64, EvictedObject>,
     /// How many events a segment held.
     events: u64,
 }
 
 /// An object, at the end of the records of it that are gone.
 #[derive(Clone, Copy, Default)]
-pub(super) struct PastObject {
-    pub(super) birth: Option<Birth>,
-    pub(super) label: u32,
+pub(crate) struct EvictedObject {
+    pub(crate) birth: Option<(Birth, u32)>,
+    pub(crate) label: u32,
     /// How many of its events are gone.
-    pub(super) events: u64,
+    pub(crate) events: u64,
     /// The highest number among them.
     last: u64,
     // Sums: records of several threads go in another order than the events happened.
     strong: i64,
-    pub(super) weak: i64,
+    pub(crate) weak: i64,
 }
 
-impl PastObject {
+impl EvictedObject {
     fn follow(&mut self, entry: &Brief) {
         self.birth = self.birth.or(entry.birth);
         if entry.label != 0 {
@@ -56,35 +56,35 @@ impl PastObject {
     }
 }
 
-impl Past {
+impl Evicted {
     /// What a segment tells, for the time when it has to go. Its own thread does this, without a lock.
-    pub(super) fn of(segment: &Segment) -> Self {
-        let mut past = Self::default();
+    pub(crate) fn of(segment: &Segment) -> Self {
+        let mut evicted = Self::default();
         let mut records = segment.records();
         // The object whose events are being taken in: they come in runs.
-        let mut run: Option<(u64, PastObject)> = None;
+        let mut run: Option<(u64, EvictedObject)> = None;
         while let Some(entry) = Brief::next(&mut records) {
-            past.events += 1;
+            evicted.events += 1;
             let (_, object) = match &mut run {
                 Some(run) if run.0 == entry.object => run,
                 other => {
                     if let Some((number, object)) = other.take() {
-                        past.put(number, object);
+                        evicted.put(number, object);
                     }
-                    let object = past.objects.get(&entry.object).copied().unwrap_or_default();
+                    let object = evicted.objects.get(&entry.object).copied().unwrap_or_default();
                     other.insert((entry.object, object))
                 }
             };
             object.follow(&entry);
         }
         if let Some((number, object)) = run {
-            past.put(number, object);
+            evicted.put(number, object);
         }
-        past
+        evicted
     }
 
     /// Takes in what a segment told, as it goes, and says how many events it held.
-    pub(super) fn take_in(&mut self, segment: Self) -> u64 {
+    pub(crate) fn take_in(&mut self, segment: Self) -> u64 {
         for (number, more) in segment.objects {
             let mut object = self.objects.get(&number).copied().unwrap_or_default();
             object.add(&more);
@@ -93,7 +93,7 @@ impl Past {
         segment.events
     }
 
-    fn put(&mut self, number: u64, object: PastObject) {
+    fn put(&mut self, number: u64, object: EvictedObject) {
         if object.is_over() {
             self.objects.remove(&number);
         } else {
@@ -102,11 +102,11 @@ impl Past {
     }
 
     /// The memory that it takes.
-    pub(super) fn bytes(&self) -> usize {
-        self.objects.capacity() * size_of::<(u64, PastObject)>()
+    pub(crate) fn bytes(&self) -> usize {
+        self.objects.capacity() * size_of::<(u64, EvictedObject)>()
     }
 
-    pub(super) fn objects(&self) -> impl Iterator<Item = (u64, &PastObject)> {
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (u64, &EvictedObject)> {
         self.objects.iter().map(|(&number, object)| (number, object))
     }
 }
