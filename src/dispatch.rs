@@ -14,7 +14,7 @@ mod scope;
 pub(crate) use exit::at_exit;
 pub use scope::{Instrumented, Scope, ScopeGuard};
 
-use crate::event::{Event, Object, ObjectId};
+use crate::event::{Event, Object, ObjectId, UntracedCounts};
 use crate::primitive::{
     Arc, AtomicBool, AtomicU64, AtomicUsize, ENVIRONMENT, OnceLock, Ordering, locals, statics,
 };
@@ -323,32 +323,19 @@ impl<S> fmt::Display for InstallError<S> {
 
 impl<S> std::error::Error for InstallError<S> {}
 
-/// What no sink was told of, for as far as refscope can count it. Given by [`unseen`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unseen {
-    /// Objects that a filter left out.
-    pub filtered: u64,
-    /// Objects that were born inside a sink.
-    pub inside_sink: u64,
-    /// Objects that found the ledger full (2^24 traced objects at once).
-    pub ledger_full: u64,
-    /// Handles and events that an object near its limits (2^24 handles, 2^39 events) did not get.
-    pub past_limits: u64,
-}
-
 /// What no sink was told of, since the program's start.
 ///
 /// Objects that were born while there was no sink are not counted: an idle refscope counts nothing.
-pub fn unseen() -> Unseen {
+pub fn unseen() -> UntracedCounts {
     #[cfg(feature = "trace")]
     let (ledger_full, past_limits) = crate::ticket::LEDGER.refused();
     #[cfg(not(feature = "trace"))]
     let (ledger_full, past_limits) = (0, 0);
-    Unseen {
+    UntracedCounts {
         filtered: FILTERED.load(Ordering::Relaxed),
         inside_sink: INSIDE_SINK.load(Ordering::Relaxed),
         ledger_full,
         past_limits,
+        ..UntracedCounts::default()
     }
 }

@@ -16,21 +16,24 @@
 //! ```
 
 mod handle;
-mod life;
+mod location;
 mod object;
 mod op;
+pub(crate) mod path;
 mod site;
 mod thread;
 mod time;
+mod untraced;
 
 pub use handle::{Handle, HandleId, Strength};
-pub(crate) use life::{Life, PathStep, Paths, Standing, ended, replaced};
+pub use location::Location;
 pub use object::{Kind, Object, ObjectId};
 pub(crate) use object::{Label, Size, Type, short_type};
 pub use op::Op;
 pub use site::Site;
 pub use thread::Thread;
 pub use time::Time;
+pub use untraced::UntracedCounts;
 
 use std::fmt;
 

@@ -50,8 +50,8 @@ impl Watched {
     }
 
     #[cfg(feature = "trace")]
-    pub(crate) fn leaks(&self) -> Option<crate::analysis::Leaks> {
-        self.entry.living().map(|living| crate::analysis::Leaks::new([living], Time::coarse()))
+    pub(crate) fn leaks(&self) -> Option<crate::analysis::LeakReport> {
+        self.entry.living().map(|living| crate::analysis::LeakReport::new([living], Time::coarse()))
     }
 
     #[cfg(not(feature = "trace"))]
@@ -60,7 +60,7 @@ impl Watched {
     }
 
     #[cfg(not(feature = "trace"))]
-    pub(crate) fn leaks(&self) -> Option<crate::analysis::Leaks> {
+    pub(crate) fn leaks(&self) -> Option<crate::analysis::LeakReport> {
         match self.never {}
     }
 }

@@ -24,8 +24,9 @@
 //!
 //! Where tracing is off, nothing is known, and every check passes.
 
-use crate::analysis::{Leaks, Living};
+use crate::analysis::LeakReport;
 use crate::dispatch::{Scope, ScopeGuard};
+use crate::model::LiveObject;
 use crate::render::Terminal;
 use crate::sink::LiveSet;
 use std::collections::BTreeMap;
@@ -123,17 +124,18 @@ impl Check {
     }
 
     /// What is alive now and not allowed, without waiting.
-    pub fn leaks(&self) -> Leaks {
+    pub fn report(&self) -> LeakReport {
         let mut living = self.live.living();
         for object in &mut living {
-            let line = object.born.to_string();
+            let line = object.location.to_string();
             let named = |what: &String| {
                 object.type_name.contains(what.as_str()) || line.contains(what.as_str())
             };
             object.allowed |= self.allowed.iter().any(named);
         }
         for (n, name) in &self.bounds {
-            let is = |object: &Living| !object.allowed && object.type_name.contains(name.as_str());
+            let is =
+                |object: &LiveObject| !object.allowed && object.type_name.contains(name.as_str());
             if living.iter().filter(|object| is(object)).count() as u64 <= *n {
                 living
                     .iter_mut()
@@ -141,8 +143,8 @@ impl Check {
                     .for_each(|object| object.allowed = true);
             }
         }
-        let mut leaks = Leaks::new(living, crate::event::Time::coarse());
-        leaks.unseen.left_out = self.live.refused();
+        let mut leaks = LeakReport::new(living, crate::event::Time::coarse());
+        leaks.untraced.filtered = self.live.refused();
         leaks
     }
 
@@ -151,12 +153,12 @@ impl Check {
     /// # Errors
     ///
     /// The report of what is alive then.
-    pub fn verify(&self) -> Result<(), Leaks> {
+    pub fn verify(&self) -> Result<(), LeakReport> {
         // None: no end that a clock could show.
         let end = Instant::now().checked_add(self.settle);
         let mut pause = Duration::from_micros(200);
         loop {
-            let leaks = self.leaks();
+            let leaks = self.report();
             if leaks.is_empty() {
                 return Ok(());
             }
@@ -193,12 +195,12 @@ impl Check {
 }
 
 #[track_caller]
-fn fail(leaks: &Leaks) -> ! {
+fn fail(leaks: &LeakReport) -> ! {
     if std::env::var_os("GITHUB_ACTIONS").is_some() {
         // Where the log is read by what shows annotations beside the code.
         eprint!("{}", leaks.annotations());
     }
-    panic!("{}", Terminal::stderr().leaks(leaks).trim_end());
+    panic!("{}", Terminal::stderr().render_report(leaks).trim_end());
 }
 
 impl fmt::Debug for Check {
@@ -273,11 +275,12 @@ pub fn repeat(warm_ups: usize, times: usize, mut f: impl FnMut()) {
     assert!(times >= 2, "a leak is what grows in every repetition: 2 at least");
     let check = Check::new().settle(Duration::from_millis(200));
     (0..warm_ups).for_each(|_| check.scope.run(&mut f));
-    let count = |living: &[Living]| {
+    let count = |living: &[LiveObject]| {
         let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
         for object in living.iter().filter(|object| !object.allowed) {
-            *counts.entry((object.type_name.to_string(), object.born.to_string())).or_default() +=
-                1;
+            *counts
+                .entry((object.type_name.to_string(), object.location.to_string()))
+                .or_default() += 1;
         }
         counts
     };
@@ -308,12 +311,14 @@ pub fn repeat(warm_ups: usize, times: usize, mut f: impl FnMut()) {
     }
     let grew = grew.unwrap_or_default();
     let mut living = check.live.living();
-    living.retain(|object| grew.contains(&(object.type_name.to_string(), object.born.to_string())));
-    let leaks = Leaks::new(living, crate::event::Time::coarse());
+    living.retain(|object| {
+        grew.contains(&(object.type_name.to_string(), object.location.to_string()))
+    });
+    let leaks = LeakReport::new(living, crate::event::Time::coarse());
     if !leaks.is_empty() {
         panic!(
             "it grew in each of {times} repetitions\n{}",
-            Terminal::stderr().leaks(&leaks).trim_end()
+            Terminal::stderr().render_report(&leaks).trim_end()
         );
     }
 }

@@ -177,9 +177,10 @@ mod ticket;
 pub mod analysis;
 mod holders;
 pub mod leaks;
-pub mod recording;
+pub mod model;
 pub mod render;
 pub mod span;
+mod text;
 mod watch;
 mod watching;
 
@@ -190,14 +191,14 @@ pub use off::{boxed, rc, sync, task};
 
 pub use boxed::Box;
 pub use dispatch::{
-    InstallError, Instrumented, Scope, ScopeGuard, Unseen, flush, install, switch_off, unseen,
+    InstallError, Instrumented, Scope, ScopeGuard, flush, install, switch_off, unseen,
 };
 pub use event::{Event, Handle, HandleId, Kind, Object, ObjectId, Op, Record, Site, Strength};
 pub use holders::{Holders, Traced, allow_leak, holders, label, unbox};
 #[cfg(feature = "trace")]
 pub use make_mut::MakeMut;
+pub use model::Recording;
 pub use rc::Rc;
-pub use recording::Recording;
 pub use sink::Sink;
 pub use std_ptr::StdPtr;
 pub use sync::Arc;
@@ -210,11 +211,13 @@ pub const ENABLED: bool = cfg!(feature = "trace");
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// What the macros expand to.
+/// What the macros expand to, and what the command uses.
 #[doc(hidden)]
 pub mod __private {
     // A crate without std has no `::std` that a macro could name.
     pub use std;
 
+    pub use crate::analysis::totals;
+    pub use crate::model::Replay;
     pub use crate::unsize::{Unsize, arc, boxed, pin_arc, pin_boxed, pin_rc, rc, unsize};
 }

@@ -29,8 +29,8 @@ pub use self::recorder::{Clock, Keep, Recorder};
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingSink;
 
-use crate::analysis::Living;
 use crate::event::{Event, Handle, Object, ObjectId};
+use crate::model::LiveObject as Living;
 
 /// Receives the events of the objects that are bound to it.
 ///

@@ -629,7 +629,7 @@ impl WatchedEntry {
     }
 
     /// What the object's sink knows of it.
-    pub(crate) fn living(&self) -> Option<crate::analysis::Living> {
+    pub(crate) fn living(&self) -> Option<crate::model::LiveObject> {
         // The sink is asked outside of the ledger's lock.
         let binding = LEDGER.watched(self.slot, self.id, |meta, _| match &meta.scope {
             Some(scope) => Binding::Scoped(Arc::clone(scope)),

@@ -1,6 +1,6 @@
 //! [`watch`]: whether one object goes.
 
-use crate::analysis::Leaks;
+use crate::analysis::LeakReport;
 use crate::holders::{Traced, Watched};
 use crate::render::Terminal;
 use std::fmt;
@@ -48,7 +48,7 @@ impl Watch {
     }
 
     /// Who holds the object, if its sink knows.
-    pub fn leaks(&self) -> Option<Leaks> {
+    pub fn report(&self) -> Option<LeakReport> {
         self.watched.as_ref().and_then(Watched::leaks)
     }
 
@@ -85,11 +85,11 @@ impl Watch {
 
     #[track_caller]
     fn fail(&self) -> ! {
-        match self.leaks() {
+        match self.report() {
             Some(leaks) => panic!(
                 "{} is not dropped\n{}",
                 self.name,
-                Terminal::stderr().leaks(&leaks).trim_end()
+                Terminal::stderr().render_report(&leaks).trim_end()
             ),
             None => panic!(
                 "{} is not dropped: {} strong handles. (Its sink keeps no handles that could be named: `LiveSet` does.)",

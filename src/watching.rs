@@ -1,6 +1,6 @@
 //! A running program's live set, told from time to time: at the exit, at intervals, on signals, to a debugger.
 
-use crate::analysis::{Leaks, Snapshot};
+use crate::analysis::{LeakReport, ReportKind, Snapshot};
 use crate::dispatch::{complain, say};
 use crate::render::Terminal;
 use crate::sink::LiveSet;
@@ -14,14 +14,16 @@ static EXPOSED: Mutex<Vec<LiveSet>> = Mutex::new(Vec::new());
 pub(crate) fn at_exit(live: &LiveSet) {
     let live = live.clone();
     crate::dispatch::at_exit(Box::new(move || {
-        say(&Terminal::stderr().leaks(&all_unseen(live.leaks().at_exit())));
+        say(&Terminal::stderr()
+            .render_report(&all_unseen(live.report().with_kind(ReportKind::Exit))));
     }));
 }
 
 /// A report of the whole process tells what the whole process left out.
-fn all_unseen(mut leaks: Leaks) -> Leaks {
+fn all_unseen(mut leaks: LeakReport) -> LeakReport {
     let unseen = crate::dispatch::unseen();
-    leaks.unseen.left_out += unseen.filtered + unseen.ledger_full;
+    leaks.untraced.filtered += unseen.filtered;
+    leaks.untraced.ledger_full += unseen.ledger_full;
     leaks
 }
 
@@ -44,7 +46,7 @@ pub(crate) fn every(live: &LiveSet, time: Duration) {
 /// Tells what is alive and was born since, and gives the snapshot to compare with next.
 fn tell_since(live: &LiveSet, before: &Snapshot) -> Snapshot {
     let now = live.snapshot();
-    say(&format!("refscope: {} alive; {}\n", now.living().len(), now.since(before)));
+    say(&format!("refscope: {} alive; {}\n", now.objects().len(), now.since(before)));
     now
 }
 
@@ -60,7 +62,8 @@ pub(crate) fn signals(live: &LiveSet) -> std::io::Result<()> {
     std::thread::Builder::new().name("refscope signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             match signal {
-                SIGUSR1 => say(&Terminal::stderr().leaks(&all_unseen(live.leaks().alive()))),
+                SIGUSR1 => say(&Terminal::stderr()
+                    .render_report(&all_unseen(live.report().with_kind(ReportKind::Alive)))),
                 _ => before = tell_since(&live, &before),
             }
         }
@@ -98,7 +101,7 @@ pub extern "C" fn refscope_print_alive() {
     };
     for live in exposed.iter() {
         let (leaks, locked) = live.leaks_within(Duration::from_millis(20));
-        say(&Terminal::plain(80).leaks(&all_unseen(leaks.alive())));
+        say(&Terminal::plain(80).render_report(&all_unseen(leaks.with_kind(ReportKind::Alive))));
         if locked > 0 {
             say(&format!("note: {locked} of the set's 64 parts are locked, and left out\n"));
         }

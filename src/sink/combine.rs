@@ -1,8 +1,8 @@
 //! Sinks made of sinks, and of closures.
 
 use super::Sink;
-use crate::analysis::Living;
 use crate::event::{Event, Handle, Object, ObjectId};
+use crate::model::LiveObject as Living;
 
 /// A closure as a sink. Made by [`from_fn`].
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 //! Which objects a sink gets, decided once at their birth.
 
 use super::Sink;
-use crate::analysis::Living;
 use crate::event::{Event, Handle, Object, ObjectId};
+use crate::model::LiveObject as Living;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};

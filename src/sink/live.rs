@@ -1,9 +1,9 @@
 use super::Sink;
-use crate::analysis::{Holder, Leaks, Living as Alive, Made, Snapshot};
+use crate::analysis::{LeakReport, Snapshot};
 use crate::event::{
-    Event, Handle, Life, Object, ObjectId, Op, PathStep, Paths, Record, Thread, Time,
+    Event, Handle, Location, Object, ObjectId, Op, Record, Site, Thread, Time, UntracedCounts,
 };
-use crate::recording::Place;
+use crate::model::{self, LiveObject as Alive, ObjectState, PathStep, Step};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::fmt;
@@ -78,7 +78,7 @@ struct Living {
     allowed: bool,
     /// The span in which it was made.
     span: u32,
-    life: Life,
+    life: Handles,
 }
 
 /// An object that is alive, as a [`LiveSet`] knows it.
@@ -143,14 +143,13 @@ impl LiveSet {
     }
 
     /// What is alive now, as a leak report.
-    pub fn leaks(&self) -> Leaks {
-        let mut leaks = Leaks::new(self.living(), Time::coarse());
-        leaks.unseen.left_out = self.refused();
-        leaks
+    pub fn report(&self) -> LeakReport {
+        let untraced = UntracedCounts { filtered: self.refused(), ..UntracedCounts::default() };
+        LeakReport::new(self.living(), Time::coarse()).with_untraced(untraced)
     }
 
     /// The same, without waiting longer than so long for each part that is locked; how many were.
-    pub(crate) fn leaks_within(&self, time: std::time::Duration) -> (Leaks, usize) {
+    pub(crate) fn leaks_within(&self, time: std::time::Duration) -> (LeakReport, usize) {
         let (mut living, mut locked) = (Vec::new(), 0);
         for shard in &self.inner.shards {
             match shard.0.try_lock_for(time) {
@@ -160,7 +159,7 @@ impl LiveSet {
                 None => locked += 1,
             }
         }
-        (Leaks::new(living, Time::coarse()), locked)
+        (LeakReport::new(living, Time::coarse()), locked)
     }
 
     /// How many objects are alive now.
@@ -179,41 +178,89 @@ impl LiveSet {
     }
 }
 
-/// A step of a path, with its line as plain data.
-fn made(step: &PathStep) -> Made {
-    let place = step.site.map(|site| Place::new(site.file(), site.line(), site.column()));
-    Made { op: step.op, place }
+/// The paths of handles, by operation and line.
+pub(super) type Paths = model::Paths<(Op, Option<Site>)>;
+
+/// The handles of one object, as far as its events have come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Handles(ObjectState<Handle>);
+
+impl Handles {
+    pub(super) fn apply(&mut self, record: &Record, paths: &mut Paths, span: u32) {
+        let from = record.from.filter(|from| from.object() == record.object.id());
+        let step = Step {
+            op: record.op,
+            seq: record.seq,
+            handle: record.handle.number(),
+            from: from.map(|from| from.number()),
+            strong: record.strong,
+        };
+        let make = |parent: Option<Handle>| Handle {
+            path: paths.extend(parent.map_or(0, |parent| parent.path), (record.op, record.site)),
+            span,
+            id: record.handle,
+            op: record.op,
+            strength: record.op.makes().expect("it makes a handle"),
+            from: record.from,
+            site: record.site,
+            thread: record.thread,
+            born: record.time,
+            raw: false,
+        };
+        self.0.apply(&step, make, |_| {});
+    }
+
+    /// The living handles, oldest first.
+    pub(super) fn to_vec(&self) -> Vec<Handle> {
+        self.iter().collect()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Handle> + '_ {
+        self.0.handles().iter().map(|living| Handle { raw: living.raw, ..living.handle })
+    }
+
+    fn len(&self) -> usize {
+        self.0.handles().iter().count()
+    }
+
+    /// Whether no handle is left: none is known, or every event has come and the counts are zero.
+    fn is_over(&self) -> bool {
+        self.0.handles().is_empty() || self.0.is_over()
+    }
 }
 
 impl Living {
     fn plain(&self, paths: &Paths) -> Alive {
-        let born = self.object.born();
-        let mut holders: Vec<_> = (self.life.handles().iter())
-            .map(|handle| Holder {
-                number: handle.id.number(),
-                strength: handle.strength,
-                path: paths.steps(handle.path).iter().map(made).collect(),
-                from: handle.from.map(|from| (from.object().number(), from.number())),
-                thread: handle.thread.to_string(),
-                since: handle.born,
-                away: handle.raw,
-                span: crate::span::text(handle.span),
-            })
-            .collect();
-        holders.sort_by_key(|holder| holder.number);
+        let step = |((op, site), cut): ((Op, Option<Site>), bool)| {
+            PathStep::new(op, site.map(|site| Location::from(site.location())), cut)
+        };
+        let span = |span| crate::span::text(span).map(Into::into);
+        let handles = self.life.iter().map(|handle| model::Handle {
+            number: handle.id.number(),
+            strength: handle.strength,
+            path: paths.steps(handle.path).into_iter().map(step).collect(),
+            from: handle.from.map(|from| (from.object().number(), from.number())),
+            thread: handle.thread.to_string().into(),
+            created: handle.born,
+            raw: handle.raw,
+            span: span(handle.span),
+        });
+        let object = &self.object;
         Alive {
-            id: self.object.id().number(),
-            kind: self.object.kind(),
-            type_name: self.object.type_name().into(),
-            label: self.object.label().map(str::to_owned),
-            size: self.object.size(),
-            born: Place::new(born.file(), born.line(), born.column()),
-            thread: self.thread.to_string(),
-            since: self.born,
-            strong: self.life.strong(),
+            label: object.label().map(str::to_owned),
+            thread: self.thread.to_string().into(),
+            created: self.born,
+            strong: self.life.0.strong(),
             allowed: self.allowed,
-            span: crate::span::text(self.span),
-            holders,
+            span: span(self.span),
+            handles: handles.collect(),
+            ..Alive::new(
+                object.id().number(),
+                object.kind(),
+                object.type_name().into(),
+                object.size(),
+                Location::from(object.born().location()),
+            )
         }
     }
 
@@ -222,7 +269,7 @@ impl Living {
             object: self.object,
             thread: self.thread,
             born: self.born,
-            handles: self.life.clone().into_handles(),
+            handles: self.life.to_vec(),
         }
     }
 }
@@ -250,18 +297,18 @@ impl Sink for LiveSet {
                 born: record.time,
                 allowed: false,
                 span,
-                life: Life::default(),
+                life: Handles::default(),
             })
         } else {
             // Not there: all its known handles are gone, and this is one that was made inside a sink.
             let Some(living) = all.get_mut(&id) else { return };
             living
         };
-        let before = living.life.handles().len();
+        let before = living.life.len();
         living.object = record.object;
         living.allowed |= record.op == Op::Allow;
         living.life.apply(&record, paths, span);
-        let after = living.life.handles().len();
+        let after = living.life.len();
         let over = living.life.is_over();
         if over {
             all.remove(&id);
@@ -277,7 +324,7 @@ impl Sink for LiveSet {
 
     fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
         let shard = self.shard(object).lock();
-        shard.all.get(&object).map(|living| living.life.clone().into_handles())
+        shard.all.get(&object).map(|living| living.life.to_vec())
     }
 
     fn living(&self, object: ObjectId) -> Option<Alive> {

@@ -23,10 +23,10 @@ use self::tables::Tables;
 use self::tail::Tail;
 use super::Sink;
 use crate::event::{
-    Event, Handle, HandleId, Label, Life, Object, ObjectId, Op, Paths, Record, Site, Size, Thread,
+    Event, Handle, HandleId, Label, Location, Object, ObjectId, Op, Record, Site, Size, Thread,
     Time,
 };
-use crate::recording::{Earlier, EventInfo, ObjectInfo, Place, Recording};
+use crate::model::{EventRecord, ObjectRecord, Recording};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -184,7 +184,7 @@ impl Recorder {
     /// read.
     pub fn recording(&self) -> Recording {
         let mut recording = Recording::default();
-        let mut places = Places::default();
+        let mut places = Locations::default();
         let mut threads = FxHashMap::default();
         let mut labels: BTreeMap<u64, u32> = BTreeMap::new();
         let (segments, past, lost) = self.inner.store.all();
@@ -197,11 +197,11 @@ impl Recorder {
             if object.label != 0 {
                 labels.insert(id, object.label);
             }
-            recording.earlier.insert(id, Earlier { events: object.events, weak: object.weak });
+            recording.earlier.insert(id, object.earlier());
         }
         for segment in segments {
             let thread = *threads.entry(segment.thread()).or_insert_with_key(|thread| {
-                recording.threads.push(thread.to_string());
+                recording.threads.push(thread.to_string().into());
                 recording.threads.len() as u32 - 1
             });
             let mut records = segment.records();
@@ -213,15 +213,15 @@ impl Recorder {
                 if entry.op == Op::Label {
                     labels.insert(entry.object, entry.label);
                 }
-                let place = places.number(&self.inner, entry.site, &mut recording);
-                recording.events.push(EventInfo {
+                let location = places.number(&self.inner, entry.site, &mut recording);
+                recording.events.push(EventRecord {
                     op: entry.op,
                     object: entry.object,
                     handle: entry.handle,
                     from: entry.from,
                     seq: entry.seq,
                     strong: entry.strong,
-                    place,
+                    location,
                     thread,
                     time: entry.time,
                 });
@@ -253,34 +253,34 @@ impl Recorder {
         &self,
         id: u64,
         birth: entry::Birth,
-        places: &mut Places,
+        places: &mut Locations,
         recording: &mut Recording,
-    ) -> ObjectInfo {
+    ) -> ObjectRecord {
         let ty = self.inner.tables.lock().type_of(birth.ty);
-        ObjectInfo {
+        ObjectRecord {
             id,
             kind: ty.kind,
             type_name: ty.name().into(),
             size: birth.size,
-            born: places.number(&self.inner, birth.born, recording).unwrap_or_default(),
+            location: places.number(&self.inner, birth.born, recording).unwrap_or_default(),
             label: None,
         }
     }
 }
 
-/// Places of a recording, by the recorder's numbers of sites.
+/// Locations of a recording, by the recorder's numbers of sites.
 #[derive(Default)]
-struct Places(FxHashMap<u32, u32>);
+struct Locations(FxHashMap<u32, u32>);
 
-impl Places {
+impl Locations {
     fn number(&mut self, inner: &Inner, site: u32, recording: &mut Recording) -> Option<u32> {
         if site == 0 {
             return None;
         }
         Some(*self.0.entry(site).or_insert_with(|| {
             let site = inner.tables.lock().site_of(site).expect("a record's site is in the table");
-            recording.places.push(Place::new(site.file(), site.line(), site.column()));
-            recording.places.len() as u32 - 1
+            recording.locations.push(Location::from(site.location()));
+            recording.locations.len() as u32 - 1
         }))
     }
 }
@@ -314,7 +314,7 @@ impl Sink for Recorder {
         let born = site(birth.born)?;
         let size = Size::new(birth.size as usize);
         let object = Object { id: object, ty, size, label: Label::default(), born };
-        let (mut life, mut paths) = (Life::default(), Paths::default());
+        let mut handles = super::live::Handles::default();
         for (thread, entry) in entries {
             let record = Record {
                 op: entry.op,
@@ -327,9 +327,9 @@ impl Sink for Recorder {
                 thread,
                 time: entry.time,
             };
-            life.apply(&record, &mut paths, 0);
+            handles.apply(&record, &mut super::live::Paths::default(), 0);
         }
-        Some(life.into_handles())
+        Some(handles.to_vec())
     }
 }
 

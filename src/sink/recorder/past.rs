@@ -3,6 +3,7 @@
 
 use super::entry::{Birth, Brief};
 use super::segment::Segment;
+use crate::model::Earlier;
 use rustc_hash::FxHashMap;
 
 /// The objects of records that are gone.
@@ -48,6 +49,16 @@ impl PastObject {
         self.last = self.last.max(more.last);
         self.strong += more.strong;
         self.weak += more.weak;
+    }
+
+    /// As a replay begins with it.
+    pub(super) fn earlier(&self) -> Earlier {
+        Earlier {
+            events: self.events,
+            highest: self.last,
+            strong: u32::try_from(self.strong.max(0)).unwrap_or(u32::MAX),
+            weak: self.weak,
+        }
     }
 
     /// Every event has gone, and no handle is left.
