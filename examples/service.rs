@@ -6,6 +6,7 @@
 
 use refscope::Scope;
 use refscope::analysis::Growth;
+use refscope::analysis::ReportKind;
 use refscope::render::Terminal;
 use refscope::sink::LiveSet;
 use refscope::sync::Arc; // was: use std::sync::Arc;
@@ -65,6 +66,9 @@ fn main() {
         println!("checkpoint {round}: {growth}");
     }
     if let Some(last) = grown.last() {
-        println!("\n{}", Terminal::stdout().leaks(&last.leaks().alive()));
+        println!(
+            "\n{}",
+            Terminal::stdout().render_report(&last.report().with_kind(ReportKind::Alive))
+        );
     }
 }

@@ -39,8 +39,19 @@ A sink that the program itself installs takes over from its installation on.";
 
 /// Every word, for the one that is nearest to an unknown one.
 const WORDS: [&str; 13] = [
-    "print", "record=", "leaks", "every=", "signals", "off", "help", "type=", "site=", "min=", "one-in=",
-    "clock=system", "track",
+    "print",
+    "record=",
+    "leaks",
+    "every=",
+    "signals",
+    "off",
+    "help",
+    "type=",
+    "site=",
+    "min=",
+    "one-in=",
+    "clock=system",
+    "track",
 ];
 
 /// What a value asks for.
@@ -225,7 +236,9 @@ impl Setup {
             Directive::Every(interval) => {
                 self.tracked = true;
                 if let Err(error) = monitor::every(*interval) {
-                    warn(format_args!("no thread can be started that reports at intervals: {error}"));
+                    warn(format_args!(
+                        "no thread can be started that reports at intervals: {error}"
+                    ));
                 }
             }
             Directive::Signals => {

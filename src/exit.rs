@@ -63,7 +63,8 @@ fn start() {
 
 fn run() {
     // Not under the lock: what runs may register more, which then is too late.
-    let last = LAST.try_lock_for(Duration::from_millis(100)).map(|mut last| std::mem::take(&mut *last));
+    let last =
+        LAST.try_lock_for(Duration::from_millis(100)).map(|mut last| std::mem::take(&mut *last));
     for last in last.into_iter().flatten() {
         let _ = catch_unwind(AssertUnwindSafe(last));
     }

@@ -66,10 +66,7 @@ impl<T: ?Sized> Rc<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn born(inner: rc::Rc<T>) -> Self {
-        Self {
-            ticket: ticket::Strong::birth(Type::rc::<T>(), Value::of(&*inner), Op::New),
-            inner,
-        }
+        Self { ticket: ticket::Strong::birth(Type::rc::<T>(), Value::of(&*inner), Op::New), inner }
     }
 }
 
@@ -550,7 +547,11 @@ impl<T: ?Sized> StdPtr for Weak<T> {
         let ticket = if inner.as_ptr().addr() == usize::MAX {
             ticket::Weak::DANGLING
         } else {
-            ticket::Weak::birth(Type::rc::<T>(), Value::unknown(inner.as_ptr().addr()), Op::WeakFromStd)
+            ticket::Weak::birth(
+                Type::rc::<T>(),
+                Value::unknown(inner.as_ptr().addr()),
+                Op::WeakFromStd,
+            )
         };
         Self { ticket, inner }
     }

@@ -76,10 +76,7 @@ impl<T: ?Sized> Arc<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn born(inner: sync::Arc<T>) -> Self {
-        Self {
-            ticket: ticket::Strong::birth(Type::arc::<T>(), Value::of(&*inner), Op::New),
-            inner,
-        }
+        Self { ticket: ticket::Strong::birth(Type::arc::<T>(), Value::of(&*inner), Op::New), inner }
     }
 }
 
@@ -614,7 +611,11 @@ impl<T: ?Sized> StdPtr for Weak<T> {
         let ticket = if inner.as_ptr().addr() == usize::MAX {
             ticket::Weak::DANGLING
         } else {
-            ticket::Weak::birth(Type::arc::<T>(), Value::unknown(inner.as_ptr().addr()), Op::WeakFromStd)
+            ticket::Weak::birth(
+                Type::arc::<T>(),
+                Value::unknown(inner.as_ptr().addr()),
+                Op::WeakFromStd,
+            )
         };
         Self { ticket, inner }
     }

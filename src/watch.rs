@@ -93,6 +93,9 @@ impl Watch {
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("object", &self.name).field("strong", &self.strong_count()).finish()
+        f.debug_struct("Watch")
+            .field("object", &self.name)
+            .field("strong", &self.strong_count())
+            .finish()
     }
 }

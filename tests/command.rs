@@ -114,9 +114,9 @@ fn a_bad_input_is_named_with_its_line() {
     };
     let (code, err) = says("hello\n", &["leaks"]);
     assert_eq!(code, Some(2));
-    assert!(err.contains("bad.jsonl, line 1: this is no recording of refscope's"), "{err}");
+    assert!(err.contains("bad.jsonl, line 1: not a refscope recording"), "{err}");
     let (code, err) = says("{\"refscope\":99}\n", &["top"]);
-    assert!(code == Some(2) && err.contains("line 1: the recording is of version 99"), "{err}");
+    assert!(code == Some(2) && err.contains("line 1: the recording has version 99"), "{err}");
     let broken = good.replacen("\"event\":\"clone\"", "\"event\":\"clown\"", 1);
     let line = broken.lines().position(|line| line.contains("clown")).unwrap() + 1;
     let (_, err) = says(&broken, &["timeline"]);

@@ -404,7 +404,7 @@ macro_rules! lockstep {
             prop_assert_eq!(want, got, "LOCKSTEP at the end");
             let recording = recorder.recording();
             prop_assert_eq!(recording.lost(), 0);
-            if let Err(mismatch) = recording.replay() {
+            if let Err(mismatch) = recording.verify() {
                 return Err(TestCaseError::fail(format!("REPLAY: {mismatch}")));
             }
             // What is left is what a cycle keeps, by strong handles or by weak ones: the history says the same.
@@ -592,7 +592,7 @@ proptest! {
         drop(all);
         let recording = recorder.recording();
         prop_assert_eq!(recording.lost(), 0);
-        if let Err(mismatch) = recording.replay() {
+        if let Err(mismatch) = recording.verify() {
             return Err(TestCaseError::fail(format!("REPLAY: {mismatch}")));
         }
         let told = recording.timelines().iter().filter(|timeline| timeline.is_alive()).count();

@@ -1,7 +1,7 @@
 //! Recordings in files: bounded, cut off, in the way of a full disk; and what is exported from them.
 #![cfg(all(feature = "trace", feature = "json"))]
 
-use refscope::analysis::Leaks;
+use refscope::analysis::LeakReport;
 use refscope::sink::{Clock, FileSink, Recorder};
 use refscope::{Arc, Rc, Recording, Scope, render};
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ fn a_bounded_file_keeps_the_newest_and_what_is_alive() {
     assert!(both.events().len() > newest.events().len());
     // The last program was recorded whole.
     assert!(both.timelines().iter().any(|t| t.whole && t.events.len() > 200));
-    let (_, living) = Recording::read_living(&std::fs::read(&file).unwrap()[..]).unwrap();
+    let (_, living) = Recording::read_live(&std::fs::read(&file).unwrap()[..]).unwrap();
     assert!(living.iter().all(|object| object.label.as_deref() == Some("stays")), "{living:?}");
 }
 
@@ -73,7 +73,7 @@ fn killed_at_any_byte_it_reads_to_the_last_whole_line() {
         assert_eq!(recording.truncated(), cut, "{end}");
         assert!(recording.events().len() >= before);
         before = recording.events().len();
-        let read = Recording::read_living(&bytes[..end]);
+        let read = Recording::read_live(&bytes[..end]);
         assert!(read.is_ok(), "{end}");
     }
     assert_eq!(before, whole);
@@ -123,8 +123,9 @@ fn what_is_alive_is_folded_as_it_is_kept() {
     sink.flush().unwrap();
     let bytes = std::fs::read(&file).unwrap();
     let recording = Recording::read(&bytes[..]).unwrap();
-    let (tables, living) = Recording::read_living(&bytes[..]).unwrap();
-    let (kept_whole, folded) = (Leaks::of_recording(&recording), Leaks::new(living, tables.end()));
+    let (tables, living) = Recording::read_live(&bytes[..]).unwrap();
+    let (kept_whole, folded) =
+        (LeakReport::of_recording(&recording), LeakReport::new(living, tables.end()));
     assert_eq!(kept_whole.to_string(), folded.to_string());
     assert_eq!(kept_whole.objects(), 2);
     drop(kept);

@@ -179,7 +179,7 @@ fn events_during_thread_exit() {
         thread.join().unwrap();
         let recording = recorder.recording();
         assert_eq!(recording.events().len(), 4);
-        recording.replay().unwrap();
+        recording.verify().unwrap();
         assert!(live.is_empty());
     }
 }

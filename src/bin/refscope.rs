@@ -3,8 +3,10 @@
 //! `cargo install refscope --features cli`, then `refscope leaks run.jsonl`.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use refscope::__private::totals;
 use refscope::Recording;
-use refscope::analysis::{Leaks, Living, Snapshot, Timeline, Timelines, totals};
+use refscope::analysis::{LeakReport, Snapshot, Timeline, Timelines};
+use refscope::model::LiveObject;
 use refscope::render::{self, Terminal};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -146,17 +148,23 @@ impl Filter {
             && self.to.is_none_or(|to| seconds <= to)
     }
 
-    fn living(&self, living: &mut Vec<Living>) {
+    fn living(&self, living: &mut Vec<LiveObject>) {
         living.retain(|o| {
-            self.accepts(&o.type_name, &o.born.to_string(), o.id, &o.thread, o.since.as_nanos())
+            self.accepts(
+                &o.type_name,
+                &o.location.to_string(),
+                o.id,
+                &o.thread,
+                o.created.as_nanos(),
+            )
         });
     }
 
     fn timelines(&self, recording: &Recording, timelines: &mut Timelines<'_>) {
         timelines.retain(|t: &Timeline<'_>| {
-            let born = recording.places()[t.object.born as usize].to_string();
+            let born = recording.locations()[t.object.location as usize].to_string();
             let first = t.events.first();
-            let thread = first.map_or("", |event| &recording.threads()[event.thread as usize]);
+            let thread = first.map_or("", |event| &*recording.threads()[event.thread as usize]);
             let nanos = first.map_or(0, |event| event.time.as_nanos());
             (!self.alive || t.is_alive())
                 && self.accepts(&t.object.type_name, &born, t.object.id, thread, nanos)
@@ -246,8 +254,8 @@ fn read(path: &Path) -> Result<Recording, Failed> {
 }
 
 /// What was alive at the end, in memory that does not grow with the file.
-fn read_living(path: &Path) -> Result<(Recording, Vec<Living>), Failed> {
-    let read = Recording::read_living(open(path)?);
+fn read_living(path: &Path) -> Result<(Recording, Vec<LiveObject>), Failed> {
+    let read = Recording::read_live(open(path)?);
     let (recording, living) = read.map_err(|error| format!("{}, {error}", path.display()))?;
     told(&recording, path);
     Ok((recording, living))
@@ -260,6 +268,9 @@ fn told(recording: &Recording, path: &Path) {
             path.display()
         );
     }
+    for damage in recording.damage() {
+        eprintln!("refscope: {}, {damage}", path.display());
+    }
 }
 
 fn run(command: Command) -> Result<ExitCode, Failed> {
@@ -268,11 +279,11 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Leaks { file, filter, json, annotations } => {
             let (recording, mut living) = read_living(&file)?;
             filter.living(&mut living);
-            let leaks = Leaks::new(living, recording.end());
+            let leaks = LeakReport::new(living, recording.end());
             let text = match (json, annotations) {
                 (true, _) => format!("{}\n", leaks.json()),
                 (_, true) => leaks.annotations(),
-                _ => Terminal::stdout().leaks(&leaks),
+                _ => Terminal::stdout().render_report(&leaks),
             };
             write(out, &text)?;
             return Ok(if leaks.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -292,7 +303,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
                     By::Count => row.objects,
                     By::Bytes => row.bytes,
                     By::Held => row.strong,
-                    By::Age => recording.end().as_nanos().saturating_sub(row.since.as_nanos()),
+                    By::Age => recording.end().as_nanos().saturating_sub(row.created.as_nanos()),
                 })
             });
             let mut text = format!(
@@ -300,10 +311,10 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
                 "objects", "bytes", "strong", "oldest"
             );
             for row in rows.iter().take(limit) {
-                let age = row.since.until(recording.end()).as_secs_f64();
+                let age = row.created.until(recording.end()).as_secs_f64();
                 text.push_str(&format!(
                     "{:>9} {:>11} {:>8} {age:>8.1}s  {}<{}>  {}\n",
-                    row.objects, row.bytes, row.strong, row.kind, row.type_name, row.born
+                    row.objects, row.bytes, row.strong, row.kind, row.type_name, row.location
                 ));
             }
             if rows.len() > limit {
@@ -316,8 +327,9 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
                 let (recording, mut living) = read_living(path)?;
                 filter.living(&mut living);
                 let mut counts: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
-                for row in totals(Snapshot::new(living, recording.end()).living()) {
-                    let key = (format!("{}<{}>", row.kind, row.type_name), row.born.to_string());
+                for row in totals(Snapshot::new(living, recording.end()).objects()) {
+                    let key =
+                        (format!("{}<{}>", row.kind, row.type_name), row.location.to_string());
                     counts.insert(key, (row.objects, row.bytes));
                 }
                 Ok(counts)
@@ -370,9 +382,9 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
                 Format::Html => to.write_all(render::html(&timelines).as_bytes())?,
                 Format::Perfetto => render::perfetto(&timelines, &mut to)?,
                 Format::Json => {
-                    let mut living = Living::of_recording(&recording);
+                    let mut living = recording.live_objects();
                     filter.living(&mut living);
-                    writeln!(to, "{}", Leaks::new(living, recording.end()).json())?;
+                    writeln!(to, "{}", LeakReport::new(living, recording.end()).json())?;
                 }
                 Format::Dot => {
                     let object =

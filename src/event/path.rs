@@ -52,11 +52,7 @@ pub(crate) enum Extension<S> {
 ///
 /// Where the sequence of the last `p` steps would repeat the `p` before it, for a `p` up to [`MAX_PERIOD`], it
 /// is folded into these. A path that would be longer than [`MAX_DEPTH`] is cut to its first step and `step`.
-pub(crate) fn extend<N: Nodes + ?Sized>(
-    nodes: &N,
-    path: u32,
-    step: N::Step,
-) -> Extension<N::Step> {
+pub(crate) fn extend<N: Nodes + ?Sized>(nodes: &N, path: u32, step: N::Step) -> Extension<N::Step> {
     if path == 0 {
         return Extension::Child(Node { step, parent: 0, depth: 1, cut: false });
     }
@@ -75,8 +71,8 @@ pub(crate) fn extend<N: Nodes + ?Sized>(
             break;
         }
         // `step` against the one `period` before it, and so on back: `last[i]` against `last[i + period]`.
-        let repeats = last[period - 1].1 == step
-            && (0..period - 1).all(|i| last[i].1 == last[i + period].1);
+        let repeats =
+            last[period - 1].1 == step && (0..period - 1).all(|i| last[i].1 == last[i + period].1);
         if repeats {
             return Extension::Known(last[period - 1].0);
         }

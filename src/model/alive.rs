@@ -1,7 +1,7 @@
 //! What is alive now, from the ledger.
 
 use super::{Handle, LiveObject, PathStep};
-use crate::event::{Location, Strength, Thread, Time};
+use crate::event::{Strength, Thread, Time};
 use crate::runtime::entry::EntryDetails;
 use crate::runtime::scope::Scope;
 use crate::runtime::view::{self, HandleView};

@@ -5,8 +5,8 @@
 //! wakes it. Where no thread may be started (see [`without_thread`]), each reading asks the system's coarse clock.
 
 use super::primitive::TICKER;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -68,20 +68,20 @@ fn precise() -> u64 {
 
 /// Whether the ticking thread is there; it is started where it was never tried.
 fn start() -> bool {
-    let undecided = SOURCE.compare_exchange(UNDECIDED, THREAD, Ordering::Relaxed, Ordering::Relaxed);
+    let undecided =
+        SOURCE.compare_exchange(UNDECIDED, THREAD, Ordering::Relaxed, Ordering::Relaxed);
     if undecided.is_err() {
         return SOURCE.load(Ordering::Relaxed) == THREAD;
     }
     let thread = without_signals(|| {
-        std::thread::Builder::new()
-            .name("refscope clock".to_owned())
-            .stack_size(64 << 10)
-            .spawn(|| {
+        std::thread::Builder::new().name("refscope clock".to_owned()).stack_size(64 << 10).spawn(
+            || {
                 TICKING.get_or_init(std::thread::current);
                 loop {
                     tick();
                 }
-            })
+            },
+        )
     });
     match thread {
         Ok(_) => true,

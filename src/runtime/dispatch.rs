@@ -12,8 +12,8 @@ use super::primitive::{
     AT_FIRST_BIRTH, Arc, AtomicBool, AtomicU64, AtomicUsize, OnceLock, Ordering, statics,
 };
 use super::scope::{self, ScopeNode};
-use crate::event::{Event, Object, ObjectId, UntracedCounts};
 use super::sink::Sink;
+use crate::event::{Event, Object, ObjectId, UntracedCounts};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,8 +35,8 @@ pub(crate) struct Dispatch {
 impl Dispatch {
     pub(crate) fn new<S: Sink>(sink: S, global: bool) -> Self {
         let route = sink.route();
-        let flags = if route.events { AT_ONCE } else { 0 }
-            | if route.log.is_some() { LOGGED } else { 0 };
+        let flags =
+            if route.events { AT_ONCE } else { 0 } | if route.log.is_some() { LOGGED } else { 0 };
         Self {
             sink: Some(Box::new(sink)),
             log: route.log,

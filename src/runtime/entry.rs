@@ -8,7 +8,7 @@ use super::dispatch::Dispatch;
 use super::primitive::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use super::scope::ScopeNode;
 use super::slab::Slot;
-use crate::event::{Caller, Label, Object, ObjectId, Type};
+use crate::event::{Label, Object, ObjectId, Type};
 
 const RELAXED: Ordering = Ordering::Relaxed;
 

@@ -949,7 +949,8 @@ pub(crate) struct WatchedEntry {
 impl WatchedEntry {
     /// The traced strong handles; 0 when the entry has ended.
     pub(crate) fn strong(&self) -> u32 {
-        let position = read(self.entry, |entry, _| (entry.id() == self.id).then(|| entry.position()));
+        let position =
+            read(self.entry, |entry, _| (entry.id() == self.id).then(|| entry.position()));
         position.flatten().map_or(0, |position| position.strong)
     }
 

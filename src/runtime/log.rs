@@ -17,7 +17,8 @@ pub(crate) mod tail;
 
 pub(crate) use self::evicted::Evicted;
 pub(crate) use self::record::{Birth, NewRecord, Record};
-pub(crate) use self::segment::{Overflow, Segment};
+pub use self::segment::Overflow;
+pub(crate) use self::segment::Segment;
 pub(crate) use self::tail::Tails;
 
 use self::segment::Store;

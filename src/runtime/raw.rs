@@ -90,11 +90,7 @@ fn key(entry: &Entry) -> usize {
 
 impl RawTable {
     pub(crate) const fn new() -> Self {
-        Self {
-            by_entry: BTreeMap::new(),
-            by_address: BTreeMap::new(),
-            stale: BTreeMap::new(),
-        }
+        Self { by_entry: BTreeMap::new(), by_address: BTreeMap::new(), stale: BTreeMap::new() }
     }
 
     /// How many objects it holds.
@@ -148,7 +144,11 @@ impl RawTable {
     }
 
     /// A handle comes from `address`: takes a place out, for [`returned`](Self::returned) to put back.
-    pub(crate) fn claim(&mut self, at: (Kind, usize), side: Side) -> Option<(&'static Entry, Claimed)> {
+    pub(crate) fn claim(
+        &mut self,
+        at: (Kind, usize),
+        side: Side,
+    ) -> Option<(&'static Entry, Claimed)> {
         let Some((entry, _)) = self.find(at, side) else {
             // One of the strangers, perhaps.
             let entries = self.by_address.get(&at)?;
@@ -198,7 +198,11 @@ impl RawTable {
     }
 
     /// The object of which a handle returned with this ticket, and the place that the handle has now.
-    pub(crate) fn known(&self, ticket: &Ticket, side: Side) -> Option<(&'static Entry, &'static Place)> {
+    pub(crate) fn known(
+        &self,
+        ticket: &Ticket,
+        side: Side,
+    ) -> Option<(&'static Entry, &'static Place)> {
         let word = ticket.word();
         // A place is one of the table only as long as its ticket is: the same word cannot be another's meanwhile.
         let entry = ticket.place().entry().addr();
@@ -215,7 +219,11 @@ impl RawTable {
     }
 
     /// A handle that had returned ends, or leaves again: the object, and the place that ends with it.
-    pub(crate) fn settle(&mut self, ticket: &Ticket, side: Side) -> Option<(&'static Entry, &'static Place)> {
+    pub(crate) fn settle(
+        &mut self,
+        ticket: &Ticket,
+        side: Side,
+    ) -> Option<(&'static Entry, &'static Place)> {
         let (entry, _) = self.known(ticket, side)?;
         let word = ticket.word();
         let raw = self.by_entry.get_mut(&key(entry))?;

@@ -376,9 +376,8 @@ impl<T: Slot + Sync> Slab<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         // Acquire: pairs with the release in `fresh`.
         let used = self.used.load(Ordering::Acquire);
-        self.chunks().flat_map(move |(start, slots)| {
-            &slots[..slots.len().min(used.saturating_sub(start))]
-        })
+        self.chunks()
+            .flat_map(move |(start, slots)| &slots[..slots.len().min(used.saturating_sub(start))])
     }
 
     /// The chunks: the number of the first slot, and the slots.

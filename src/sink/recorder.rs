@@ -119,7 +119,13 @@ impl Recorder {
             if object.label != 0 {
                 labels.insert(id, object.label);
             }
-            recording.earlier.insert(id, object.earlier());
+            let earlier = Earlier {
+                events: object.events,
+                highest: object.last,
+                strong: u32::try_from(object.strong.max(0)).unwrap_or(u32::MAX),
+                weak: object.weak,
+            };
+            recording.earlier.insert(id, earlier);
         }
         for segment in segments {
             let mut records = segment.records();
@@ -132,6 +138,8 @@ impl Recorder {
                 if record.op == Op::Label {
                     labels.insert(record.object, record.label);
                 }
+                let location = tables.location(record.path, &mut recording);
+                let thread = tables.thread(record.thread, &mut recording);
                 recording.events.push(EventRecord {
                     op: record.op,
                     object: record.object,
@@ -139,8 +147,8 @@ impl Recorder {
                     from: record.from,
                     seq: record.seq,
                     strong: record.strong,
-                    location: tables.location(record.path, &mut recording),
-                    thread: tables.thread(record.thread, &mut recording),
+                    location,
+                    thread,
                     time: Time::from_nanos(record.time),
                 });
             }

@@ -38,16 +38,17 @@ mod included {
     pub(crate) mod dispatch;
     pub(crate) mod event;
     pub(crate) mod ledger;
-    pub(crate) mod recording;
+    pub(crate) mod model;
     pub(crate) mod render;
     pub(crate) mod sink;
     pub(crate) mod span;
+    pub(crate) mod text;
     pub(crate) mod ticket;
     pub(crate) mod watching;
 }
 
 use included::event::{Op, Strength};
-use included::recording::Recording;
+use included::model::Recording;
 use included::{
-    analysis, dispatch, event, ledger, recording, render, sink, span, ticket, watching,
+    analysis, dispatch, event, ledger, model, render, sink, span, text, ticket, watching,
 };

@@ -21,9 +21,9 @@ pub(crate) struct EvictedObject {
     /// How many of its events are gone.
     pub(crate) events: u64,
     /// The highest number among them.
-    last: u64,
+    pub(crate) last: u64,
     // Sums: records of several threads go in another order than the events happened.
-    strong: i64,
+    pub(crate) strong: i64,
     pub(crate) weak: i64,
 }
 

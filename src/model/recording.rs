@@ -1,49 +1,14 @@
-//! Events that were kept, as plain data: what a recorder gives and a file holds.
-//!
-//! Names, lines and threads stand once each in tables, and the events refer to them by index, so that a
-//! recording of another process, read from a file, is the same data.
-
-#[cfg(feature = "json")]
-mod read;
-
-#[cfg(feature = "json")]
-pub use read::ReadError;
-
-use crate::analysis::Timelines;
-use crate::event::{Kind, Op, Time};
+use super::{Earlier, LiveObject, Replay};
+use crate::event::{Kind, Location, Op, Time};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// A line of source code.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub struct Place {
-    /// The file, as the compiler was given it.
-    pub file: Cow<'static, str>,
-    /// The line, from 1.
-    pub line: u32,
-    /// The column, from 1.
-    pub column: u32,
-}
-
-impl Place {
-    /// A line by its parts.
-    pub fn new(file: impl Into<Cow<'static, str>>, line: u32, column: u32) -> Self {
-        Self { file: file.into(), line, column }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
-    }
-}
+use std::sync::Arc;
 
 /// An object of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ObjectInfo {
+pub struct ObjectRecord {
     /// Its number.
     pub id: u64,
     /// The kind of pointer it is behind.
@@ -52,8 +17,8 @@ pub struct ObjectInfo {
     pub type_name: Cow<'static, str>,
     /// The value's size in bytes.
     pub size: u64,
-    /// The line that made it: an index into [`Recording::places`].
-    pub born: u32,
+    /// The line that made it: an index into [`Recording::locations`].
+    pub location: u32,
     /// Its label, if it was given one.
     pub label: Option<String>,
 }
@@ -61,7 +26,7 @@ pub struct ObjectInfo {
 /// An event of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct EventInfo {
+pub struct EventRecord {
     /// What happened.
     pub op: Op,
     /// The number of the object that it happened to.
@@ -74,20 +39,12 @@ pub struct EventInfo {
     pub seq: u64,
     /// The number of traced strong handles right after.
     pub strong: u32,
-    /// The line: an index into [`Recording::places`].
-    pub place: Option<u32>,
+    /// The line: an index into [`Recording::locations`].
+    pub location: Option<u32>,
     /// The thread: an index into [`Recording::threads`].
     pub thread: u32,
     /// When it happened.
     pub time: Time,
-}
-
-/// What is known of an object's events that a recorder gave up for newer ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Earlier {
-    pub(crate) events: u64,
-    /// By how much they changed the weak count.
-    pub(crate) weak: i64,
 }
 
 /// Events that were kept, and the tables that they refer to.
@@ -95,59 +52,79 @@ pub(crate) struct Earlier {
 /// Made by [`Recorder::recording`](crate::sink::Recorder::recording), or read from a file (feature `json`).
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
-    pub(crate) objects: BTreeMap<u64, ObjectInfo>,
-    pub(crate) events: Vec<EventInfo>,
+    pub(crate) objects: BTreeMap<u64, ObjectRecord>,
+    pub(crate) events: Vec<EventRecord>,
     /// Of objects whose oldest events were not kept.
     pub(crate) earlier: BTreeMap<u64, Earlier>,
-    pub(crate) places: Vec<Place>,
-    pub(crate) threads: Vec<String>,
+    pub(crate) locations: Vec<Location>,
+    pub(crate) threads: Vec<Arc<str>>,
     pub(crate) lost: u64,
     pub(crate) end: Time,
     pub(crate) truncated: bool,
+    #[cfg(feature = "json")]
+    pub(crate) damage: Vec<super::read::Damage>,
 }
 
 impl Recording {
-    /// The objects whose birth was kept, by number.
-    pub fn objects(&self) -> &BTreeMap<u64, ObjectInfo> {
+    /// Returns the objects whose allocation was recorded, by number.
+    pub fn objects(&self) -> &BTreeMap<u64, ObjectRecord> {
         &self.objects
     }
 
-    /// The events, those of one object in their order.
-    pub fn events(&self) -> &[EventInfo] {
+    /// Returns the events, by object and number.
+    pub fn events(&self) -> &[EventRecord] {
         &self.events
     }
 
-    /// The lines that objects and events refer to.
-    pub fn places(&self) -> &[Place] {
-        &self.places
+    /// Returns the lines that objects and events refer to.
+    pub fn locations(&self) -> &[Location] {
+        &self.locations
     }
 
-    /// The names of the threads that events refer to.
-    pub fn threads(&self) -> &[String] {
+    /// Returns the names of the threads that events refer to.
+    pub fn threads(&self) -> &[Arc<str>] {
         &self.threads
     }
 
-    /// How many events were not kept: exactly so many.
+    /// Returns exactly how many events were lost.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Whether the last line of the file that it was read from was cut off.
+    /// Returns whether the last line of the file was cut off.
     pub fn truncated(&self) -> bool {
         self.truncated
     }
 
-    /// The moment at which the recording was read or ended.
+    /// Returns the stretches of the file that could not be read, and were left out.
+    #[cfg(feature = "json")]
+    pub fn damage(&self) -> &[super::read::Damage] {
+        &self.damage
+    }
+
+    /// Returns when the recording was read or ended.
     pub fn end(&self) -> Time {
         self.end
     }
 
-    /// The objects' histories: the counts over time, and a lifeline for every handle.
-    pub fn timelines(&self) -> Timelines<'_> {
-        Timelines::new(self)
+    /// Returns what was alive at the end.
+    pub fn live_objects(&self) -> Vec<LiveObject> {
+        self.replay().0
     }
 
-    /// Brings the events of each object into their order.
+    /// Replays the events: what is alive then, and how many handles had their path cut for want of room.
+    pub(crate) fn replay(&self) -> (Vec<LiveObject>, u64) {
+        let mut replay = Replay::new();
+        for (id, object) in &self.objects {
+            let earlier = self.earlier.get(id).copied().unwrap_or_default();
+            replay.object(object.clone(), earlier);
+        }
+        self.events.iter().for_each(|event| replay.sorted_event(event));
+        let objects = replay.live_objects(&self.locations, &self.threads);
+        (objects, replay.paths_cut())
+    }
+
+    /// Sorts the events by object and number.
     pub(crate) fn sort(&mut self) {
         self.events.sort_by_key(|event| (event.object, event.seq));
     }
@@ -167,9 +144,9 @@ impl Recording {
     ///
     /// let recorder = Recorder::new();
     /// Scope::new(recorder.clone()).run(|| drop(Arc::new(1).clone()));
-    /// recorder.recording().replay().expect("nothing was lost");
+    /// recorder.recording().verify().expect("nothing was lost");
     /// ```
-    pub fn replay(&self) -> Result<(), Mismatch> {
+    pub fn verify(&self) -> Result<(), Mismatch> {
         let mut events = self.events.iter().peekable();
         while let Some(first) = events.peek().copied() {
             let (mut seq, mut strong) = (0, 0_i64);
@@ -192,10 +169,10 @@ impl Recording {
     }
 }
 
-/// An event that does not follow from those before it. Given by [`Recording::replay`].
+/// An event that does not follow from those before it. Given by [`Recording::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    event: EventInfo,
+    event: EventRecord,
     fault: Fault,
 }
 
@@ -208,14 +185,14 @@ enum Fault {
 
 impl Mismatch {
     /// The event.
-    pub fn event(&self) -> &EventInfo {
+    pub fn event(&self) -> &EventRecord {
         &self.event
     }
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EventInfo { op, object, seq, strong, .. } = self.event;
+        let EventRecord { op, object, seq, strong, .. } = self.event;
         write!(f, "object #{object}, event {seq} ({op}): ")?;
         match self.fault {
             Fault::Gap { expected } => write!(f, "event {expected} should come here"),
