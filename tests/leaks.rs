@@ -19,8 +19,6 @@ mod global_cache;
 mod observer;
 #[path = "../examples/leaks/parent_child.rs"]
 mod parent_child;
-#[path = "../examples/service.rs"]
-mod service;
 #[path = "../examples/leaks/thread.rs"]
 mod thread;
 
@@ -208,18 +206,6 @@ fn snapshots_tell_what_was_born_between() {
 }
 
 #[test]
-fn checkpoints_of_a_service_name_the_line_that_grows() {
-    let grown = service::run(&LiveSet::new());
-    assert_eq!(grown.iter().map(|growth| growth.objects()).collect::<Vec<_>>(), [3, 3, 3]);
-    let leaks = grown[2].report();
-    assert_eq!((leaks.leaks().len(), leaks.objects()), (1, 3));
-    assert_eq!(grown[2].grown()[0].now, 9);
-    let fault = leaks.leaks()[0].fault().and_then(|holder| holder.location()).unwrap();
-    let source = std::fs::read_to_string(&*fault.file).unwrap();
-    assert!(source.lines().nth(fault.line as usize - 1).unwrap().contains("FAULT"), "{fault}");
-}
-
-#[test]
 fn a_watch_keeps_nothing_alive() {
     let live = LiveSet::new();
     let scope = Scope::new(live.clone());
@@ -299,33 +285,6 @@ fn one_leak_is_one_entry_with_a_fingerprint_that_lines_do_not_change() {
     assert_eq!(one.leaks()[0].fingerprint, two.leaks()[0].fingerprint);
     let other = found(&|| Rc::new(3));
     assert_ne!(one.leaks()[0].fingerprint, other.leaks()[0].fingerprint);
-}
-
-#[test]
-fn json_and_annotations() {
-    let check = Check::new().settle(Duration::ZERO);
-    let kept = check.scope().run(|| {
-        let one = Rc::new(1);
-        refscope::label(&one, "a \"label\"");
-        (one.clone(), one)
-    });
-    let leaks = check.report();
-    let json: serde_json::Value = serde_json::from_str(&leaks.json()).expect("it is JSON");
-    assert_eq!(json["refscope_leaks"], 1);
-    assert_eq!(json["objects"], 1);
-    let leak = &json["leaks"][0];
-    assert_eq!((&leak["kind"], &leak["type"]), (&"Rc".into(), &"i32".into()));
-    assert_eq!(leak["label"], "a \"label\"");
-    assert_eq!(leak["handles"].as_array().unwrap().len(), 2);
-    let fault = leak["fault"].as_u64().unwrap();
-    let holder = leak["handles"].as_array().unwrap().iter().find(|h| h["number"] == fault).unwrap();
-    assert_eq!(holder["path"][1]["op"], "clone");
-    assert_eq!(holder["path"][1]["file"], "tests/leaks.rs");
-    let annotations = leaks.annotations();
-    let start = format!("::error file=tests/leaks.rs,line={}", holder["path"][1]["line"]);
-    assert!(annotations.starts_with(&start), "{annotations}");
-    assert_eq!(annotations.lines().count(), 1);
-    drop(kept);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What compiles on plain stable, and what the compiler says of what does not.
 //!
 //! The texts are those of one compiler: with another, the comparison is skipped, and says so.
-#![cfg(all(feature = "trace", not(refscope_coerce)))]
+#![cfg(not(refscope_coerce))]
 
 #[test]
 fn ui() {

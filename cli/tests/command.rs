@@ -1,5 +1,4 @@
 //! The command `refscope`: what it prints, how it ends, and what it says of a bad input.
-#![cfg(all(feature = "trace", feature = "cli"))]
 
 use refscope::sink::FileSink;
 use refscope::{Rc, Scope};

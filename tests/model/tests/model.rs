@@ -13,7 +13,6 @@
 //!
 //! Programs of several threads are checked when all have ended, since std's own results depend on who comes first; what
 //! can happen in between is left to loom (`tests/loom`). A failure is shrunk, and prints as the list of its steps.
-#![cfg(feature = "trace")]
 
 use proptest::prelude::*;
 use refscope::StdPtr as _;

@@ -1,6 +1,5 @@
 //! The fully drop-in build, as a user on stable has it: two lines of `.cargo/config.toml`, no feature attribute, no
 //! macro. A crate is made, built and run.
-#![cfg(feature = "trace")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -56,7 +55,7 @@ fn main() {
 
 #[test]
 fn two_lines_of_config() {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     let dir = root.join("target/user-crate");
     fs::create_dir_all(dir.join("src")).unwrap();
     fs::create_dir_all(dir.join(".cargo")).unwrap();

@@ -1,8 +1,8 @@
-//! `cargo run --example service`: a tokio service that forgets to close some of its sessions, found by checkpoints.
+//! `cargo run -p service`: a tokio service that forgets to close some of its sessions, found by checkpoints.
 //!
 //! Nothing is wrong at any one moment: sessions come and go. But from checkpoint to checkpoint some stay that were born
 //! since, and the report of those names the line that holds them.
-#![allow(dead_code)] // tests/leaks.rs runs it as well
+#![allow(dead_code)] // tests/integration runs it as well
 
 use refscope::Scope;
 use refscope::analysis::Growth;

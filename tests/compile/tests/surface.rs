@@ -5,7 +5,6 @@
 //! of the same signature that calls ours, or a demand for the trait under the same bounds. What cannot be given on
 //! plain stable stands in `MISSING`, with the reason; the test fails for what is neither, and for what stands there
 //! without need. Off, the types are std's, and there is nothing to check.
-#![cfg(feature = "trace")]
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -301,7 +300,7 @@ fn closing(text: &str) -> usize {
 
 /// Checks `source` as a crate that depends on this one. Gives the lines and texts of the errors.
 fn compile(source: &str) -> Vec<(usize, String)> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     let full = cfg!(refscope_coerce);
     let dir = root.join(if full { "target/surface-full" } else { "target/surface" });
     std::fs::create_dir_all(dir.join("src")).unwrap();

@@ -1,6 +1,6 @@
 //! The page in a real browser: search, an object, zoom by mouse and keyboard; no error on the console, and no request to
 //! anywhere. Chromium is driven by its own protocol over two pipes. Where there is none, the tests say so and pass.
-#![cfg(all(feature = "trace", feature = "html", unix))]
+#![cfg(unix)]
 
 use refscope::sink::{Clock, Recorder};
 use refscope::{Rc, Scope, render};

@@ -1,5 +1,4 @@
 //! serde's traits for the pointers, as serde's own `rc` feature has them for std's.
-#![cfg(feature = "serde")]
 
 use refscope::{Arc, Box, Rc, rc, sync};
 

@@ -1,6 +1,6 @@
 //! Models of the `Arc` variant's protocol, explored by loom: every interleaving of a few threads.
 //!
-//! `cargo test --release --test loom` runs them (in a debug build they take several times as long). The
+//! `cargo test --release -p refscope-loom` runs them (in a debug build they take several times as long). The
 //! crate's own files, all below the faces, are included by path over loom's primitives; std's `Arc` is stood
 //! in for by [`arc`], whose atomic operations are scheduling points, so that the windows between the
 //! ledger's steps and std's are explored.

@@ -1,6 +1,6 @@
 //! The command `refscope`: reads recordings, and says who keeps what alive.
 //!
-//! `cargo install refscope --features cli`, then `refscope leaks run.jsonl`.
+//! `cargo install refscope-cli`, then `refscope leaks run.jsonl`.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use refscope::__private::totals;

@@ -1,5 +1,4 @@
 //! Reports that know the spans of `tracing`, with tracing-subscriber's fmt layer and in a tokio program.
-#![cfg(all(feature = "trace", feature = "spans"))]
 
 use refscope::leaks::Check;
 use refscope::sink::TracingSink;

@@ -1,5 +1,4 @@
 //! Recordings in files: bounded, cut off, in the way of a full disk; and what is exported from them.
-#![cfg(all(feature = "trace", feature = "json"))]
 
 use refscope::analysis::LeakReport;
 use refscope::sink::{Clock, FileSink, Recorder};
