@@ -24,7 +24,7 @@ pub(crate) use known::{current, text};
 
 #[cfg(feature = "spans")]
 mod known {
-    use parking_lot::RwLock;
+    use crate::lock::RwLock;
     use rustc_hash::FxHashMap;
     use std::fmt::{self, Write as _};
     use tracing::field::{Field, Visit};

@@ -1,8 +1,8 @@
 use super::Sink;
 use crate::event::{Caller, Event, Object, Op, Thread, warn};
 use crate::exit::at_exit;
+use crate::lock::{Mutex, MutexGuard};
 use crate::render::json::Json;
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::fs::File;
