@@ -126,6 +126,8 @@
 //! # For those who write sinks
 //!
 //! See [`Sink`], and [what refscope promises](promises).
+// Without tracing nothing makes an event.
+#![cfg_attr(not(feature = "trace"), allow(dead_code, unused_imports))]
 #![cfg_attr(
     refscope_coerce,
     feature(coerce_unsized, unsize, pin_coerce_unsized_trait, legacy_receiver_trait)
@@ -164,10 +166,13 @@ pub mod task;
 mod unsize;
 
 // What a user calls, and REFSCOPE.
+#[cfg(feature = "trace")]
 mod env;
+#[cfg(feature = "trace")]
 mod exit;
 mod holders;
 pub mod leaks;
+#[cfg_attr(not(feature = "trace"), path = "off/monitor.rs")]
 mod monitor;
 mod watch;
 
@@ -180,6 +185,7 @@ mod text;
 // From a pointer to a sink.
 pub mod event;
 mod lock;
+#[cfg_attr(not(feature = "trace"), path = "off/runtime.rs")]
 mod runtime;
 pub mod sink;
 pub mod span;

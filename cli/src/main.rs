@@ -172,6 +172,15 @@ impl Filter {
     }
 }
 
+/// The terminal, as wide as it is: the library does not know, for it is built without tracing here.
+fn terminal() -> Terminal {
+    let terminal = Terminal::stdout();
+    match terminal_size::terminal_size_of(io::stdout()) {
+        Some((width, _)) => terminal.width(width.0.into()),
+        None => terminal,
+    }
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(code) => code,
@@ -283,7 +292,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
             let text = match (json, annotations) {
                 (true, _) => format!("{}\n", leaks.json()),
                 (_, true) => leaks.annotations(),
-                _ => Terminal::stdout().render_report(&leaks),
+                _ => terminal().render_report(&leaks),
             };
             write(out, &text)?;
             return Ok(if leaks.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -292,7 +301,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
             let recording = read(&file)?;
             let mut timelines = recording.timelines();
             filter.timelines(&recording, &mut timelines);
-            write(out, &Terminal::stdout().limit(limit).to_string(&timelines))?;
+            write(out, &terminal().limit(limit).to_string(&timelines))?;
         }
         Command::Top { file, filter, by, limit } => {
             let (recording, mut living) = read_living(&file)?;
@@ -364,7 +373,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
             let recording = read(&file)?;
             let timelines = recording.timelines();
             let found = find(&timelines, object, &file)?;
-            write(out, &Terminal::stdout().tree(&timelines, found))?;
+            write(out, &terminal().tree(&timelines, found))?;
         }
         Command::Export { file, filter, format, output } => {
             let recording = read(&file)?;

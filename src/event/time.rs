@@ -48,7 +48,7 @@ impl fmt::Debug for Time {
     }
 }
 
-#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+#[cfg(all(feature = "trace", not(all(target_family = "wasm", target_os = "unknown"))))]
 mod clock {
     use std::sync::LazyLock;
 
@@ -80,4 +80,18 @@ mod clock {
     pub(super) fn coarse() -> u64 {
         0
     }
+}
+
+#[cfg(all(not(feature = "trace"), not(all(target_family = "wasm", target_os = "unknown"))))]
+mod clock {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    pub(super) fn precise() -> u64 {
+        START.elapsed().as_nanos() as u64
+    }
+
+    pub(super) use precise as coarse;
 }

@@ -8,7 +8,8 @@ use std::io::{BufRead as _, BufReader};
 pub(super) fn line(location: &Location) -> Option<String> {
     let path = std::path::Path::new(&*location.file);
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(std::path::PathBuf::from);
-    let mut above = package.iter().flat_map(|package| package.ancestors());
+    let above = package.iter().flat_map(|package| package.ancestors());
+    let mut above = above.filter(|folder| folder.join("Cargo.toml").is_file());
     let file = std::fs::File::open(path)
         .ok()
         .or_else(|| above.find_map(|folder| std::fs::File::open(folder.join(path)).ok()))?;

@@ -1,4 +1,4 @@
-use super::{Route, Sink};
+use super::{Clock, Overflow, Route, Sink};
 use crate::event::{Event, Label, Op, Thread, Time};
 use crate::model::{Earlier, EventRecord, Location, ObjectRecord, Recording};
 use crate::runtime::log::{Birth, Log, Record};
@@ -6,8 +6,6 @@ use crate::runtime::view;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::fmt;
-
-pub use crate::runtime::log::{Clock, Overflow};
 
 /// Keeps events in memory, within a budget, for a timeline.
 ///
