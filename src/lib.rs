@@ -179,6 +179,7 @@ mod text;
 
 // From a pointer to a sink.
 pub mod event;
+mod primitive;
 mod runtime;
 pub mod sink;
 pub mod span;

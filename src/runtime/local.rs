@@ -5,10 +5,10 @@ use super::entry::{Entry, Place};
 use super::ledger::LEDGER;
 use super::log::Tails;
 use super::paths::PathCache;
-use super::primitive::{Ordering, compiler_fence, thread_state};
 use super::scope::ScopeNode;
 use super::slab::Magazine;
 use crate::event::Thread;
+use crate::primitive::{Ordering, compiler_fence, thread_state};
 use std::cell::Cell;
 
 /// Nothing was done here yet.
