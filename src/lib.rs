@@ -216,5 +216,5 @@ pub mod __private {
     // A crate without std has no `::std` that a macro could name.
     pub use std;
 
-    pub use crate::unsize::{Unsize, arc, boxed, pin_arc, pin_boxed, pin_rc, rc, unsize};
+    pub use crate::unsize::{Wrap, split, wrap, wrap_pin};
 }

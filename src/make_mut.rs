@@ -9,8 +9,8 @@ mod sealed {
 }
 use sealed::Sealed;
 
-/// Types whose `Rc` and `Arc` have `make_mut`: those that are `Clone`, slices of them, and the string
-/// types.
+/// Types whose `Rc` and `Arc` have `make_mut`: those that are `Clone`, slices of them, and the
+/// string types.
 ///
 /// std's own bound (`CloneToUninit`) is unstable to name. The trait is sealed.
 pub trait MakeMut: Sealed {
