@@ -37,6 +37,10 @@ use std::pin::Pin;
 /// let future: BoxFuture<u8> = Box::pin(async { 7 }).into_std();
 /// let traced: Pin<Box<dyn Future<Output = u8> + Send>> = StdPtr::from_std(future);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no pointer of std's inside",
+    note = "`StdPtr` is implemented for `Box`, `Rc`, `Arc` (pinned, too) and both `Weak`s, refscope's and std's"
+)]
 pub trait StdPtr: Sized {
     /// std's pointer.
     type Std;
