@@ -8,6 +8,8 @@
 
 // STABLE: the value of a `Box` stays where it is while the pointer lives, as std promises for the
 // pointer inside, and `Deref` is not under a user's control.
+//
+// NO_DROP: a value of a type without a destructor may be copied bit by bit, and the original forgotten.
 
 use crate::StdPtr;
 use crate::event::{Op, Type};
@@ -23,10 +25,11 @@ use std::future::Future;
 use std::hash::Hasher;
 use std::io::{self, BufRead, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::iter::FusedIterator;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, needs_drop};
 use std::ops::DerefMut;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::ptr;
 use std::task::{Context, Poll};
 
 // The rest of `std::boxed`; items defined here shadow the glob's.
@@ -80,6 +83,15 @@ impl<T> Box<T> {
     #[inline]
     #[track_caller]
     pub fn new(value: T) -> Self {
+        // In a debug build an argument that is passed on is copied to this frame first, and a large value
+        // would need twice the stack that std's `new` needs.
+        if const { size_of::<T>() > 4096 && !needs_drop::<T>() } {
+            let mut inner = boxed::Box::new_uninit();
+            // SAFETY: NO_DROP: `value` is not used again, and its type has no destructor to run.
+            unsafe { ptr::copy_nonoverlapping(&raw const value, inner.as_mut_ptr(), 1) };
+            // SAFETY: NO_DROP: it has just been written.
+            return Self::wrap_new(unsafe { inner.assume_init() });
+        }
         Self::wrap_new(boxed::Box::new(value))
     }
 
@@ -295,7 +307,8 @@ impl Box<str> {
 
 impl<T: Clone> Clone for Box<T> {
     /// Allocates a clone of the value. Emits [`Op::New`].
-    #[inline]
+    // Always inlined, so that a debug build needs no second frame: clones recurse.
+    #[inline(always)]
     #[track_caller]
     fn clone(&self) -> Self {
         Self::wrap_new(self.inner.clone())

@@ -30,13 +30,13 @@ macro_rules! traits {
 
         impl<T: ?Sized + std::fmt::Debug> std::fmt::Debug for $Ptr<T> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Debug::fmt(&self.inner, f)
+                std::fmt::Debug::fmt(&**self, f)
             }
         }
 
         impl<T: ?Sized + std::fmt::Display> std::fmt::Display for $Ptr<T> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Display::fmt(&self.inner, f)
+                std::fmt::Display::fmt(&**self, f)
             }
         }
 
@@ -46,14 +46,15 @@ macro_rules! traits {
             }
         }
 
-        // Whole operators, not `cmp` alone: std's compare pointers first where the type is `Eq`.
+        // By std's own operators, which compare the pointers first if the type is `Eq`. Always inlined, so that a
+        // debug build needs no second frame.
         impl<T: ?Sized + PartialEq> PartialEq for $Ptr<T> {
-            #[inline]
+            #[inline(always)]
             fn eq(&self, other: &Self) -> bool {
                 self.inner == other.inner
             }
 
-            #[inline]
+            #[inline(always)]
             #[allow(clippy::partialeq_ne_impl)]
             fn ne(&self, other: &Self) -> bool {
                 self.inner != other.inner
@@ -63,34 +64,34 @@ macro_rules! traits {
         impl<T: ?Sized + Eq> Eq for $Ptr<T> {}
 
         impl<T: ?Sized + PartialOrd> PartialOrd for $Ptr<T> {
-            #[inline]
+            #[inline(always)]
             fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
                 self.inner.partial_cmp(&other.inner)
             }
 
-            #[inline]
+            #[inline(always)]
             fn lt(&self, other: &Self) -> bool {
                 self.inner < other.inner
             }
 
-            #[inline]
+            #[inline(always)]
             fn le(&self, other: &Self) -> bool {
                 self.inner <= other.inner
             }
 
-            #[inline]
+            #[inline(always)]
             fn gt(&self, other: &Self) -> bool {
                 self.inner > other.inner
             }
 
-            #[inline]
+            #[inline(always)]
             fn ge(&self, other: &Self) -> bool {
                 self.inner >= other.inner
             }
         }
 
         impl<T: ?Sized + Ord> Ord for $Ptr<T> {
-            #[inline]
+            #[inline(always)]
             fn cmp(&self, other: &Self) -> std::cmp::Ordering {
                 self.inner.cmp(&other.inner)
             }
@@ -98,7 +99,7 @@ macro_rules! traits {
 
         impl<T: ?Sized + std::hash::Hash> std::hash::Hash for $Ptr<T> {
             fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-                self.inner.hash(state);
+                (**self).hash(state);
             }
         }
 

@@ -127,9 +127,9 @@ pub fn wrap<P: Wrap>(std: P::Std) -> P {
 /// The call behind `coerce!(Ptr::pin(value))`. The caller's crate coerces the argument.
 #[inline]
 #[track_caller]
-pub fn wrap_pin<P: Wrap>(std: Pin<P::Std>) -> Pin<P>
+pub fn wrap_pin<P>(std: Pin<P::Std>) -> Pin<P>
 where
-    P: std::ops::Deref,
+    P: Wrap + std::ops::Deref,
     P::Std: std::ops::Deref,
 {
     // SAFETY: STABLE: it is pinned again below, and nothing moves the value in between.
