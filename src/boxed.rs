@@ -12,9 +12,9 @@
 // NO_DROP: a value of a type without a destructor may be copied bit by bit, and the original forgotten.
 
 use crate::StdPtr;
-use crate::event::{Op, Type};
+use crate::event::{Kind, Op, Type};
 use crate::forward;
-use crate::ticket;
+use crate::runtime::handle::{self as ticket, Value};
 use std::any::Any;
 use std::borrow::{BorrowMut, Cow};
 use std::boxed;
@@ -62,7 +62,7 @@ impl<T: ?Sized> Box<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn wrap_new(inner: boxed::Box<T>) -> Self {
-        let ticket = ticket::Strong::birth(Type::boxed::<T>(), size_of_val(&*inner), Op::New);
+        let ticket = ticket::Strong::birth(Type::boxed::<T>(), Value::of(&*inner), Op::New);
         Self { ticket, inner }
     }
 
@@ -190,12 +190,7 @@ impl<T: ?Sized> Box<T> {
     pub unsafe fn from_raw(raw: *mut T) -> Self {
         // SAFETY: STD: the caller keeps std's contract.
         let inner = unsafe { boxed::Box::from_raw(raw) };
-        let ticket = if size_of_val(&*inner) == 0 {
-            ticket::Strong::UNTRACED
-        } else {
-            ticket::Strong::from_raw(raw.addr())
-        };
-        Self { ticket, inner }
+        Self { ticket: ticket::Strong::from_raw(ticket::at(Kind::Box, &*inner)), inner }
     }
 
     /// Returns std's box, whose address is about to become a raw pointer. Emits `op`.
@@ -205,11 +200,8 @@ impl<T: ?Sized> Box<T> {
     #[track_caller]
     fn release(self, op: Op) -> boxed::Box<T> {
         let Self { ticket, inner } = self;
-        if size_of_val(&*inner) == 0 {
-            ticket.end(Op::IntoStd);
-        } else {
-            ticket.into_raw((&raw const *inner).addr(), op);
-        }
+        // A box is the only one: what was known at its address is old.
+        ticket.into_raw(ticket::at(Kind::Box, &*inner), op, || 0);
         inner
     }
 
@@ -794,8 +786,8 @@ impl<T: ?Sized> StdPtr for Box<T> {
 
     #[track_caller]
     fn from_std(inner: boxed::Box<T>) -> Self {
-        let size = size_of_val(&*inner);
-        Self { ticket: ticket::Strong::birth(Type::boxed::<T>(), size, Op::FromStd), inner }
+        let value = Value::of(&*inner);
+        Self { ticket: ticket::Strong::birth(Type::boxed::<T>(), value, Op::FromStd), inner }
     }
 
     #[track_caller]

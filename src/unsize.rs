@@ -241,11 +241,11 @@ macro_rules! split {
 }
 
 split! {
-    boxed::Box, BoxRest(crate::ticket::Strong<false>);
-    rc::Rc, RcRest(crate::ticket::Strong<false>);
-    rc::Weak, RcWeakRest(crate::ticket::Weak<false>);
-    sync::Arc, ArcRest(crate::ticket::Strong<true>);
-    sync::Weak, ArcWeakRest(crate::ticket::Weak<true>);
+    boxed::Box, BoxRest(crate::runtime::handle::Strong<false>);
+    rc::Rc, RcRest(crate::runtime::handle::Strong<false>);
+    rc::Weak, RcWeakRest(crate::runtime::handle::Weak<false>);
+    sync::Arc, ArcRest(crate::runtime::handle::Strong<true>);
+    sync::Weak, ArcWeakRest(crate::runtime::handle::Weak<true>);
 }
 
 macro_rules! split_pin {
