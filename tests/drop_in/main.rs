@@ -58,13 +58,13 @@ mod idle {
 
 #[path = "."]
 mod recorded {
-    use refscope::sink::{LiveSet, Recorder};
+    use refscope::sink::Recorder;
     pub(crate) use refscope::{boxed, rc, sync};
 
     /// A recorder watches: what it has must replay exactly.
     pub(crate) fn watched(f: impl FnOnce()) {
         let recorder = Recorder::new();
-        refscope::Scope::new((recorder.clone(), LiveSet::new())).run(f);
+        refscope::Scope::new(recorder.clone()).run(f);
         let recording = recorder.recording();
         recording.verify().expect("numbered without a gap, replayed to the counts");
         assert_eq!(recording.lost(), 0);
