@@ -143,7 +143,9 @@ fn help_and_bad_values() {
     let text = stderr(&output);
     assert_eq!(text.lines().filter(|line| line.contains("refscope:")).count(), 1, "{text}");
     assert!(
-        text.contains("REFSCOPE=prnt: `prnt` is not known; is it `print`?; nothing is traced. REFSCOPE=help"),
+        text.contains(
+            "REFSCOPE=prnt: `prnt` is not known; is it `print`?; nothing is traced. REFSCOPE=help"
+        ),
         "{text}"
     );
     let output = run("record=/no such folder/file", "return");

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 #[test]
 fn json_and_annotations() {
-    let check = Check::new().settle(Duration::ZERO);
+    let check = Check::new().timeout(Duration::ZERO);
     let kept = check.scope().run(|| {
         let one = Rc::new(1);
         refscope::label(&one, "a \"label\"");
         (one.clone(), one)
     });
-    let leaks = check.leaks();
+    let leaks = check.report();
     let json: serde_json::Value = serde_json::from_str(&leaks.json()).expect("it is JSON");
     assert_eq!(json["refscope_leaks"], 1);
     assert_eq!(json["objects"], 1);
