@@ -21,9 +21,9 @@ fn json_and_annotations() {
     let leak = &json["leaks"][0];
     assert_eq!((&leak["kind"], &leak["type"]), (&"Rc".into(), &"i32".into()));
     assert_eq!(leak["label"], "a \"label\"");
-    assert_eq!(leak["holders"].as_array().unwrap().len(), 2);
+    assert_eq!(leak["handles"].as_array().unwrap().len(), 2);
     let fault = leak["fault"].as_u64().unwrap();
-    let holder = leak["holders"].as_array().unwrap().iter().find(|h| h["number"] == fault).unwrap();
+    let holder = leak["handles"].as_array().unwrap().iter().find(|h| h["number"] == fault).unwrap();
     assert_eq!(holder["path"][1]["op"], "clone");
     assert_eq!(holder["path"][1]["file"], file!());
     let annotations = leaks.annotations();
