@@ -219,5 +219,6 @@ pub mod __private {
 
     pub use crate::analysis::totals;
     pub use crate::model::Replay;
+    pub use crate::text::escape;
     pub use crate::unsize::{Unsize, arc, boxed, pin_arc, pin_boxed, pin_rc, rc, unsize};
 }
