@@ -251,5 +251,6 @@ pub mod __private {
 
     pub use crate::analysis::totals;
     pub use crate::model::Replay;
+    pub use crate::text::escape;
     pub use crate::unsize::{Wrap, split, wrap, wrap_pin};
 }
