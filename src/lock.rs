@@ -35,10 +35,14 @@ impl<T> Mutex<T> {
 
     /// Waits up to `time` for the lock.
     pub(crate) fn try_lock_for(&self, time: Duration) -> Option<MutexGuard<'_, T>> {
-        let start = Instant::now();
+        self.try_lock_until(Instant::now() + time)
+    }
+
+    /// Waits for the lock until `end`.
+    pub(crate) fn try_lock_until(&self, end: Instant) -> Option<MutexGuard<'_, T>> {
         loop {
             let guard = self.try_lock();
-            if guard.is_some() || start.elapsed() >= time {
+            if guard.is_some() || Instant::now() >= end {
                 return guard;
             }
             // std has no such wait. Who comes here is about to end, and in no hurry.

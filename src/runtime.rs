@@ -7,7 +7,7 @@
 //!    ├─ ledger ── entry · slab · paths · raw · view (reads it)
 //!    ├─ log    ── record · segment · tail · evicted
 //!    ├─ dispatch ── scope · sink (the trait)
-//!    └─ local (what each thread has) · clock · primitive
+//!    └─ local (what each thread has) · clock
 //! ```
 
 pub(crate) mod clock;
@@ -18,7 +18,6 @@ pub(crate) mod ledger;
 pub(crate) mod local;
 pub(crate) mod log;
 pub(crate) mod paths;
-pub(crate) mod primitive;
 pub(crate) mod raw;
 pub(crate) mod scope;
 pub(crate) mod sink;

@@ -70,12 +70,12 @@ mod known {
     ///
     /// let subscriber = tracing_subscriber::registry().with(refscope::span::layer());
     /// tracing::subscriber::with_default(subscriber, || {
-    ///     let live = refscope::sink::LiveSet::new();
-    ///     let _guard = refscope::Scope::new(live.clone()).enter();
+    ///     let scope = refscope::Scope::mark();
+    ///     let _guard = scope.enter();
     ///     let _span = tracing::info_span!("request", id = 17).entered();
     ///     let one = refscope::Arc::new("a session");
     ///     # if refscope::ENABLED {
-    ///     assert_eq!(live.living()[0].handles[0].span.as_deref(), Some("request{id=17}"));
+    ///     assert_eq!(scope.alive()[0].handles[0].span.as_deref(), Some("request{id=17}"));
     ///     # }
     /// });
     /// ```

@@ -26,8 +26,8 @@ use self::segment::Store;
 use super::clock;
 use super::ledger::LEDGER;
 use super::local::{self, Local};
-use super::primitive::Mutex;
 use crate::event::{Event, Op, Time};
+use crate::primitive::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -97,7 +97,7 @@ impl Log {
     }
 
     /// All segments, what is known from those that had to go, and how many events are not kept: of one moment.
-    pub(crate) fn all(&self) -> (Vec<super::primitive::Arc<Segment>>, Evicted, u64) {
+    pub(crate) fn all(&self) -> (Vec<crate::primitive::Arc<Segment>>, Evicted, u64) {
         self.inner.store.all()
     }
 

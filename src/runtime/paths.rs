@@ -10,11 +10,10 @@
 //!   there.
 
 use super::local::Local;
-use super::primitive::{
-    AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering, constructor, free_slots, zeroed_slots,
-};
 use crate::event::path::{self, Extension, Node, Nodes};
 use crate::event::{Caller, Op};
+use crate::primitive::plain::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
+use crate::primitive::{Ordering, constructor, free_slots, zeroed_slots};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::cell::Cell;
 use std::panic::Location;
@@ -28,6 +27,12 @@ struct Slot {
     location: AtomicPtr<Location<'static>>,
     /// parent:32 | depth:8 | cut:8 | op:8
     rest: AtomicU64,
+}
+
+impl Slot {
+    fn vacant() -> Self {
+        Self { location: AtomicPtr::new(ptr::null_mut()), rest: AtomicU64::new(0) }
+    }
 }
 
 /// Nodes of the first chunk; each further one is as large as all before it.
@@ -183,7 +188,7 @@ impl Paths {
         let (chunk, place) = locate(index as usize);
         let mut slots = self.chunks[chunk].load(Ordering::Relaxed);
         if slots.is_null() {
-            slots = zeroed_slots::<Slot>(extent(chunk))?.as_ptr();
+            slots = zeroed_slots::<Slot>(extent(chunk), Slot::vacant)?.as_ptr();
             self.chunks[chunk].store(slots, Ordering::Relaxed);
         }
         // SAFETY: PATHS: the chunk has this place, which no reader looks at yet.

@@ -3,9 +3,7 @@
 use super::evicted::Evicted;
 use super::options::Overflow;
 use super::record::{WORDS, Words};
-use crate::runtime::primitive::{
-    Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, SEGMENT,
-};
+use crate::primitive::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, SEGMENT};
 use std::collections::VecDeque;
 
 /// Bytes of a segment's records.

@@ -12,6 +12,28 @@ pub(crate) use std::sync::atomic::{
 };
 pub(crate) use std::sync::{Arc, OnceLock};
 
+/// Atomics that are none of a model's scheduling points: what is in them comes with what names it.
+pub(crate) mod plain {
+    pub(crate) use crate::lock::Mutex;
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+}
+
+/// Stands for what a holder may read and an owner may write: a model finds accesses without an order.
+#[derive(Debug)]
+pub(crate) struct Witness;
+
+impl Witness {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(crate) fn read(&self) {}
+
+    #[inline(always)]
+    pub(crate) fn write(&self) {}
+}
+
 /// What the first birth of the process calls: the one arrow upwards, as a function pointer. It reads `REFSCOPE`.
 pub(crate) const AT_FIRST_BIRTH: Option<fn()> = Some(crate::env::read);
 
@@ -27,12 +49,14 @@ pub(crate) const BATCH: u32 = 32;
 pub(crate) const TICKER: bool =
     !cfg!(any(miri, all(target_family = "wasm", target_os = "unknown")));
 
-/// Allocates `len` slots whose bytes are all zero. `None` where there is no memory.
+/// Allocates `len` slots whose bytes are all zero, which is what `vacant` gives: for loom's types, whose zero has other
+/// bytes. `None` where there is no memory.
 ///
 /// By the system's allocator, not by the program's, which may use traced pointers itself.
-pub(crate) fn zeroed_slots<T>(len: usize) -> Option<std::ptr::NonNull<T>> {
+pub(crate) fn zeroed_slots<T>(len: usize, vacant: fn() -> T) -> Option<std::ptr::NonNull<T>> {
     use std::alloc::{GlobalAlloc, Layout, System};
 
+    let _ = vacant;
     let layout = Layout::array::<T>(len).ok()?;
     assert!(layout.size() > 0, "slots have a size");
     // SAFETY: LAYOUT: the layout's size is not zero.
