@@ -180,6 +180,7 @@ pub mod leaks;
 pub mod recording;
 pub mod render;
 pub mod span;
+pub mod stack;
 mod watch;
 mod watching;
 
