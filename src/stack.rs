@@ -82,7 +82,7 @@ pub struct StackId(NonZeroU32);
 ///
 /// `None` where none can be had: on platforms other than those above, on a stack that nobody describes, and when the table
 /// is full, which [`stats`] counts. Can be called at any time: while a thread ends, in a signal handler, on a stack that is
-/// nearly used up (it takes 2 KiB itself).
+/// nearly used up (it takes 5 KiB itself where there is no more).
 #[inline(never)]
 #[must_use]
 pub fn capture(depth: usize) -> Option<StackId> {

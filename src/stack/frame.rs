@@ -342,11 +342,8 @@ fn without_generics(function: &str) -> String {
                 }
                 depth += 1;
             }
-            '>' if function[..at].ends_with('-') => {
-                if depth == 0 {
-                    text.push(c);
-                }
-            }
+            '>' if function[..at].ends_with('-') && depth > 0 => {}
+            '>' if function[..at].ends_with('-') => text.push(c),
             '>' if depth > 0 => depth -= 1,
             '>' => {
                 kept = kept.saturating_sub(1);

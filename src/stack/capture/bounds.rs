@@ -39,14 +39,25 @@ fn look_up(sp: usize) -> Option<usize> {
         .map(|b| b.high)
 }
 
-/// Returns what may be read of the stacks that a walk from `sp` can lead over: from `sp` to the end of its stack, and,
-/// where a signal handler has one of its own, the thread's.
+/// What a walk may read, and how much stack is left for it.
 #[cfg(feature = "stacks")]
-pub(super) fn readable(sp: usize) -> Option<[std::ops::Range<usize>; 2]> {
+pub(super) struct Reach {
+    /// From the stack pointer to the end of its stack; and, where a signal handler has a stack of its own, the thread's.
+    pub(super) stacks: [std::ops::Range<usize>; 2],
+    /// Bytes below the stack pointer.
+    pub(super) room: usize,
+}
+
+/// Returns the reach of a walk from `sp`. `None` on a stack that nobody describes.
+#[cfg(feature = "stacks")]
+pub(super) fn reach(sp: usize) -> Option<Reach> {
     let end = end_of_stack(sp)?;
     let own = BOUNDS.get();
-    let interrupted = if own.high == end { 0..0 } else { own.low..own.high };
-    Some([sp..end, interrupted])
+    if own.high == end {
+        return Some(Reach { stacks: [sp..end, 0..0], room: sp - own.low });
+    }
+    let signals = system::signal_stack()?;
+    Some(Reach { stacks: [sp..end, own.low..own.high], room: sp.saturating_sub(signals.low) })
 }
 
 mod system {
@@ -56,8 +67,10 @@ mod system {
     pub(super) fn thread_stack() -> Option<Bounds> {
         // SAFETY: THREAD: the struct is plain data, and written before it is read.
         let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
+        // SAFETY: THREAD: takes nothing.
+        let this = unsafe { libc::pthread_self() };
         // SAFETY: THREAD: about the calling thread, into a struct that lives here.
-        if unsafe { libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) } != 0 {
+        if unsafe { libc::pthread_getattr_np(this, &raw mut attributes) } != 0 {
             return None;
         }
         let (mut start, mut size) = (std::ptr::null_mut(), 0);

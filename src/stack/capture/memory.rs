@@ -42,8 +42,10 @@ impl Region {
     #[inline]
     pub(super) fn word(&self, index: usize) -> &'static AtomicU64 {
         assert!(index < self.len);
-        // SAFETY: MAPPED: inside the region, which is never unmapped once a `word` of it was asked for.
-        unsafe { self.start.add(HEAD + index).as_ref() }
+        // SAFETY: MAPPED: inside the region.
+        let word = unsafe { self.start.add(HEAD + index) };
+        // SAFETY: MAPPED: it is never unmapped once a word of it was asked for.
+        unsafe { word.as_ref() }
     }
 
     /// Returns words as plain ones.

@@ -3,7 +3,7 @@
 //! The program's memory is read by nothing but the closure below, which refuses what isn't on this thread's stack. So
 //! tables that are wrong, or code that has none, end a walk, and can't do more.
 
-use super::bounds::readable;
+use super::bounds::reach;
 use super::modules::{self, Module};
 use super::walk::Registers;
 use crate::primitive::Mutex;
@@ -42,14 +42,23 @@ static CACHES: [Mutex<Option<Cache<NoAllocation>>>; 16] = [const { Mutex::new(No
 /// How often `TABLES` is replaced. Each time costs some kilobytes for good.
 const REPLACEMENTS: usize = 256;
 
+/// The stack that a walk takes: 10 KiB where framehop is optimised, 40 where it isn't; and ten times that where its tables
+/// or a cache are made. With less left, the platform's unwinder, which takes 4, is asked.
+const ROOM: usize = 96 << 10;
+const ROOM_TO_MAKE: usize = 256 << 10;
+
 /// Returns the number of callers of the function whose registers these are, the innermost first in `frames`. `None`
 /// where that can't be done now.
 pub(super) fn by_unwind_tables(registers: Registers, frames: &mut [usize]) -> Option<usize> {
-    let stacks = readable(registers.sp)?;
-    let mut tables = tables(None)?;
+    let reach = reach(registers.sp).filter(|reach| reach.room >= ROOM)?;
+    let can_make = reach.room >= ROOM_TO_MAKE;
+    let mut tables = tables(None, can_make)?;
     // Threads' stacks lie far from each other, so this spreads them. A handler of a signal finds its thread's taken.
     let first = registers.sp >> 16;
     let mut cache = (first..first + 4).find_map(|n| CACHES[n % CACHES.len()].try_lock())?;
+    if cache.is_none() && !can_make {
+        return None;
+    }
     let cache = cache.get_or_insert_with(Cache::new_in);
 
     let mut read = |address: u64| {
@@ -57,7 +66,7 @@ pub(super) fn by_unwind_tables(registers: Registers, frames: &mut [usize]) -> Op
         let inside = |stack: &Range<usize>| {
             stack.contains(&address) && stack.end - address >= size_of::<u64>()
         };
-        if !address.is_multiple_of(size_of::<u64>()) || !stacks.iter().any(inside) {
+        if !address.is_multiple_of(size_of::<u64>()) || !reach.stacks.iter().any(inside) {
             return Err(());
         }
         let word = std::ptr::with_exposed_provenance::<u64>(address);
@@ -76,7 +85,7 @@ pub(super) fn by_unwind_tables(registers: Registers, frames: &mut [usize]) -> Op
         let caller = caller as usize;
         if !tables.covers(caller) {
             // Loaded since then, or made by a compiler in the program, of which nothing is known.
-            match self::tables(Some(caller)) {
+            match self::tables(Some(caller), can_make) {
                 Some(new) if new.covers(caller) => tables = new,
                 _ => break,
             }
@@ -110,12 +119,13 @@ impl Tables {
 }
 
 /// Returns the tables as they are, or with what was loaded since, if that has `missing`.
-fn tables(missing: Option<usize>) -> Option<&'static Tables> {
+fn tables(missing: Option<usize>, can_make: bool) -> Option<&'static Tables> {
     // SAFETY: MAPPED: null, or what was published below with Release, which is never freed.
     let now = unsafe { TABLES.load(Ordering::Acquire).as_ref() };
     match (now, missing) {
         (Some(now), None) => Some(now),
-        (now, missing) => make(now, missing),
+        (now, missing) if can_make => make(now, missing),
+        _ => None,
     }
 }
 
