@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         };
         let (objects, events) = (recording.objects().len(), recording.events().len());
         let cut = if recording.truncated() { ", the last line cut off" } else { "" };
-        match recording.replay() {
+        match recording.verify() {
             Ok(()) => println!("{path}: {objects} objects, {events} events{cut}: replayed"),
             Err(mismatch) => {
                 println!("{path}: {objects} objects, {events} events{cut}: {mismatch}");

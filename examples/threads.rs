@@ -35,7 +35,7 @@ fn main() {
 
     let recording = recorder.recording();
     recording.timelines().print();
-    match recording.replay() {
+    match recording.verify() {
         Ok(()) => println!(
             "replayed {} events: numbered without a gap, each with the count that it carries",
             recording.events().len()

@@ -1,14 +1,11 @@
-//! Events in, plain data out.
+//! Plain data in, plain data out: leaks, growth, timelines.
 
-mod fold;
 mod growth;
-mod leaks;
-mod living;
+mod leak_report;
 mod timeline;
 
-pub use fold::Fold;
-pub use growth::{Grown, Growth, Snapshot, Total, totals};
-pub(crate) use leaks::Told;
-pub use leaks::{Leak, Leaks, Unseen};
-pub use living::{Holder, Living, Made};
+#[doc(hidden)]
+pub use growth::totals;
+pub use growth::{Grown, Growth, Snapshot, Total};
+pub use leak_report::{Leak, LeakReport, ReportKind};
 pub use timeline::{End, Lifeline, Point, Timeline, Timelines};

@@ -10,9 +10,9 @@
 // pointer inside, and `Deref` is not under a user's control.
 
 use crate::StdPtr;
-use crate::event::{Op, Type};
+use crate::event::{Kind, Op, Type};
 use crate::forward;
-use crate::ticket;
+use crate::runtime::handle::{self as ticket, Value};
 use std::any::Any;
 use std::borrow::{BorrowMut, Cow};
 use std::boxed;
@@ -56,7 +56,7 @@ impl<T: ?Sized> Box<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn born(inner: boxed::Box<T>) -> Self {
-        let ticket = ticket::Strong::birth(Type::boxed::<T>(), size_of_val(&*inner), Op::New);
+        let ticket = ticket::Strong::birth(Type::boxed::<T>(), Value::of(&*inner), Op::New);
         Self { ticket, inner }
     }
 
@@ -173,12 +173,7 @@ impl<T: ?Sized> Box<T> {
     pub unsafe fn from_raw(raw: *mut T) -> Self {
         // SAFETY: STD: passed on to the caller.
         let inner = unsafe { boxed::Box::from_raw(raw) };
-        let ticket = if size_of_val(&*inner) == 0 {
-            ticket::Strong::UNTRACED
-        } else {
-            ticket::Strong::from_raw(raw.addr())
-        };
-        Self { ticket, inner }
+        Self { ticket: ticket::Strong::from_raw(ticket::at(Kind::Box, &*inner)), inner }
     }
 
     /// The handle leaves by `op`. One without storage has no address of its own to be known by: it
@@ -186,11 +181,8 @@ impl<T: ?Sized> Box<T> {
     #[track_caller]
     fn leave(self, op: Op) -> boxed::Box<T> {
         let Self { ticket, inner } = self;
-        if size_of_val(&*inner) == 0 {
-            ticket.end(Op::IntoStd);
-        } else {
-            ticket.into_raw((&raw const *inner).addr(), op);
-        }
+        // A box is the only one: what was known at its address is old.
+        ticket.into_raw(ticket::at(Kind::Box, &*inner), op, || 0);
         inner
     }
 
@@ -690,8 +682,8 @@ impl<T: ?Sized> StdPtr for Box<T> {
 
     #[track_caller]
     fn from_std(inner: boxed::Box<T>) -> Self {
-        let size = size_of_val(&*inner);
-        Self { ticket: ticket::Strong::birth(Type::boxed::<T>(), size, Op::FromStd), inner }
+        let value = Value::of(&*inner);
+        Self { ticket: ticket::Strong::birth(Type::boxed::<T>(), value, Op::FromStd), inner }
     }
 
     #[track_caller]

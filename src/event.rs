@@ -1,4 +1,4 @@
-//! What happened, and the words it is told in: [`Event`], [`Op`], [`Object`], [`Handle`], [`Site`].
+//! What happened: [`Event`], [`Op`], [`Object`], [`Location`].
 //!
 //! An [`Event`] is one thing that happened to one handle. It is complete in itself: a sink needs no
 //! memory of earlier events to print a good line.
@@ -16,29 +16,37 @@
 //! ```
 
 mod handle;
-mod life;
+mod location;
 mod object;
 mod op;
-mod site;
+pub(crate) mod path;
 mod thread;
 mod time;
+mod untraced;
+mod warning;
 
-pub use handle::{Handle, HandleId, Strength};
-pub(crate) use life::{Life, PathStep, Paths, Standing, ended, replaced};
+pub use handle::{HandleId, Strength};
+pub use location::Location;
+#[cfg(feature = "trace")]
+pub(crate) use object::Type;
 pub use object::{Kind, Object, ObjectId};
-pub(crate) use object::{Label, Size, Type, short_type};
+pub(crate) use object::{Label, short_type};
 pub use op::Op;
-pub use site::Site;
 pub use thread::Thread;
 pub use time::Time;
+pub use untraced::UntracedCounts;
+pub(crate) use warning::{eprint, warn};
+
+/// A line of the user's code, as the compiler gives it.
+pub(crate) type Caller = &'static std::panic::Location<'static>;
 
 use std::fmt;
 
 /// One thing that happened to one handle.
 ///
 /// A sink gets it by reference, on the thread where it happened, right after it happened (the end of
-/// a handle: right before std's own drop). It cannot be kept, since what it says of the thread and
-/// the time is asked when it is asked; [`Event::record`] makes a copy that can.
+/// a handle: right before std's own drop). Do not store it: `thread` and `time` are read when called;
+/// [`Event::record`] makes a copy that can be kept.
 #[derive(Debug)]
 pub struct Event {
     pub(crate) op: Op,
@@ -49,30 +57,32 @@ pub struct Event {
     /// The number of the handle that it was made from, or 0, and that handle's object.
     pub(crate) from: u64,
     pub(crate) from_object: ObjectId,
-    pub(crate) site: Option<Site>,
+    pub(crate) location: Option<Caller>,
     pub(crate) object: Object,
+    /// The log that has the event already, 0 for none: so that a recorder among several sinks keeps it once.
+    pub(crate) logged: u64,
 }
 
 impl Event {
-    /// What happened.
+    /// Returns what happened.
     #[inline]
     pub fn op(&self) -> Op {
         self.op
     }
 
-    /// The object that it happened to.
+    /// Returns the object that it happened to.
     #[inline]
     pub fn object(&self) -> &Object {
         &self.object
     }
 
-    /// The handle that was made, used or ended.
+    /// Returns the handle that was made, used or ended.
     #[inline]
     pub fn handle(&self) -> HandleId {
         HandleId::new(self.object.id, self.handle)
     }
 
-    /// The handle that [`handle`](Self::handle) was made from, when the event made one from one.
+    /// Returns the handle that [`handle`](Self::handle) was made from, if the event made one from one.
     ///
     /// For [`Op::CopyOnWrite`] it is a handle of another object: the one that was copied.
     #[inline]
@@ -80,7 +90,7 @@ impl Event {
         (self.from != 0).then(|| HandleId::new(self.from_object, self.from))
     }
 
-    /// The place in the object's history: its first event is 1, and no number is left out.
+    /// Returns the place in the object's history: its first event is 1, and no number is left out.
     ///
     /// It orders the events of one object exactly, across threads. Events of different handles may
     /// reach a sink in another order.
@@ -89,7 +99,7 @@ impl Event {
         self.seq
     }
 
-    /// The number of traced strong handles right after this event.
+    /// Returns the number of traced strong handles right after this event.
     ///
     /// 0 means that no traced handle is left, not that the value is destroyed: a handle may have left
     /// through [`StdPtr::into_std`](crate::StdPtr::into_std).
@@ -98,40 +108,40 @@ impl Event {
         self.strong
     }
 
-    /// The line of the user's code where it happened, if that can be known: a drop has none.
+    /// Returns the line of the user's code where it happened, if that can be known: a drop has none.
     #[inline]
-    pub fn site(&self) -> Option<Site> {
-        self.site
+    pub fn location(&self) -> Option<Location> {
+        self.location.map(Location::from)
     }
 
-    /// The thread on which it happened: the one that calls this.
+    /// Returns the thread on which it happened: the one that calls this.
     #[inline]
     pub fn thread(&self) -> Thread {
         Thread::current()
     }
 
-    /// The time now, read from the precise clock (some 20 to 45 ns).
+    /// Returns the time now, read from the precise clock (some 20 to 45 ns).
     #[inline]
     pub fn time(&self) -> Time {
         Time::now()
     }
 
-    /// The time now, read from a clock of a few nanoseconds and a few milliseconds' resolution.
+    /// Returns the time now, read from a clock of a few nanoseconds and a few milliseconds' resolution.
     #[inline]
     pub fn coarse_time(&self) -> Time {
         Time::coarse()
     }
 
-    /// A copy that can be kept, with the thread and the precise time.
-    pub fn record(&self) -> Record {
-        Record::new(self, self.thread(), self.time())
+    /// Returns a copy that can be kept, with the thread and the precise time.
+    pub fn record(&self) -> OwnedEvent {
+        OwnedEvent::new(self, self.thread(), self.time())
     }
 }
 
 /// An [`Event`] that was kept: plain data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Record {
+pub struct OwnedEvent {
     /// What happened.
     pub op: Op,
     /// The object that it happened to.
@@ -145,14 +155,14 @@ pub struct Record {
     /// The number of traced strong handles right after.
     pub strong: u32,
     /// The line of the user's code.
-    pub site: Option<Site>,
+    pub location: Option<Location>,
     /// The thread on which it happened.
     pub thread: Thread,
     /// When it happened.
     pub time: Time,
 }
 
-impl Record {
+impl OwnedEvent {
     pub(crate) fn new(event: &Event, thread: Thread, time: Time) -> Self {
         Self {
             op: event.op,
@@ -161,49 +171,34 @@ impl Record {
             from: event.from(),
             seq: event.seq,
             strong: event.strong,
-            site: event.site,
+            location: event.location(),
             thread,
             time,
         }
     }
 }
 
-/// One good line: object, operation, handle, count, site and thread.
+/// One line: object, operation, handle, count, location and thread.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (op, thread) = (self.op, self.thread());
-        line(f, &self.object, op, self.handle(), self.from(), self.strong, self.site, thread)
+        OwnedEvent::new(self, self.thread(), Time::START).fmt(f)
     }
 }
 
 /// The line of the [`Event`] that it was.
-impl fmt::Display for Record {
+impl fmt::Display for OwnedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (op, thread) = (self.op, self.thread);
-        line(f, &self.object, op, self.handle, self.from, self.strong, self.site, thread)
+        let Self { object, op, handle, from, strong, location, thread, .. } = self;
+        write!(f, "{object}  {:<9} handle {}", op.name(), handle.number())?;
+        match from {
+            Some(from) if from.object() != handle.object() => write!(f, " from {from}")?,
+            Some(from) => write!(f, " from {}", from.number())?,
+            None => {}
+        }
+        write!(f, "  strong {strong}")?;
+        if let Some(location) = location {
+            write!(f, "  {location}")?;
+        }
+        write!(f, "  {thread}")
     }
-}
-
-#[allow(clippy::too_many_arguments)]
-fn line(
-    f: &mut fmt::Formatter<'_>,
-    object: &Object,
-    op: Op,
-    handle: HandleId,
-    from: Option<HandleId>,
-    strong: u32,
-    site: Option<Site>,
-    thread: Thread,
-) -> fmt::Result {
-    write!(f, "{object}  {:<9} handle {}", op.name(), handle.number())?;
-    match from {
-        Some(from) if from.object() != handle.object() => write!(f, " from {from}")?,
-        Some(from) => write!(f, " from {}", from.number())?,
-        None => {}
-    }
-    write!(f, "  strong {strong}")?;
-    if let Some(site) = site {
-        write!(f, "  {site}")?;
-    }
-    write!(f, "  {thread}")
 }

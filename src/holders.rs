@@ -1,26 +1,26 @@
 //! What can be asked of a pointer: [`holders`], [`label`], [`unbox`].
 
-use crate::event::{Handle, HandleId, Object, Strength, Time};
+use crate::event::{HandleId, Object, Strength, Time};
+use crate::model::Handle;
 use crate::sealed::Sealed;
 use std::fmt;
 
-/// What the ledger and the object's sink know of an object.
+/// What the ledger knows of an object.
 #[doc(hidden)]
-#[derive(Debug)]
-pub struct Known {
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectStatus {
     pub(crate) object: Object,
     pub(crate) handle: HandleId,
     pub(crate) events: u64,
     pub(crate) strong: u32,
     pub(crate) withheld: u32,
-    pub(crate) handles: Option<Vec<Handle>>,
 }
 
 /// Pointers that can be asked who holds their object: the five traced ones, and std's, of which nothing is
 /// known. Sealed.
-pub trait Traced: Sealed {
+pub trait Inspect: Sealed {
     #[doc(hidden)]
-    fn known(&self) -> Option<Known>;
+    fn status(&self) -> Option<ObjectStatus>;
     #[doc(hidden)]
     fn counts(&self) -> (usize, usize);
     #[doc(hidden)]
@@ -38,7 +38,7 @@ pub trait Traced: Sealed {
 #[derive(Debug)]
 pub struct Watched {
     #[cfg(feature = "trace")]
-    entry: crate::ticket::WatchedEntry,
+    entry: crate::runtime::handle::WatchedEntry,
     #[cfg(not(feature = "trace"))]
     never: std::convert::Infallible,
 }
@@ -50,8 +50,9 @@ impl Watched {
     }
 
     #[cfg(feature = "trace")]
-    pub(crate) fn leaks(&self) -> Option<crate::analysis::Leaks> {
-        self.entry.living().map(|living| crate::analysis::Leaks::new([living], Time::coarse()))
+    pub(crate) fn report(&self) -> Option<crate::analysis::LeakReport> {
+        let object = crate::model::live_object(self.entry.id())?;
+        Some(crate::analysis::LeakReport::new([object], Time::coarse()))
     }
 
     #[cfg(not(feature = "trace"))]
@@ -60,7 +61,7 @@ impl Watched {
     }
 
     #[cfg(not(feature = "trace"))]
-    pub(crate) fn leaks(&self) -> Option<crate::analysis::Leaks> {
+    pub(crate) fn report(&self) -> Option<crate::analysis::LeakReport> {
         match self.never {}
     }
 }
@@ -68,9 +69,16 @@ impl Watched {
 #[cfg(feature = "trace")]
 macro_rules! traced {
     ($($Ptr:ty: |$this:ident| $counts:expr;)*) => {$(
-        impl<T: ?Sized> Traced for $Ptr {
-            fn known(&self) -> Option<Known> {
-                traced!(@identity self).and_then(|identity| identity.known())
+        impl<T: ?Sized> Inspect for $Ptr {
+            fn status(&self) -> Option<ObjectStatus> {
+                let status = crate::runtime::handle::Identity::from(&self.ticket).status()?;
+                Some(ObjectStatus {
+                    object: status.object,
+                    handle: status.handle,
+                    events: status.position.seq,
+                    strong: status.position.strong,
+                    withheld: status.withheld,
+                })
             }
 
             fn counts(&self) -> (usize, usize) {
@@ -80,25 +88,20 @@ macro_rules! traced {
 
             #[track_caller]
             fn name(&self, text: &str) {
-                if let Some(identity) = traced!(@identity self) {
-                    identity.label(text);
-                }
+                crate::runtime::handle::Identity::from(&self.ticket).label(text);
             }
 
             fn watched(&self) -> Option<Watched> {
-                let entry = traced!(@identity self).and_then(|identity| identity.watched())?;
+                let entry = crate::runtime::handle::Identity::from(&self.ticket).watched()?;
                 Some(Watched { entry })
             }
 
             #[track_caller]
             fn allow(&self) {
-                if let Some(identity) = traced!(@identity self) {
-                    identity.allow();
-                }
+                crate::runtime::handle::Identity::from(&self.ticket).allow();
             }
         }
     )*};
-    (@identity $this:ident) => { Some(crate::ticket::Identity::from(&$this.ticket)) };
 }
 
 #[cfg(feature = "trace")]
@@ -112,8 +115,8 @@ traced! {
 
 macro_rules! untraced {
     ($($Ptr:ty: |$this:ident| $counts:expr;)*) => {$(
-        impl<T: ?Sized> Traced for $Ptr {
-            fn known(&self) -> Option<Known> {
+        impl<T: ?Sized> Inspect for $Ptr {
+            fn status(&self) -> Option<ObjectStatus> {
                 None
             }
 
@@ -141,21 +144,17 @@ untraced! {
     std::sync::Weak<T>: |this| (this.strong_count(), this.weak_count());
 }
 
-/// Who holds the object that `pointer` points to, now.
+/// Returns who holds the object that `pointer` points to, now.
 ///
 /// The answer prints: every living handle with the line that made it, the handle it was made from, its
-/// thread and age, strong or weak, and what refscope could not know.
-///
-/// The counts come from the ledger, exact at some moment during the call; the handles come from the
-/// object's sink, if it keeps them ([`LiveSet`](crate::sink::LiveSet) does, and
-/// [`Recorder`](crate::sink::Recorder), which has to read all it recorded).
+/// thread and age, strong or weak, and what refscope could not know. It comes from the ledger, whatever the sink is.
 ///
 /// # Examples
 ///
 /// ```
-/// use refscope::{Rc, Scope, sink::LiveSet};
+/// use refscope::Rc;
 ///
-/// let _guard = Scope::new(LiveSet::new()).enter();
+/// refscope::track().expect("no sink is installed");
 /// let one = Rc::new("kept by two");
 /// let two = one.clone();
 /// let holders = refscope::holders(&one);
@@ -164,16 +163,23 @@ untraced! {
 /// # }
 /// println!("{holders}");
 /// ```
-pub fn holders<P: Traced>(pointer: &P) -> Holders {
-    // The counts first: a handle that goes meanwhile is then one too few, not one too many.
+///
+/// # Cost
+///
+/// It reads the places of all living handles: some 20 ms for a million.
+pub fn holders<P: Inspect>(pointer: &P) -> Holders {
+    // The counts first: a handle that ends meanwhile is then one too few, not one too many.
     let (std_strong, std_weak) = pointer.counts();
-    Holders { known: pointer.known(), std_strong, std_weak, now: Time::coarse() }
+    let status = pointer.status();
+    let live = status.and_then(|status| crate::model::live_object(status.object.id().number()));
+    let handles = live.map_or_else(Vec::new, |live| live.handles);
+    Holders { status, handles, std_strong, std_weak, now: Time::coarse() }
 }
 
 /// Gives the object that `pointer` points to a label, which every later report shows.
 ///
-/// Label texts are kept, each once, for the life of the process. Nothing happens where tracing is off or
-/// the object is untraced. Tells of the [label](crate::event::Op::Label).
+/// Label texts are kept, each once, for the life of the process, up to 65,536 of them. Nothing happens where tracing is
+/// off or the object is untraced. Emits [`Op::Label`](crate::event::Op::Label).
 ///
 /// # Examples
 ///
@@ -182,11 +188,12 @@ pub fn holders<P: Traced>(pointer: &P) -> Holders {
 /// refscope::label(&cache, "page cache");
 /// ```
 #[track_caller]
-pub fn label<P: Traced>(pointer: &P, text: &str) {
+pub fn label<P: Inspect>(pointer: &P, text: &str) {
     pointer.name(text);
 }
 
-/// Marks the object that `pointer` points to as one that is meant to stay: leak checks count it, and do not report it.
+/// Marks the object that `pointer` points to as meant to stay: leak checks count it, and do not report it. Emits
+/// [`Op::Allow`](crate::event::Op::Allow).
 ///
 /// # Examples
 ///
@@ -200,7 +207,7 @@ pub fn label<P: Traced>(pointer: &P, text: &str) {
 /// });
 /// ```
 #[track_caller]
-pub fn allow_leak<P: Traced>(pointer: &P) {
+pub fn allow_leak<P: Inspect>(pointer: &P) {
     pointer.allow();
 }
 
@@ -223,127 +230,130 @@ pub fn unbox<T>(boxed: crate::boxed::Box<T>) -> T {
     return *boxed;
 }
 
-/// Who holds an object. Given by [`holders`].
+/// Who holds an object. Returned by [`holders`].
 #[derive(Debug)]
 pub struct Holders {
-    known: Option<Known>,
+    status: Option<ObjectStatus>,
+    handles: Vec<Handle>,
     std_strong: usize,
     std_weak: usize,
     now: Time,
 }
 
 impl Holders {
-    /// The object. None: it is untraced.
+    /// Returns the object, or `None` if it is untraced.
     pub fn object(&self) -> Option<&Object> {
-        self.known.as_ref().map(|known| &known.object)
+        self.status.as_ref().map(|status| &status.object)
     }
 
-    /// The handle that was asked.
+    /// Returns the handle that was asked.
     pub fn asked(&self) -> Option<HandleId> {
-        self.known.as_ref().map(|known| known.handle)
+        self.status.map(|status| status.handle)
     }
 
-    /// The traced strong handles, by the ledger.
+    /// Returns the number of traced strong handles.
     pub fn traced(&self) -> u32 {
-        self.known.as_ref().map_or(0, |known| known.strong)
+        self.status.map_or(0, |status| status.strong)
     }
 
-    /// How many events the object has had.
+    /// Returns how many events the object has had.
     pub fn events(&self) -> u64 {
-        self.known.as_ref().map_or(0, |known| known.events)
+        self.status.map_or(0, |status| status.events)
     }
 
-    /// Every living handle that the sink knows, oldest first.
+    /// Returns every living handle, by number.
     pub fn handles(&self) -> &[Handle] {
-        self.known.as_ref().and_then(|known| known.handles.as_deref()).unwrap_or_default()
+        &self.handles
     }
 
-    /// The strong ones of them: those that keep the value alive.
+    /// Returns the strong handles: those that keep the value alive.
     pub fn strong(&self) -> Vec<&Handle> {
-        self.handles().iter().filter(|handle| handle.strength == Strength::Strong).collect()
+        self.handles.iter().filter(|handle| handle.strength == Strength::Strong).collect()
     }
 
-    /// What could not be known, a sentence each.
-    pub fn doubts(&self) -> Vec<String> {
-        let mut doubts = Vec::new();
-        let Some(known) = &self.known else {
-            doubts.push(if crate::ENABLED {
-                "The object is untraced: no sink was there when it was born, or the sink left it out."
+    /// Returns what could not be known, a sentence each.
+    pub fn caveats(&self) -> Vec<String> {
+        let mut caveats = Vec::new();
+        let Some(status) = &self.status else {
+            caveats.push(if crate::ENABLED {
+                "The object is untraced: nothing asked for it when it was allocated (`refscope::track()` does), or \
+                 a filter left it out."
                     .to_owned()
             } else {
                 "Tracing is off: refscope is built without its feature `trace`.".to_owned()
             });
-            return doubts;
+            return caveats;
         };
-        match &known.handles {
-            None => doubts.push(
-                "The object's sink keeps no handles. `LiveSet` and `Recorder` do.".to_owned(),
-            ),
-            Some(_) => {
-                let found = self.strong().len();
-                if found as u64 != u64::from(known.strong) {
-                    doubts.push(format!(
-                        "The ledger has {} traced strong handles, {found} known; {} withheld inside a sink.",
-                        known.strong,
-                        crate::render::plural(known.withheld.into(), "event")
-                    ));
-                }
-            }
-        }
-        if self.std_strong as u64 > u64::from(known.strong) {
-            doubts.push(format!(
-                "std counts {} strong handles, {} of them traced: the others were made through \
-                 `into_std`, `as_std` or a raw pointer.",
-                self.std_strong, known.strong
+        let found = self.strong().len();
+        if found as u64 != u64::from(status.strong) {
+            caveats.push(format!(
+                "The count was {} while the handles were read, {found} of them: others changed meanwhile.",
+                status.strong
             ));
         }
-        doubts
+        if status.withheld > 0 {
+            caveats.push(format!(
+                "{} withheld, since they happened inside a sink.",
+                crate::render::plural(status.withheld.into(), "event")
+            ));
+        }
+        if self.std_strong as u64 > u64::from(status.strong) {
+            caveats.push(format!(
+                "std counts {} strong handles, {} of them traced: the others were made through \
+                 `into_std`, `as_std` or a raw pointer.",
+                self.std_strong, status.strong
+            ));
+        }
+        caveats
     }
 }
 
 impl fmt::Display for Holders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(known) = &self.known else {
+        let Some(status) = &self.status else {
             write!(f, "{} strong, {} weak", self.std_strong, self.std_weak)?;
-            return self.doubts().iter().try_for_each(|doubt| write!(f, "\n  note: {doubt}"));
+            return self.caveats().iter().try_for_each(|caveat| write!(f, "\n  note: {caveat}"));
         };
-        let Known { object, handle: asked, .. } = known;
+        let ObjectStatus { object, handle: asked, .. } = status;
         writeln!(f, "{object}: {} strong, {} weak", self.std_strong, self.std_weak)?;
-        write!(f, "  born {}, {} bytes", object.born(), object.size())?;
-        let rows: Vec<[String; 4]> = (self.handles().iter())
+        let bytes = crate::render::bytes(object.size());
+        write!(f, "  allocated {}, {bytes}", object.location())?;
+        let rows: Vec<[String; 4]> = (self.handles.iter())
             .map(|handle| {
                 let from = match handle.from {
-                    Some(from) if from.object() != object.id() => format!(" of {from}"),
-                    Some(from) => format!(" of {}", from.number()),
+                    Some((of, from)) if of != object.id().number() => format!(" of #{of}.{from}"),
+                    Some((_, from)) => format!(" of {from}"),
                     None => String::new(),
                 };
-                let what = format!("{}{from}", handle.op.name());
-                let site = handle.site.map_or_else(|| "?".to_owned(), |site| site.to_string());
-                [handle.id.number().to_string(), what, site, handle.thread.to_string()]
+                let op = handle.op().map_or("?", |op| op.name());
+                let location =
+                    handle.location().map_or_else(|| "?".to_owned(), |line| line.to_string());
+                let what = format!("{op}{from}");
+                [handle.number.to_string(), what, location, handle.thread.to_string()]
             })
             .collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
         let [a, b, c, d] = [0, 1, 2, 3].map(|column| width(column).unwrap_or(0));
-        for (handle, [number, what, site, thread]) in self.handles().iter().zip(&rows) {
-            let age = handle.born.until(self.now);
+        for (handle, [number, what, location, thread]) in self.handles.iter().zip(&rows) {
+            let age = handle.created.until(self.now);
             write!(
                 f,
-                "\n  {:<6} {number:>a$}  {what:<b$}  {site:<c$}  {thread:<d$}",
+                "\n  {:<6} {number:>a$}  {what:<b$}  {location:<c$}  {thread:<d$}",
                 handle.strength
             )?;
             write!(f, "  {}", crate::render::age(age))?;
             if handle.raw {
                 write!(f, "  raw pointer")?;
             }
-            if handle.id == *asked {
+            if handle.number == asked.number() {
                 write!(f, "  <- asked")?;
             }
         }
-        for doubt in self.doubts() {
-            write!(f, "\n  note: {doubt}")?;
+        for caveat in self.caveats() {
+            write!(f, "\n  note: {caveat}")?;
         }
         if !rows.is_empty() {
-            write!(f, "\n  A line says where a handle was made, not where it is stored now.")?;
+            write!(f, "\n  Locations show where a handle was created, not where it is stored.")?;
         }
         Ok(())
     }

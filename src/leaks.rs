@@ -11,30 +11,32 @@
 //!
 //! | you want to know | use |
 //! | --- | --- |
-//! | whether anything that is born in a test stays | [`check`], or a [`Check`] with conditions |
+//! | whether anything that a test allocates stays | [`check`], or a [`Check`] with conditions |
 //! | the same, with code that cannot be put into a closure | [`Check::enter`] |
 //! | what stays in the long run, where caches and pools may fill | [`repeat`] |
-//! | what happened between two moments | [`LiveSet::snapshot`] and [`Snapshot::since`](crate::analysis::Snapshot::since) |
-//! | whether one object goes | [`watch`](crate::watch) |
-//! | what is alive when the process ends | [`at_exit`] |
-//! | what grows in a running service | [`every`], `on_signals` (feature `signals`), [`LiveSet::snapshot`] |
-//! | what is alive in a process that hangs | [`expose`], and a debugger |
+//! | what happened between two moments | [`snapshot`] and [`Snapshot::since`](crate::analysis::Snapshot::since) |
+//! | whether one object goes | [`watch`](crate::watch()) |
+//! | what is alive now | [`alive`](crate::alive), [`report`] |
+//! | what is alive when the process ends | [`on_exit`] |
+//! | what grows in a running service | [`every`], `on_signals` (feature `signals`), [`snapshot`] |
+//! | what is alive in a process that hangs | [`register_for_debugger`], and a debugger |
 //!
 //! Without a line of code: `REFSCOPE=leaks`, `REFSCOPE=every=10s` and others, which `REFSCOPE=help` lists.
 //!
 //! Where tracing is off, nothing is known, and every check passes.
 
-use crate::analysis::{Leaks, Living};
-use crate::dispatch::{Scope, ScopeGuard};
+use crate::analysis::{LeakReport, ReportKind, Snapshot};
+use crate::event::Time;
+use crate::model::LiveObject;
 use crate::render::Terminal;
-use crate::sink::LiveSet;
+use crate::{Scope, ScopeGuard};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Runs `f`, and panics with the report if an object that was born in it, on this thread, is alive afterwards.
+/// Runs `f`, and panics with the report if an object that it allocated, on this thread, is alive afterwards.
 ///
-/// What was born on other threads is not seen, unless they enter the [`Check::scope`]. Teardown that is still under way,
+/// What other threads allocate is not seen, unless they enter the [`Check::scope`]. Teardown that is still under way,
 /// on other threads, is waited for: up to a second, only where something is alive.
 ///
 /// # Panics
@@ -68,9 +70,8 @@ pub fn check<R>(f: impl FnOnce() -> R) -> R {
 /// });
 /// ```
 pub struct Check {
-    live: LiveSet,
     scope: Scope,
-    settle: Duration,
+    timeout: Duration,
     allowed: Vec<String>,
     bounds: Vec<(u64, String)>,
 }
@@ -82,22 +83,20 @@ impl Default for Check {
 }
 
 impl Check {
-    /// A check that allows nothing, and waits a second for what is still being torn down.
+    /// Creates a check that allows nothing, and waits a second for what is still being torn down.
     pub fn new() -> Self {
-        let live = LiveSet::new();
-        let scope = Scope::new(live.clone());
-        let settle = Duration::from_secs(1);
-        Self { live, scope, settle, allowed: Vec::new(), bounds: Vec::new() }
+        let timeout = Duration::from_secs(1);
+        Self { scope: Scope::mark(), timeout, allowed: Vec::new(), bounds: Vec::new() }
     }
 
-    /// Waits so long for objects that are still alive, before it says so.
+    /// Sets how long to wait for pending drops before reporting a leak. Default: 1 s.
     #[must_use]
-    pub fn settle(mut self, within: Duration) -> Self {
-        self.settle = within;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
-    /// Allows objects whose type's full name, or whose birth line (`src/pool.rs:17`), contains `what`. The report
+    /// Allows objects whose type's full name, or whose line (`src/pool.rs:17`), contains `what`. The report
     /// says how many they were. (A single object is marked by [`allow_leak`](crate::allow_leak).)
     #[must_use]
     pub fn allow(mut self, what: impl Into<String>) -> Self {
@@ -112,28 +111,24 @@ impl Check {
         self
     }
 
-    /// The scope, for other threads and for futures: what is born in it belongs to the check.
+    /// Returns the scope, for other threads and for futures: what is allocated in it belongs to the check.
     pub fn scope(&self) -> &Scope {
         &self.scope
     }
 
-    /// What the check knows.
-    pub fn live(&self) -> &LiveSet {
-        &self.live
-    }
-
-    /// What is alive now and not allowed, without waiting.
-    pub fn leaks(&self) -> Leaks {
-        let mut living = self.live.living();
+    /// Returns the report of what is alive now, without waiting.
+    pub fn report(&self) -> LeakReport {
+        let mut living = self.scope.alive();
         for object in &mut living {
-            let line = object.born.to_string();
+            let line = object.location.to_string();
             let named = |what: &String| {
                 object.type_name.contains(what.as_str()) || line.contains(what.as_str())
             };
             object.allowed |= self.allowed.iter().any(named);
         }
         for (n, name) in &self.bounds {
-            let is = |object: &Living| !object.allowed && object.type_name.contains(name.as_str());
+            let is =
+                |object: &LiveObject| !object.allowed && object.type_name.contains(name.as_str());
             if living.iter().filter(|object| is(object)).count() as u64 <= *n {
                 living
                     .iter_mut()
@@ -141,9 +136,7 @@ impl Check {
                     .for_each(|object| object.allowed = true);
             }
         }
-        let mut leaks = Leaks::new(living, crate::event::Time::coarse());
-        leaks.unseen.left_out = self.live.refused();
-        leaks
+        LeakReport::new(living, Time::coarse())
     }
 
     /// Waits until nothing is alive that is not allowed, or the time is over.
@@ -151,12 +144,12 @@ impl Check {
     /// # Errors
     ///
     /// The report of what is alive then.
-    pub fn verify(&self) -> Result<(), Leaks> {
+    pub fn verify(&self) -> Result<(), LeakReport> {
         // None: no end that a clock could show.
-        let end = Instant::now().checked_add(self.settle);
+        let end = Instant::now().checked_add(self.timeout);
         let mut pause = Duration::from_micros(200);
         loop {
-            let leaks = self.leaks();
+            let leaks = self.report();
             if leaks.is_empty() {
                 return Ok(());
             }
@@ -193,19 +186,18 @@ impl Check {
 }
 
 #[track_caller]
-fn fail(leaks: &Leaks) -> ! {
+fn fail(leaks: &LeakReport) -> ! {
     if std::env::var_os("GITHUB_ACTIONS").is_some() {
         // Where the log is read by what shows annotations beside the code.
         eprint!("{}", leaks.annotations());
     }
-    panic!("{}", Terminal::stderr().leaks(leaks).trim_end());
+    panic!("{}", Terminal::stderr().render_report(leaks).trim_end());
 }
 
 impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Check")
-            .field("alive", &self.live.len())
-            .field("settle", &self.settle)
+            .field("timeout", &self.timeout)
             .field("allowed", &self.allowed)
             .field("bounds", &self.bounds)
             .finish_non_exhaustive()
@@ -230,7 +222,7 @@ pub struct CheckGuard {
 }
 
 impl CheckGuard {
-    /// The check.
+    /// Returns the check.
     pub fn check(&self) -> &Check {
         &self.check
     }
@@ -271,17 +263,18 @@ impl Drop for CheckGuard {
 #[track_caller]
 pub fn repeat(warm_ups: usize, times: usize, mut f: impl FnMut()) {
     assert!(times >= 2, "a leak is what grows in every repetition: 2 at least");
-    let check = Check::new().settle(Duration::from_millis(200));
+    let check = Check::new().timeout(Duration::from_millis(200));
     (0..warm_ups).for_each(|_| check.scope.run(&mut f));
-    let count = |living: &[Living]| {
+    let count = |living: &[LiveObject]| {
         let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
         for object in living.iter().filter(|object| !object.allowed) {
-            *counts.entry((object.type_name.to_string(), object.born.to_string())).or_default() +=
-                1;
+            *counts
+                .entry((object.type_name.to_string(), object.location.to_string()))
+                .or_default() += 1;
         }
         counts
     };
-    let mut before = count(&check.live.living());
+    let mut before = count(&check.scope.alive());
     let mut grew: Option<Vec<(String, String)>> = None;
     for _ in 0..times {
         check.scope.run(&mut f);
@@ -290,11 +283,11 @@ pub fn repeat(warm_ups: usize, times: usize, mut f: impl FnMut()) {
                 |(key, n): &(&(String, String), &u64)| **n > before.get(*key).copied().unwrap_or(0);
             now.iter().filter(more).map(|(key, _)| key.clone()).collect()
         };
-        let mut now = count(&check.live.living());
+        let mut now = count(&check.scope.alive());
         if !growing(&now).is_empty() {
             // What other threads still tear down has its time.
             let _ = check.verify();
-            now = count(&check.live.living());
+            now = count(&check.scope.alive());
         }
         let growing = growing(&now);
         grew = Some(match grew {
@@ -307,44 +300,82 @@ pub fn repeat(warm_ups: usize, times: usize, mut f: impl FnMut()) {
         }
     }
     let grew = grew.unwrap_or_default();
-    let mut living = check.live.living();
-    living.retain(|object| grew.contains(&(object.type_name.to_string(), object.born.to_string())));
-    let leaks = Leaks::new(living, crate::event::Time::coarse());
+    let mut living = check.scope.alive();
+    living.retain(|object| {
+        grew.contains(&(object.type_name.to_string(), object.location.to_string()))
+    });
+    let leaks = LeakReport::new(living, Time::coarse());
     if !leaks.is_empty() {
         panic!(
-            "it grew in each of {times} repetitions\n{}",
-            Terminal::stderr().leaks(&leaks).trim_end()
+            "leaked in each of {times} iterations\n{}",
+            Terminal::stderr().render_report(&leaks).trim_end()
         );
     }
 }
 
-/// Prints on stderr, when the process ends by returning from `main` or by `exit`, what `live` knows to be alive. What
+/// Returns the report of everything that is alive in the process, without waiting.
+///
+/// # Examples
+///
+/// ```
+/// refscope::track().expect("no sink is installed");
+/// let kept = refscope::Rc::new("kept");
+/// println!("{}", refscope::leaks::report());
+/// ```
+pub fn report() -> LeakReport {
+    crate::monitor::report(ReportKind::Alive)
+}
+
+/// Returns a snapshot of what is alive in the process, to be compared with a later one.
+///
+/// # Examples
+///
+/// ```
+/// refscope::track().expect("no sink is installed");
+/// let before = refscope::leaks::snapshot();
+/// let kept = refscope::Rc::new("kept");
+/// let growth = refscope::leaks::snapshot().since(&before);
+/// # if refscope::ENABLED {
+/// assert_eq!(growth.objects(), 1);
+/// # }
+/// ```
+pub fn snapshot() -> Snapshot {
+    Snapshot::new(crate::alive(), Time::coarse())
+}
+
+/// Prints on stderr, when the process ends by returning from `main` or by `exit`, what is alive. What
 /// statics hold is alive then and no leak: the report says "still held at exit".
 ///
 /// Ctrl-C, SIGTERM and other signals, `abort`, and a panic with `panic = "abort"` end a process without this: there
-/// [`every`], and a [`FileSink`](crate::sink::FileSink), serve. Several sets are reported one after the other.
-pub fn at_exit(live: &LiveSet) {
-    crate::watching::at_exit(live);
+/// [`every`], and a [`FileSink`](crate::sink::FileSink), serve.
+///
+/// It does not ask for tracking: see [`track`](crate::track).
+pub fn on_exit() {
+    crate::monitor::on_exit();
 }
 
-/// Prints on stderr, every so often, how much is alive and what was born since the last time and is alive, by a thread of
-/// its own.
-pub fn every(live: &LiveSet, time: Duration) {
-    crate::watching::every(live, time);
+/// Spawns a thread that prints on stderr, every `interval`, the live totals and what was allocated since the last report
+/// and is still alive.
+///
+/// # Errors
+///
+/// When no thread can be started.
+pub fn every(interval: Duration) -> std::io::Result<()> {
+    crate::monitor::every(interval)
 }
 
-/// Prints on stderr what is alive when the process gets SIGUSR1, and what was born since the last time and is alive on
-/// SIGUSR2. Nothing is printed in a signal handler: signal-hook hands the signals to a thread.
+/// Prints on stderr what is alive when the process gets SIGUSR1, and what was allocated since the last time and is alive
+/// on SIGUSR2. Nothing is printed in a signal handler: signal-hook hands the signals to a thread.
 ///
 /// # Errors
 ///
 /// When the signals cannot be waited for, or no thread can be started.
 #[cfg(all(unix, feature = "signals"))]
-pub fn on_signals(live: &LiveSet) -> std::io::Result<()> {
-    crate::watching::signals(live)
+pub fn on_signals() -> std::io::Result<()> {
+    crate::monitor::on_signals()
 }
 
-/// Lets a debugger print what `live` knows to be alive, in a process that hangs: `call refscope_print_alive()`.
-pub fn expose(live: &LiveSet) {
-    crate::watching::expose(live);
+/// Lets a debugger print what is alive, in a process that hangs: `call refscope_print_alive_0()`.
+pub fn register_for_debugger() {
+    crate::monitor::register_for_debugger();
 }

@@ -144,7 +144,7 @@ compile_error!(
     "refscope needs 64-bit atomics: its ledger keeps an event's place and count in one word"
 );
 
-// The faces.
+// The pointer types.
 #[cfg(feature = "trace")]
 pub mod boxed;
 #[cfg(feature = "trace")]
@@ -163,43 +163,44 @@ pub mod sync;
 pub mod task;
 mod unsize;
 
-// From a face to a sink.
-mod dispatch;
-pub mod event;
-#[cfg(feature = "trace")]
-mod ledger;
-mod primitive;
-pub mod sink;
-#[cfg(feature = "trace")]
-mod ticket;
-
-// From events to an answer.
-pub mod analysis;
+// What a user calls, and REFSCOPE.
+mod env;
+mod exit;
 mod holders;
 pub mod leaks;
-pub mod recording;
+mod monitor;
+mod watch;
+
+// From plain data to text, and from what happened to plain data.
+pub mod analysis;
+pub mod model;
 pub mod render;
+mod text;
+
+// From a pointer to a sink.
+pub mod event;
+mod runtime;
+pub mod sink;
 pub mod span;
 pub mod stack;
-mod watch;
-mod watching;
 
-pub mod promises;
+pub mod guarantees;
 
 #[cfg(not(feature = "trace"))]
 pub use off::{boxed, rc, sync, task};
 
 pub use boxed::Box;
-pub use dispatch::{
-    InstallError, Instrumented, Scope, ScopeGuard, Unseen, flush, install, switch_off, unseen,
+pub use event::{
+    Event, HandleId, Kind, Location, Object, ObjectId, Op, OwnedEvent, Strength, UntracedCounts,
 };
-pub use event::{Event, Handle, HandleId, Kind, Object, ObjectId, Op, Record, Site, Strength};
-pub use holders::{Holders, Traced, allow_leak, holders, label, unbox};
+pub use holders::{Holders, Inspect, allow_leak, holders, label, unbox};
 #[cfg(feature = "trace")]
 pub use make_mut::MakeMut;
+pub use model::{Recording, alive};
 pub use rc::Rc;
-pub use recording::Recording;
-pub use sink::Sink;
+pub use runtime::dispatch::{InstallError, flush, install, switch_off, untraced_counts};
+pub use runtime::scope::{Instrumented, Scope, ScopeGuard};
+pub use sink::{Sink, track};
 pub use std_ptr::StdPtr;
 pub use sync::Arc;
 pub use watch::{Watch, watch};
@@ -211,11 +212,13 @@ pub const ENABLED: bool = cfg!(feature = "trace");
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// What the macros expand to.
+/// What the macros expand to, and what the command uses.
 #[doc(hidden)]
 pub mod __private {
     // A crate without std has no `::std` that a macro could name.
     pub use std;
 
+    pub use crate::analysis::totals;
+    pub use crate::model::Replay;
     pub use crate::unsize::{Unsize, arc, boxed, pin_arc, pin_boxed, pin_rc, rc, unsize};
 }

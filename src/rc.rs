@@ -9,10 +9,10 @@
 // STABLE: the value of an `Rc` stays where it is while a pointer to it lives, as std promises for the
 // pointer inside, and `Deref` is not under a user's control.
 
-use crate::event::{Op, Type};
+use crate::event::{Kind, Op, Type};
 use crate::forward;
 use crate::make_mut::MakeMut;
-use crate::ticket;
+use crate::runtime::handle::{self as ticket, Value};
 use crate::{StdPtr, boxed::Box};
 use std::any::Any;
 use std::borrow::Cow;
@@ -66,10 +66,7 @@ impl<T: ?Sized> Rc<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn born(inner: rc::Rc<T>) -> Self {
-        Self {
-            ticket: ticket::Strong::birth(Type::rc::<T>(), size_of_val(&*inner), Op::New),
-            inner,
-        }
+        Self { ticket: ticket::Strong::birth(Type::rc::<T>(), Value::of(&*inner), Op::New), inner }
     }
 }
 
@@ -109,11 +106,13 @@ impl<T> Rc<T> {
     where
         F: FnOnce(&Weak<T>) -> T,
     {
-        let announced = ticket::Weak::birth(Type::rc::<T>(), size_of::<T>(), Op::NewCyclic);
-        let site = crate::event::Site::here();
+        let site = std::panic::Location::caller();
+        let announce = |address: *const T| {
+            ticket::Weak::birth_at(Type::rc::<T>(), Value::at(address), Op::NewCyclic, site)
+        };
         let mut ticket = None;
         let inner = rc::Rc::new_cyclic(|weak| {
-            let weak = Weak { ticket: announced, inner: weak.clone() };
+            let weak = Weak { ticket: announce(weak.as_ptr()), inner: weak.clone() };
             let value = data_fn(&weak);
             ticket = Some(ticket::Strong::of_cyclic(&weak.ticket, site));
             value
@@ -236,18 +235,18 @@ impl<T: ?Sized> Rc<T> {
     /// As for [`std::rc::Rc::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        let ticket = ticket::Strong::from_raw(ptr.addr());
         // SAFETY: STD: passed on to the caller.
-        Self { ticket, inner: unsafe { rc::Rc::from_raw(ptr) } }
+        let inner = unsafe { rc::Rc::from_raw(ptr) };
+        Self { ticket: ticket::Strong::from_raw(ticket::at(Kind::Rc, &*inner)), inner }
     }
 
     /// A raw pointer that owns the handle. Tells of its [leaving](Op::IntoRaw); the count stays.
     #[track_caller]
     pub fn into_raw(this: Self) -> *const T {
         let Self { ticket, inner } = this;
-        let ptr = rc::Rc::into_raw(inner);
-        ticket.into_raw(ptr.addr(), Op::IntoRaw);
-        ptr
+        let strong = || rc::Rc::strong_count(&inner);
+        ticket.into_raw(ticket::at(Kind::Rc, &*inner), Op::IntoRaw, strong);
+        rc::Rc::into_raw(inner)
     }
 
     /// Adds a handle to an object that is a raw pointer now. Tells of a [clone](Op::Clone) that [becomes
@@ -260,7 +259,9 @@ impl<T: ?Sized> Rc<T> {
     pub unsafe fn increment_strong_count(ptr: *const T) {
         // SAFETY: STD: passed on to the caller.
         unsafe { rc::Rc::increment_strong_count(ptr) };
-        ticket::Strong::<false>::increment(ptr.addr());
+        // SAFETY: STD: the caller's pointer is to a living value.
+        let value = unsafe { &*ptr };
+        ticket::Strong::<false>::increment(ticket::at(Kind::Rc, value));
     }
 
     /// Takes a handle from an object that is a raw pointer now. Tells of its [return](Op::FromRaw) and
@@ -331,7 +332,7 @@ impl<T: ?Sized + MakeMut> Rc<T> {
         let before = rc::Rc::as_ptr(&this.inner);
         let value = T::rc_make_mut(&mut this.inner);
         if !std::ptr::addr_eq(before, value) {
-            this.ticket.copied(Type::rc::<T>(), size_of_val(value));
+            this.ticket.copied(Type::rc::<T>(), Value::of(value));
         }
         value
     }
@@ -431,8 +432,8 @@ impl<T: ?Sized> StdPtr for Rc<T> {
 
     #[track_caller]
     fn from_std(inner: rc::Rc<T>) -> Self {
-        let size = size_of_val(&*inner);
-        Self { ticket: ticket::Strong::birth(Type::rc::<T>(), size, Op::FromStd), inner }
+        let value = Value::of(&*inner);
+        Self { ticket: ticket::Strong::birth(Type::rc::<T>(), value, Op::FromStd), inner }
     }
 
     #[track_caller]
@@ -466,7 +467,7 @@ impl<T: ?Sized> Weak<T> {
     /// As for [`std::rc::Weak::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        let ticket = ticket::Weak::from_raw(ptr.addr());
+        let ticket = ticket::Weak::from_raw((Kind::Rc, ptr.addr()));
         // SAFETY: STD: passed on to the caller.
         Self { ticket, inner: unsafe { rc::Weak::from_raw(ptr) } }
     }
@@ -476,7 +477,7 @@ impl<T: ?Sized> Weak<T> {
     pub fn into_raw(self) -> *const T {
         let Self { ticket, inner } = self;
         let ptr = inner.into_raw();
-        ticket.into_raw(ptr.addr());
+        ticket.into_raw((Kind::Rc, ptr.addr()));
         ptr
     }
 
@@ -546,7 +547,11 @@ impl<T: ?Sized> StdPtr for Weak<T> {
         let ticket = if inner.as_ptr().addr() == usize::MAX {
             ticket::Weak::DANGLING
         } else {
-            ticket::Weak::birth(Type::rc::<T>(), 0, Op::WeakFromStd)
+            ticket::Weak::birth(
+                Type::rc::<T>(),
+                Value::unknown(inner.as_ptr().addr()),
+                Op::WeakFromStd,
+            )
         };
         Self { ticket, inner }
     }

@@ -2,11 +2,13 @@
 
 mod chart;
 mod dot;
+mod growth;
 #[cfg(feature = "html")]
 mod html;
 pub(crate) mod json;
 mod perfetto;
 mod report;
+mod source;
 mod style;
 mod terminal;
 mod tree;
@@ -16,68 +18,6 @@ pub use dot::dot;
 pub use html::html;
 pub use perfetto::perfetto;
 pub use report::report_json;
-pub(crate) use report::{ReportStyle, annotations};
 pub use terminal::Terminal;
 
-use std::time::Duration;
-
-/// A duration in the unit that fits it: `1.2 s`, `340 ms`, `3 h 10 min`.
-pub(crate) fn age(age: Duration) -> String {
-    let nanos = age.as_nanos();
-    let seconds = age.as_secs();
-    match nanos {
-        0..1_000 => format!("{nanos} ns"),
-        1_000..1_000_000 => format!("{} µs", nanos / 1_000),
-        1_000_000..1_000_000_000 => format!("{} ms", nanos / 1_000_000),
-        _ if seconds < 60 => format!("{:.1} s", age.as_secs_f64()),
-        _ if seconds < 3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-/// A size in the unit that fits it: `96 B`, `1.5 KiB`.
-pub(crate) fn bytes(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
-}
-
-/// A number with its thousands apart: `1,204`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 event`, `2 events`.
-pub(crate) fn plural(number: u64, what: &str) -> String {
-    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn units() {
-        assert_eq!(age(Duration::from_nanos(999)), "999 ns");
-        assert_eq!(age(Duration::from_millis(1200)), "1.2 s");
-        assert_eq!(age(Duration::from_secs(11_400)), "3 h 10 min");
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(1536), "1.5 KiB");
-        assert_eq!(count(7), "7");
-        assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(plural(1, "event"), "1 event");
-    }
-}
+pub(crate) use crate::text::{age, bytes, count, escape, plural};

@@ -75,7 +75,7 @@ mod known {
     ///     let _span = tracing::info_span!("request", id = 17).entered();
     ///     let one = refscope::Arc::new("a session");
     ///     # if refscope::ENABLED {
-    ///     assert_eq!(live.living()[0].holders[0].span.as_deref(), Some("request{id=17}"));
+    ///     assert_eq!(live.living()[0].handles[0].span.as_deref(), Some("request{id=17}"));
     ///     # }
     /// });
     /// ```

@@ -9,10 +9,10 @@
 // STABLE: the value of an `Arc` stays where it is while a pointer to it lives, as std promises for the
 // pointer inside, and `Deref` is not under a user's control.
 
-use crate::event::{Op, Type};
+use crate::event::{Kind, Op, Type};
 use crate::forward;
 use crate::make_mut::MakeMut;
-use crate::ticket;
+use crate::runtime::handle::{self as ticket, Value};
 use crate::{StdPtr, boxed::Box};
 use std::any::Any;
 use std::borrow::Cow;
@@ -76,10 +76,7 @@ impl<T: ?Sized> Arc<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn born(inner: sync::Arc<T>) -> Self {
-        Self {
-            ticket: ticket::Strong::birth(Type::arc::<T>(), size_of_val(&*inner), Op::New),
-            inner,
-        }
+        Self { ticket: ticket::Strong::birth(Type::arc::<T>(), Value::of(&*inner), Op::New), inner }
     }
 }
 
@@ -119,11 +116,13 @@ impl<T> Arc<T> {
     where
         F: FnOnce(&Weak<T>) -> T,
     {
-        let announced = ticket::Weak::birth(Type::arc::<T>(), size_of::<T>(), Op::NewCyclic);
-        let site = crate::event::Site::here();
+        let site = std::panic::Location::caller();
+        let announce = |address: *const T| {
+            ticket::Weak::birth_at(Type::arc::<T>(), Value::at(address), Op::NewCyclic, site)
+        };
         let mut ticket = None;
         let inner = sync::Arc::new_cyclic(|weak| {
-            let weak = Weak { ticket: announced, inner: weak.clone() };
+            let weak = Weak { ticket: announce(weak.as_ptr()), inner: weak.clone() };
             let value = data_fn(&weak);
             ticket = Some(ticket::Strong::of_cyclic(&weak.ticket, site));
             value
@@ -246,18 +245,18 @@ impl<T: ?Sized> Arc<T> {
     /// As for [`std::sync::Arc::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        let ticket = ticket::Strong::from_raw(ptr.addr());
         // SAFETY: STD: passed on to the caller.
-        Self { ticket, inner: unsafe { sync::Arc::from_raw(ptr) } }
+        let inner = unsafe { sync::Arc::from_raw(ptr) };
+        Self { ticket: ticket::Strong::from_raw(ticket::at(Kind::Arc, &*inner)), inner }
     }
 
     /// A raw pointer that owns the handle. Tells of its [leaving](Op::IntoRaw); the count stays.
     #[track_caller]
     pub fn into_raw(this: Self) -> *const T {
         let Self { ticket, inner } = this;
-        let ptr = sync::Arc::into_raw(inner);
-        ticket.into_raw(ptr.addr(), Op::IntoRaw);
-        ptr
+        let strong = || sync::Arc::strong_count(&inner);
+        ticket.into_raw(ticket::at(Kind::Arc, &*inner), Op::IntoRaw, strong);
+        sync::Arc::into_raw(inner)
     }
 
     /// Adds a handle to an object that is a raw pointer now. Tells of a [clone](Op::Clone) that [becomes
@@ -270,7 +269,9 @@ impl<T: ?Sized> Arc<T> {
     pub unsafe fn increment_strong_count(ptr: *const T) {
         // SAFETY: STD: passed on to the caller.
         unsafe { sync::Arc::increment_strong_count(ptr) };
-        ticket::Strong::<true>::increment(ptr.addr());
+        // SAFETY: STD: the caller's pointer is to a living value.
+        let value = unsafe { &*ptr };
+        ticket::Strong::<true>::increment(ticket::at(Kind::Arc, value));
     }
 
     /// Takes a handle from an object that is a raw pointer now. Tells of its [return](Op::FromRaw) and
@@ -341,7 +342,7 @@ impl<T: ?Sized + MakeMut> Arc<T> {
         let before = sync::Arc::as_ptr(&this.inner);
         let value = T::arc_make_mut(&mut this.inner);
         if !std::ptr::addr_eq(before, value) {
-            this.ticket.copied(Type::arc::<T>(), size_of_val(value));
+            this.ticket.copied(Type::arc::<T>(), Value::of(value));
         }
         value
     }
@@ -495,8 +496,8 @@ impl<T: ?Sized> StdPtr for Arc<T> {
 
     #[track_caller]
     fn from_std(inner: sync::Arc<T>) -> Self {
-        let size = size_of_val(&*inner);
-        Self { ticket: ticket::Strong::birth(Type::arc::<T>(), size, Op::FromStd), inner }
+        let value = Value::of(&*inner);
+        Self { ticket: ticket::Strong::birth(Type::arc::<T>(), value, Op::FromStd), inner }
     }
 
     #[track_caller]
@@ -530,7 +531,7 @@ impl<T: ?Sized> Weak<T> {
     /// As for [`std::sync::Weak::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        let ticket = ticket::Weak::from_raw(ptr.addr());
+        let ticket = ticket::Weak::from_raw((Kind::Arc, ptr.addr()));
         // SAFETY: STD: passed on to the caller.
         Self { ticket, inner: unsafe { sync::Weak::from_raw(ptr) } }
     }
@@ -540,7 +541,7 @@ impl<T: ?Sized> Weak<T> {
     pub fn into_raw(self) -> *const T {
         let Self { ticket, inner } = self;
         let ptr = inner.into_raw();
-        ticket.into_raw(ptr.addr());
+        ticket.into_raw((Kind::Arc, ptr.addr()));
         ptr
     }
 
@@ -610,7 +611,11 @@ impl<T: ?Sized> StdPtr for Weak<T> {
         let ticket = if inner.as_ptr().addr() == usize::MAX {
             ticket::Weak::DANGLING
         } else {
-            ticket::Weak::birth(Type::arc::<T>(), 0, Op::WeakFromStd)
+            ticket::Weak::birth(
+                Type::arc::<T>(),
+                Value::unknown(inner.as_ptr().addr()),
+                Op::WeakFromStd,
+            )
         };
         Self { ticket, inner }
     }

@@ -1,7 +1,7 @@
 //! [`watch`]: whether one object goes.
 
-use crate::analysis::Leaks;
-use crate::holders::{Traced, Watched};
+use crate::analysis::LeakReport;
+use crate::holders::{Inspect, Watched};
 use crate::render::Terminal;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,22 +11,22 @@ use std::time::{Duration, Instant};
 /// # Examples
 ///
 /// ```
-/// use refscope::{Rc, Scope, sink::LiveSet};
+/// use refscope::Rc;
 ///
-/// let _guard = Scope::new(LiveSet::new()).enter();
+/// refscope::track().expect("no sink is installed");
 /// let session = Rc::new("a session");
 /// let watch = refscope::watch(&session);
 /// drop(session);
 /// watch.assert_dropped();
 /// ```
-pub fn watch<P: Traced>(pointer: &P) -> Watch {
+pub fn watch<P: Inspect>(pointer: &P) -> Watch {
     Watch { watched: pointer.watched(), name: name(pointer) }
 }
 
-fn name<P: Traced>(pointer: &P) -> String {
+fn name<P: Inspect>(pointer: &P) -> String {
     pointer
-        .known()
-        .map_or_else(|| "an untraced object".to_owned(), |known| known.object.to_string())
+        .status()
+        .map_or_else(|| "an untraced object".to_owned(), |status| status.object.to_string())
 }
 
 /// Knows whether an object is gone. Made by [`watch`].
@@ -36,37 +36,37 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Whether no traced strong handle of the object is left. Where the object is untraced nothing is known, and this
+    /// Returns whether no traced strong handle of the object is left. Where the object is untraced nothing is known, and this
     /// is true.
     pub fn is_dropped(&self) -> bool {
-        self.strong() == 0
+        self.strong_count() == 0
     }
 
-    /// The traced strong handles of the object, as the ledger counts them.
-    pub fn strong(&self) -> u32 {
+    /// Returns the number of traced strong handles of the object.
+    pub fn strong_count(&self) -> u32 {
         self.watched.as_ref().map_or(0, Watched::strong)
     }
 
-    /// Who holds the object, if its sink knows.
-    pub fn leaks(&self) -> Option<Leaks> {
-        self.watched.as_ref().and_then(Watched::leaks)
+    /// Returns the report of who holds the object, or `None` if it is gone or untraced.
+    pub fn report(&self) -> Option<LeakReport> {
+        self.watched.as_ref().and_then(Watched::report)
     }
 
-    /// Panics with the holders where the object is not dropped.
+    /// Asserts that the object is dropped.
     ///
     /// # Panics
     ///
-    /// Then.
+    /// Panics if the object is still alive; the message lists its holders.
     #[track_caller]
     pub fn assert_dropped(&self) {
         self.assert_dropped_within(Duration::ZERO);
     }
 
-    /// The same, after waiting so long for it.
+    /// Waits up to `time` for the object to be dropped, and asserts that it is.
     ///
     /// # Panics
     ///
-    /// When the object is alive then.
+    /// Panics if the object is still alive then; the message lists its holders.
     #[track_caller]
     pub fn assert_dropped_within(&self, time: Duration) {
         // None: no end that a clock could show.
@@ -85,23 +85,17 @@ impl Watch {
 
     #[track_caller]
     fn fail(&self) -> ! {
-        match self.leaks() {
-            Some(leaks) => panic!(
-                "{} is not dropped\n{}",
-                self.name,
-                Terminal::stderr().leaks(&leaks).trim_end()
-            ),
-            None => panic!(
-                "{} is not dropped: {} strong handles. (Its sink keeps no handles that could be named: `LiveSet` does.)",
-                self.name,
-                self.strong()
-            ),
-        }
+        let report = self.report().map(|report| Terminal::stderr().render_report(&report));
+        let report = report.unwrap_or_default();
+        panic!("{} is not dropped\n{}", self.name, report.trim_end())
     }
 }
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("object", &self.name).field("strong", &self.strong()).finish()
+        f.debug_struct("Watch")
+            .field("object", &self.name)
+            .field("strong", &self.strong_count())
+            .finish()
     }
 }

@@ -176,7 +176,8 @@ fn what_is_held_at_exit() {
 #[test]
 fn every_second() {
     let text = stderr(&run("every=1s,type=u32", "slow"));
-    let lines: Vec<_> = text.lines().filter(|line| line.contains("born and alive after")).collect();
+    let lines: Vec<_> =
+        text.lines().filter(|line| line.contains("allocated and alive after")).collect();
     assert!(lines.len() >= 2, "{text}");
     assert!(text.contains("Box<u32>"), "{text}");
 }
@@ -192,10 +193,11 @@ fn a_debugger_can_call_for_what_is_alive() {
 #[test]
 fn signals_tell_what_is_alive_and_what_was_born_since() {
     let text = stderr(&run("signals,type=u64", "signals"));
-    let lines: Vec<_> = text.lines().filter(|line| line.contains("born and alive after")).collect();
+    let lines: Vec<_> =
+        text.lines().filter(|line| line.contains("allocated and alive after")).collect();
     assert_eq!(lines.len(), 2, "{text}");
-    assert!(lines[0].starts_with("refscope: 1 alive; 1 object born"), "{text}");
-    assert!(lines[1].starts_with("refscope: 2 alive; 1 object born"), "{text}");
+    assert!(lines[0].starts_with("refscope: 1 alive; 1 object allocated"), "{text}");
+    assert!(lines[1].starts_with("refscope: 2 alive; 1 object allocated"), "{text}");
     assert!(text.contains("refscope: alive: 3 objects, 24 B"), "{text}");
 }
 
@@ -233,7 +235,7 @@ fn a_recording_reads_back() {
     let text = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     let recording = Recording::read(&text[..]).unwrap();
-    recording.replay().unwrap();
+    recording.verify().unwrap();
     assert_eq!(recording.events().len(), 6);
     assert!(!recording.truncated());
     assert_eq!(recording.threads().len(), 2);

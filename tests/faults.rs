@@ -12,7 +12,7 @@ fn left(f: impl FnOnce()) -> Vec<(String, usize, usize)> {
     let (live, recorder) = (LiveSet::new(), Recorder::with(1 << 20, Clock::None));
     Scope::new((live.clone(), recorder.clone())).run(f);
     let recording = recorder.recording();
-    recording.replay().expect("whole");
+    recording.verify().expect("whole");
     let alive = recording.timelines().iter().filter(|t| t.strong() + t.weak() > 0).count();
     assert_eq!(alive, live.len(), "recorder and live set agree");
     let strong = |live: &refscope::sink::LiveObject| {
@@ -131,7 +131,7 @@ fn two_threads_label_a_box_that_they_share() {
     });
     drop(shared);
     let recording = recorder.recording();
-    recording.replay().expect("numbered without a gap");
+    recording.verify().expect("numbered without a gap");
     assert_eq!(recording.events().len(), 2002);
 }
 
@@ -159,7 +159,7 @@ fn a_scope_in_the_destructor_of_an_older_thread_local() {
     .join()
     .expect("the thread ends as it does without refscope");
     // Whether there was still a place for the scope differs between platforms; that nothing breaks does not.
-    assert!(recorder.recording().replay().is_ok());
+    assert!(recorder.recording().verify().is_ok());
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn compare(name: &str, text: &str) {
 #[test]
 fn timelines() {
     let recording = story().recording();
-    recording.replay().unwrap();
+    recording.verify().unwrap();
     let timelines = recording.timelines();
     for (name, terminal) in [
         ("80", Terminal::plain(80)),

@@ -2,7 +2,7 @@
 #![cfg(feature = "trace")]
 
 use refscope::event::{Event, Handle, Object, ObjectId, Op};
-use refscope::sink::{FileSink, Filter, LiveSet, Print, Recorder, Sink, from_fn};
+use refscope::sink::{Filter, LiveSet, Print, Recorder, Sink, from_fn};
 use refscope::{Arc, Box, Rc, Scope, StdPtr};
 use std::cell::RefCell;
 use std::future::Future;
@@ -179,7 +179,7 @@ fn events_during_thread_exit() {
         thread.join().unwrap();
         let recording = recorder.recording();
         assert_eq!(recording.events().len(), 4);
-        recording.replay().unwrap();
+        recording.verify().unwrap();
         assert!(live.is_empty());
     }
 }
@@ -344,62 +344,4 @@ fn wanted_by_type_site_size_and_one_in_so_many() {
     let scope = Scope::new(Filter::wanted(LiveSet::new(), Wanted::all().of_type("no such type")));
     let one = scope.run(|| Rc::new(1));
     assert!(refscope::holders(&one).object().is_none());
-}
-
-/// A folder that is not there is an error at once; a file is whole after a flush.
-#[test]
-fn files() {
-    let error = FileSink::create("/no such folder/file").unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-    let path = std::env::temp_dir().join(format!("refscope-sinks-{}.jsonl", std::process::id()));
-    let file = FileSink::create(&path).unwrap();
-    Scope::new(file.clone()).run(|| {
-        let one = Rc::new("a \"quoted\" type");
-        refscope::label(&one, "line\nbreak");
-        drop(one.clone());
-    });
-    file.flush().unwrap();
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::remove_file(&path).unwrap();
-    let lines: Vec<serde_json::Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines[0]["refscope"], 1);
-    let events: Vec<_> = lines.iter().filter_map(|line| line["event"].as_str()).collect();
-    assert_eq!(events, ["new", "label", "clone", "drop", "drop"]);
-    assert!(lines.iter().any(|line| line["label"] == "line\nbreak"));
-}
-
-/// What `tracing` subscribers get.
-#[cfg(feature = "tracing")]
-#[test]
-fn events_for_tracing() {
-    use refscope::sink::TracingSink;
-    #[derive(Clone, Default)]
-    struct Buffer(std::sync::Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Buffer {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let buffer = Buffer::default();
-    let writer = buffer.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, || {
-        Scope::new(TracingSink).run(|| drop(Rc::new(1).clone()));
-    });
-    let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
-    let lines: Vec<serde_json::Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let targets: Vec<_> = lines.iter().map(|line| line["target"].as_str().unwrap()).collect();
-    assert_eq!(targets, ["refscope::new", "refscope::clone", "refscope::drop", "refscope::drop"]);
-    assert_eq!(lines[1]["fields"]["strong"], 2);
-    assert_eq!(lines[1]["fields"]["from"], 1);
-    assert_eq!(lines[0]["fields"]["type"], "i32");
 }

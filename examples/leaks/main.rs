@@ -39,7 +39,7 @@ fn main() {
         println!("--- {name}\n");
         match check.verify() {
             Ok(()) => println!("refscope: no leak\n"),
-            Err(leaks) => println!("{}", Terminal::stdout().leaks(&leaks)),
+            Err(leaks) => println!("{}", Terminal::stdout().render_report(&leaks)),
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::Site;
+use super::{Caller, Location};
 use parking_lot::Mutex;
 use std::any::type_name;
 use std::collections::HashMap;
@@ -38,12 +38,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Which object: births are numbered from 1 through the life of the process. Prints as `#7`.
+/// Identifies an object: allocations are numbered from 1 through the life of the process. Prints as `#7`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId(pub(crate) u64);
 
 impl ObjectId {
-    /// The number.
+    /// Returns the number.
     #[inline]
     pub const fn number(self) -> u64 {
         self.0
@@ -101,6 +101,9 @@ impl Type {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Label(pub(crate) u32);
 
+/// Different texts of labels that are kept.
+const LABELS_MAX: usize = 1 << 16;
+
 #[cfg_attr(not(feature = "trace"), allow(dead_code))]
 struct Labels {
     texts: Vec<&'static str>,
@@ -110,14 +113,21 @@ struct Labels {
 static LABELS: Mutex<Labels> = Mutex::new(Labels { texts: Vec::new(), index: None });
 
 impl Label {
+    /// What an object is labelled with whose text came after all that are kept.
+    #[cfg_attr(not(feature = "trace"), allow(dead_code))]
+    const OVERFLOW: Self = Self(u32::MAX);
+
+    /// Returns the label with this text. Texts are kept, each once, for the life of the process, [`LABELS_MAX`] of them.
     #[cfg_attr(not(feature = "trace"), allow(dead_code))] // nothing is labelled then
-    /// The label with this text. Texts are kept, each once, for the life of the process.
     pub(crate) fn intern(text: &str) -> Self {
         let mut labels = LABELS.lock();
         let Labels { texts, index } = &mut *labels;
         let index = index.get_or_insert_default();
         if let Some(&known) = index.get(text) {
             return Self(known);
+        }
+        if texts.len() == LABELS_MAX {
+            return Self::OVERFLOW;
         }
         let text: &'static str = text.to_owned().leak();
         texts.push(text);
@@ -127,78 +137,56 @@ impl Label {
     }
 
     pub(crate) fn text(self) -> Option<&'static str> {
+        if self == Self::OVERFLOW {
+            return Some("(one label too many)");
+        }
         let index = self.0.checked_sub(1)?;
         LABELS.lock().texts.get(index as usize).copied()
     }
 }
 
-/// A size in four bytes: exact below 2 GiB, else in pages of 4 KiB, rounded up.
-#[derive(Clone, Copy)]
-pub(crate) struct Size(u32);
-
-impl Size {
-    const PAGES: u32 = 1 << 31;
-
-    #[inline]
-    pub(crate) fn new(bytes: usize) -> Self {
-        match u32::try_from(bytes) {
-            Ok(small) if small < Self::PAGES => Self(small),
-            _ => {
-                let pages = u32::try_from(bytes.div_ceil(4096)).unwrap_or(u32::MAX);
-                Self(pages.min(Self::PAGES - 1) | Self::PAGES)
-            }
-        }
-    }
-
-    #[inline]
-    pub(crate) fn bytes(self) -> u64 {
-        let pages = u64::from(self.0 & !Self::PAGES);
-        if self.0 & Self::PAGES == 0 { pages } else { pages * 4096 }
-    }
-}
-
-/// An allocation behind a `Box`, `Rc` or `Arc`, as its events tell of it.
+/// An allocation behind a `Box`, `Rc` or `Arc`, as its events show it.
 #[derive(Clone, Copy)]
 pub struct Object {
     pub(crate) id: ObjectId,
     pub(crate) ty: &'static Type,
-    pub(crate) size: Size,
+    pub(crate) size: u64,
     pub(crate) label: Label,
-    pub(crate) born: Site,
+    pub(crate) location: Caller,
 }
 
 impl Object {
-    /// Which object.
+    /// Returns which object it is.
     #[inline]
     pub fn id(&self) -> ObjectId {
         self.id
     }
 
-    /// The kind of pointer it is behind.
+    /// Returns the kind of pointer that it is behind.
     #[inline]
     pub fn kind(&self) -> Kind {
         self.ty.kind
     }
 
-    /// The type's full name, as [`std::any::type_name`] gives it.
+    /// Returns the type's full name, as [`std::any::type_name`] gives it.
     #[inline]
     pub fn type_name(&self) -> &'static str {
         self.ty.name()
     }
 
-    /// The value's size in bytes, without the pointer's counts. (Above 2 GiB in whole pages, rounded up.)
+    /// Returns the value's size in bytes, without the pointer's counts and what it owns elsewhere.
     #[inline]
     pub fn size(&self) -> u64 {
-        self.size.bytes()
+        self.size
     }
 
-    /// The line that made it.
+    /// Returns the line that allocated it.
     #[inline]
-    pub fn born(&self) -> Site {
-        self.born
+    pub fn location(&self) -> Location {
+        self.location.into()
     }
 
-    /// The label that it has been given, if any, by [`label`](crate::label).
+    /// Returns the label that it was given, if any, by [`label`](crate::label).
     #[inline]
     pub fn label(&self) -> Option<&'static str> {
         self.label.text()
@@ -221,7 +209,7 @@ impl fmt::Debug for Object {
             .field("kind", &self.kind())
             .field("type_name", &self.type_name())
             .field("size", &self.size())
-            .field("born", &self.born)
+            .field("location", &self.location)
             .field("label", &self.label())
             .finish_non_exhaustive()
     }
@@ -264,7 +252,7 @@ pub(crate) fn short_type(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Size, short_type};
+    use super::short_type;
 
     #[test]
     fn short_names_keep_the_last_segment_of_each_path() {
@@ -277,17 +265,6 @@ mod tests {
             ("<a::B as c::D>::E", "<B as D>::E"),
         ] {
             assert_eq!(short_type(long), short, "{long}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_exact_below_two_gib_and_never_too_small_above() {
-        for bytes in [0, 1, 4096, (1 << 31) - 1] {
-            assert_eq!(Size::new(bytes).bytes(), bytes as u64);
-        }
-        for bytes in [1 << 31, (1 << 31) + 1, (1 << 40) + 7] {
-            let told = Size::new(bytes).bytes();
-            assert!((bytes as u64..bytes as u64 + 4096).contains(&told), "{bytes}: {told}");
         }
     }
 }

@@ -3,7 +3,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// A thread, numbered from 1 in the order in which threads first had to do with refscope.
+/// A thread, numbered from 1 in order of first use of refscope.
 ///
 /// Unlike [`std::thread::ThreadId`] it can be asked for its name after the thread has gone.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ thread_local! {
 static NAMES: Mutex<Vec<Option<Box<str>>>> = Mutex::new(Vec::new());
 
 impl Thread {
-    /// The thread that calls this.
+    /// Returns the thread that calls this.
     #[inline]
     pub fn current() -> Self {
         CURRENT.get().unwrap_or_else(Self::register)
@@ -34,13 +34,18 @@ impl Thread {
         thread
     }
 
-    /// The number, from 1.
+    /// The thread with this number, if there was one.
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
+
+    /// Returns the number, from 1.
     #[inline]
     pub const fn number(self) -> u32 {
         self.0.get()
     }
 
-    /// The name that the thread had when it was first seen.
+    /// Returns the name that the thread had when it first used refscope.
     pub fn name(self) -> Option<String> {
         NAMES.lock().get(self.0.get() as usize - 1)?.as_deref().map(str::to_owned)
     }

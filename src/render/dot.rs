@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 /// }
 /// ```
 pub fn dot(timelines: &Timelines<'_>, object: &Timeline<'_>) -> String {
-    let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let escape = |text: &str| super::escape(text).replace('\\', "\\\\").replace('"', "\\\"");
     let recording = timelines.recording();
     let info = object.object;
     let name = format!("#{} {}<{}>", info.id, info.kind, crate::event::short_type(&info.type_name));
@@ -27,8 +27,8 @@ pub fn dot(timelines: &Timelines<'_>, object: &Timeline<'_>) -> String {
     );
     let _ = writeln!(text, "  label=\"{}\";", escape(&name));
     for line in &object.lifelines {
-        let place = line.place.map_or_else(String::new, |place| {
-            format!("\\n{}", escape(&recording.places()[place as usize].to_string()))
+        let location = line.location.map_or_else(String::new, |location| {
+            format!("\\n{}", escape(&recording.locations()[location as usize].to_string()))
         });
         let fate = match &line.end {
             None => "alive".to_owned(),
@@ -38,7 +38,7 @@ pub fn dot(timelines: &Timelines<'_>, object: &Timeline<'_>) -> String {
         let dash = if line.strength == crate::Strength::Weak { ", shape=ellipse" } else { "" };
         let _ = writeln!(
             text,
-            "  h{n} [label=\"{n} {op}{place}\\n{fate}\"{style}{dash}];",
+            "  h{n} [label=\"{n} {op}{location}\\n{fate}\"{style}{dash}];",
             n = line.handle,
             op = line.op
         );

@@ -1,6 +1,5 @@
 use super::json::Json;
-use super::report::source_line;
-use crate::analysis::{Leaks, Timelines};
+use crate::analysis::{LeakReport, Timelines};
 use std::fmt::Write as _;
 
 /// The page without its data.
@@ -31,8 +30,9 @@ pub fn html(timelines: &Timelines<'_>) -> String {
     let _ = write!(data, "\"end\":{},\"lost\":{},", recording.end().as_nanos(), recording.lost());
     let mut threads = recording.threads().iter().map(|name| Json(name).to_string());
     let _ = write!(data, "\"threads\":[{}],", list(&mut threads));
-    let mut places = recording.places().iter().map(|place| {
-        let source = source_line(place).map_or_else(String::new, |line| line.trim().to_owned());
+    let mut places = recording.locations().iter().map(|place| {
+        let source =
+            super::source::line(place).map_or_else(String::new, |line| line.trim().to_owned());
         format!("[{},{},{}]", Json(&place.to_string()), Json(&source), place.line)
     });
     let _ = write!(data, "\"places\":[{}],", list(&mut places));
@@ -70,9 +70,9 @@ pub fn html(timelines: &Timelines<'_>) -> String {
                 line.op as u8,
                 from.0,
                 from.1,
-                line.place.map_or(-1, i64::from),
+                line.location.map_or(-1, i64::from),
                 line.thread,
-                line.born.as_nanos(),
+                line.created.as_nanos(),
             )
         });
         let lines = list(&mut lines);
@@ -82,14 +82,15 @@ pub fn html(timelines: &Timelines<'_>) -> String {
             if i > 0 { ",\n" } else { "" },
             info.id,
             info.size,
-            info.born
+            info.location
         );
     }
     let mut types = types.iter().map(|name| Json(name).to_string());
     let _ =
         write!(data, "\"types\":[{}],\"leaks\":{},\"objects\":[{objects}]}}", list(&mut types), {
-            Leaks::of_recording(recording).json()
+            LeakReport::of_recording(recording).json()
         });
-    // A text may hold what would end the script.
-    PAGE.replacen(MARK, &data.replace("</", "<\\/"), 1)
+    // A text may hold what would end the script, or open a comment in it: `</script>`, `<!--<script>`. Outside of
+    // strings JSON has no `<`.
+    PAGE.replacen(MARK, &data.replace('<', "\\u003c"), 1)
 }

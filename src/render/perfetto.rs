@@ -58,8 +58,9 @@ pub fn perfetto(timelines: &Timelines<'_>, out: &mut impl Write) -> io::Result<(
             )?;
         }
         for line in &object.lifelines {
-            let place = line.place.map(|place| recording.places()[place as usize].to_string());
-            let what = format!("{} {}", line.op, place.as_deref().unwrap_or(""));
+            let location =
+                line.location.map(|index| recording.locations()[index as usize].to_string());
+            let what = format!("{} {}", line.op, location.as_deref().unwrap_or(""));
             // A slice begins and ends under one category, id and name.
             let common = format!(
                 "\"cat\":{},\"id\":\"{}.{}\",\"pid\":1,\"name\":{}",
@@ -72,7 +73,7 @@ pub fn perfetto(timelines: &Timelines<'_>, out: &mut impl Write) -> io::Result<(
                 out,
                 ",\n{{\"ph\":\"b\",{common},\"tid\":{},\"ts\":{},\"args\":{{\"handle\":{},\"strength\":\"{}\",\"from\":{}}}}}",
                 line.thread + 1,
-                micros(line.born),
+                micros(line.created),
                 line.handle,
                 line.strength,
                 line.from
@@ -80,7 +81,7 @@ pub fn perfetto(timelines: &Timelines<'_>, out: &mut impl Write) -> io::Result<(
             )?;
             let (thread, time, fate) = match &line.end {
                 Some(end) => (end.thread, end.time, end.op.name()),
-                None => (line.thread, recording.end().max(line.born), "alive"),
+                None => (line.thread, recording.end().max(line.created), "alive"),
             };
             write!(
                 out,

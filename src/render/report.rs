@@ -2,14 +2,13 @@
 
 use super::style::{Line, Look};
 use super::{Terminal, age, bytes, count, plural};
-use crate::analysis::{Holder, Leak, Leaks, Told};
-use crate::event::{Op, Strength};
-use crate::recording::Place;
+use crate::analysis::{Leak, LeakReport, ReportKind};
+use crate::event::{Location, Op, Strength};
+use crate::model::Handle;
 use std::fmt;
-use std::io::{BufRead as _, BufReader};
 
 /// How a report is drawn.
-pub(crate) struct ReportStyle {
+struct ReportStyle {
     color: bool,
     ascii: bool,
     width: usize,
@@ -19,18 +18,18 @@ pub(crate) struct ReportStyle {
 const SHOWN: usize = 10;
 /// Where a named row's text begins.
 const INDENT: usize = 14;
-/// Holders of one that are shown.
+/// Handles of one that are shown.
 const HOLDERS: usize = 8;
 
 impl Terminal {
-    /// A leak report as text.
+    /// Renders a leak report as text.
     ///
-    /// Of each leak it shows the line that made the handle which keeps the value (with the source, where the file can
+    /// For each leak it shows the line that made the handle which keeps the value (with the source, if the file can
     /// be read from here), every other handle, how it came about, and what to do next.
-    pub fn leaks(&self, leaks: &Leaks) -> String {
+    pub fn render_report(&self, report: &LeakReport) -> String {
         let mut text = String::new();
         let style = ReportStyle { color: self.color, ascii: self.ascii, width: self.width };
-        let _ = style.write(leaks, &mut text);
+        let _ = style.write(report, &mut text);
         text.truncate(text.trim_end().len());
         text.push('\n');
         text
@@ -38,7 +37,7 @@ impl Terminal {
 }
 
 impl ReportStyle {
-    pub(crate) fn plain() -> Self {
+    fn plain() -> Self {
         Self { color: false, ascii: true, width: 80 }
     }
 
@@ -46,7 +45,7 @@ impl ReportStyle {
         Line::new(self.color)
     }
 
-    pub(crate) fn write(&self, leaks: &Leaks, out: &mut impl fmt::Write) -> fmt::Result {
+    fn write(&self, leaks: &LeakReport, out: &mut impl fmt::Write) -> fmt::Result {
         let mut line = self.line();
         let look = if leaks.is_empty() { Look::Name } else { Look::Warning };
         line.put(look, "refscope").put(Look::Name, ": ").put(Look::Name, &leaks.verdict());
@@ -62,17 +61,14 @@ impl ReportStyle {
         if !leaks.is_empty() {
             write!(
                 out,
-                "\nnote: a line tells where a handle was made, not where it is stored now"
+                "\nnote: locations show where a handle was created, not where it is stored"
             )?;
         }
-        let unseen = leaks.unseen;
+        let untraced = leaks.untraced;
         for (number, thing, what) in [
-            (unseen.left_out, "object", "not traced (a filter, a cap, a full ledger)"),
-            (
-                unseen.lost,
-                "event",
-                "lost by a full recorder: what it says of handles may be incomplete",
-            ),
+            (untraced.objects(), "object", "not traced (a filter, a cap, a full ledger)"),
+            (untraced.lost, "event", "lost: what is said of handles may be incomplete"),
+            (untraced.paths_cut, "path", "cut to its ends (the table of paths is full)"),
         ] {
             if number > 0 {
                 write!(out, "\nnote: {} {what}", plural(number, thing))?;
@@ -83,7 +79,7 @@ impl ReportStyle {
 
     fn leak(
         &self,
-        leaks: &Leaks,
+        leaks: &LeakReport,
         number: usize,
         leak: &Leak,
         out: &mut impl fmt::Write,
@@ -95,10 +91,10 @@ impl ReportStyle {
             1 => String::new(),
             n => format!("{} {} ", count(n), if self.ascii { "x" } else { "\u{d7}" }),
         };
-        let what = match leaks.told {
-            Told::Leaks => "leak",
-            Told::AtExit => "held",
-            Told::Alive => "alive",
+        let what = match leaks.kind {
+            ReportKind::Leaks => "leak",
+            ReportKind::Exit => "held",
+            ReportKind::Alive => "alive",
         };
         let mut line = self.line();
         line.put(Look::Warning, &format!("{what} {number} of {}", leaks.leaks.len()))
@@ -111,14 +107,19 @@ impl ReportStyle {
         }
         let mut line = self.line();
         let span = object.span.as_ref().map_or_else(String::new, |span| format!(" in `{span}`"));
-        let born = format!("{} on {}{span}, {} ago", object.born, object.thread, age(leak.age));
-        line.put(Look::Dim, "   = ").put(Look::Name, "born:").to(INDENT).put(Look::Plain, &born);
+        let created =
+            format!("{} on {}{span}, {} ago", object.location, object.thread, age(leak.age));
+        line.put(Look::Dim, "   = ")
+            .put(Look::Name, "created:")
+            .to(INDENT)
+            .put(Look::Plain, &created);
         writeln!(out, "{}", line.finish())?;
-        let strong: Vec<_> = object.strong().collect();
-        let weak = object.holders.len() - strong.len();
+        let strong: Vec<_> = object.strong_handles().collect();
+        let weak = object.handles.len() - strong.len();
         let each = if leak.objects.len() > 1 { " each" } else { "" };
         let held = match (strong.len(), weak) {
-            (0, n) => format!(
+            (0, 0) => format!("{}{each}", plural(object.strong.into(), "strong handle")),
+            (0, n) if object.strong == 0 => format!(
                 "{}{each} alone: the value is gone, its memory is not",
                 plural(n as u64, "weak handle")
             ),
@@ -131,9 +132,9 @@ impl ReportStyle {
         };
         self.row(out, "held by", &held)?;
         // Handles that came about alike are one row, where the youngest stands.
-        let mut rows: Vec<(&Holder, u64, bool)> = Vec::new();
-        for holder in &object.holders {
-            let alike = |(other, ..): &(&Holder, u64, bool)| other.is_like(holder);
+        let mut rows: Vec<(&Handle, u64, bool)> = Vec::new();
+        for holder in &object.handles {
+            let alike = |(other, ..): &(&Handle, u64, bool)| other.is_like(holder);
             let is_fault = fault.is_some_and(|fault| fault.number == holder.number);
             match rows.iter().position(alike) {
                 Some(place) => {
@@ -151,16 +152,16 @@ impl ReportStyle {
         }
         let known = strong.len() as u64;
         if known != u64::from(object.strong) {
-            let told = format!("the ledger counts {} strong, {known} known", object.strong);
-            self.row(out, "note", &told)?;
+            let text = format!("the ledger counts {} strong, {known} known", object.strong);
+            self.row(out, "note", &text)?;
         }
         self.row(out, "help", &leak.help)
     }
 
     /// The source line at fault, with a caret under what made the handle.
-    fn excerpt(&self, leak: &Leak, holder: &Holder, out: &mut impl fmt::Write) -> fmt::Result {
-        let Some(place) = holder.place() else { return Ok(()) };
-        let op = holder.made().map_or(Op::New, |made| made.op);
+    fn excerpt(&self, leak: &Leak, holder: &Handle, out: &mut impl fmt::Write) -> fmt::Result {
+        let Some(place) = holder.location() else { return Ok(()) };
+        let op = holder.op().unwrap_or(Op::New);
         let bar = if self.ascii { "|" } else { "│" };
         let mut line = self.line();
         line.put(Look::Dim, "  --> ").put(Look::Plain, &place.to_string());
@@ -179,7 +180,7 @@ impl ReportStyle {
         };
         let gutter = place.line.to_string();
         let blank = " ".repeat(gutter.len());
-        let Some(source) = source_line(place) else {
+        let Some(source) = super::source::line(place) else {
             let mut line = self.line();
             line.put(Look::Dim, &format!("{blank} {bar} ")).put(Look::Alive, &says);
             return writeln!(out, "{}", line.finish());
@@ -230,7 +231,7 @@ impl ReportStyle {
 
     fn holder(
         &self,
-        holder: &Holder,
+        holder: &Handle,
         times: u64,
         fault: bool,
         out: &mut impl fmt::Write,
@@ -249,19 +250,22 @@ impl ReportStyle {
         }
         line.put(Look::Plain, " ");
         let arrow = if self.ascii { " -> " } else { " → " };
-        for (step, made) in holder.path.iter().enumerate() {
-            if step > 0 {
+        for (number, step) in holder.path.iter().enumerate() {
+            if number > 0 {
                 line.put(Look::Dim, arrow);
             }
-            let last = step + 1 == holder.path.len();
-            line.put(if last { look } else { Look::Dim }, made.op.name());
-            if let Some(place) = &made.place {
-                let text = format!(" {}", short(place));
+            if step.cut {
+                line.put(Look::Dim, if self.ascii { "..." } else { "…" }).put(Look::Dim, arrow);
+            }
+            let last = number + 1 == holder.path.len();
+            line.put(if last { look } else { Look::Dim }, step.op.name());
+            if let Some(location) = &step.location {
+                let text = format!(" {}", short(location));
                 line.put(if last { Look::Plain } else { Look::Dim }, &text);
             }
         }
         let mut rest = format!("  {}", holder.thread);
-        if holder.away {
+        if holder.raw {
             rest.push_str("  raw pointer");
         }
         if let Some(span) = &holder.span {
@@ -289,7 +293,7 @@ impl ReportStyle {
 }
 
 /// A place by the last parts of its path.
-fn short(place: &Place) -> String {
+fn short(place: &Location) -> String {
     let file = place.file.rsplit(['/', '\\']).next().unwrap_or(&place.file);
     format!("{file}:{}", place.line)
 }
@@ -311,56 +315,46 @@ fn fold(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The source line, where the file can be read: from the working directory, or from the package's that cargo names.
-pub(super) fn source_line(place: &Place) -> Option<String> {
-    let path = std::path::Path::new(&*place.file);
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(std::path::PathBuf::from);
-    let file = std::fs::File::open(path)
-        .or_else(|error| package.map_or(Err(error), |root| std::fs::File::open(root.join(path))))
-        .ok()?;
-    BufReader::new(file).lines().nth((place.line as usize).checked_sub(1)?)?.ok()
-}
-
 /// A leak report as JSON, one object on one line:
 ///
 /// ```json
 /// {"refscope_leaks":1, "verdict":"…", "objects":3, "allowed":0, "at_exit":false,
-///  "unseen":{"left_out":0,"lost":0},
+///  "untraced":{"objects":0,"events":0},
 ///  "leaks":[{"fingerprint":"3f2a9c01d5b7e860", "kind":"Rc", "type":"app::Session", "label":null, "count":3,
-///    "bytes":72, "born":{"file":"src/main.rs","line":10,"column":17}, "thread":"main", "span":null, "age_ns":1200,
+///    "bytes":72, "location":{"file":"src/main.rs","line":10,"column":17}, "thread":"main", "span":null, "age_ns":1200,
 ///    "help":"…", "fault":2, "ids":[1,2,3],
-///    "holders":[{"number":2, "strength":"strong", "thread":"main", "age_ns":900, "away":false, "span":null,
+///    "handles":[{"number":2, "strength":"strong", "thread":"main", "age_ns":900, "raw":false, "span":null,
 ///      "path":[{"op":"new","file":"src/main.rs","line":10,"column":17}, …]}]}]}
 /// ```
 ///
-/// `holders` are those of the oldest object; `fault` is the number of the one at fault, or null; `ids` are the first
+/// `handles` are those of the oldest object; `fault` is the number of the one at fault, or null; `ids` are the first
 /// hundred. Keys may be added in later versions; `refscope_leaks` is the version, and changes when one changes its
 /// meaning.
-pub fn report_json(leaks: &Leaks) -> String {
+pub fn report_json(leaks: &LeakReport) -> String {
     use super::json::Json;
     use std::fmt::Write as _;
 
     let mut text = String::new();
-    let place = |place: &Place| {
+    let place = |place: &Location| {
         let (file, line, column) = (Json(&place.file), place.line, place.column);
         format!(r#""file":{file},"line":{line},"column":{column}"#)
     };
     let _ = write!(
         text,
-        r#"{{"refscope_leaks":1,"verdict":{},"objects":{},"allowed":{},"at_exit":{},"unseen":{{"left_out":{},"lost":{}}},"leaks":["#,
+        r#"{{"refscope_leaks":1,"verdict":{},"objects":{},"allowed":{},"at_exit":{},"untraced":{{"objects":{},"events":{}}},"leaks":["#,
         Json(&leaks.verdict()),
         leaks.objects,
         leaks.allowed,
-        leaks.told == Told::AtExit,
-        leaks.unseen.left_out,
-        leaks.unseen.lost
+        leaks.kind == ReportKind::Exit,
+        leaks.untraced.objects(),
+        leaks.untraced.lost
     );
     for (i, leak) in leaks.leaks.iter().enumerate() {
         let object = leak.example();
         let ids: Vec<_> = leak.objects.iter().take(100).map(|o| o.id.to_string()).collect();
         let _ = write!(
             text,
-            r#"{}{{"fingerprint":"{:016x}","kind":"{}","type":{},"label":{},"count":{},"bytes":{},"born":{{{}}},"thread":{},"span":{},"age_ns":{},"help":{},"fault":{},"ids":[{}],"holders":["#,
+            r#"{}{{"fingerprint":"{:016x}","kind":"{}","type":{},"label":{},"count":{},"bytes":{},"location":{{{}}},"thread":{},"span":{},"age_ns":{},"help":{},"fault":{},"ids":[{}],"handles":["#,
             if i > 0 { "," } else { "" },
             leak.fingerprint,
             object.kind,
@@ -368,7 +362,7 @@ pub fn report_json(leaks: &Leaks) -> String {
             object.label.as_ref().map_or_else(|| "null".to_owned(), |l| Json(l).to_string()),
             leak.objects.len(),
             leak.bytes(),
-            place(&object.born),
+            place(&object.location),
             Json(&object.thread),
             object.span.as_ref().map_or_else(|| "null".to_owned(), |s| Json(s).to_string()),
             leak.age.as_nanos(),
@@ -376,21 +370,23 @@ pub fn report_json(leaks: &Leaks) -> String {
             leak.fault().map_or_else(|| "null".to_owned(), |holder| holder.number.to_string()),
             ids.join(",")
         );
-        for (i, holder) in object.holders.iter().enumerate() {
-            let steps = holder.path.iter().map(|made| {
-                let at = made.place.as_ref().map_or_else(String::new, |p| format!(",{}", place(p)));
-                format!(r#"{{"op":{}{at}}}"#, Json(made.op.name()))
+        for (i, holder) in object.handles.iter().enumerate() {
+            let steps = holder.path.iter().map(|step| {
+                let at = step.location.as_ref();
+                let at = at.map_or_else(String::new, |at| format!(",{}", place(at)));
+                let cut = if step.cut { r#","cut":true"# } else { "" };
+                format!(r#"{{"op":{}{at}{cut}}}"#, Json(step.op.name()))
             });
-            let age = object.since.as_nanos() + leak.age.as_nanos() as u64;
+            let now = object.created.as_nanos().saturating_add(leak.age.as_nanos() as u64);
             let _ = write!(
                 text,
-                r#"{}{{"number":{},"strength":"{}","thread":{},"age_ns":{},"away":{},"span":{},"path":[{}]}}"#,
+                r#"{}{{"number":{},"strength":"{}","thread":{},"age_ns":{},"raw":{},"span":{},"path":[{}]}}"#,
                 if i > 0 { "," } else { "" },
                 holder.number,
                 holder.strength,
                 Json(&holder.thread),
-                age.saturating_sub(holder.since.as_nanos()),
-                holder.away,
+                now.saturating_sub(holder.created.as_nanos()),
+                holder.raw,
                 holder.span.as_ref().map_or_else(|| "null".to_owned(), |s| Json(s).to_string()),
                 steps.collect::<Vec<_>>().join(",")
             );
@@ -401,20 +397,70 @@ pub fn report_json(leaks: &Leaks) -> String {
     text
 }
 
-/// See [`Leaks::annotations`].
-pub(crate) fn annotations(leaks: &Leaks) -> String {
-    // What GitHub's documentation says of its workflow commands: data and properties are escaped like this.
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+impl LeakReport {
+    /// Returns the verdict in one line.
+    pub fn verdict(&self) -> String {
+        let bytes = self.leaks.iter().fold(0_u64, |sum, leak| sum.saturating_add(leak.bytes()));
+        let size = super::bytes(bytes);
+        let allowed = match self.allowed {
+            0 => String::new(),
+            n => format!("; {} allowed", count(n)),
+        };
+        let objects = plural(self.objects, "object");
+        match (self.leaks.len() as u64, self.kind) {
+            (0, ReportKind::Leaks) => format!("no leak{allowed}"),
+            (0, ReportKind::Exit) => format!("nothing is held at exit{allowed}"),
+            (0, ReportKind::Alive) => format!("nothing is alive{allowed}"),
+            (n, ReportKind::Leaks) => {
+                format!("{}: {objects} alive, {size}{allowed}", plural(n, "leak"))
+            }
+            (_, ReportKind::Exit) => format!("still held at exit: {objects}, {size}{allowed}"),
+            (_, ReportKind::Alive) => format!("alive: {objects}, {size}{allowed}"),
+        }
+    }
+
+    /// Returns the report as JSON: one object, documented at [`report_json`].
+    pub fn json(&self) -> String {
+        report_json(self)
+    }
+
+    /// Returns a line for each leak in the format of GitHub's and compatible logs, `::error file=…,line=…::…`, at the
+    /// handle's line.
+    pub fn annotations(&self) -> String {
+        annotations(self)
+    }
+}
+
+/// The report as plain text, 80 columns wide.
+impl fmt::Display for LeakReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ReportStyle::plain().write(self, f)
+    }
+}
+
+/// As `Display`, so that `unwrap` and a test's `main` show something to read.
+impl fmt::Debug for LeakReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for LeakReport {}
+
+/// See [`LeakReport::annotations`].
+fn annotations(leaks: &LeakReport) -> String {
+    // As GitHub's documentation of workflow commands escapes data and properties; the rest is shown in a log.
+    let data = |text: &str| super::escape(&text.replace('%', "%25")).into_owned();
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let mut text = String::new();
     for leak in leaks.leaks.iter().take(SHOWN) {
         let object = leak.example();
-        let place = leak.fault().and_then(|holder| holder.place()).unwrap_or(&object.born);
+        let place = leak.fault().and_then(Handle::location).unwrap_or(&object.location);
         let name = format!("{}<{}>", object.kind, crate::event::short_type(&object.type_name));
         let says = format!(
-            "{} alive, born {}: {}",
+            "{} alive, created at {}: {}",
             plural(leak.objects.len() as u64, "object"),
-            object.born,
+            object.location,
             leak.help
         );
         text.push_str(&format!(

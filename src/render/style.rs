@@ -41,7 +41,9 @@ impl Line {
         Self { text: String::new(), width: 0, color }
     }
 
+    /// Appends text, which may come from outside: what is not to be shown is escaped.
     pub(super) fn put(&mut self, look: Look, text: &str) -> &mut Self {
+        let text = &*super::escape(text);
         self.width += text.chars().count();
         if self.color && look != Look::Plain && !text.trim().is_empty() {
             self.text.push_str(look.code());
@@ -80,7 +82,7 @@ pub(super) struct Glyphs {
     pub(super) strong: Pen,
     pub(super) weak: Pen,
     pub(super) alive: &'static str,
-    pub(super) away: &'static str,
+    pub(super) raw: &'static str,
     pub(super) folded: char,
     pub(super) bar: char,
     pub(super) dot: &'static str,
@@ -104,7 +106,7 @@ pub(super) const UNICODE: Glyphs = Glyphs {
     strong: Pen { begin: '├', body: '─', end: '┤', both: '┼', alive: '▶' },
     weak: Pen { begin: '┊', body: '┄', end: '┊', both: '┊', alive: '▷' },
     alive: "●",
-    away: "◌",
+    raw: "◌",
     folded: '░',
     bar: '│',
     dot: " · ",
@@ -117,7 +119,7 @@ pub(super) const ASCII: Glyphs = Glyphs {
     strong: Pen { begin: '|', body: '-', end: '|', both: '+', alive: '>' },
     weak: Pen { begin: ':', body: '.', end: ':', both: ':', alive: '>' },
     alive: "*",
-    away: "o",
+    raw: "o",
     folded: '#',
     bar: '|',
     dot: ", ",

@@ -3,7 +3,7 @@ use super::style::{ASCII, Glyphs, Line, Look, UNICODE};
 use super::{age, bytes, count, plural};
 use crate::analysis::{Lifeline, Timeline, Timelines};
 use crate::event::{Op, Strength};
-use crate::recording::Recording;
+use crate::model::Recording;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -139,7 +139,8 @@ impl Terminal {
             return Ok(());
         }
         let alive = timelines.iter().filter(|timeline| timeline.is_alive());
-        let (objects, size) = alive.fold((0, 0), |(n, size), t| (n + 1, size + t.object.size));
+        let (objects, size) =
+            alive.fold((0, 0_u64), |(n, size), t| (n + 1, size.saturating_add(t.object.size)));
         let events: usize = timelines.iter().map(|timeline| timeline.events.len()).sum();
         let threads = timelines.recording().threads().len() as u64;
         let mut line = self.line();
@@ -200,6 +201,19 @@ impl Terminal {
             writeln!(out, "{}", line.finish())?;
         }
         Ok(())
+    }
+}
+
+impl Timelines<'_> {
+    /// Prints them to stdout, as wide and as colourful as the terminal allows.
+    pub fn print(&self) {
+        Terminal::stdout().print(self);
+    }
+}
+
+impl fmt::Display for Timelines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Terminal::plain(80).write(self, f)
     }
 }
 
@@ -285,9 +299,9 @@ impl Object<'_> {
             let mut line = self.how.line();
             let look = self.look(row);
             if row.alive() {
-                let away = row.lines.iter().all(|line| line.away.is_some());
+                let raw = row.lines.iter().all(|line| line.raw.is_some());
                 let glyphs = self.how.glyphs();
-                line.put(look, if away { glyphs.away } else { glyphs.alive });
+                line.put(look, if raw { glyphs.raw } else { glyphs.alive });
             }
             line.to(2 + number - row.number.chars().count()).put(look, &row.number);
             line.to(2 + number + 2).put(if row.alive() { look } else { Look::Plain }, &row.what);
@@ -316,10 +330,11 @@ impl Object<'_> {
         let keeper =
             strong.clone().find(|line| !line.op.begins()).or_else(|| strong.clone().next());
         let Some(line) = keeper else { return Ok(()) };
-        let Some(place) = line.place.map(|place| &self.recording.places()[place as usize]) else {
+        let Some(location) = line.location.map(|index| &self.recording.locations()[index as usize])
+        else {
             return Ok(());
         };
-        let Some(source) = super::report::source_line(place) else { return Ok(()) };
+        let Some(source) = super::source::line(location) else { return Ok(()) };
         let glyphs = self.how.glyphs();
         let mut row = self.how.line();
         row.put(Look::Alive, &format!("  kept by {} ", line.handle))
@@ -328,7 +343,7 @@ impl Object<'_> {
         let room = self.how.width.saturating_sub(row.width());
         // What does not fit is cut off where the handle was not made.
         let (text, indent) = (source.trim(), source.len() - source.trim_start().len());
-        let column = (place.column as usize).saturating_sub(indent + 1);
+        let column = (location.column as usize).saturating_sub(indent + 1);
         let cut = if column + 12 > room { shorten_front } else { shorten };
         row.put(Look::Plain, &cut(text, room, glyphs));
         writeln!(out, "{}", row.finish())
@@ -378,7 +393,7 @@ impl Object<'_> {
     /// Where it was born, its size, how much happened.
     fn facts(&self) -> String {
         let (timeline, glyphs) = (self.timeline, self.how.glyphs());
-        let place = &self.recording.places()[timeline.object.born as usize];
+        let place = &self.recording.locations()[timeline.object.location as usize];
         let events = plural(timeline.events.len() as u64, "event");
         let mut rest = vec![bytes(timeline.object.size), events];
         rest.push(format!("peak {} strong", timeline.peak_strong));
@@ -395,14 +410,14 @@ impl Object<'_> {
         if !timeline.whole {
             rest.push("with gaps".to_owned());
         }
-        let most = self.how.width.saturating_sub("  born ".len() + 16 + glyphs.dot.len());
+        let most = self.how.width.saturating_sub("  at ".len() + 16 + glyphs.dot.len());
         let rest = shorten(&rest.join(glyphs.dot), most, glyphs);
         let room = self
             .how
             .width
-            .saturating_sub(2 + "born ".len() + glyphs.dot.len() + rest.chars().count());
+            .saturating_sub(2 + "at ".len() + glyphs.dot.len() + rest.chars().count());
         let mut line = self.how.line();
-        line.put(Look::Dim, "  born ");
+        line.put(Look::Dim, "  at ");
         line.put(Look::Plain, &shorten_front(&place.to_string(), room.max(16), glyphs));
         line.put(Look::Dim, glyphs.dot).put(Look::Dim, &rest);
         line.finish()
@@ -453,7 +468,7 @@ impl Object<'_> {
             if place == 0 || (line.is_alive() && living <= ALIVE) {
                 rows.push(self.row(vec![line]));
             } else {
-                let key = (line.is_alive(), line.op, line.place, line.end.map(|end| end.op));
+                let key = (line.is_alive(), line.op, line.location, line.end.map(|end| end.op));
                 alike.entry(key).or_default().push(line);
             }
         }
@@ -478,13 +493,13 @@ impl Object<'_> {
             Some((_, number)) => format!("{name} of {number}"),
             None => name.to_owned(),
         };
-        let site = first.place.map_or_else(String::new, |place| self.site(place));
+        let site = first.location.map_or_else(String::new, |index| self.site(index));
         Row {
             number: if alone { first.handle.to_string() } else { glyphs.ellipsis.to_owned() },
             what,
             site,
             thread: if threads.len() == 1 {
-                self.recording.threads()[first.thread as usize].clone()
+                self.recording.threads()[first.thread as usize].to_string()
             } else {
                 format!("{} threads", threads.len())
             },
@@ -493,8 +508,8 @@ impl Object<'_> {
     }
 
     /// The line, with the whole path where there is room, else with the file's name.
-    fn site(&self, place: u32) -> String {
-        let place = &self.recording.places()[place as usize];
+    fn site(&self, index: u32) -> String {
+        let place = &self.recording.locations()[index as usize];
         if self.how.width >= 110 {
             return place.to_string();
         }
@@ -512,7 +527,7 @@ impl Object<'_> {
 
     fn fate_of(&self, row: &Row<'_>) -> Option<String> {
         let line = row.lines[0];
-        let word = match (line.end, line.away) {
+        let word = match (line.end, line.raw) {
             (None, Some(Op::Leak)) => "leaked",
             (None, Some(_)) => "raw",
             (None, None) => "alive",

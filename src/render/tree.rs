@@ -39,8 +39,8 @@ impl Terminal {
             row.put(Look::Dim, &indent).put(Look::Dim, if is_last { last } else { branch });
             let look = if line.is_alive() { Look::Alive } else { Look::Plain };
             row.put(look, &format!("{} {}", line.handle, line.op));
-            if let Some(place) = line.place {
-                row.put(Look::Plain, &format!("  {}", recording.places()[place as usize]));
+            if let Some(location) = line.location {
+                row.put(Look::Plain, &format!("  {}", recording.locations()[location as usize]));
             }
             row.put(Look::Dim, &format!("  {}", recording.threads()[line.thread as usize]));
             match &line.end {

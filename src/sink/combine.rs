@@ -1,8 +1,7 @@
 //! Sinks made of sinks, and of closures.
 
-use super::Sink;
-use crate::analysis::Living;
-use crate::event::{Event, Handle, Object, ObjectId};
+use super::{Route, Sink};
+use crate::event::{Event, Object};
 
 /// A closure as a sink. Made by [`from_fn`].
 #[derive(Clone, Copy, Debug)]
@@ -30,29 +29,27 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Sink for FromFn<F> {
     }
 }
 
-/// Both sinks get each event. An object is traced if either wants it; the first that knows an object's
-/// handles answers for them.
+/// Both sinks get each event. An object is traced if either wants it.
 impl<A: Sink, B: Sink> Sink for (A, B) {
     fn event(&self, event: &Event) {
         self.0.event(event);
         self.1.event(event);
     }
 
-    fn wants(&self, object: &Object) -> bool {
+    fn enabled(&self, object: &Object) -> bool {
         // Both are asked: a sink that takes one in N counts what it is asked.
-        self.0.wants(object) | self.1.wants(object)
-    }
-
-    fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
-        self.0.handles(object).or_else(|| self.1.handles(object))
-    }
-
-    fn living(&self, object: ObjectId) -> Option<Living> {
-        self.0.living(object).or_else(|| self.1.living(object))
+        self.0.enabled(object) | self.1.enabled(object)
     }
 
     fn flush(&self) {
         self.0.flush();
         self.1.flush();
+    }
+
+    fn route(&self) -> Route {
+        let (first, second) = (self.0.route(), self.1.route());
+        // One log is written inline; a second recorder gets its events as any sink does.
+        let both = first.log.is_some() && second.log.is_some();
+        Route { events: first.events || second.events || both, log: first.log.or(second.log) }
     }
 }

@@ -1,6 +1,6 @@
 use super::Sink;
-use crate::dispatch::{at_exit, complain};
-use crate::event::{Event, Object, Op, Site, Thread};
+use crate::event::{Caller, Event, Object, Op, Thread, warn};
+use crate::exit::at_exit;
 use crate::render::json::Json;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
@@ -81,7 +81,7 @@ struct Out {
     /// What is alive, for the head of the next part. Kept only where there are parts.
     living: Option<HashMap<u64, Known>>,
     types: HashMap<usize, usize>,
-    sites: HashMap<Site, usize>,
+    sites: HashMap<Caller, usize>,
     threads: HashSet<Thread>,
     failed: bool,
 }
@@ -239,7 +239,7 @@ impl Inner {
         });
         if let Err(error) = done {
             self.out.lock().failed = true;
-            complain(format_args!(
+            warn(format_args!(
                 "{}: {error}; the sink is switched off, and events from here on are lost",
                 self.path.display()
             ));
@@ -278,7 +278,7 @@ impl Out {
             let name = Json(object.type_name());
             let _ = writeln!(self.lines, r#"{{"type":{ty},"name":{name}}}"#);
         }
-        let born = self.site(object.born());
+        let born = self.site(object.location);
         let _ = write!(
             self.lines,
             r#"{{"object":{},"kind":"{}","type":{ty},"size":{},"site":{born}"#,
@@ -313,7 +313,7 @@ impl Out {
         }
     }
 
-    fn site(&mut self, site: Site) -> usize {
+    fn site(&mut self, site: Caller) -> usize {
         let next = self.sites.len() + 1;
         let number = *self.sites.entry(site).or_insert(next);
         if number == next {
@@ -331,7 +331,7 @@ impl Out {
     fn event(&mut self, event: &Event) {
         let object = event.object();
         let id = object.id().number();
-        let site = event.site().map(|site| self.site(site));
+        let site = event.location.map(|site| self.site(site));
         let thread = event.thread();
         if self.threads.insert(thread) {
             let name = thread.to_string();

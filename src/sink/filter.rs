@@ -1,13 +1,12 @@
-//! Which objects a sink gets, decided once at their birth.
+//! Which objects a sink gets, decided once for each.
 
-use super::Sink;
-use crate::analysis::Living;
-use crate::event::{Event, Handle, Object, ObjectId};
+use super::{Route, Sink};
+use crate::event::{Event, Object};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A sink for those objects alone that a closure accepts at their birth.
+/// A sink for those objects alone that a closure accepts.
 ///
 /// # Examples
 ///
@@ -16,18 +15,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// // What one module of the program makes.
 /// let recorder = Recorder::new();
-/// let sink = Filter::new(recorder.clone(), |object| object.born().file().ends_with("scene.rs"));
+/// let sink = Filter::new(recorder.clone(), |object| object.location().file.ends_with("scene.rs"));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Filter<S, F> {
     sink: S,
-    wants: F,
+    enabled: F,
 }
 
 impl<S: Sink, F: Fn(&Object) -> bool + Send + Sync + 'static> Filter<S, F> {
-    /// Asks `wants` once for each object, when it is born.
-    pub fn new(sink: S, wants: F) -> Self {
-        Self { sink, wants }
+    /// Asks `enabled` once for each new object.
+    pub fn new(sink: S, enabled: F) -> Self {
+        Self { sink, enabled }
     }
 }
 
@@ -36,35 +35,31 @@ impl<S: Sink, F: Fn(&Object) -> bool + Send + Sync + 'static> Sink for Filter<S,
         self.sink.event(event);
     }
 
-    fn wants(&self, object: &Object) -> bool {
-        (self.wants)(object) && self.sink.wants(object)
-    }
-
-    fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
-        self.sink.handles(object)
-    }
-
-    fn living(&self, object: ObjectId) -> Option<Living> {
-        self.sink.living(object)
+    fn enabled(&self, object: &Object) -> bool {
+        (self.enabled)(object) && self.sink.enabled(object)
     }
 
     fn flush(&self) {
         self.sink.flush();
     }
+
+    fn route(&self) -> Route {
+        self.sink.route()
+    }
 }
 
 impl<S: Sink> Filter<S, Box<dyn Fn(&Object) -> bool + Send + Sync>> {
-    /// Passes on what `wanted` accepts.
+    /// Passes on what `filter` accepts.
     ///
     /// # Examples
     ///
     /// ```
-    /// use refscope::sink::{Filter, Recorder, Wanted};
+    /// use refscope::sink::{Filter, Recorder, ObjectFilter};
     /// use refscope::{Rc, Scope};
     ///
     /// let recorder = Recorder::new();
-    /// let wanted = Wanted::all().of_type("String").at_least(8);
-    /// Scope::new(Filter::wanted(recorder.clone(), wanted)).run(|| {
+    /// let filter = ObjectFilter::all().of_type("String").at_least(8);
+    /// Scope::new(Filter::by(recorder.clone(), filter)).run(|| {
     ///     let text = Rc::new(String::from("recorded"));
     ///     let number = Rc::new(7);
     /// });
@@ -72,16 +67,16 @@ impl<S: Sink> Filter<S, Box<dyn Fn(&Object) -> bool + Send + Sync>> {
     /// assert_eq!(recorder.recording().objects().len(), 1);
     /// # }
     /// ```
-    pub fn wanted(sink: S, wanted: Wanted) -> Self {
-        Self { sink, wants: Box::new(move |object| wanted.accepts(object)) }
+    pub fn by(sink: S, filter: ObjectFilter) -> Self {
+        Self { sink, enabled: Box::new(move |object| filter.accepts(object)) }
     }
 }
 
-/// Which objects are wanted: by type, birth site, size, and one in so many. What is left out is
-/// [counted](crate::unseen), and costs from then on what an untraced object costs.
+/// Which objects are wanted: by type, line, size, and one in so many. What is left out is
+/// [counted](crate::untraced_counts), and costs from then on what an untraced object costs.
 ///
 /// Each condition narrows the choice; several types, or several sites, are alternatives.
-pub struct Wanted {
+pub struct ObjectFilter {
     types: Vec<String>,
     sites: Vec<String>,
     sizes: RangeInclusive<u64>,
@@ -89,7 +84,7 @@ pub struct Wanted {
     met: AtomicU64,
 }
 
-impl Wanted {
+impl ObjectFilter {
     /// Every object.
     pub fn all() -> Self {
         let (types, sites) = (Vec::new(), Vec::new());
@@ -103,10 +98,10 @@ impl Wanted {
         self
     }
 
-    /// Those that are born on a line whose file's path contains `place`: `"src/net"`, `"session.rs"`. A module's
+    /// Those that are allocated on a line whose file's path contains `place`: `"src/net"`, `"session.rs"`. A module's
     /// path does as well: `net::session` is `net/session`.
     #[must_use]
-    pub fn born_in(mut self, place: impl Into<String>) -> Self {
+    pub fn located_in(mut self, place: impl Into<String>) -> Self {
         self.sites.push(place.into().replace("::", "/"));
         self
     }
@@ -144,22 +139,22 @@ impl Wanted {
         };
         self.sizes.contains(&object.size())
             && any(&self.types, object.type_name())
-            && any(&self.sites, &object.born().file().replace('\\', "/"))
+            && any(&self.sites, &object.location().file.replace('\\', "/"))
             // Relaxed: a counter.
             && (self.one_in == 1
                 || self.met.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_in))
     }
 }
 
-impl Default for Wanted {
+impl Default for ObjectFilter {
     fn default() -> Self {
         Self::all()
     }
 }
 
-impl fmt::Debug for Wanted {
+impl fmt::Debug for ObjectFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wanted")
+        f.debug_struct("ObjectFilter")
             .field("types", &self.types)
             .field("sites", &self.sites)
             .field("sizes", &self.sizes)

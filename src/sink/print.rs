@@ -1,7 +1,7 @@
 use super::Sink;
-use crate::event::Event;
+use crate::event::{Event, eprint};
 use parking_lot::Mutex;
-use std::io::{self, Write};
+use std::io::Write;
 
 /// Prints each event as a line.
 ///
@@ -11,18 +11,19 @@ use std::io::{self, Write};
 /// refscope::install(refscope::sink::Print::stderr()).expect("no other sink is installed");
 /// ```
 pub struct Print {
-    to: Mutex<Box<dyn Write + Send>>,
+    /// `None`: stderr's descriptor itself.
+    to: Option<Mutex<Box<dyn Write + Send>>>,
 }
 
 impl Print {
-    /// Prints to stderr.
+    /// Prints to stderr: to the descriptor itself, so that it waits for nobody who holds std's lock of stderr.
     pub fn stderr() -> Self {
-        Self::to(io::stderr())
+        Self { to: None }
     }
 
     /// Prints to `writer`. Lines that it does not take are lost.
     pub fn to(writer: impl Write + Send + 'static) -> Self {
-        Self { to: Mutex::new(Box::new(writer)) }
+        Self { to: Some(Mutex::new(Box::new(writer))) }
     }
 }
 
@@ -30,11 +31,18 @@ impl Sink for Print {
     fn event(&self, event: &Event) {
         // Formatted before the lock is taken, and written whole, so that lines do not mix.
         let line = format!("{event}\n");
-        let _ = self.to.lock().write_all(line.as_bytes());
+        match &self.to {
+            Some(to) => {
+                let _ = to.lock().write_all(line.as_bytes());
+            }
+            None => eprint(&line),
+        }
     }
 
     fn flush(&self) {
-        let _ = self.to.lock().flush();
+        if let Some(to) = &self.to {
+            let _ = to.lock().flush();
+        }
     }
 }
 

@@ -1,83 +1,13 @@
-//! The recorder: events in memory, in buffers of the threads that they happen on.
-//!
-//! ```text
-//!  Recorder ── store ──┬─ open ── a segment for each thread that writes   [records] len ▲ published
-//!                      ├─ left ── segments that are full, or whose thread has gone
-//!                      └─ past ── what is known from segments that had to go (`Keep::Latest`)
-//! ```
-//!
-//! Only its own thread writes a segment, without a lock; anyone may read at any time without stopping the
-//! program.
-
-mod entry;
-mod past;
-mod segment;
-mod tables;
-mod tail;
-
-pub use self::segment::Keep;
-
-use self::entry::Entry;
-use self::segment::Store;
-use self::tables::Tables;
-use self::tail::Tail;
-use super::Sink;
-use crate::event::{
-    Event, Handle, HandleId, Label, Life, Object, ObjectId, Op, Paths, Record, Site, Size, Thread,
-    Time,
-};
-use crate::recording::{Earlier, EventInfo, ObjectInfo, Place, Recording};
+use super::{Route, Sink};
+use crate::event::{Event, Label, Op, Thread, Time};
+use crate::model::{Earlier, EventRecord, Location, ObjectRecord, Recording};
+use crate::runtime::log::{Birth, Log, Record};
+use crate::runtime::view;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Which clock a [`Recorder`] stamps its events with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Clock {
-    /// Read on each event: a few nanoseconds a reading; moves every few milliseconds.
-    #[default]
-    Coarse,
-    /// The coarse clock, read on every 32nd event of a thread; those between have the same time.
-    Batch,
-    /// Read on each event: some 20 to 45 ns a reading; moves every nanosecond.
-    Precise,
-    /// No clock is read: order alone.
-    None,
-}
-
-impl Clock {
-    /// Events of a batch.
-    const BATCH: usize = 32;
-
-    fn now(self) -> Time {
-        match self {
-            Self::Coarse | Self::Batch => Time::coarse(),
-            Self::Precise => Time::now(),
-            Self::None => Time::START,
-        }
-    }
-
-    /// The time of a record at `at`, the last stamp of its thread being `last`.
-    #[inline]
-    fn stamp(self, at: usize, last: &mut Time) -> Time {
-        if self != Self::None && (self != Self::Batch || at.is_multiple_of(Self::BATCH)) {
-            *last = self.now();
-        }
-        *last
-    }
-}
-
-struct Inner {
-    id: u64,
-    clock: Clock,
-    store: Store,
-    tables: parking_lot::Mutex<Tables>,
-    /// For threads whose own tail is destroyed already.
-    late: crate::primitive::Mutex<Option<Tail>>,
-}
+pub use crate::runtime::log::{Clock, Overflow};
 
 /// Keeps events in memory, within a budget, for a timeline.
 ///
@@ -101,10 +31,11 @@ struct Inner {
 ///
 /// # Cost
 ///
-/// An event takes 32 bytes, a birth 64, and some 20 ns (the precise clock as much again); the README has the table.
+/// An event takes 32 bytes, an allocation 64, and a few nanoseconds (the precise clock some 20 to 45 more); the README has
+/// the table.
 #[derive(Clone)]
 pub struct Recorder {
-    inner: Arc<Inner>,
+    log: Log,
 }
 
 /// Memory that a recorder may use unless it is told otherwise.
@@ -117,12 +48,12 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// A recorder with a budget of 64 MiB (some two million events) and the coarse clock.
+    /// Creates a recorder with a budget of 64 MiB (some two million events) and the coarse clock.
     pub fn new() -> Self {
         Self::with(DEFAULT_BUDGET, Clock::default())
     }
 
-    /// A recorder that uses at most `bytes` for its records, rounded up to 16 KiB for each thread, and
+    /// Creates a recorder that uses at most `bytes` for its records, rounded up to 16 KiB for each thread, and
     /// stamps them by `clock`. When the budget is used up, further events are lost.
     ///
     /// # Examples
@@ -134,21 +65,22 @@ impl Recorder {
     /// assert_eq!(recorder.lost(), 0);
     /// ```
     pub fn with(bytes: usize, clock: Clock) -> Self {
-        Self::keeping(Keep::Earliest, bytes, clock)
+        Self::with_overflow(Overflow::DropNewest, bytes, clock)
     }
 
-    /// The same, and `keep` says which events are kept when the budget is used up.
+    /// Creates a recorder as [`with`](Self::with) does; `overflow` says which events are kept when the budget is used
+    /// up.
     ///
-    /// With [`Keep::Latest`] it can stay in a program that runs for a month. What is known of the objects
-    /// that are alive takes its part of the budget (some 80 bytes an object), and is kept though it be more.
+    /// [`Overflow::DropOldest`] suits long-running programs. Metadata of live objects (some 80 bytes an object) counts
+    /// against the budget and is kept even beyond it.
     ///
     /// # Examples
     ///
     /// ```
-    /// use refscope::sink::{Clock, Keep, Recorder};
+    /// use refscope::sink::{Clock, Overflow, Recorder};
     /// use refscope::{Rc, Scope};
     ///
-    /// let recorder = Recorder::keeping(Keep::Latest, 64 << 10, Clock::Coarse);
+    /// let recorder = Recorder::with_overflow(Overflow::DropOldest, 64 << 10, Clock::Coarse);
     /// let _guard = Scope::new(recorder.clone()).enter();
     /// let long_lived = Rc::new("still known at the end");
     /// for _ in 0..10_000 {
@@ -160,70 +92,64 @@ impl Recorder {
     /// assert_eq!(recording.lost() + recording.events().len() as u64, 20_001);
     /// # }
     /// ```
-    pub fn keeping(keep: Keep, bytes: usize, clock: Clock) -> Self {
-        static IDS: AtomicU64 = AtomicU64::new(1);
-        Self {
-            inner: Arc::new(Inner {
-                id: IDS.fetch_add(1, Ordering::Relaxed),
-                clock,
-                store: Store::new(keep, bytes),
-                tables: parking_lot::Mutex::default(),
-                late: crate::primitive::Mutex::new(None),
-            }),
-        }
+    pub fn with_overflow(overflow: Overflow, bytes: usize, clock: Clock) -> Self {
+        Self { log: Log::new(overflow, bytes, clock) }
     }
 
-    /// How many events are not kept, because the budget was used up.
+    /// Returns how many events are not kept, because the budget was used up.
     pub fn lost(&self) -> u64 {
-        self.inner.store.lost()
+        self.log.lost()
     }
 
-    /// What was recorded so far.
+    /// Returns what was recorded so far.
     ///
     /// Other threads may go on meanwhile: the recording holds what was complete when their buffers were
     /// read.
     pub fn recording(&self) -> Recording {
         let mut recording = Recording::default();
-        let mut places = Places::default();
-        let mut threads = FxHashMap::default();
+        let mut tables = Tables::default();
         let mut labels: BTreeMap<u64, u32> = BTreeMap::new();
-        let (segments, past, lost) = self.inner.store.all();
+        let (segments, evicted, lost) = self.log.all();
         recording.lost = lost;
-        for (id, object) in past.objects() {
-            if let Some(birth) = object.birth {
-                let info = self.object(id, birth, &mut places, &mut recording);
-                recording.objects.insert(id, info);
+        for (id, object) in evicted.objects() {
+            if let Some((birth, path)) = object.birth {
+                let record = tables.object(id, &birth, path, &mut recording);
+                recording.objects.insert(id, record);
             }
             if object.label != 0 {
                 labels.insert(id, object.label);
             }
-            recording.earlier.insert(id, Earlier { events: object.events, weak: object.weak });
+            let earlier = Earlier {
+                events: object.events,
+                highest: object.last,
+                strong: u32::try_from(object.strong.max(0)).unwrap_or(u32::MAX),
+                weak: object.weak,
+            };
+            recording.earlier.insert(id, earlier);
         }
         for segment in segments {
-            let thread = *threads.entry(segment.thread()).or_insert_with_key(|thread| {
-                recording.threads.push(thread.to_string());
-                recording.threads.len() as u32 - 1
-            });
             let mut records = segment.records();
-            while let Some(entry) = Entry::next(&mut records) {
-                if let Some(birth) = entry.birth {
-                    let info = self.object(entry.object, birth, &mut places, &mut recording);
-                    recording.objects.insert(entry.object, info);
+            let mut thread = 0;
+            while let Some(record) = Record::next(&mut records, &mut thread) {
+                if let Some(birth) = &record.birth {
+                    let object = tables.object(record.object, birth, record.path, &mut recording);
+                    recording.objects.insert(record.object, object);
                 }
-                if entry.op == Op::Label {
-                    labels.insert(entry.object, entry.label);
+                if record.op == Op::Label {
+                    labels.insert(record.object, record.label);
                 }
-                let place = places.number(&self.inner, entry.site, &mut recording);
-                recording.events.push(EventInfo {
-                    op: entry.op,
-                    object: entry.object,
-                    handle: entry.handle,
-                    from: entry.from,
-                    seq: entry.seq,
-                    strong: entry.strong,
-                    place,
+                let location = tables.location(record.path, &mut recording);
+                let thread = tables.thread(record.thread, &mut recording);
+                recording.events.push(EventRecord {
+                    op: record.op,
+                    object: record.object,
+                    handle: record.handle,
+                    from: record.from,
+                    seq: record.seq,
+                    strong: record.strong,
+                    location,
                     thread,
-                    time: entry.time,
+                    time: Time::from_nanos(record.time),
                 });
             }
         }
@@ -232,111 +158,84 @@ impl Recorder {
                 object.label = Label(label).text().map(str::to_owned);
             }
         }
-        recording.end = self.inner.clock.now();
+        recording.end = Time::from_nanos(self.log.clock().now());
         recording.sort();
         recording
     }
+}
 
-    /// Writes where ending threads do, which have no tail of their own any more.
-    #[cold]
-    #[inline(never)]
-    fn write_late(&self, event: &Event) {
-        let mut late = self.inner.late.lock();
-        let tail = match &mut *late {
-            Some(tail) if tail.thread() == event.thread() => tail,
-            other => other.insert(Tail::new(&self.inner)),
-        };
-        tail.push(&self.inner, event);
+/// The indexes that a recording gives to what records name.
+#[derive(Default)]
+struct Tables {
+    /// By path, and by content: several paths end with one line.
+    paths: FxHashMap<u32, Option<u32>>,
+    locations: FxHashMap<Location, u32>,
+    threads: FxHashMap<u32, u32>,
+}
+
+impl Tables {
+    fn location(&mut self, path: u32, recording: &mut Recording) -> Option<u32> {
+        if path == 0 {
+            return None;
+        }
+        if let Some(&known) = self.paths.get(&path) {
+            return known;
+        }
+        let index = view::location(path).map(|location| {
+            let location = Location::from(location);
+            *self.locations.entry(location).or_insert_with_key(|location| {
+                recording.locations.push(location.clone());
+                recording.locations.len() as u32 - 1
+            })
+        });
+        self.paths.insert(path, index);
+        index
+    }
+
+    fn thread(&mut self, thread: u32, recording: &mut Recording) -> u32 {
+        *self.threads.entry(thread).or_insert_with(|| {
+            let name = Thread::from_number(thread).map_or_else(String::new, |t| t.to_string());
+            recording.threads.push(name.into());
+            recording.threads.len() as u32 - 1
+        })
     }
 
     fn object(
-        &self,
+        &mut self,
         id: u64,
-        birth: entry::Birth,
-        places: &mut Places,
+        birth: &Birth,
+        path: u32,
         recording: &mut Recording,
-    ) -> ObjectInfo {
-        let ty = self.inner.tables.lock().type_of(birth.ty);
-        ObjectInfo {
+    ) -> ObjectRecord {
+        ObjectRecord {
             id,
-            kind: ty.kind,
-            type_name: ty.name().into(),
+            kind: birth.ty.kind,
+            type_name: birth.ty.name().into(),
             size: birth.size,
-            born: places.number(&self.inner, birth.born, recording).unwrap_or_default(),
+            location: self.location(path, recording).unwrap_or_default(),
             label: None,
         }
     }
 }
 
-/// Places of a recording, by the recorder's numbers of sites.
-#[derive(Default)]
-struct Places(FxHashMap<u32, u32>);
-
-impl Places {
-    fn number(&mut self, inner: &Inner, site: u32, recording: &mut Recording) -> Option<u32> {
-        if site == 0 {
-            return None;
-        }
-        Some(*self.0.entry(site).or_insert_with(|| {
-            let site = inner.tables.lock().site_of(site).expect("a record's site is in the table");
-            recording.places.push(Place::new(site.file(), site.line(), site.column()));
-            recording.places.len() as u32 - 1
-        }))
-    }
-}
-
 impl Sink for Recorder {
-    #[inline]
+    /// Writes an event that the log does not have yet: one that came through a sink of the program's own, or to a second
+    /// recorder.
     fn event(&self, event: &Event) {
-        if !tail::write(&self.inner, event) {
-            self.write_late(event);
+        if event.logged != self.log.id() {
+            self.log.write(event);
         }
     }
 
-    fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
-        let (segments, past, _) = self.inner.store.all();
-        let mut entries: Vec<(Thread, Entry)> = Vec::new();
-        for segment in segments {
-            let mut records = segment.records();
-            while let Some(entry) = Entry::next(&mut records) {
-                if entry.object == object.number() {
-                    entries.push((segment.thread(), entry));
-                }
-            }
-        }
-        entries.sort_by_key(|(_, entry)| entry.seq);
-        // Locked for a statement each: a thread that records may wait for a number.
-        let site = |number| -> Option<Site> { self.inner.tables.lock().site_of(number) };
-        let birth = entries.iter().find_map(|(_, entry)| entry.birth).or_else(|| {
-            past.objects().find(|(id, _)| *id == object.number()).and_then(|(_, past)| past.birth)
-        })?;
-        let ty = self.inner.tables.lock().type_of(birth.ty);
-        let born = site(birth.born)?;
-        let size = Size::new(birth.size as usize);
-        let object = Object { id: object, ty, size, label: Label::default(), born };
-        let (mut life, mut paths) = (Life::default(), Paths::default());
-        for (thread, entry) in entries {
-            let record = Record {
-                op: entry.op,
-                object,
-                handle: HandleId::new(object.id, entry.handle),
-                from: entry.from.map(|(object, number)| HandleId::new(ObjectId(object), number)),
-                seq: entry.seq,
-                strong: entry.strong,
-                site: site(entry.site),
-                thread,
-                time: entry.time,
-            };
-            life.apply(&record, &mut paths, 0);
-        }
-        Some(life.into_handles())
+    fn route(&self) -> Route {
+        Route { log: Some(self.log.clone()), events: false }
     }
 }
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorder")
-            .field("clock", &self.inner.clock)
+            .field("clock", &self.log.clock())
             .field("lost", &self.lost())
             .finish_non_exhaustive()
     }

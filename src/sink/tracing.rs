@@ -35,7 +35,7 @@ macro_rules! pass {
             from = $event.from().map(|from| from.number()),
             strong = $event.strong(),
             seq = $event.seq(),
-            site = $event.site().map(tracing::field::display),
+            location = $event.location().map(tracing::field::display),
         )
     };
 }

@@ -66,7 +66,7 @@ mod recorded {
         let recorder = Recorder::new();
         refscope::Scope::new((recorder.clone(), LiveSet::new())).run(f);
         let recording = recorder.recording();
-        recording.replay().expect("numbered without a gap, replayed to the counts");
+        recording.verify().expect("numbered without a gap, replayed to the counts");
         assert_eq!(recording.lost(), 0);
     }
 

@@ -3,7 +3,7 @@
 
 use crate::dispatch::Scope;
 use crate::event::{Event, Label, Object, ObjectId, Op, Site, Size, Type};
-use crate::recording::Recording;
+use crate::model::Recording;
 use crate::sink::{Clock, Keep, Recorder, Sink};
 use crate::world::explore_freely;
 use loom::thread;
@@ -36,7 +36,7 @@ fn is_prefix(recording: &Recording, object: u64, first: u64) -> u64 {
         assert_eq!(event.seq, next, "PUBLISHED: {:?}", recording.events());
         assert_eq!((u64::from(event.strong), event.handle), (event.seq, event.seq), "PUBLISHED");
         assert_eq!(event.op, if event.seq == 1 { Op::New } else { Op::Clone }, "PUBLISHED");
-        assert!(event.place.is_some(), "PUBLISHED");
+        assert!(event.location.is_some(), "PUBLISHED");
         next += 1;
     }
     next - first

@@ -6,7 +6,7 @@
 use super::bounds::reach;
 use super::modules::{self, Module};
 use super::walk::Registers;
-use crate::primitive::Mutex;
+use parking_lot::Mutex;
 use framehop::{
     ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind as NoAllocation, Unwinder,
 };

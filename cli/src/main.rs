@@ -1,0 +1,419 @@
+//! The command `refscope`: reads recordings, and says who keeps what alive.
+//!
+//! `cargo install refscope-cli`, then `refscope leaks run.jsonl`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use refscope::__private::totals;
+use refscope::Recording;
+use refscope::analysis::{LeakReport, Snapshot, Timeline, Timelines};
+use refscope::model::LiveObject;
+use refscope::render::{self, Terminal};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Reads recordings of refscope, and says who keeps what alive.
+///
+/// A recording is what `REFSCOPE=record=run.jsonl` or a `FileSink` wrote. Where a FILE is asked for, `-` is the
+/// standard input.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// What was alive at the end, with its holders. Exit code 1 if there is any
+    Leaks {
+        file: PathBuf,
+        #[command(flatten)]
+        filter: Filter,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// As annotations of a CI's log
+        #[arg(long)]
+        annotations: bool,
+    },
+    /// The objects' histories: counts over time, and a lifeline for every handle
+    Timeline {
+        file: PathBuf,
+        #[command(flatten)]
+        filter: Filter,
+        /// How many objects
+        #[arg(long, short = 'n', default_value_t = 8)]
+        limit: usize,
+    },
+    /// What was alive at the end, by type and birth line
+    Top {
+        file: PathBuf,
+        #[command(flatten)]
+        filter: Filter,
+        /// What to sort by
+        #[arg(long, default_value = "bytes")]
+        by: By,
+        /// How many rows
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: usize,
+    },
+    /// What is alive at the end of B and was not at the end of A, by type and birth line
+    Diff {
+        a: PathBuf,
+        b: PathBuf,
+        #[command(flatten)]
+        filter: Filter,
+    },
+    /// Who cloned whom, of one object, as a tree
+    Tree {
+        /// The object's number
+        object: u64,
+        file: PathBuf,
+    },
+    /// Writes the recording in another format
+    Export {
+        file: PathBuf,
+        #[command(flatten)]
+        filter: Filter,
+        /// Which
+        #[arg(long, short)]
+        format: Format,
+        /// Where to; the standard output, where it is not given
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum By {
+    Count,
+    Bytes,
+    Held,
+    Age,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Format {
+    /// A page to be looked at in a browser
+    Html,
+    /// A trace for Perfetto, or chrome://tracing
+    Perfetto,
+    /// The leak report's JSON
+    Json,
+    /// The clone tree of one object (--object), for Graphviz
+    Dot,
+}
+
+/// Which objects.
+#[derive(Args, Default)]
+struct Filter {
+    /// Whose type's full name contains this
+    #[arg(long = "type", value_name = "NAME")]
+    type_name: Option<String>,
+    /// Born on a line whose path (src/main.rs:7) contains this
+    #[arg(long, value_name = "PLACE")]
+    site: Option<String>,
+    /// With this number
+    #[arg(long, value_name = "NUMBER")]
+    object: Option<u64>,
+    /// Born on a thread whose name contains this
+    #[arg(long, value_name = "NAME")]
+    thread: Option<String>,
+    /// Born so many seconds after the start, or later
+    #[arg(long, value_name = "SECONDS")]
+    from: Option<f64>,
+    /// Born so many seconds after the start, or earlier
+    #[arg(long, value_name = "SECONDS")]
+    to: Option<f64>,
+    /// Alive at the end
+    #[arg(long)]
+    alive: bool,
+}
+
+impl Filter {
+    fn accepts(&self, type_name: &str, born: &str, id: u64, thread: &str, nanos: u64) -> bool {
+        let part = |part: &Option<String>, text: &str| {
+            part.as_ref().is_none_or(|part| text.contains(part.as_str()))
+        };
+        let seconds = nanos as f64 / 1e9;
+        part(&self.type_name, type_name)
+            && part(&self.site, born)
+            && part(&self.thread, thread)
+            && self.object.is_none_or(|object| object == id)
+            && self.from.is_none_or(|from| seconds >= from)
+            && self.to.is_none_or(|to| seconds <= to)
+    }
+
+    fn living(&self, living: &mut Vec<LiveObject>) {
+        living.retain(|o| {
+            self.accepts(
+                &o.type_name,
+                &o.location.to_string(),
+                o.id,
+                &o.thread,
+                o.created.as_nanos(),
+            )
+        });
+    }
+
+    fn timelines(&self, recording: &Recording, timelines: &mut Timelines<'_>) {
+        timelines.retain(|t: &Timeline<'_>| {
+            let born = recording.locations()[t.object.location as usize].to_string();
+            let first = t.events.first();
+            let thread = first.map_or("", |event| &*recording.threads()[event.thread as usize]);
+            let nanos = first.map_or(0, |event| event.time.as_nanos());
+            (!self.alive || t.is_alive())
+                && self.accepts(&t.object.type_name, &born, t.object.id, thread, nanos)
+        });
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("refscope: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+type Failed = Box<dyn std::error::Error>;
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>, Failed> {
+    if path == Path::new("-") {
+        return Ok(Box::new(Progress::new(BufReader::new(io::stdin()))));
+    }
+    let told = |error: io::Error| format!("{}: {error}", path.display());
+    let file = File::open(path).map_err(told)?;
+    if file.metadata().map_err(told)?.is_dir() {
+        return Err(
+            format!("{}: this is a directory; a recording is a file", path.display()).into()
+        );
+    }
+    Ok(Box::new(Progress::new(BufReader::with_capacity(1 << 20, file))))
+}
+
+/// Tells on a terminal's stderr how far a long recording has been read.
+struct Progress<R> {
+    input: R,
+    read: u64,
+    start: Instant,
+    told: u64,
+}
+
+impl<R> Progress<R> {
+    fn new(input: R) -> Self {
+        Self { input, read: 0, start: Instant::now(), told: 0 }
+    }
+}
+
+impl<R: BufRead> io::Read for Progress<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(to)?;
+        self.read += read as u64;
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Progress<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.read > self.told + (16 << 20)
+            && self.start.elapsed().as_millis() > 500
+            && io::stderr().is_terminal()
+        {
+            self.told = self.read;
+            eprint!("\r{} MiB read", self.read >> 20);
+        }
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.read += bytes as u64;
+        self.input.consume(bytes);
+    }
+}
+
+impl<R> Drop for Progress<R> {
+    fn drop(&mut self) {
+        if self.told > 0 {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Recording, Failed> {
+    let recording =
+        Recording::read(open(path)?).map_err(|error| format!("{}, {error}", path.display()))?;
+    told(&recording, path);
+    Ok(recording)
+}
+
+/// What was alive at the end, in memory that does not grow with the file.
+fn read_living(path: &Path) -> Result<(Recording, Vec<LiveObject>), Failed> {
+    let read = Recording::read_live(open(path)?);
+    let (recording, living) = read.map_err(|error| format!("{}, {error}", path.display()))?;
+    told(&recording, path);
+    Ok((recording, living))
+}
+
+fn told(recording: &Recording, path: &Path) {
+    if recording.truncated() {
+        eprintln!(
+            "refscope: {}: the last line is cut off, as by a process that was killed; it is left out",
+            path.display()
+        );
+    }
+    for damage in recording.damage() {
+        eprintln!("refscope: {}, {damage}", path.display());
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failed> {
+    let out = &mut io::stdout().lock();
+    match command {
+        Command::Leaks { file, filter, json, annotations } => {
+            let (recording, mut living) = read_living(&file)?;
+            filter.living(&mut living);
+            let leaks = LeakReport::new(living, recording.end());
+            let text = match (json, annotations) {
+                (true, _) => format!("{}\n", leaks.json()),
+                (_, true) => leaks.annotations(),
+                _ => Terminal::stdout().render_report(&leaks),
+            };
+            write(out, &text)?;
+            return Ok(if leaks.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Timeline { file, filter, limit } => {
+            let recording = read(&file)?;
+            let mut timelines = recording.timelines();
+            filter.timelines(&recording, &mut timelines);
+            write(out, &Terminal::stdout().limit(limit).to_string(&timelines))?;
+        }
+        Command::Top { file, filter, by, limit } => {
+            let (recording, mut living) = read_living(&file)?;
+            filter.living(&mut living);
+            let mut rows = totals(&living);
+            rows.sort_by_key(|row| {
+                std::cmp::Reverse(match by {
+                    By::Count => row.objects,
+                    By::Bytes => row.bytes,
+                    By::Held => row.strong,
+                    By::Age => recording.end().as_nanos().saturating_sub(row.created.as_nanos()),
+                })
+            });
+            let mut text = format!(
+                "{:>9} {:>11} {:>8} {:>9}  type, and where born\n",
+                "objects", "bytes", "strong", "oldest"
+            );
+            for row in rows.iter().take(limit) {
+                let age = row.created.until(recording.end()).as_secs_f64();
+                text.push_str(&format!(
+                    "{:>9} {:>11} {:>8} {age:>8.1}s  {}<{}>  {}\n",
+                    row.objects, row.bytes, row.strong, row.kind, row.type_name, row.location
+                ));
+            }
+            if rows.len() > limit {
+                text.push_str(&format!("and {} more\n", rows.len() - limit));
+            }
+            write(out, &text)?;
+        }
+        Command::Diff { a, b, filter } => {
+            let count = |path: &Path| -> Result<_, Failed> {
+                let (recording, mut living) = read_living(path)?;
+                filter.living(&mut living);
+                let mut counts: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
+                for row in totals(Snapshot::new(living, recording.end()).objects()) {
+                    let key =
+                        (format!("{}<{}>", row.kind, row.type_name), row.location.to_string());
+                    counts.insert(key, (row.objects, row.bytes));
+                }
+                Ok(counts)
+            };
+            let (before, after) = (count(&a)?, count(&b)?);
+            let keys: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+            let get =
+                |counts: &BTreeMap<_, _>, key| counts.get(key).copied().unwrap_or((0_u64, 0_u64));
+            let mut rows: Vec<_> = (keys.into_iter())
+                .map(|key| (key, get(&before, key), get(&after, key)))
+                .filter(|(_, before, after)| before != after)
+                .collect();
+            rows.sort_by_key(|(_, before, after)| {
+                std::cmp::Reverse(after.1 as i128 - before.1 as i128)
+            });
+            let mut text = format!(
+                "{:>9} {:>9} {:>9} {:>11}  type, and where born\n",
+                "A", "B", "more", "bytes"
+            );
+            for ((name, born), before, after) in rows {
+                text.push_str(&format!(
+                    "{:>9} {:>9} {:>+9} {:>+11}  {name}  {born}\n",
+                    before.0,
+                    after.0,
+                    after.0 as i128 - before.0 as i128,
+                    after.1 as i128 - before.1 as i128
+                ));
+            }
+            write(out, &text)?;
+        }
+        Command::Tree { object, file } => {
+            let recording = read(&file)?;
+            let timelines = recording.timelines();
+            let found = find(&timelines, object, &file)?;
+            write(out, &Terminal::stdout().tree(&timelines, found))?;
+        }
+        Command::Export { file, filter, format, output } => {
+            let recording = read(&file)?;
+            let mut timelines = recording.timelines();
+            filter.timelines(&recording, &mut timelines);
+            let mut to: Box<dyn Write> = match &output {
+                Some(path) => {
+                    let file = File::create(path);
+                    let file = file.map_err(|error| format!("{}: {error}", path.display()))?;
+                    Box::new(io::BufWriter::new(file))
+                }
+                None => Box::new(out),
+            };
+            match format {
+                Format::Html => to.write_all(render::html(&timelines).as_bytes())?,
+                Format::Perfetto => render::perfetto(&timelines, &mut to)?,
+                Format::Json => {
+                    let mut living = recording.live_objects();
+                    filter.living(&mut living);
+                    writeln!(to, "{}", LeakReport::new(living, recording.end()).json())?;
+                }
+                Format::Dot => {
+                    let object =
+                        filter.object.ok_or("a DOT graph is of one object: --object NUMBER")?;
+                    let found = find(&timelines, object, &file)?;
+                    to.write_all(render::dot(&timelines, found).as_bytes())?;
+                }
+            }
+            to.flush()?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn find<'t, 'r>(
+    timelines: &'t Timelines<'r>,
+    object: u64,
+    file: &Path,
+) -> Result<&'t Timeline<'r>, Failed> {
+    timelines
+        .iter()
+        .find(|timeline| timeline.object.id == object)
+        .ok_or_else(|| format!("{}: there is no object {object}", file.display()).into())
+}
+
+/// Whoever reads the output may go away meanwhile, as `head` does.
+fn write(out: &mut impl Write, text: &str) -> io::Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,330 @@
+//! `REFSCOPE=…`: tracing without a line of code, so that a dependency's own tests can be traced.
+//!
+//! Read at the first allocation of a traced pointer, by the thread that makes it. It waits for no other thread: one that
+//! allocates meanwhile goes on untraced.
+
+use crate::event::warn;
+use crate::monitor;
+use crate::runtime::dispatch::install_from_env;
+use crate::sink::{FileSink, Filter, Nop, ObjectFilter, Print, Sink};
+use std::ffi::OsStr;
+use std::time::Duration;
+
+/// What `REFSCOPE=help` prints.
+const HELP: &str = "\
+REFSCOPE says what refscope does in this program. Words are separated by commas:
+
+  print            each event as a line on stderr
+  record=PATH      each event to a file, as JSON Lines; `{pid}` in PATH becomes the process id
+  leaks            what is alive when the process ends, with its holders, on stderr
+  every=10s        what was allocated and is alive, on stderr, every so often (s, m or h)
+  signals          the same on SIGUSR1 (all) and SIGUSR2 (since the last); needs the feature `signals`
+  off              nothing, whatever else is said
+  help             this text
+
+and which objects are traced; without these words all are:
+
+  type=NAME        only types whose path contains NAME (repeat for any of several)
+  site=PLACE       only those allocated in a file or module whose path contains PLACE (repeat for any of several)
+  min=BYTES        only values of at least BYTES bytes
+  one-in=N         one in N of those
+
+and how:
+
+  clock=system     no thread of refscope's own moves the clock; each event asks the system for the time
+
+A debugger can call `refscope_print_alive_0()` where one of leaks, every and signals is asked for.
+REFSCOPE=leaks,type=Session   REFSCOPE=print,record=run-{pid}.jsonl   REFSCOPE=every=30s,one-in=100
+A sink that the program itself installs takes over from its installation on.";
+
+/// Every word, for the one that is nearest to an unknown one.
+const WORDS: [&str; 13] = [
+    "print",
+    "record=",
+    "leaks",
+    "every=",
+    "signals",
+    "off",
+    "help",
+    "type=",
+    "site=",
+    "min=",
+    "one-in=",
+    "clock=system",
+    "track",
+];
+
+/// What a value asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Directive {
+    Print,
+    Record(String),
+    Leaks,
+    Every(Duration),
+    Signals,
+    Type(String),
+    Site(String),
+    Min(u64),
+    OneIn(u64),
+    Track,
+    SystemClock,
+    Off,
+    Help,
+}
+
+/// Reads a value, or says what is wrong with it.
+pub(super) fn parse(value: &str) -> Result<Vec<Directive>, String> {
+    let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words.map(directive).collect()
+}
+
+fn directive(word: &str) -> Result<Directive, String> {
+    let number = |text: &str| text.parse::<u64>().ok().filter(|&number| number > 0);
+    match word.split_once('=') {
+        None => match word {
+            "print" => Ok(Directive::Print),
+            "leaks" => Ok(Directive::Leaks),
+            "track" => Ok(Directive::Track),
+            "signals" if cfg!(all(unix, feature = "signals")) => Ok(Directive::Signals),
+            "signals" => Err("`signals` needs unix, and refscope's feature `signals`".to_owned()),
+            "off" => Ok(Directive::Off),
+            "help" => Ok(Directive::Help),
+            "record" => Err("`record` needs a path: record=PATH".to_owned()),
+            "every" => Err("`every` needs a time: every=10s".to_owned()),
+            "type" | "site" | "min" | "one-in" => Err(format!("`{word}` needs a value: {word}=…")),
+            _ => Err(unknown(word)),
+        },
+        Some(("clock", "system")) => Ok(Directive::SystemClock),
+        Some((key @ ("record" | "type" | "site"), "")) => Err(format!(
+            "`{key}=` needs {}",
+            if key == "record" { "a path: record=PATH" } else { "a text" }
+        )),
+        Some(("record", path)) => Ok(Directive::Record(path.to_owned())),
+        Some(("type", name)) => Ok(Directive::Type(name.to_owned())),
+        Some(("site", place)) => Ok(Directive::Site(place.to_owned())),
+        Some(("min", bytes)) => number(bytes)
+            .map(Directive::Min)
+            .ok_or_else(|| format!("`{word}`: a number of bytes, as in min=1024")),
+        Some(("one-in", n)) => number(n)
+            .map(Directive::OneIn)
+            .ok_or_else(|| format!("`{word}`: a number from 1, as in one-in=100")),
+        Some(("every", time)) => {
+            let digits = time.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let unit = match &time[digits.len()..] {
+                "s" => Some(1),
+                "m" | "min" => Some(60),
+                "h" => Some(3600),
+                _ => None,
+            };
+            number(digits)
+                .zip(unit)
+                .and_then(|(number, unit)| number.checked_mul(unit))
+                .map(|seconds| Directive::Every(Duration::from_secs(seconds)))
+                .ok_or_else(|| format!("`{word}`: a time in s, m or h, as in every=10s"))
+        }
+        Some(_) => Err(unknown(word)),
+    }
+}
+
+fn unknown(word: &str) -> String {
+    let key = |word: &str| word.split('=').next().unwrap_or_default().to_owned();
+    let asked = key(word);
+    let nearest = WORDS.iter().min_by_key(|known| distance(&asked, &key(known)));
+    match nearest.filter(|known| distance(&asked, &key(known)) <= asked.len().div_ceil(2)) {
+        Some(nearest) => format!("`{word}` is not known; is it `{nearest}`?"),
+        None => format!("`{word}` is not known"),
+    }
+}
+
+/// Letters to be inserted, deleted or changed to make one word of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, &b) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+/// Reads the variable and does what it says.
+pub(crate) fn read() {
+    if let Some(value) = std::env::var_os("REFSCOPE").filter(|_| !privileged()) {
+        set_up(&value);
+    }
+}
+
+/// Whether the process runs with more rights than whoever started it (set-user-id and the like): then what that one says
+/// must not choose a file to be written.
+fn privileged() -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // SAFETY: RIGHTS: the function takes a number, and reads what the kernel left at the process's start.
+        unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+    }
+    #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+    {
+        // SAFETY: RIGHTS: four calls that take nothing and cannot fail.
+        let ids = unsafe { [libc::getuid(), libc::geteuid(), libc::getgid(), libc::getegid()] };
+        ids[0] != ids[1] || ids[2] != ids[3]
+    }
+    #[cfg(not(unix))]
+    {
+        false
+    }
+}
+
+fn set_up(value: &OsStr) {
+    let Some(value) = value.to_str() else {
+        return warn(format_args!("REFSCOPE is not UTF-8; nothing is traced"));
+    };
+    let directives = match parse(value) {
+        Ok(directives) => directives,
+        Err(wrong) => {
+            return warn(format_args!(
+                "REFSCOPE={value}: {wrong}; nothing is traced. REFSCOPE=help lists what there is"
+            ));
+        }
+    };
+    if directives.contains(&Directive::Off) {
+        return;
+    }
+    let mut setup = Setup::default();
+    for (at, directive) in directives.iter().enumerate() {
+        // Said twice, it is done once.
+        if !directives[..at].contains(directive) {
+            setup.apply(value, directive);
+        }
+    }
+    setup.finish();
+}
+
+/// What the words together ask for.
+#[derive(Default)]
+struct Setup {
+    sink: Option<Box<dyn Sink>>,
+    filter: ObjectFilter,
+    filtered: bool,
+    tracked: bool,
+}
+
+impl Setup {
+    fn apply(&mut self, value: &str, directive: &Directive) {
+        match directive {
+            Directive::Off => {}
+            Directive::Help => warn(format_args!("{HELP}")),
+            Directive::Print => self.add(Box::new(Print::stderr())),
+            Directive::Record(path) => {
+                let path = path.replace("{pid}", &std::process::id().to_string());
+                match FileSink::create(&path) {
+                    Ok(file) => {
+                        file.flush_on_panic();
+                        self.add(Box::new(file));
+                    }
+                    Err(error) => warn(format_args!("REFSCOPE={value}: {path}: {error}")),
+                }
+            }
+            Directive::Track => self.tracked = true,
+            Directive::Leaks => {
+                self.tracked = true;
+                monitor::on_exit();
+            }
+            Directive::Every(interval) => {
+                self.tracked = true;
+                if let Err(error) = monitor::every(*interval) {
+                    warn(format_args!(
+                        "no thread can be started that reports at intervals: {error}"
+                    ));
+                }
+            }
+            Directive::Signals => {
+                self.tracked = true;
+                #[cfg(all(unix, feature = "signals"))]
+                if let Err(error) = monitor::on_signals() {
+                    warn(format_args!("signals cannot be waited for: {error}"));
+                }
+            }
+            Directive::SystemClock => crate::runtime::clock::without_thread(),
+            Directive::Type(name) => self.narrow(|filter| filter.of_type(name)),
+            Directive::Site(place) => self.narrow(|filter| filter.located_in(place)),
+            Directive::Min(bytes) => self.narrow(|filter| filter.at_least(*bytes)),
+            Directive::OneIn(n) => self.narrow(|filter| filter.one_in(*n)),
+        }
+    }
+
+    fn add(&mut self, more: Box<dyn Sink>) {
+        self.sink = Some(match self.sink.take() {
+            None => more,
+            Some(first) => Box::new((first, more)),
+        });
+    }
+
+    fn narrow(&mut self, more: impl FnOnce(ObjectFilter) -> ObjectFilter) {
+        self.filter = more(std::mem::take(&mut self.filter));
+        self.filtered = true;
+    }
+
+    fn finish(self) {
+        if self.tracked {
+            monitor::register_for_debugger();
+        }
+        let sink = match self.sink {
+            None if self.tracked => Box::new(Nop),
+            None => return,
+            Some(sink) => sink,
+        };
+        if self.filtered {
+            install_from_env(Filter::by(sink, self.filter));
+        } else {
+            install_from_env(sink);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Directive, parse};
+    use std::time::Duration;
+
+    #[test]
+    fn the_grammar() {
+        assert_eq!(parse("print"), Ok(vec![Directive::Print]));
+        assert_eq!(
+            parse("print, record=a/{pid}.jsonl"),
+            Ok(vec![Directive::Print, Directive::Record("a/{pid}.jsonl".to_owned())])
+        );
+        assert_eq!(parse(""), Ok(vec![]));
+        assert_eq!(
+            parse("leaks,every=2m,type=Session,one-in=3"),
+            Ok(vec![
+                Directive::Leaks,
+                Directive::Every(Duration::from_secs(120)),
+                Directive::Type("Session".to_owned()),
+                Directive::OneIn(3),
+            ])
+        );
+        assert_eq!(parse("off,help"), Ok(vec![Directive::Off, Directive::Help]));
+        for (bad, says) in [
+            ("record", "record=PATH"),
+            ("record=", "record=PATH"),
+            ("prnt", "`prnt` is not known; is it `print`?"),
+            ("leak", "is it `leaks`?"),
+            ("evry=1s", "is it `every=`?"),
+            ("something", "`something` is not known"),
+            ("print=3", "`print=3` is not known"),
+            ("every=10", "in s, m or h"),
+            ("every=0s", "in s, m or h"),
+            ("one-in=0", "a number from 1"),
+            ("min=many", "a number of bytes"),
+            ("type=", "needs a text"),
+            ("site", "needs a value"),
+        ] {
+            let error = parse(bad).expect_err(bad);
+            assert!(error.contains(says), "{bad}: {error}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+/// What is missing from reports and recordings, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UntracedCounts {
+    /// Objects that a filter or a cap left out.
+    pub filtered: u64,
+    /// Objects allocated inside a sink.
+    pub inside_sink: u64,
+    /// Objects that found the ledger full.
+    pub ledger_full: u64,
+    /// Handles and events refused because an object was near its limits.
+    pub past_limits: u64,
+    /// Events lost by a full recorder or an unwritable file.
+    pub lost: u64,
+    /// Handles whose path was cut to its ends because the table of paths was full.
+    pub paths_cut: u64,
+}
+
+impl UntracedCounts {
+    /// Returns how many objects were left out by a filter, a cap or a full ledger.
+    pub const fn objects(&self) -> u64 {
+        self.filtered.saturating_add(self.ledger_full)
+    }
+}

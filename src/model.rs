@@ -1,0 +1,27 @@
+//! What is alive and what happened, as plain data: [`LiveObject`]s with their [`Handle`]s, and [`Recording`]s.
+//!
+//! A view of the running program, the end of a recording in memory and the end of one in a file give the same
+//! data, by the same rules. Reports and renderings read nothing else.
+
+mod alive;
+mod handle_set;
+mod live;
+mod object_state;
+mod paths;
+#[cfg(feature = "json")]
+mod read;
+mod recording;
+mod replay;
+
+pub use alive::alive;
+pub(crate) use alive::live_object;
+pub use live::{Handle, LiveObject, PathStep};
+#[cfg(feature = "json")]
+pub use read::{Damage, ReadError};
+pub use recording::{EventRecord, Mismatch, ObjectRecord, Recording};
+
+pub use crate::event::{Location, UntracedCounts};
+
+pub(crate) use object_state::{Change, Earlier, ObjectState, Step};
+pub(crate) use paths::Paths;
+pub use replay::Replay;

@@ -1,0 +1,151 @@
+//! What is alive now, from the ledger.
+
+use super::{Handle, LiveObject, PathStep};
+use crate::event::{Strength, Thread, Time};
+use crate::runtime::entry::EntryDetails;
+use crate::runtime::scope::Scope;
+use crate::runtime::view::{self, HandleView};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// Returns every living traced object with its handles, oldest first.
+///
+/// No lock is taken, and nobody is stopped: each object and handle was alive at some moment of the call, and none is
+/// left out that was alive throughout.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::Arc;
+///
+/// refscope::track().expect("no sink is installed");
+/// let one = Arc::new("a value");
+/// let two = one.clone();
+/// # if refscope::ENABLED {
+/// let alive = refscope::alive();
+/// assert_eq!((alive.len(), alive[0].handles.len()), (1, 2));
+/// # }
+/// ```
+pub fn alive() -> Vec<LiveObject> {
+    live_objects(|_| true)
+}
+
+impl Scope {
+    /// Returns every living object that was made in this scope, or in one inside it, with its handles, oldest first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::{Rc, Scope};
+    ///
+    /// let (outer, inner) = (Scope::mark(), Scope::mark());
+    /// let kept = outer.run(|| inner.run(|| Rc::new("belongs to both")));
+    /// # if refscope::ENABLED {
+    /// assert_eq!((outer.alive().len(), inner.alive().len()), (1, 1));
+    /// # }
+    /// ```
+    pub fn alive(&self) -> Vec<LiveObject> {
+        let members = self.members();
+        live_objects(|object| members.contains(&object.scope))
+    }
+}
+
+/// Returns the living object of this number.
+pub(crate) fn live_object(id: u64) -> Option<LiveObject> {
+    live_objects(|object| object.object.id().number() == id).pop()
+}
+
+/// Returns how many objects are alive of those that `wanted` wants: [`live_objects`] without their handles.
+pub(crate) fn count(wanted: impl Fn(&EntryDetails) -> bool) -> usize {
+    view::objects(wanted).len()
+}
+
+pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveObject> {
+    let mut objects = view::objects(wanted);
+    objects.sort_unstable_by_key(|object| object.object.id().number());
+    let at = |id: u64| objects.binary_search_by_key(&id, |object| object.object.id().number());
+    let handles = view::handles(|id| at(id).is_ok());
+    let mut order: Vec<(u64, u64, u32)> = (handles.iter().zip(0..))
+        .map(|(handle, index)| (handle.object, handle.details.number, index))
+        .collect();
+    order.sort_unstable();
+    let mut texts = Texts::default();
+    let mut next = order.iter().peekable();
+    let mut live = Vec::with_capacity(objects.len());
+    for object in &objects {
+        let id = object.object.id().number();
+        let mut own = Vec::new();
+        while let Some((_, _, index)) = next.next_if(|(of, ..)| *of == id) {
+            own.extend(texts.handle(&handles[*index as usize], object));
+        }
+        // One without handles has ended since its entry was read.
+        if !own.is_empty() {
+            live.push(texts.object(object, own));
+        }
+    }
+    live
+}
+
+/// What is made once of what many handles have alike.
+#[derive(Default)]
+struct Texts {
+    threads: FxHashMap<u32, Arc<str>>,
+    paths: FxHashMap<u32, Arc<[PathStep]>>,
+    spans: FxHashMap<u32, Option<Arc<str>>>,
+}
+
+impl Texts {
+    fn thread(&mut self, number: u32) -> Arc<str> {
+        let name = || Thread::from_number(number).map_or_else(String::new, |t| t.to_string());
+        Arc::clone(self.threads.entry(number).or_insert_with(|| name().into()))
+    }
+
+    fn span(&mut self, span: u32) -> Option<Arc<str>> {
+        self.spans.entry(span).or_insert_with(|| crate::span::text(span).map(Arc::from)).clone()
+    }
+
+    fn path(&mut self, path: u32) -> Arc<[PathStep]> {
+        let steps = || {
+            let steps = view::path(path).into_iter();
+            steps.map(|((op, site), cut)| PathStep::new(op, Some(site.into()), cut)).collect()
+        };
+        Arc::clone(self.paths.entry(path).or_insert_with(steps))
+    }
+
+    fn object(&mut self, details: &EntryDetails, handles: Vec<Handle>) -> LiveObject {
+        let object = &details.object;
+        LiveObject {
+            id: object.id().number(),
+            kind: object.kind(),
+            type_name: object.type_name().into(),
+            label: object.label().map(str::to_owned),
+            size: object.size(),
+            location: object.location(),
+            thread: self.thread(details.thread),
+            created: Time::from_nanos(details.time),
+            strong: details.position.strong,
+            allowed: details.allowed,
+            span: self.span(details.span),
+            handles,
+        }
+    }
+
+    fn handle(&mut self, view: &HandleView, object: &EntryDetails) -> Option<Handle> {
+        let details = &view.details;
+        let op = details.op?;
+        let from = match (details.number, object.parent) {
+            (1, parent) => parent,
+            _ => (details.parent != 0).then_some((view.object, details.parent)),
+        };
+        Some(Handle {
+            number: details.number,
+            strength: op.makes().unwrap_or(Strength::Strong),
+            path: self.path(details.path),
+            from,
+            thread: self.thread(details.thread),
+            created: Time::from_nanos(details.time),
+            raw: details.raw,
+            span: self.span(details.span),
+        })
+    }
+}

@@ -1,0 +1,285 @@
+use crate::event::{Op, Strength};
+use std::collections::VecDeque;
+
+/// The living handles of one object, each with an `H` that says what the reader wants to know of it.
+///
+/// Handles are numbered by the event that made them, so those of a replay arrive in ascending order and lie in
+/// a vector: a lookup is an interpolation, and an end leaves a gap that is closed when gaps are in the
+/// majority. An operation takes O(log n) at worst, amortized, and O(1) where numbers are spread evenly.
+///
+/// # Raw handles
+///
+/// A raw pointer does not say whose it was. Per side, strong or weak, the set knows the handles that *wait* as
+/// raw pointers, in the order in which they became so, and those that *returned* from one.
+///
+/// * A handle that returns takes the place of the waiting one that its event names, else of the one that left
+///   last. If none waits, the pointer was taken back more than once, and the oldest returned handle gives its
+///   place.
+/// * An end of an unknown handle is that of such a handle whose place was taken: it ends the oldest returned
+///   handle of its side, or nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct HandleSet<H> {
+    /// By number, ascending.
+    slots: Vec<Slot<H>>,
+    /// Slots that are `Gone`.
+    gone: usize,
+    /// Living handles by side.
+    living: [usize; 2],
+    /// By side. Most objects have no raw handle.
+    raw: Option<Box<[RawHandles; 2]>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot<H> {
+    number: u64,
+    handle: H,
+    strength: Strength,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Held,
+    /// Waits as a raw pointer.
+    Raw,
+    /// Came from a raw pointer.
+    Returned,
+    Gone,
+}
+
+/// Numbers of handles that wait and that returned, in order; some may have ceased to, and are passed over.
+#[derive(Clone, Debug, Default)]
+struct RawHandles {
+    waiting: Vec<u64>,
+    /// How many of `waiting` do.
+    waits: usize,
+    returned: VecDeque<u64>,
+    /// How many of `returned` did.
+    returns: usize,
+}
+
+/// Outdated numbers that may be in a list before it is cleared of them.
+const SLACK: usize = 16;
+
+/// A living handle of a [`HandleSet`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Living<H> {
+    pub(crate) number: u64,
+    pub(crate) strength: Strength,
+    /// It became a raw pointer, or was leaked.
+    pub(crate) raw: bool,
+    pub(crate) handle: H,
+}
+
+impl<H> Default for HandleSet<H> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), gone: 0, living: [0; 2], raw: None }
+    }
+}
+
+impl<H: Copy> HandleSet<H> {
+    /// Returns how many handles are alive on a side.
+    pub(crate) fn len(&self, side: Strength) -> usize {
+        self.living[side as usize]
+    }
+
+    /// Returns whether no handle is alive.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.living == [0; 2]
+    }
+
+    /// Returns the living handles, by number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Living<H>> + '_ {
+        self.slots.iter().filter(|slot| slot.state != State::Gone).map(|slot| Living {
+            number: slot.number,
+            strength: slot.strength,
+            raw: slot.state == State::Raw,
+            handle: slot.handle,
+        })
+    }
+
+    /// Returns the living handle of this number.
+    pub(crate) fn get(&self, number: u64) -> Option<H> {
+        Some(self.slots[self.find(number)?].handle)
+    }
+
+    /// Adds a handle that `op` made.
+    pub(crate) fn insert(&mut self, number: u64, op: Op, strength: Strength, handle: H) {
+        let returned = matches!(op, Op::FromRaw | Op::WeakFromRaw);
+        let state = if returned { State::Returned } else { State::Held };
+        let slot = Slot { number, handle, strength, state };
+        if self.slots.last().is_none_or(|last| last.number < number) {
+            self.slots.push(slot);
+        } else {
+            match self.slots.binary_search_by_key(&number, |slot| slot.number) {
+                Ok(at) => {
+                    self.take(at);
+                    self.gone -= 1;
+                    self.slots[at] = slot;
+                }
+                Err(at) => self.slots.insert(at, slot),
+            }
+        }
+        self.living[strength as usize] += 1;
+        if returned {
+            let raw = &mut self.raw.get_or_insert_default()[strength as usize];
+            raw.returned.push_back(number);
+            raw.returns += 1;
+            if raw.returned.len() > 2 * raw.returns + SLACK {
+                self.tidy(strength);
+            }
+        }
+    }
+
+    /// Removes the handle whose place one takes that returns from a raw pointer; `named` is the one that its
+    /// event names.
+    pub(crate) fn claim(&mut self, strength: Strength, named: Option<u64>) -> Option<H> {
+        let waits = |set: &Self, number| {
+            let at = set.find(number)?;
+            let slot = &set.slots[at];
+            (slot.strength == strength && slot.state == State::Raw).then_some(at)
+        };
+        if let Some(at) = named.and_then(|number| waits(self, number)) {
+            return Some(self.remove(at));
+        }
+        while let Some(number) = self.side(strength).and_then(|raw| raw.waiting.pop()) {
+            if let Some(at) = waits(self, number) {
+                return Some(self.remove(at));
+            }
+        }
+        self.end_oldest_returned(strength)
+    }
+
+    /// Marks a handle as one that became a raw pointer.
+    pub(crate) fn leave(&mut self, number: u64) -> Option<H> {
+        let at = self.find(number)?;
+        let Slot { handle, strength, state, .. } = self.slots[at];
+        if state == State::Raw {
+            return None;
+        }
+        self.slots[at].state = State::Raw;
+        let raw = &mut self.raw.get_or_insert_default()[strength as usize];
+        raw.returns -= usize::from(state == State::Returned);
+        raw.waits += 1;
+        raw.waiting.push(number);
+        if raw.waiting.len() > 2 * raw.waits + SLACK {
+            self.tidy(strength);
+        }
+        Some(handle)
+    }
+
+    /// Removes the handle that ends when `number` does.
+    pub(crate) fn end(&mut self, number: u64, strength: Strength) -> Option<H> {
+        match self.find(number) {
+            Some(at) => Some(self.remove(at)),
+            None => self.end_oldest_returned(strength),
+        }
+    }
+
+    /// Removes all handles of a side: the object's count says that none is left.
+    pub(crate) fn clear(&mut self, side: Strength, mut removed: impl FnMut(H)) {
+        for at in 0..self.slots.len() {
+            if self.slots[at].strength == side && self.slots[at].state != State::Gone {
+                removed(self.slots[at].handle);
+                self.take(at);
+            }
+        }
+        self.close_gaps();
+    }
+
+    fn end_oldest_returned(&mut self, strength: Strength) -> Option<H> {
+        while let Some(number) = self.side(strength).and_then(|raw| raw.returned.pop_front()) {
+            if let Some(at) = self.find(number)
+                && self.slots[at].state == State::Returned
+                && self.slots[at].strength == strength
+            {
+                return Some(self.remove(at));
+            }
+        }
+        None
+    }
+
+    fn side(&mut self, strength: Strength) -> Option<&mut RawHandles> {
+        self.raw.as_mut().map(|raw| &mut raw[strength as usize])
+    }
+
+    /// Clears the lists of a side of outdated numbers.
+    #[cold]
+    fn tidy(&mut self, strength: Strength) {
+        let Some(mut raw) = self.raw.take() else { return };
+        let is = |number: u64, state| {
+            self.find(number).is_some_and(|at| {
+                self.slots[at].state == state && self.slots[at].strength == strength
+            })
+        };
+        let lists = &mut raw[strength as usize];
+        lists.waiting.retain(|&number| is(number, State::Raw));
+        lists.returned.retain(|&number| is(number, State::Returned));
+        self.raw = Some(raw);
+    }
+
+    /// Where a living handle lies.
+    fn find(&self, number: u64) -> Option<usize> {
+        let (first, last) = (self.slots.first()?.number, self.slots.last()?.number);
+        if number < first || number > last {
+            return None;
+        }
+        // Numbers are spread evenly, mostly: a guess, and a search that gallops away from it.
+        let span = u128::from(last - first).max(1);
+        let guess = u128::from(number - first) * (self.slots.len() - 1) as u128 / span;
+        let guess = guess as usize;
+        let at = |at: usize| self.slots[at].number;
+        let (mut low, mut high) = (guess, guess);
+        let mut step = 1;
+        while at(low) > number {
+            high = low;
+            low = low.saturating_sub(step);
+            step *= 2;
+        }
+        step = 1;
+        while at(high) < number {
+            low = high;
+            high = (high + step).min(self.slots.len() - 1);
+            step *= 2;
+        }
+        let found = self.slots[low..=high].binary_search_by_key(&number, |slot| slot.number);
+        let found = low + found.ok()?;
+        (self.slots[found].state != State::Gone).then_some(found)
+    }
+
+    fn remove(&mut self, at: usize) -> H {
+        let handle = self.slots[at].handle;
+        self.take(at);
+        self.close_gaps();
+        handle
+    }
+
+    /// Marks a slot as gone.
+    fn take(&mut self, at: usize) {
+        let Slot { strength, state, .. } = self.slots[at];
+        if state == State::Gone {
+            return;
+        }
+        self.slots[at].state = State::Gone;
+        self.gone += 1;
+        self.living[strength as usize] -= 1;
+        if let Some(raw) = self.side(strength) {
+            raw.waits -= usize::from(state == State::Raw);
+            raw.returns -= usize::from(state == State::Returned);
+        }
+    }
+
+    fn close_gaps(&mut self) {
+        while self.slots.last().is_some_and(|slot| slot.state == State::Gone) {
+            self.slots.pop();
+            self.gone -= 1;
+        }
+        if self.gone > 8 && self.gone * 2 > self.slots.len() {
+            self.slots.retain(|slot| slot.state != State::Gone);
+            self.gone = 0;
+            if self.slots.capacity() > 4 * self.slots.len().max(4) {
+                self.slots.shrink_to(2 * self.slots.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+use crate::event::{Kind, Location, Op, Strength, Time};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A living object and its handles: read from the running program, or from the end of a recording.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LiveObject {
+    /// The object's number.
+    pub id: u64,
+    /// The kind of pointer.
+    pub kind: Kind,
+    /// The type's full name.
+    pub type_name: Cow<'static, str>,
+    /// The label, if it was given one.
+    pub label: Option<String>,
+    /// The value's size in bytes.
+    pub size: u64,
+    /// The line that allocated it.
+    pub location: Location,
+    /// The name of the thread that allocated it.
+    pub thread: Arc<str>,
+    /// When it was allocated.
+    pub created: Time,
+    /// The traced strong count. Where it exceeds the strong handles below, some are not known.
+    pub strong: u32,
+    /// Whether it was [marked](crate::allow_leak) as meant to stay.
+    pub allowed: bool,
+    /// The `tracing` span in which it was allocated (feature `spans`).
+    pub span: Option<Arc<str>>,
+    /// The living handles, by number.
+    pub handles: Vec<Handle>,
+}
+
+/// A living handle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Handle {
+    /// Its number within the object: that of the event that made it.
+    pub number: u64,
+    /// Whether it keeps the value alive, or only the memory.
+    pub strength: Strength,
+    /// How it came about: from the object's allocation to the operation that made this handle. Handles that came
+    /// about alike share it.
+    pub path: Arc<[PathStep]>,
+    /// Object and number of the handle that it was made from.
+    pub from: Option<(u64, u64)>,
+    /// The name of the thread that made it.
+    pub thread: Arc<str>,
+    /// When it was made.
+    pub created: Time,
+    /// Whether it became a raw pointer or was leaked, and was not taken back.
+    pub raw: bool,
+    /// The `tracing` span in which it was made (feature `spans`).
+    pub span: Option<Arc<str>>,
+}
+
+/// A step of a handle's path: an operation and its line.
+///
+/// A sequence of up to 8 steps that repeats is there once, and a path longer than 24 steps is cut.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct PathStep {
+    /// The operation.
+    pub op: Op,
+    /// Its line, if it is known.
+    pub location: Option<Location>,
+    /// Whether steps between the previous step and this one are left out.
+    pub cut: bool,
+}
+
+impl LiveObject {
+    /// Creates an object without handles, from what must be known of one.
+    pub(crate) fn new(
+        id: u64,
+        kind: Kind,
+        type_name: Cow<'static, str>,
+        size: u64,
+        location: Location,
+    ) -> Self {
+        Self {
+            id,
+            kind,
+            type_name,
+            label: None,
+            size,
+            location,
+            thread: Arc::default(),
+            created: Time::START,
+            strong: 0,
+            allowed: false,
+            span: None,
+            handles: Vec::new(),
+        }
+    }
+
+    /// Returns the handles that keep the value alive.
+    pub fn strong_handles(&self) -> impl DoubleEndedIterator<Item = &Handle> + Clone {
+        self.handles.iter().filter(|handle| handle.strength == Strength::Strong)
+    }
+}
+
+impl Handle {
+    /// Returns the operation that made it, with its line.
+    pub fn last_step(&self) -> Option<&PathStep> {
+        self.path.last()
+    }
+
+    /// Returns the operation that made it.
+    pub fn op(&self) -> Option<Op> {
+        self.last_step().map(|step| step.op)
+    }
+
+    /// Returns the line that made it.
+    pub fn location(&self) -> Option<&Location> {
+        self.last_step()?.location.as_ref()
+    }
+
+    /// Returns whether it came about as `other` did.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let key = |handle: &Self| (handle.strength, handle.raw);
+        key(self) == key(other)
+            && self.path == other.path
+            && self.thread == other.thread
+            && self.span == other.span
+    }
+}
+
+impl PathStep {
+    /// Creates a step.
+    pub(crate) fn new(op: Op, location: Option<Location>, cut: bool) -> Self {
+        Self { op, location, cut }
+    }
+}

@@ -1,0 +1,509 @@
+//! Reads what [`FileSink`](crate::sink::FileSink) wrote, or someone who claims so: a line that is not as it should be
+//! is left out and reported, and no input makes the reader panic or take more memory than it has read.
+
+use super::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, Replay};
+use crate::event::{Kind, Location, Op, Time};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, BufRead};
+use std::sync::Arc;
+
+/// The version of the format that this reads.
+const VERSION: u64 = 1;
+
+/// Longer lines are damage: the longest that is written holds a type's name.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// Stretches of damage that are kept apart; what follows is counted with the last.
+const MAX_DAMAGE: usize = 64;
+
+/// All keys of all lines; which are there says what the line is. (An untagged enum would read each line into
+/// an intermediate tree, at several times the cost.)
+#[derive(Deserialize)]
+struct Line<'a> {
+    refscope: Option<u64>,
+    pid: Option<u64>,
+    event: Option<&'a str>,
+    object: Option<u64>,
+    site: Option<u64>,
+    r#type: Option<u64>,
+    thread: Option<u64>,
+    lost: Option<u64>,
+    o: Option<u64>,
+    n: Option<u64>,
+    h: Option<u64>,
+    s: Option<u32>,
+    t: Option<u64>,
+    ns: Option<u64>,
+    f: Option<u64>,
+    fo: Option<u64>,
+    at: Option<u64>,
+    kind: Option<&'a str>,
+    size: Option<u64>,
+    name: Option<String>,
+    file: Option<String>,
+    line: Option<u32>,
+    column: Option<u32>,
+    label: Option<String>,
+    #[serde(default)]
+    earlier: u64,
+    #[serde(default)]
+    strong: u32,
+    #[serde(default)]
+    weak: i64,
+}
+
+/// Why a recording cannot be read.
+#[derive(Debug)]
+pub struct ReadError {
+    line: u64,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Io(io::Error),
+    NoRecording,
+    Version(u64),
+}
+
+impl ReadError {
+    /// Returns the number of the line at fault, from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        match &self.what {
+            What::Io(error) => write!(f, "{error}"),
+            What::NoRecording => write!(
+                f,
+                "not a refscope recording: it does not begin with {{\"refscope\":{VERSION},…}}"
+            ),
+            What::Version(version) => write!(
+                f,
+                "the recording has version {version}, and this refscope reads version {VERSION}: read it with the \
+                 refscope that wrote it, or a newer one"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.what {
+            What::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A stretch of a file that could not be read, and was left out. Returned by [`Recording::damage`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// The first line of the stretch, from 1.
+    pub line: u64,
+    /// How many lines it has.
+    pub lines: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// What is wrong with the first line.
+    pub reason: String,
+}
+
+/// `line 15: …; left out: 1 line, 73 bytes`
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "line {}: {}; left out: {}, {} B",
+            self.line,
+            crate::text::escape(&self.reason),
+            crate::text::plural(self.lines, "line"),
+            crate::text::count(self.bytes)
+        )
+    }
+}
+
+impl Recording {
+    /// Reads a recording that [`FileSink`](crate::sink::FileSink) wrote, to its last whole line.
+    ///
+    /// A last line that was cut off because the process was killed while it wrote is left out, and
+    /// [`truncated`](Self::truncated) says so. Other lines that cannot be read are left out as well, and
+    /// [`damage`](Self::damage) says which.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the input cannot be read, is no recording, or is one of another version.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::Recording;
+    ///
+    /// let text = r#"{"refscope":1,"pid":7}
+    /// {"thread":1,"name":"main"}
+    /// {"site":1,"file":"src/main.rs","line":3,"column":15}
+    /// {"type":1,"name":"i32"}
+    /// {"object":1,"kind":"Rc","type":1,"size":4,"site":1}
+    /// {"event":"new","o":1,"n":1,"h":1,"s":1,"t":1,"ns":10,"at":1}
+    /// {"event":"drop","o":1,"n":2,"h":1,"s":0,"t":1,"n"#;
+    /// let recording = Recording::read(text.as_bytes())?;
+    /// assert_eq!(recording.events().len(), 1);
+    /// assert!(recording.truncated());
+    /// # Ok::<(), refscope::model::ReadError>(())
+    /// ```
+    pub fn read(input: impl BufRead) -> Result<Self, ReadError> {
+        let mut recording = Self::default();
+        let mut events: Vec<EventRecord> = Vec::new();
+        read_lines(input, &mut recording, |recording, item| match item {
+            // A later part names what is alive again: what the earlier part said is more.
+            Item::Object(object, earlier) if !recording.objects.contains_key(&object.id) => {
+                if earlier != Earlier::default() {
+                    recording.earlier.insert(object.id, earlier);
+                }
+                recording.objects.insert(object.id, object);
+            }
+            Item::Object(..) => {}
+            Item::Event(event) => {
+                let earlier = recording.earlier.get(&event.object);
+                if event.seq > earlier.map_or(0, |earlier| earlier.events)
+                    && recording.objects.contains_key(&event.object)
+                {
+                    events.push(event);
+                }
+            }
+            Item::Label(object, label) => {
+                if let Some(object) = recording.objects.get_mut(&object) {
+                    object.label = Some(label);
+                }
+            }
+        })?;
+        recording.events = events;
+        recording.sort();
+        recording.events.dedup_by_key(|event| (event.object, event.seq));
+        Ok(recording)
+    }
+
+    /// Reads a recording only for what was alive at its end, in memory bounded by what is alive, not by the
+    /// recording's length.
+    ///
+    /// The recording that is returned has the tables and no events.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_live(input: impl BufRead) -> Result<(Self, Vec<LiveObject>), ReadError> {
+        let mut recording = Self::default();
+        let mut replay = Replay::new();
+        read_lines(input, &mut recording, |_, item| match item {
+            Item::Object(object, earlier) => replay.object(object, earlier),
+            Item::Event(event) => replay.event(event),
+            Item::Label(object, label) => replay.label(object, &label),
+        })?;
+        let objects = replay.live_objects(&recording.locations, &recording.threads);
+        Ok((recording, objects))
+    }
+}
+
+/// What a line says, beside what goes into the tables.
+enum Item {
+    Object(ObjectRecord, Earlier),
+    Event(EventRecord),
+    Label(u64, String),
+}
+
+fn read_lines(
+    mut input: impl BufRead,
+    recording: &mut Recording,
+    mut take: impl FnMut(&mut Recording, Item),
+) -> Result<(), ReadError> {
+    let mut reader = Reader::default();
+    let mut text = Vec::new();
+    for number in 1.. {
+        let at = |what| ReadError { line: number, what };
+        let bytes = read_line(&mut input, &mut text).map_err(|error| at(What::Io(error)))?;
+        if bytes == 0 && number > 1 {
+            break;
+        }
+        let too_long = bytes > text.len() as u64;
+        match reader.line(recording, &text, &mut take) {
+            Err(Wrong::Version(version)) => return Err(at(What::Version(version))),
+            _ if reader.pid.is_none() => return Err(at(What::NoRecording)),
+            Ok(()) if !too_long => {}
+            Err(Wrong::Json(_)) if !text.ends_with(b"\n") && !too_long => {
+                recording.truncated = true;
+            }
+            wrong => {
+                let reason = match wrong {
+                    Err(wrong) if !too_long => wrong.to_string(),
+                    _ => format!("longer than {LONGEST_LINE} B"),
+                };
+                damaged(&mut recording.damage, number, bytes, reason);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads a line, with its end, and returns how long it is. Of one that is too long only the beginning is kept.
+fn read_line(input: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<u64> {
+    text.clear();
+    let mut length = 0;
+    loop {
+        let more = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        let end = more.iter().position(|&byte| byte == b'\n').map(|end| end + 1);
+        let used = end.unwrap_or(more.len());
+        let room = LONGEST_LINE.saturating_sub(text.len());
+        text.extend_from_slice(&more[..used.min(room)]);
+        let over = end.is_some() || more.is_empty();
+        input.consume(used);
+        length += used as u64;
+        if over {
+            return Ok(length);
+        }
+    }
+}
+
+fn damaged(damage: &mut Vec<Damage>, line: u64, bytes: u64, reason: String) {
+    let full = damage.len() == MAX_DAMAGE;
+    match damage.last_mut() {
+        Some(last) if full || last.line + last.lines == line => {
+            last.lines += 1;
+            last.bytes += bytes;
+        }
+        _ => damage.push(Damage { line, lines: 1, bytes, reason }),
+    }
+}
+
+/// Why a line is left out.
+enum Wrong {
+    Version(u64),
+    Json(serde_json::Error),
+    Unknown(&'static str, String),
+    Malformed(&'static str),
+    /// It belongs to another process's recording.
+    Foreign(u64),
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "version {version}"),
+            Self::Json(error) => write!(f, "{error}"),
+            Self::Malformed(kind) => {
+                write!(f, "a line of kind {kind:?} lacks a key, or a value is out of range")
+            }
+            Self::Unknown(what, which) => {
+                write!(f, "{what} {which} is not known: lines before this one are missing")
+            }
+            Self::Foreign(pid) => write!(f, "a recording of another process, {pid}, begins here"),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    /// Of the first head.
+    pid: Option<u64>,
+    /// Lines belong to a head of another process.
+    foreign: Option<u64>,
+    types: HashMap<u64, Arc<str>>,
+    sites: HashMap<u64, u32>,
+    threads: HashMap<u64, u32>,
+    /// Lines by content: a later part numbers them anew, and paths compare them by index.
+    locations: HashMap<Location, u32>,
+    thread_names: HashMap<(u64, Arc<str>), u32>,
+}
+
+impl Reader {
+    fn line(
+        &mut self,
+        recording: &mut Recording,
+        text: &[u8],
+        take: &mut impl FnMut(&mut Recording, Item),
+    ) -> Result<(), Wrong> {
+        let line: Line<'_> = match serde_json::from_slice(text) {
+            Ok(line) => line,
+            Err(error) => return self.other(text, error),
+        };
+        if let Some(version) = line.refscope {
+            if version != VERSION {
+                return Err(Wrong::Version(version));
+            }
+            return self.head(line.pid.unwrap_or(0));
+        }
+        if let Some(pid) = self.foreign {
+            return Err(Wrong::Foreign(pid));
+        }
+        if self.pid.is_none() {
+            return Ok(());
+        }
+        if line.event.is_some() {
+            self.event(recording, line, take)
+        } else if line.object.is_some() {
+            self.object(recording, line, take)
+        } else {
+            self.table(recording, line)
+        }
+    }
+
+    /// A line whose keys have other types than those known: a later refscope may write lines of other kinds.
+    fn other(&self, text: &[u8], error: serde_json::Error) -> Result<(), Wrong> {
+        let keys: Result<serde_json::Map<String, serde_json::Value>, _> =
+            serde_json::from_slice(text);
+        let kinds = ["refscope", "event", "object", "site", "type", "thread"];
+        match keys {
+            Ok(keys) if self.foreign.is_none() => {
+                match kinds.into_iter().find(|kind| keys.contains_key(*kind)) {
+                    Some(kind) => Err(Wrong::Malformed(kind)),
+                    None => Ok(()),
+                }
+            }
+            _ => Err(Wrong::Json(error)),
+        }
+    }
+
+    fn head(&mut self, pid: u64) -> Result<(), Wrong> {
+        let first = *self.pid.get_or_insert(pid);
+        self.foreign = (first != pid).then_some(pid);
+        // Each part numbers its types, lines and threads anew.
+        self.types.clear();
+        self.sites.clear();
+        self.threads.clear();
+        self.foreign.map_or(Ok(()), |pid| Err(Wrong::Foreign(pid)))
+    }
+
+    fn site(&self, number: u64) -> Result<u32, Wrong> {
+        let known = self.sites.get(&number).copied();
+        known.ok_or_else(|| Wrong::Unknown("site", number.to_string()))
+    }
+
+    /// What others refer to by number.
+    fn table(&mut self, recording: &mut Recording, line: Line<'_>) -> Result<(), Wrong> {
+        match line {
+            Line { r#type: Some(number), name, .. } => {
+                let name = name.ok_or(Wrong::Malformed("type"))?;
+                self.types.insert(number, name.into());
+            }
+            Line { site: Some(number), file, line, column, .. } => {
+                let (Some(file), Some(line), Some(column)) = (file, line, column) else {
+                    return Err(Wrong::Malformed("site"));
+                };
+                let location = Location::new(file, line, column);
+                let index = *self.locations.entry(location).or_insert_with_key(|location| {
+                    recording.locations.push(location.clone());
+                    recording.locations.len() as u32 - 1
+                });
+                self.sites.insert(number, index);
+            }
+            Line { thread: Some(number), name, .. } => {
+                let name: Arc<str> = name.ok_or(Wrong::Malformed("thread"))?.into();
+                let key = (number, Arc::clone(&name));
+                let index = *self.thread_names.entry(key).or_insert_with(|| {
+                    recording.threads.push(name);
+                    recording.threads.len() as u32 - 1
+                });
+                self.threads.insert(number, index);
+            }
+            Line { lost: Some(events), .. } => {
+                recording.lost = recording.lost.saturating_add(events);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn object(
+        &mut self,
+        recording: &mut Recording,
+        line: Line<'_>,
+        take: &mut impl FnMut(&mut Recording, Item),
+    ) -> Result<(), Wrong> {
+        let Line {
+            object: Some(id),
+            kind: Some(kind),
+            r#type: Some(ty),
+            size: Some(size),
+            site: Some(site),
+            label,
+            earlier,
+            strong,
+            weak,
+            ..
+        } = line
+        else {
+            return Err(Wrong::Malformed("object"));
+        };
+        let name = self.types.get(&ty).ok_or_else(|| Wrong::Unknown("type", ty.to_string()))?;
+        let object = ObjectRecord {
+            id,
+            kind: Kind::from_name(kind)
+                .ok_or_else(|| Wrong::Unknown("pointer kind", kind.to_owned()))?,
+            type_name: name.to_string().into(),
+            size,
+            location: self.site(site)?,
+            label,
+        };
+        let earlier = Earlier { events: earlier, highest: earlier, strong, weak };
+        take(recording, Item::Object(object, earlier));
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        recording: &mut Recording,
+        line: Line<'_>,
+        take: &mut impl FnMut(&mut Recording, Item),
+    ) -> Result<(), Wrong> {
+        let Line {
+            event: Some(name),
+            o: Some(object),
+            n: Some(seq),
+            h: Some(handle),
+            s: Some(strong),
+            t: Some(thread),
+            ns: Some(ns),
+            f,
+            fo,
+            at,
+            label,
+            ..
+        } = line
+        else {
+            return Err(Wrong::Malformed("event"));
+        };
+        let op = Op::from_name(name).ok_or_else(|| Wrong::Unknown("operation", name.to_owned()))?;
+        // A handle has the number of the event that made it.
+        if seq == 0 || (op.makes().is_some() && handle != seq) {
+            return Err(Wrong::Malformed("event"));
+        }
+        let known = self.threads.get(&thread).copied();
+        let time = Time::from_nanos(ns);
+        let event = EventRecord {
+            op,
+            object,
+            handle,
+            from: f.map(|number| (fo.unwrap_or(object), number)),
+            seq,
+            strong,
+            location: at.map(|at| self.site(at)).transpose()?,
+            thread: known.ok_or_else(|| Wrong::Unknown("thread", thread.to_string()))?,
+            time,
+        };
+        take(recording, Item::Event(event));
+        recording.end = recording.end.max(time);
+        if let Some(label) = label {
+            take(recording, Item::Label(object, label));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+use super::{Earlier, LiveObject, Replay};
+use crate::event::{Kind, Location, Op, Time};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// An object of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectRecord {
+    /// Its number.
+    pub id: u64,
+    /// The kind of pointer it is behind.
+    pub kind: Kind,
+    /// The type's full name.
+    pub type_name: Cow<'static, str>,
+    /// The value's size in bytes.
+    pub size: u64,
+    /// The line that made it: an index into [`Recording::locations`].
+    pub location: u32,
+    /// Its label, if it was given one.
+    pub label: Option<String>,
+}
+
+/// An event of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventRecord {
+    /// What happened.
+    pub op: Op,
+    /// The number of the object that it happened to.
+    pub object: u64,
+    /// The number of the handle, within the object.
+    pub handle: u64,
+    /// Object and number of the handle that it was made from.
+    pub from: Option<(u64, u64)>,
+    /// The place in the object's history, from 1.
+    pub seq: u64,
+    /// The number of traced strong handles right after.
+    pub strong: u32,
+    /// The line: an index into [`Recording::locations`].
+    pub location: Option<u32>,
+    /// The thread: an index into [`Recording::threads`].
+    pub thread: u32,
+    /// When it happened.
+    pub time: Time,
+}
+
+/// Events that were kept, and the tables that they refer to.
+///
+/// Made by [`Recorder::recording`](crate::sink::Recorder::recording), or read from a file (feature `json`).
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    pub(crate) objects: BTreeMap<u64, ObjectRecord>,
+    pub(crate) events: Vec<EventRecord>,
+    /// Of objects whose oldest events were not kept.
+    pub(crate) earlier: BTreeMap<u64, Earlier>,
+    pub(crate) locations: Vec<Location>,
+    pub(crate) threads: Vec<Arc<str>>,
+    pub(crate) lost: u64,
+    pub(crate) end: Time,
+    pub(crate) truncated: bool,
+    #[cfg(feature = "json")]
+    pub(crate) damage: Vec<super::read::Damage>,
+}
+
+impl Recording {
+    /// Returns the objects whose allocation was recorded, by number.
+    pub fn objects(&self) -> &BTreeMap<u64, ObjectRecord> {
+        &self.objects
+    }
+
+    /// Returns the events, by object and number.
+    pub fn events(&self) -> &[EventRecord] {
+        &self.events
+    }
+
+    /// Returns the lines that objects and events refer to.
+    pub fn locations(&self) -> &[Location] {
+        &self.locations
+    }
+
+    /// Returns the names of the threads that events refer to.
+    pub fn threads(&self) -> &[Arc<str>] {
+        &self.threads
+    }
+
+    /// Returns exactly how many events were lost.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Returns whether the last line of the file was cut off.
+    pub fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Returns the stretches of the file that could not be read, and were left out.
+    #[cfg(feature = "json")]
+    pub fn damage(&self) -> &[super::read::Damage] {
+        &self.damage
+    }
+
+    /// Returns when the recording was read or ended.
+    pub fn end(&self) -> Time {
+        self.end
+    }
+
+    /// Returns what was alive at the end.
+    pub fn live_objects(&self) -> Vec<LiveObject> {
+        self.replay().0
+    }
+
+    /// Replays the events: what is alive then, and how many handles had their path cut for want of room.
+    pub(crate) fn replay(&self) -> (Vec<LiveObject>, u64) {
+        let mut replay = Replay::new();
+        for (id, object) in &self.objects {
+            let earlier = self.earlier.get(id).copied().unwrap_or_default();
+            replay.object(object.clone(), earlier);
+        }
+        self.events.iter().for_each(|event| replay.sorted_event(event));
+        let objects = replay.live_objects(&self.locations, &self.threads);
+        (objects, replay.paths_cut())
+    }
+
+    /// Sorts the events by object and number.
+    pub(crate) fn sort(&mut self) {
+        self.events.sort_by_key(|event| (event.object, event.seq));
+    }
+
+    /// Checks that each object's events are numbered without a gap from 1, and that replaying them gives
+    /// the strong count that each carries.
+    ///
+    /// # Errors
+    ///
+    /// The first event at which that is not so. A recording that [lost](Self::lost) events, or whose sink
+    /// did not see some, has gaps.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::{Arc, Scope, sink::Recorder};
+    ///
+    /// let recorder = Recorder::new();
+    /// Scope::new(recorder.clone()).run(|| drop(Arc::new(1).clone()));
+    /// recorder.recording().verify().expect("nothing was lost");
+    /// ```
+    pub fn verify(&self) -> Result<(), Mismatch> {
+        let mut events = self.events.iter().peekable();
+        while let Some(first) = events.peek().copied() {
+            let (mut seq, mut strong) = (0, 0_i64);
+            while let Some(event) = events.next_if(|event| event.object == first.object) {
+                seq += 1;
+                strong += i64::from(event.op.strong_delta());
+                let fault = if event.seq != seq {
+                    Fault::Gap { expected: seq }
+                } else if strong != i64::from(event.strong) {
+                    Fault::Count { replayed: strong }
+                } else if seq == 1 && !event.op.begins() {
+                    Fault::Birth
+                } else {
+                    continue;
+                };
+                return Err(Mismatch { event: *event, fault });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An event that does not follow from those before it. Given by [`Recording::verify`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    event: EventRecord,
+    fault: Fault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fault {
+    Gap { expected: u64 },
+    Count { replayed: i64 },
+    Birth,
+}
+
+impl Mismatch {
+    /// The event.
+    pub fn event(&self) -> &EventRecord {
+        &self.event
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EventRecord { op, object, seq, strong, .. } = self.event;
+        write!(f, "object #{object}, event {seq} ({op}): ")?;
+        match self.fault {
+            Fault::Gap { expected } => write!(f, "event {expected} should come here"),
+            Fault::Count { replayed } => {
+                write!(f, "it carries a strong count of {strong}, the replay gives {replayed}")
+            }
+            Fault::Birth => write!(f, "a history cannot begin with it"),
+        }
+    }
+}
+
+impl std::error::Error for Mismatch {}

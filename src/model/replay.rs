@@ -1,0 +1,230 @@
+use super::object_state::{Earlier, ObjectState, Step};
+use super::paths::Paths;
+use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep};
+use crate::event::{Location, Op, Time};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What is alive after the events so far, in memory that is bounded by what is alive.
+///
+/// The events of one object are applied in the order of their numbers. One that arrives before its turn waits
+/// until those before it have arrived; at the end, what is still missing counts as lost.
+#[derive(Debug, Default)]
+pub struct Replay {
+    // The standard hasher: the numbers may come from a hostile file.
+    objects: HashMap<u64, State>,
+    paths: Paths<(Op, Option<u32>)>,
+    events: u64,
+    ended: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    object: ObjectRecord,
+    thread: Option<u32>,
+    created: Time,
+    /// The number of the event whose turn it is.
+    next: u64,
+    /// Events that came before their turn.
+    early: BTreeMap<u64, EventRecord>,
+    allowed: bool,
+    state: ObjectState<Kept>,
+}
+
+/// What is kept of a living handle.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    path: u32,
+    thread: u32,
+    created: Time,
+    /// Object and number; 0 for none.
+    from: (u64, u64),
+}
+
+impl Replay {
+    /// Creates a replay of nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an object, which had some events already.
+    pub(crate) fn object(&mut self, object: ObjectRecord, earlier: Earlier) {
+        let id = object.id;
+        self.objects.entry(id).or_insert_with(|| State {
+            object,
+            thread: None,
+            created: Time::START,
+            next: earlier.events.saturating_add(1),
+            early: BTreeMap::new(),
+            allowed: false,
+            state: ObjectState::after(earlier),
+        });
+    }
+
+    /// Labels an object.
+    pub(crate) fn label(&mut self, object: u64, label: &str) {
+        if let Some(state) = self.objects.get_mut(&object) {
+            state.object.label = Some(label.to_owned());
+        }
+    }
+
+    /// Applies an event, or keeps it until its turn. Events of unknown objects are passed over.
+    pub fn event(&mut self, event: EventRecord) {
+        self.events += 1;
+        let Some(state) = self.objects.get_mut(&event.object) else { return };
+        // What is not its turn and not early was applied already, or is part of what is known of the beginning.
+        if event.seq > state.next {
+            state.early.entry(event.seq).or_insert(event);
+            return;
+        } else if event.seq < state.next {
+            return;
+        }
+        state.apply(&event, &mut self.paths);
+        while let Some(first) = state.early.first_entry()
+            && *first.key() <= state.next
+        {
+            let event = first.remove();
+            state.apply(&event, &mut self.paths);
+        }
+        if state.state.is_over() && state.early.is_empty() {
+            self.objects.remove(&event.object);
+            self.ended += 1;
+        }
+    }
+
+    /// Applies the next event of a recording whose events are sorted, whatever is missing before it.
+    pub(crate) fn sorted_event(&mut self, event: &EventRecord) {
+        self.events += 1;
+        if let Some(state) = self.objects.get_mut(&event.object) {
+            state.apply(event, &mut self.paths);
+        }
+    }
+
+    /// Returns how many events there were.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Returns how many objects have ended.
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// Returns how many handles had their path cut because the table of paths was full.
+    pub(crate) fn paths_cut(&self) -> u64 {
+        self.paths.cut()
+    }
+
+    /// Ends the replay, and returns what is alive, with the tables that the events refer to.
+    pub fn live_objects(
+        &mut self,
+        locations: &[Location],
+        threads: &[Arc<str>],
+    ) -> Vec<LiveObject> {
+        let mut tables =
+            Tables { paths: &Paths::default(), known: HashMap::new(), locations, threads };
+        let paths = &mut self.paths;
+        let mut states: Vec<_> = self.objects.drain().map(|(_, state)| state).collect();
+        for state in &mut states {
+            std::mem::take(&mut state.early).values().for_each(|event| state.apply(event, paths));
+            state.state.finish(|_| {});
+        }
+        tables.paths = paths;
+        states.retain(State::is_alive);
+        states.sort_unstable_by_key(|state| state.object.id);
+        states.into_iter().map(|state| state.live_object(&mut tables)).collect()
+    }
+}
+
+impl State {
+    fn apply(&mut self, event: &EventRecord, paths: &mut Paths<(Op, Option<u32>)>) {
+        if self.thread.is_none() {
+            (self.thread, self.created) = (Some(event.thread), event.time);
+        }
+        self.next = self.next.max(event.seq.saturating_add(1));
+        self.allowed |= event.op == Op::Allow;
+        let make = |parent: Option<Kept>| Kept {
+            path: paths.extend(parent.map_or(0, |parent| parent.path), (event.op, event.location)),
+            thread: event.thread,
+            created: event.time,
+            from: event.from.unwrap_or_default(),
+        };
+        self.state.apply(&event.step(), make, |_| {});
+    }
+
+    fn is_alive(&self) -> bool {
+        self.state.strong() > 0 || !self.state.handles().is_empty()
+    }
+
+    fn live_object(self, tables: &mut Tables<'_>) -> LiveObject {
+        let Self { object, .. } = self;
+        let handles = self.state.handles().iter().map(|living| Handle {
+            number: living.number,
+            strength: living.strength,
+            path: tables.path(living.handle.path),
+            from: (living.handle.from.1 != 0).then_some(living.handle.from),
+            thread: tables.thread(living.handle.thread),
+            created: living.handle.created,
+            raw: living.raw,
+            span: None,
+        });
+        LiveObject {
+            handles: handles.collect(),
+            label: object.label,
+            thread: self.thread.map_or_else(Arc::default, |thread| tables.thread(thread)),
+            created: self.created,
+            strong: self.state.strong(),
+            allowed: self.allowed,
+            ..LiveObject::new(
+                object.id,
+                object.kind,
+                object.type_name,
+                object.size,
+                tables.location(object.location).unwrap_or_else(|| Location::new("?", 0, 0)),
+            )
+        }
+    }
+}
+
+/// What records refer to by number, and the paths that were made of it.
+struct Tables<'a> {
+    paths: &'a Paths<(Op, Option<u32>)>,
+    known: HashMap<u32, Arc<[PathStep]>>,
+    locations: &'a [Location],
+    threads: &'a [Arc<str>],
+}
+
+impl Tables<'_> {
+    fn location(&self, index: u32) -> Option<Location> {
+        self.locations.get(index as usize).cloned()
+    }
+
+    fn thread(&self, index: u32) -> Arc<str> {
+        self.threads.get(index as usize).cloned().unwrap_or_default()
+    }
+
+    fn path(&mut self, path: u32) -> Arc<[PathStep]> {
+        if let Some(known) = self.known.get(&path) {
+            return Arc::clone(known);
+        }
+        let steps = self.paths.steps(path);
+        let step = |((op, location), cut): ((Op, Option<u32>), bool)| {
+            PathStep::new(op, location.and_then(|location| self.location(location)), cut)
+        };
+        let steps: Arc<[PathStep]> = steps.into_iter().map(step).collect();
+        Arc::clone(self.known.entry(path).or_insert(steps))
+    }
+}
+
+impl EventRecord {
+    /// What the fold wants to know.
+    pub(crate) fn step(&self) -> Step {
+        Step {
+            op: self.op,
+            seq: self.seq,
+            handle: self.handle,
+            from: self.from.filter(|from| from.0 == self.object).map(|from| from.1),
+            strong: self.strong,
+        }
+    }
+}

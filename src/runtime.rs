@@ -1,0 +1,27 @@
+//! The traced path: from a pointer's operation to the ledger, a log, a sink. It knows no report, and the loom
+//! models include it by path.
+//!
+//! ```text
+//!  handle ── what a pointer has beside std's; emits the events
+//!    ├─ ticket ── the word that names a handle's place
+//!    ├─ ledger ── entry · slab · paths · raw · view (reads it)
+//!    ├─ log    ── record · segment · tail · evicted
+//!    ├─ dispatch ── scope · sink (the trait)
+//!    └─ local (what each thread has) · clock · primitive
+//! ```
+
+pub(crate) mod clock;
+pub(crate) mod dispatch;
+pub(crate) mod entry;
+pub(crate) mod handle;
+pub(crate) mod ledger;
+pub(crate) mod local;
+pub(crate) mod log;
+pub(crate) mod paths;
+pub(crate) mod primitive;
+pub(crate) mod raw;
+pub(crate) mod scope;
+pub(crate) mod sink;
+pub(crate) mod slab;
+pub(crate) mod ticket;
+pub(crate) mod view;

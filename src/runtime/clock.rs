@@ -1,0 +1,143 @@
+//! The clock that stamps handles and records: one load.
+//!
+//! A thread of refscope's moves a word every [`TICK`], and sleeps while nobody reads it: it sets the word to 0 now
+//! and then, and where it finds the 0 again, nobody has asked meanwhile. Who finds the 0 reads the precise clock, and
+//! wakes it. Where no thread may be started (see [`without_thread`]), each reading asks the system's coarse clock.
+
+use super::primitive::TICKER;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
+
+/// How often the word moves.
+const TICK: Duration = Duration::from_millis(1);
+/// After how many ticks it is looked whether anyone reads.
+const LOOK: u32 = 64;
+
+/// Nanoseconds since the first look at a clock. 0: ask [`cold`].
+static NOW: AtomicU64 = AtomicU64::new(0);
+/// The ticking thread is parked, or is about to be.
+static PARKED: AtomicBool = AtomicBool::new(false);
+static TICKING: OnceLock<Thread> = OnceLock::new();
+
+const UNDECIDED: u8 = 0;
+const THREAD: u8 = 1;
+const SYSTEM: u8 = 2;
+static SOURCE: AtomicU8 = AtomicU8::new(if TICKER { UNDECIDED } else { SYSTEM });
+
+/// The time now, to a millisecond or so.
+#[inline]
+pub(crate) fn now() -> u64 {
+    // Relaxed: a time orders nothing.
+    match NOW.load(Ordering::Relaxed) {
+        0 => cold(),
+        now => now,
+    }
+}
+
+/// Has the time read from the system's coarse clock from now on, and starts no thread for it.
+pub(crate) fn without_thread() {
+    // Relaxed: whoever sees the old word asks the ticking thread once more.
+    SOURCE.store(SYSTEM, Ordering::Relaxed);
+    NOW.store(0, Ordering::Relaxed);
+}
+
+#[cold]
+#[inline(never)]
+fn cold() -> u64 {
+    if SOURCE.load(Ordering::Relaxed) == SYSTEM {
+        return crate::event::Time::coarse().as_nanos().max(1);
+    }
+    let now = precise();
+    // Before the word is there, so that a tick that finds the word finds the thread awake.
+    if start() {
+        NOW.store(now, Ordering::Relaxed);
+        if PARKED.swap(false, Ordering::AcqRel)
+            && let Some(thread) = TICKING.get()
+        {
+            thread.unpark();
+        }
+    }
+    now
+}
+
+fn precise() -> u64 {
+    crate::event::Time::now().as_nanos().max(1)
+}
+
+/// Whether the ticking thread is there; it is started where it was never tried.
+fn start() -> bool {
+    let undecided =
+        SOURCE.compare_exchange(UNDECIDED, THREAD, Ordering::Relaxed, Ordering::Relaxed);
+    if undecided.is_err() {
+        return SOURCE.load(Ordering::Relaxed) == THREAD;
+    }
+    let thread = without_signals(|| {
+        std::thread::Builder::new().name("refscope clock".to_owned()).stack_size(64 << 10).spawn(
+            || {
+                TICKING.get_or_init(std::thread::current);
+                loop {
+                    tick();
+                }
+            },
+        )
+    });
+    match thread {
+        Ok(_) => true,
+        Err(_) => {
+            without_thread();
+            false
+        }
+    }
+}
+
+/// A round of the ticking thread: it moves the word while somebody reads it, and then sleeps until somebody does.
+fn tick() {
+    for _ in 0..LOOK {
+        std::thread::sleep(TICK);
+        if SOURCE.load(Ordering::Relaxed) != THREAD {
+            NOW.store(0, Ordering::Relaxed);
+            std::thread::park();
+        }
+        NOW.store(precise(), Ordering::Relaxed);
+    }
+    NOW.store(0, Ordering::Relaxed);
+    std::thread::sleep(TICK);
+    if NOW.load(Ordering::Relaxed) != 0 {
+        return;
+    }
+    PARKED.store(true, Ordering::Release);
+    // Who asks between the look above and the store wakes nobody: its own word is found here, a little later.
+    while PARKED.load(Ordering::Acquire) && NOW.load(Ordering::Relaxed) == 0 {
+        std::thread::park();
+    }
+    PARKED.store(false, Ordering::Relaxed);
+}
+
+/// Starts a thread that no signal of the program is delivered to.
+pub(crate) fn without_signals<R>(start: impl FnOnce() -> R) -> R {
+    #[cfg(unix)]
+    {
+        use std::mem::MaybeUninit;
+
+        let mut all = MaybeUninit::uninit();
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: SIGNALS: fills the set that it is given.
+        unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        // SAFETY: SIGNALS: the first set is filled, the second is written.
+        let masked = unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0
+        };
+        let result = start();
+        if masked {
+            // SAFETY: SIGNALS: the set was written, since the call above succeeded.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut())
+            };
+        }
+        result
+    }
+    #[cfg(not(unix))]
+    start()
+}

@@ -1,0 +1,347 @@
+//! Where the events of an object go, and how they get there: scopes and the global sink,
+//! re-entrancy, panics.
+//!
+//! An object is bound when it is made, to the innermost scope of the thread that makes it, else to the global
+//! sink. The global sink is set once and never freed; a scope's sink lives as long as an object or a
+//! guard refers to it.
+
+use super::entry::{AT_ONCE, LOGGED};
+use super::local::{Entered, enter_sink};
+use super::log::Log;
+use super::primitive::{
+    AT_FIRST_BIRTH, Arc, AtomicBool, AtomicU64, AtomicUsize, OnceLock, Ordering, statics,
+};
+use super::scope::{self, ScopeNode};
+use super::sink::Sink;
+use crate::event::{Event, Object, ObjectId, UntracedCounts};
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+// Not loom's in a model: an environment is none of its matters.
+use std::sync::atomic::AtomicBool as StdBool;
+
+/// A sink, and whether it is on.
+pub(crate) struct Dispatch {
+    sink: Option<Box<dyn Sink>>,
+    /// Where its events are written without asking it.
+    log: Option<Log>,
+    /// [`AT_ONCE`], [`LOGGED`]: the ways out that its objects' entries have.
+    flags: u32,
+    name: &'static str,
+    on: AtomicBool,
+    global: bool,
+}
+
+impl Dispatch {
+    pub(crate) fn new<S: Sink>(sink: S, global: bool) -> Self {
+        let route = sink.route();
+        let flags =
+            if route.events { AT_ONCE } else { 0 } | if route.log.is_some() { LOGGED } else { 0 };
+        Self {
+            sink: Some(Box::new(sink)),
+            log: route.log,
+            flags,
+            name: std::any::type_name::<S>(),
+            on: AtomicBool::new(true),
+            global,
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn sink(&self) -> &dyn Sink {
+        self.sink.as_deref().expect("it is taken only by drop")
+    }
+
+    /// The log to write to, while the sink is on.
+    #[inline]
+    pub(super) fn log(&self) -> Option<&Log> {
+        // Relaxed: see `switch_off`.
+        if self.on.load(Ordering::Relaxed) { self.log.as_ref() } else { None }
+    }
+
+    pub(super) fn switch_off(&self) {
+        // Relaxed: a thread that reads the old value delivers one more event, as it would have a
+        // moment earlier.
+        if self.on.swap(false, Ordering::Relaxed) && self.global {
+            ACTIVE.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives an event to the sink, and does not let its panic past.
+    #[inline]
+    pub(super) fn deliver(&self, _: &Entered, event: &Event) {
+        // Relaxed: see `switch_off`.
+        if self.on.load(Ordering::Relaxed)
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.sink().event(event)))
+        {
+            self.failed(&format_args!("at an event ({event})"), panic);
+        }
+    }
+
+    /// Runs other code of the sink, and not past a panic. `None` where it panicked.
+    fn run<R>(
+        &self,
+        _: &Entered,
+        doing: &dyn fmt::Display,
+        f: impl FnOnce(&dyn Sink) -> R,
+    ) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(|| f(self.sink())))
+            .map_err(|panic| self.failed(doing, panic))
+            .ok()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn failed(&self, doing: &dyn fmt::Display, panic: Box<dyn Any + Send>) {
+        self.switch_off();
+        let message = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("(no message)");
+        crate::event::warn(format_args!(
+            "the sink {} panicked {doing}: {message}\n          It is switched off; the program goes on.",
+            self.name
+        ));
+        drop_quietly(panic);
+    }
+}
+
+impl Drop for Dispatch {
+    fn drop(&mut self) {
+        // The last handle of a traced object may be what gets us here: its owner must not unwind.
+        if let Some(sink) = self.sink.take() {
+            drop_quietly(sink);
+        }
+    }
+}
+
+fn drop_quietly<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // A payload whose own drop panics has been given its chance.
+        std::mem::forget(panic);
+    }
+}
+
+statics! {
+    /// Sinks and scopes in force, plus one until the environment is read. At 0 a new pointer costs this one
+    /// load.
+    pub(super) static ACTIVE: AtomicUsize = AtomicUsize::new(AT_FIRST_BIRTH.is_some() as usize);
+
+    /// The sink that the environment asked for, and the one installed in code, which takes over.
+    static FROM_ENV: OnceLock<Dispatch> = OnceLock::new();
+    static FROM_CODE: OnceLock<Dispatch> = OnceLock::new();
+
+    /// Objects that a filter left out, or that were made inside a sink.
+    static FILTERED: AtomicU64 = AtomicU64::new(0);
+    static INSIDE_SINK: AtomicU64 = AtomicU64::new(0);
+}
+
+/// Whether no sink can want an object that is made now.
+#[inline]
+pub(super) fn idle() -> bool {
+    // Relaxed: a sink that another thread installs at this moment is seen by the next birth; one that
+    // this thread installed is seen by program order.
+    ACTIVE.load(Ordering::Relaxed) == 0
+}
+
+/// The first birth has not been yet.
+static UNBORN: StdBool = StdBool::new(AT_FIRST_BIRTH.is_some());
+
+/// Calls what wants to know of the first birth, once. It waits for no other thread: one that comes meanwhile goes on
+/// untraced.
+#[inline]
+fn first_birth() {
+    if UNBORN.load(Ordering::Relaxed) {
+        first_birth_cold();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn first_birth_cold() {
+    // Relaxed: what is made there is published by `FROM_ENV`.
+    if let Some(f) = AT_FIRST_BIRTH
+        && UNBORN.swap(false, Ordering::Relaxed)
+    {
+        // What it sets up may make traced objects itself, through the program's own types.
+        let entered = enter_sink();
+        f();
+        drop(entered);
+        ACTIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where the events of an object that is being made go.
+pub(super) struct Binding {
+    pub(super) scope: Option<Arc<ScopeNode>>,
+    pub(super) dispatch: *const Dispatch,
+    pub(super) flags: u32,
+}
+
+/// The global sink: the one from code, else the one from the environment.
+fn global() -> Option<&'static Dispatch> {
+    FROM_CODE.get().or_else(|| FROM_ENV.get())
+}
+
+/// Binds an object that is being made and numbers it from `next`, or leaves it untraced.
+pub(super) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
+    first_birth();
+    let Some(entered) = enter_sink() else {
+        INSIDE_SINK.fetch_add(1, Ordering::Relaxed);
+        return None;
+    };
+    let scope = scope::current();
+    let dispatch = match scope.as_ref().and_then(|scope| scope.dispatch()) {
+        Some(dispatch) => Some(&**dispatch),
+        None => global(),
+    };
+    let Some(dispatch) = dispatch.filter(|dispatch| dispatch.on.load(Ordering::Relaxed)) else {
+        // A scope's objects are tracked though nobody wants their events.
+        let scope = scope?;
+        object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
+        let tracked = scope.dispatch().is_none();
+        return tracked.then_some(Binding {
+            scope: Some(scope),
+            dispatch: std::ptr::null(),
+            flags: 0,
+        });
+    };
+    // Relaxed: a number is unique by the read-modify-write alone.
+    object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
+    let doing = format_args!("when asked whether it wants {object}");
+    let enabled = dispatch.run(&entered, &doing, |sink| sink.enabled(object))?;
+    if !enabled && scope.as_ref().is_none_or(|scope| scope.dispatch().is_some()) {
+        FILTERED.fetch_add(1, Ordering::Relaxed);
+        return None;
+    }
+    let (dispatch, flags) = if enabled {
+        (std::ptr::from_ref(dispatch), dispatch.flags)
+    } else {
+        (std::ptr::null(), 0)
+    };
+    Some(Binding { scope, dispatch, flags })
+}
+
+/// Sends the events of every object that is made from now on, outside of a [`Scope`](crate::Scope), to `sink`.
+///
+/// What is alive is known with any sink (see [`alive`](crate::alive)); [`track`](crate::track) asks for that alone.
+///
+/// The global sink is set once, and never replaced or freed; [`switch_off`] silences it. A sink that
+/// the environment asked for (`REFSCOPE=…`) is not in the way: it keeps the objects that are bound to it,
+/// and later ones go to `sink`.
+///
+/// # Errors
+///
+/// When a sink has been installed already; the error gives `sink` back.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::{Rc, sink::Recorder};
+///
+/// let recorder = Recorder::new();
+/// refscope::install(recorder.clone()).expect("no other sink is installed");
+/// let one = Rc::new(1);
+/// # if refscope::ENABLED {
+/// assert_eq!(recorder.recording().events().len(), 1);
+/// # }
+/// ```
+pub fn install<S: Sink>(sink: S) -> Result<(), InstallError<S>> {
+    install_in(&FROM_CODE, sink)
+}
+
+/// Sets the sink that the environment asks for.
+pub(crate) fn install_from_env<S: Sink>(sink: S) {
+    // There is no other: the environment is read once.
+    let _ = install_in(&FROM_ENV, sink);
+}
+
+fn install_in<S: Sink>(place: &OnceLock<Dispatch>, sink: S) -> Result<(), InstallError<S>> {
+    let mut sink = Some(sink);
+    place.get_or_init(|| {
+        let dispatch = Dispatch::new(sink.take().expect("this runs once"), true);
+        ACTIVE.fetch_add(1, Ordering::Relaxed);
+        dispatch
+    });
+    match sink {
+        None => Ok(()),
+        Some(sink) => Err(InstallError { sink }),
+    }
+}
+
+/// Silences the global sink for good: objects made from now on are untraced (outside of a [`Scope`](crate::Scope)),
+/// and events of the objects that it has are no longer delivered.
+///
+/// # Examples
+///
+/// ```
+/// refscope::install(refscope::sink::Print::stderr()).expect("no other sink is installed");
+/// refscope::switch_off();
+/// let quiet = refscope::Rc::new(1);
+/// ```
+pub fn switch_off() {
+    // Else the first birth after this would bring the environment's sink.
+    first_birth();
+    for dispatch in [FROM_ENV.get(), FROM_CODE.get()].into_iter().flatten() {
+        dispatch.switch_off();
+    }
+}
+
+/// Asks the global sink to flush what it has buffered.
+pub fn flush() {
+    for dispatch in [FROM_ENV.get(), FROM_CODE.get()].into_iter().flatten() {
+        if let Some(entered) = enter_sink() {
+            dispatch.run(&entered, &"at a flush", Sink::flush);
+        }
+    }
+}
+
+/// There is a global sink already. Gives back the one that was not installed.
+pub struct InstallError<S> {
+    sink: S,
+}
+
+impl<S> InstallError<S> {
+    /// Returns the sink that was not installed.
+    pub fn into_sink(self) -> S {
+        self.sink
+    }
+}
+
+impl<S> fmt::Debug for InstallError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstallError").finish_non_exhaustive()
+    }
+}
+
+impl<S> fmt::Display for InstallError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let there = FROM_CODE.get().map_or("another sink", |dispatch| dispatch.name);
+        write!(
+            f,
+            "a global sink ({there}) is installed already; use a `refscope::Scope`, or install both \
+             as one: `install((first, second))`"
+        )
+    }
+}
+
+impl<S> std::error::Error for InstallError<S> {}
+
+/// Returns what was not traced since the program's start.
+///
+/// Objects that were made while there was no sink are not counted: an idle refscope counts nothing.
+pub fn untraced_counts() -> UntracedCounts {
+    let ledger = &super::ledger::LEDGER;
+    UntracedCounts {
+        filtered: FILTERED.load(Ordering::Relaxed),
+        inside_sink: INSIDE_SINK.load(Ordering::Relaxed),
+        ledger_full: ledger.places.refused() + ledger.entries.refused(),
+        past_limits: ledger.refused_steps(),
+        lost: 0,
+        paths_cut: ledger.paths.cut(),
+    }
+}

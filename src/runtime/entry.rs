@@ -1,0 +1,515 @@
+//! The slots of the ledger's two tables: an [`Entry`] for each living object, a [`Place`] for each living handle.
+//!
+//! Every field is an atomic, written by the thread that has the slot (see FREE in [`slab`](super::slab)) and read by anyone,
+//! who knows by the generation whether what was read belongs together. The fields are written and read relaxed:
+//! [`publish`](super::slab::publish) and [`read`](super::slab::read) order them.
+
+use super::dispatch::Dispatch;
+use super::primitive::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use super::scope::ScopeNode;
+use super::slab::Slot;
+use crate::event::{Label, Object, ObjectId, Type};
+
+const RELAXED: Ordering = Ordering::Relaxed;
+
+const STRONG_BITS: u32 = 24;
+const STRONG_MASK: u64 = (1 << STRONG_BITS) - 1;
+
+/// One step of the sequence, in the units of [`Entry::state`].
+pub(crate) const SEQ: u64 = 1 << STRONG_BITS;
+/// One strong handle, in the units of [`Entry::state`].
+pub(crate) const ONE: u64 = 1;
+
+// Limits leave room for what may still come past them: a thread may stand between its check and its
+// step (so many threads do not exist), and each handle that exists may still be dropped.
+const STRONG_CAP: u64 = (1 << STRONG_BITS) - (1 << 16);
+const REFS_CAP: u32 = u32::MAX - (1 << 16);
+const SEQ_CAP: u64 = (1 << 40) - (1 << 34);
+const WITHHELD_CAP: u32 = u32::MAX - (1 << 16);
+
+/// An event's place in its object's history, and the strong count right after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) seq: u64,
+    pub(crate) strong: u32,
+}
+
+impl Position {
+    #[inline]
+    pub(crate) fn from_state(state: u64) -> Self {
+        Self { seq: state >> STRONG_BITS, strong: (state & STRONG_MASK) as u32 }
+    }
+
+    /// The two as one word.
+    #[inline]
+    pub(crate) fn state(self) -> u64 {
+        self.seq << STRONG_BITS | u64::from(self.strong)
+    }
+}
+
+/// What the ledger knows of a living object.
+///
+/// ```text
+///  state   u64   seq:40 | strong:24     one read-modify-write gives order and count
+///  refs    u32   weak handles + 1 while the strong side is open
+/// ```
+#[repr(C, align(64))]
+pub(crate) struct Entry {
+    generation: AtomicU32,
+    refs: AtomicU32,
+    state: AtomicU64,
+    flags: AtomicU32,
+    /// Events that no sink saw, because they were raised inside one.
+    withheld: AtomicU32,
+    /// Where the events go. Null: nowhere.
+    dispatch: AtomicPtr<Dispatch>,
+    /// The scope that the object was made in, one share of it. While the slot is free: the next free one.
+    scope: AtomicPtr<()>,
+    id: AtomicU64,
+    ty: AtomicPtr<Type>,
+    location: AtomicPtr<std::panic::Location<'static>>,
+    // Second cache line: what only reports and first events ask for.
+    /// Where the value is, [`scrambled`].
+    address: AtomicU64,
+    size: AtomicU64,
+    time: AtomicU64,
+    /// The handle that the first one was made from: of another object, for a copy on write.
+    parent_object: AtomicU64,
+    parent: AtomicU64,
+    thread: AtomicU32,
+    span: AtomicU32,
+    label: AtomicU32,
+    scope_id: AtomicU32,
+    align: AtomicU32,
+    stack: AtomicU32,
+}
+
+/// The events go to the dispatch's sink, at once.
+pub(crate) const AT_ONCE: u32 = 1;
+/// The events go to the dispatch's log.
+pub(crate) const LOGGED: u32 = 1 << 1;
+/// The object is in the table of raw pointers.
+pub(crate) const RAW: u32 = 1 << 2;
+/// The object is meant to stay.
+pub(crate) const ALLOWED: u32 = 1 << 3;
+/// The object was made from a pointer of std's: another object may stand for the same allocation.
+pub(crate) const ADOPTED: u32 = 1 << 4;
+
+/// An address as the ledger keeps it, so that a search of the memory for addresses finds owners alone. Its own inverse.
+pub(crate) const fn scrambled(address: u64) -> u64 {
+    address ^ 0xa5a5_5a5a_c3c3_3c3c
+}
+
+// SAFETY: VACANT: all fields are atomics, for which zero is a value; a generation of 0 is even.
+unsafe impl Slot for Entry {
+    fn generation(&self) -> &AtomicU32 {
+        &self.generation
+    }
+
+    fn link(&self) -> &AtomicPtr<()> {
+        &self.scope
+    }
+}
+
+/// What an entry is made from.
+pub(crate) struct NewEntry<'a> {
+    pub(crate) object: &'a Object,
+    pub(crate) address: usize,
+    pub(crate) align: usize,
+    pub(crate) flags: u32,
+    pub(crate) dispatch: *const Dispatch,
+    /// A share of the scope, or null.
+    pub(crate) scope: *const ScopeNode,
+    pub(crate) scope_id: u32,
+    pub(crate) thread: u32,
+    pub(crate) time: u64,
+    pub(crate) span: u32,
+    pub(crate) parent: Option<(u64, u64)>,
+    pub(crate) stack: u32,
+    /// The count that the first event brings: 0 for one that begins with a weak handle.
+    pub(crate) strong: u32,
+}
+
+impl Entry {
+    /// Writes the fields of a new object, whose first event is number 1.
+    pub(crate) fn fill(&self, new: &NewEntry<'_>) {
+        let object = new.object;
+        self.refs.store(1, RELAXED);
+        self.state.store(Position { seq: 1, strong: new.strong }.state(), RELAXED);
+        self.flags.store(new.flags, RELAXED);
+        self.withheld.store(0, RELAXED);
+        self.dispatch.store(new.dispatch.cast_mut(), RELAXED);
+        self.scope.store(new.scope.cast_mut().cast(), RELAXED);
+        self.id.store(object.id.0, RELAXED);
+        self.ty.store(std::ptr::from_ref(object.ty).cast_mut(), RELAXED);
+        self.location.store(std::ptr::from_ref(object.location).cast_mut(), RELAXED);
+        self.address.store(scrambled(new.address as u64), RELAXED);
+        self.size.store(object.size, RELAXED);
+        self.time.store(new.time, RELAXED);
+        let (parent_object, parent) = new.parent.unwrap_or((0, 0));
+        self.parent_object.store(parent_object, RELAXED);
+        self.parent.store(parent, RELAXED);
+        self.thread.store(new.thread, RELAXED);
+        self.span.store(new.span, RELAXED);
+        self.label.store(object.label.0, RELAXED);
+        self.scope_id.store(new.scope_id, RELAXED);
+        self.align.store(new.align as u32, RELAXED);
+        self.stack.store(new.stack, RELAXED);
+    }
+
+    #[inline]
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags.load(RELAXED)
+    }
+
+    /// Relaxed: each flag that is set later is set by one who keeps the entry, and read by its end.
+    pub(crate) fn set(&self, flag: u32) {
+        self.flags.fetch_or(flag, RELAXED);
+    }
+
+    #[inline]
+    pub(crate) fn dispatch(&self) -> *const Dispatch {
+        self.dispatch.load(RELAXED)
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> u64 {
+        self.id.load(RELAXED)
+    }
+
+    /// The object, as events show it.
+    #[inline]
+    pub(crate) fn object(&self) -> Object {
+        // SAFETY: STATIC: the pointers of an entry that was filled are those of `&'static`s.
+        let ty = unsafe { &*self.ty.load(RELAXED) };
+        // SAFETY: STATIC: as above.
+        let location = unsafe { &*self.location.load(RELAXED) };
+        Object {
+            id: ObjectId(self.id()),
+            ty,
+            size: self.size.load(RELAXED),
+            label: Label(self.label.load(RELAXED)),
+            location,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> crate::event::Kind {
+        // SAFETY: STATIC: the pointer of an entry that was filled is that of a `&'static`.
+        unsafe { &*self.ty.load(RELAXED) }.kind
+    }
+
+    pub(crate) fn label(&self, label: Label) {
+        self.label.store(label.0, RELAXED);
+    }
+
+    /// The history so far: exact at some moment between call and return.
+    #[inline]
+    pub(crate) fn position(&self) -> Position {
+        Position::from_state(self.state.load(RELAXED))
+    }
+
+    /// Adds to the state: the event's one read-modify-write.
+    ///
+    /// An object whose owners cannot be concurrent (`SHARED` false: `Rc` and `Box`) does with a load
+    /// and a store. Relaxed in both where the caller says so: the value is compared with nothing but itself, and
+    /// what has to happen before an entry's end is ordered in [`drop_strong`](Self::drop_strong) and
+    /// [`unpin`](Self::unpin).
+    #[inline]
+    fn step<const SHARED: bool>(&self, add: u64, order: Ordering) -> Position {
+        Position::from_state(if SHARED {
+            self.state.fetch_add(add, order).wrapping_add(add)
+        } else {
+            let state = self.state.load(RELAXED).wrapping_add(add);
+            self.state.store(state, RELAXED);
+            state
+        })
+    }
+
+    /// Whether the object may have one more handle or event.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        // Relaxed: a limit with a margin, not a promise.
+        let state = self.state.load(RELAXED);
+        state < SEQ_CAP << STRONG_BITS && state & STRONG_MASK < STRONG_CAP
+    }
+
+    /// Whether it may have one more weak handle, besides.
+    #[inline]
+    pub(crate) fn has_room_for_ref(&self) -> bool {
+        self.refs.load(RELAXED) < REFS_CAP
+    }
+
+    /// Takes one more share of `refs`. Relaxed, as std's clone of an `Arc`: the caller's own share
+    /// keeps the entry, and a new share is passed on only by what the caller does later.
+    #[inline]
+    pub(crate) fn share<const SHARED: bool>(&self) {
+        if SHARED {
+            self.refs.fetch_add(1, RELAXED);
+        } else {
+            self.refs.store(self.refs.load(RELAXED) + 1, RELAXED);
+        }
+    }
+
+    /// Takes a share of `refs` if the entry is open yet.
+    pub(crate) fn try_share(&self) -> bool {
+        // Relaxed: a share is added to others, so the entry's end, which needs them all, sees this one's too.
+        let more = |refs: u32| (refs > 0).then_some(refs + 1);
+        self.refs.fetch_update(RELAXED, RELAXED, more).is_ok()
+    }
+
+    /// The step of a handle that is made from a strong one.
+    #[inline]
+    pub(crate) fn clone_strong<const SHARED: bool>(&self) -> Position {
+        self.step::<SHARED>(SEQ + ONE, RELAXED)
+    }
+
+    /// The step of a strong handle that is made from one that does not count itself: from a weak one, after std's
+    /// upgrade succeeded (or, for an object of `new_cyclic`, when its value is there); from one that came from a raw
+    /// pointer.
+    #[inline]
+    pub(crate) fn upgrade<const SHARED: bool>(&self) -> Position {
+        let position = self.step::<SHARED>(SEQ + ONE, RELAXED);
+        if position.strong == 1 {
+            // The count rose from 0: this upgrade raced the last drop (which steps before std's), or
+            // this is `new_cyclic`, or no handle that was ours is left. The strong side is open again and
+            // takes its share anew.
+            self.share::<SHARED>();
+        }
+        position
+    }
+
+    /// The step of a weak handle that is made. Takes its share of `refs`.
+    #[inline]
+    pub(crate) fn clone_weak<const SHARED: bool>(&self) -> Position {
+        self.share::<SHARED>();
+        self.step::<SHARED>(SEQ, RELAXED)
+    }
+
+    /// The step of an event that changes no count.
+    #[inline]
+    pub(crate) fn note<const SHARED: bool>(&self) -> Position {
+        self.step::<SHARED>(SEQ, RELAXED)
+    }
+
+    /// The step of a strong handle's end, and whether it was the last: then the strong side's share of `refs` is
+    /// the caller's to give back.
+    #[inline]
+    pub(crate) fn drop_strong<const SHARED: bool>(&self) -> (Position, bool) {
+        // SEQ - ONE: one step on, one handle less.
+        //
+        // Release, for what this thread read of the entry under its handle: whoever brings the count
+        // to zero acquires it below, before the entry can end.
+        let position = self.step::<SHARED>(SEQ - ONE, Ordering::Release);
+        let last = position.strong == 0;
+        if last {
+            // Acquire: reads this thread's own step or a later one, which the release of each drop before it
+            // leads up to. (A fence would do as well, but ThreadSanitizer does not know fences.)
+            self.state.load(Ordering::Acquire);
+        }
+        (position, last)
+    }
+
+    /// Gives a share of `refs` back. True for the last one: then the entry is the caller's alone, to be ended.
+    #[inline]
+    #[must_use]
+    pub(crate) fn unpin<const SHARED: bool>(&self) -> bool {
+        let before = if SHARED {
+            // Release: what this thread read of the entry comes before its end, which the last
+            // unpin's acquire load below sees.
+            self.refs.fetch_sub(1, Ordering::Release)
+        } else {
+            let refs = self.refs.load(RELAXED);
+            self.refs.store(refs - 1, RELAXED);
+            refs
+        };
+        if before != 1 {
+            return false;
+        }
+        // Acquire: reads what this thread's own unpin left, to which the release in every earlier unpin of
+        // this entry leads up. (A load and no fence, as in `drop_strong`.)
+        self.refs.load(Ordering::Acquire);
+        true
+    }
+
+    /// Takes the share of the scope out.
+    pub(crate) fn take_scope(&self) -> *const ScopeNode {
+        self.scope.load(RELAXED).cast_const().cast()
+    }
+
+    /// Counts an event that its sink did not see, because it was raised inside a sink.
+    #[cold]
+    pub(crate) fn withhold(&self) {
+        // It saturates, with room for as many threads as may stand between the look and the step.
+        if self.withheld() < WITHHELD_CAP {
+            // Relaxed: a counter. Two threads may count at once even for an object that is not shared,
+            // since the sink's thread is not the only one that may look.
+            self.withheld.fetch_add(1, RELAXED);
+        }
+    }
+
+    /// How many of the object's events its sink did not see.
+    pub(crate) fn withheld(&self) -> u32 {
+        self.withheld.load(RELAXED)
+    }
+
+    /// What reports are made of.
+    pub(crate) fn details(&self) -> EntryDetails {
+        let parent_object = self.parent_object.load(RELAXED);
+        EntryDetails {
+            object: self.object(),
+            position: self.position(),
+            allowed: self.flags() & ALLOWED != 0,
+            address: scrambled(self.address.load(RELAXED)) as usize,
+            align: self.align.load(RELAXED),
+            thread: self.thread.load(RELAXED),
+            time: self.time.load(RELAXED),
+            span: self.span.load(RELAXED),
+            scope: self.scope_id.load(RELAXED),
+            stack: self.stack.load(RELAXED),
+            parent: (parent_object != 0).then(|| (parent_object, self.parent.load(RELAXED))),
+        }
+    }
+}
+
+/// A copy of an entry's fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryDetails {
+    pub(crate) object: Object,
+    pub(crate) position: Position,
+    pub(crate) allowed: bool,
+    pub(crate) address: usize,
+    pub(crate) align: u32,
+    pub(crate) thread: u32,
+    pub(crate) time: u64,
+    pub(crate) span: u32,
+    pub(crate) scope: u32,
+    pub(crate) stack: u32,
+    pub(crate) parent: Option<(u64, u64)>,
+}
+
+/// What the ledger knows of a living handle: written by who makes it, freed by who ends it, and by nobody else.
+///
+/// ```text
+///  flags   u32   op:8 | raw:1 | returned:1
+/// ```
+#[repr(C, align(64))]
+pub(crate) struct Place {
+    generation: AtomicU32,
+    flags: AtomicU32,
+    entry: AtomicPtr<Entry>,
+    /// While the slot is free: the next free one.
+    link: AtomicPtr<()>,
+    /// The number of the event that made the handle, which is the handle's own.
+    number: AtomicU64,
+    /// The number of the handle that it was made from, of the same object; 0 for none.
+    parent: AtomicU64,
+    time: AtomicU64,
+    path: AtomicU32,
+    thread: AtomicU32,
+    span: AtomicU32,
+    stack: AtomicU32,
+}
+
+const _: () = assert!(cfg!(test) || size_of::<Place>() <= 64);
+const _: () = assert!(cfg!(test) || size_of::<Entry>() <= 128);
+
+/// The handle is a raw pointer now.
+pub(crate) const IS_RAW: u32 = 1 << 8;
+/// The handle came from a raw pointer.
+pub(crate) const RETURNED: u32 = 1 << 9;
+
+// SAFETY: VACANT: all fields are atomics, for which zero is a value; a generation of 0 is even.
+unsafe impl Slot for Place {
+    fn generation(&self) -> &AtomicU32 {
+        &self.generation
+    }
+
+    fn link(&self) -> &AtomicPtr<()> {
+        &self.link
+    }
+}
+
+/// What a place is made from.
+pub(crate) struct NewPlace {
+    pub(crate) op: crate::event::Op,
+    pub(crate) number: u64,
+    pub(crate) parent: u64,
+    pub(crate) time: u64,
+    pub(crate) path: u32,
+    pub(crate) thread: u32,
+    pub(crate) span: u32,
+    pub(crate) stack: u32,
+}
+
+impl Place {
+    #[inline]
+    pub(crate) fn fill(&self, entry: &Entry, new: &NewPlace, flags: u32) {
+        self.flags.store(new.op as u32 | flags, RELAXED);
+        self.entry.store(std::ptr::from_ref(entry).cast_mut(), RELAXED);
+        self.number.store(new.number, RELAXED);
+        self.parent.store(new.parent, RELAXED);
+        self.time.store(new.time, RELAXED);
+        self.path.store(new.path, RELAXED);
+        self.thread.store(new.thread, RELAXED);
+        self.span.store(new.span, RELAXED);
+        self.stack.store(new.stack, RELAXED);
+    }
+
+    /// The object's entry.
+    #[inline]
+    pub(crate) fn entry(&self) -> *const Entry {
+        self.entry.load(RELAXED)
+    }
+
+    #[inline]
+    pub(crate) fn number(&self) -> u64 {
+        self.number.load(RELAXED)
+    }
+
+    #[inline]
+    pub(crate) fn path(&self) -> u32 {
+        self.path.load(RELAXED)
+    }
+
+    /// Marks a handle that becomes a raw pointer. Relaxed: only who has the handle does.
+    pub(crate) fn set_raw(&self) {
+        self.flags.store(self.flags.load(RELAXED) | IS_RAW, RELAXED);
+    }
+
+    /// The generation of the handle that has the place now, or had it last.
+    pub(crate) fn current(&self) -> u32 {
+        self.generation.load(RELAXED)
+    }
+
+    /// What reports are made of.
+    pub(crate) fn details(&self) -> PlaceDetails {
+        let flags = self.flags.load(RELAXED);
+        PlaceDetails {
+            op: crate::event::Op::from_number(flags as u8),
+            raw: flags & IS_RAW != 0,
+            entry: self.entry(),
+            number: self.number(),
+            parent: self.parent.load(RELAXED),
+            time: self.time.load(RELAXED),
+            path: self.path(),
+            thread: self.thread.load(RELAXED),
+            span: self.span.load(RELAXED),
+            stack: self.stack.load(RELAXED),
+        }
+    }
+}
+
+/// A copy of a place's fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlaceDetails {
+    pub(crate) op: Option<crate::event::Op>,
+    pub(crate) raw: bool,
+    pub(crate) entry: *const Entry,
+    pub(crate) number: u64,
+    pub(crate) parent: u64,
+    pub(crate) time: u64,
+    pub(crate) path: u32,
+    pub(crate) thread: u32,
+    pub(crate) span: u32,
+    pub(crate) stack: u32,
+}

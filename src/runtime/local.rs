@@ -1,0 +1,157 @@
+//! What each thread has of its own: magazines of free slots, a cache of paths, the scope that it is in, where it
+//! writes into a log.
+
+use super::entry::{Entry, Place};
+use super::ledger::LEDGER;
+use super::log::Tails;
+use super::paths::PathCache;
+use super::primitive::{Ordering, compiler_fence, thread_state};
+use super::scope::ScopeNode;
+use super::slab::Magazine;
+use crate::event::Thread;
+use std::cell::Cell;
+
+/// Nothing was done here yet.
+const FRESH: u8 = 0;
+const READY: u8 = 1;
+/// The thread is at work on what is in here. Whoever finds it so is a signal's handler on the same thread.
+const BUSY: u8 = 2;
+/// The thread is ending; what it had is given back.
+const ENDED: u8 = 3;
+
+/// A thread's own.
+pub(crate) struct Local {
+    phase: Cell<u8>,
+    /// Code of a sink runs on this thread.
+    inside: Cell<bool>,
+    pub(super) thread: Cell<u32>,
+    pub(super) scope: Cell<*const ScopeNode>,
+    pub(super) places: Magazine<Place>,
+    pub(super) entries: Magazine<Entry>,
+    pub(super) paths: PathCache,
+    pub(super) tails: Tails,
+}
+
+thread_state! {
+    static LOCAL: Local = Local::new(), ends by Local::end;
+}
+
+impl Local {
+    const fn new() -> Self {
+        Self {
+            phase: Cell::new(FRESH),
+            inside: Cell::new(false),
+            thread: Cell::new(0),
+            scope: Cell::new(std::ptr::null()),
+            places: Magazine::new(),
+            entries: Magazine::new(),
+            paths: PathCache::new(),
+            tails: Tails::new(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn start(&self) -> bool {
+        if self.phase.get() == FRESH {
+            self.phase.set(if register_end() { READY } else { ENDED });
+            self.thread.set(Thread::current().number());
+        }
+        self.phase.get() == READY
+    }
+
+    /// Whether code of a sink runs on this thread.
+    #[inline]
+    pub(crate) fn is_inside(&self) -> bool {
+        self.inside.get()
+    }
+
+    /// Gives back what the thread had, for others to use. What it does from now on takes shared paths.
+    pub(crate) fn end(&self) {
+        if self.phase.replace(ENDED) == READY {
+            LEDGER.places.empty(&self.places);
+            LEDGER.entries.empty(&self.entries);
+            self.tails.leave();
+        }
+    }
+}
+
+/// Runs `f` with this thread's own, or with `None` where that may not be used: the thread is ending, or `f` runs in a
+/// signal's handler that interrupted another `f`. No code but the runtime's runs in `f`.
+#[inline(always)]
+pub(crate) fn enter<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
+    let mut f = Some(f);
+    let result = with_state(|local| {
+        if local.phase.get() != READY && !local.start() {
+            return None;
+        }
+        let f = f.take().expect("this runs once");
+        local.phase.set(BUSY);
+        // A handler of this thread sees what is above before what is below.
+        compiler_fence(Ordering::SeqCst);
+        let result = f(Some(local));
+        compiler_fence(Ordering::SeqCst);
+        local.phase.set(READY);
+        Some(result)
+    });
+    match result.flatten() {
+        Some(result) => result,
+        None => outside(f.expect("it did not run")),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn outside<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
+    f(None)
+}
+
+/// Whether this thread's own is given back: it is ending.
+#[cold]
+pub(crate) fn is_ending() -> bool {
+    // Where a model's thread has no locals any more, it is.
+    with_state(|local| local.phase.get() == ENDED).unwrap_or(true)
+}
+
+/// Whether this is a signal's handler that interrupted the runtime.
+pub(crate) fn is_busy() -> bool {
+    with_state(|local| local.phase.get() == BUSY).unwrap_or(false)
+}
+
+/// The number of this thread.
+#[inline]
+pub(crate) fn thread(local: Option<&Local>) -> u32 {
+    match local {
+        Some(local) => local.thread.get(),
+        None => Thread::current().number(),
+    }
+}
+
+/// Re-entrancy guard, held while this thread runs sink code; released on drop, also when unwinding.
+pub(crate) struct Entered(());
+
+/// `None` where the thread runs sink code already: what happens there is withheld.
+#[inline]
+pub(crate) fn enter_sink() -> Option<Entered> {
+    // Where a model's thread has no locals any more, nothing guards against itself.
+    with_state(|local| !local.inside.replace(true)).unwrap_or(true).then(|| Entered(()))
+}
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        with_state(|local| local.inside.set(false));
+    }
+}
+
+/// The scope of this thread.
+pub(super) fn with_scope<R>(f: impl FnOnce(&Cell<*const ScopeNode>) -> R) -> Option<R> {
+    with_state(|local| f(&local.scope))
+}
+
+/// Ends this thread's state before the thread ends: a model's first thread, whose statics are dropped first.
+#[cfg(test)]
+#[allow(dead_code)]
+pub(crate) fn end_now() {
+    with_state(Local::end);
+}

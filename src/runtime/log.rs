@@ -1,0 +1,184 @@
+//! Logs: events as records of fixed size, which each thread writes to segments of its own.
+//!
+//! ```text
+//!  Log ── store ──┬─ open      a segment for each thread that writes   [records] len ▲ published
+//!                 ├─ left      segments with room, whose threads have ended
+//!                 ├─ full
+//!                 └─ evicted   what is known from segments that had to go (`Overflow::DropOldest`)
+//! ```
+//!
+//! Only its own thread writes a segment, without a lock; anyone may read at any time without stopping the
+//! program.
+
+pub(crate) mod evicted;
+pub(crate) mod record;
+pub(crate) mod segment;
+pub(crate) mod tail;
+
+pub(crate) use self::evicted::Evicted;
+pub(crate) use self::record::{Birth, NewRecord, Record};
+pub use self::segment::Overflow;
+pub(crate) use self::segment::Segment;
+pub(crate) use self::tail::Tails;
+
+use self::segment::Store;
+use super::clock;
+use super::ledger::LEDGER;
+use super::local::{self, Local};
+use super::primitive::Mutex;
+use crate::event::{Event, Op, Time};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Which clock a [`Recorder`](crate::sink::Recorder) stamps its events with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Clock {
+    /// Read on each event, one load: moves every millisecond or so.
+    #[default]
+    Coarse,
+    /// The coarse clock, read on every 32nd event of a thread; those between have the same time.
+    Batch,
+    /// Read on each event: some 20 to 45 ns a reading; moves every nanosecond.
+    Precise,
+    /// No clock is read: order alone.
+    None,
+}
+
+impl Clock {
+    /// Events of a batch.
+    const BATCH: usize = 32;
+
+    pub(crate) fn now(self) -> u64 {
+        match self {
+            Self::Coarse | Self::Batch => clock::now(),
+            Self::Precise => Time::now().as_nanos(),
+            Self::None => 0,
+        }
+    }
+}
+
+/// A log. Clones share it.
+#[derive(Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: u64,
+    clock: Clock,
+    store: Store,
+    /// For threads that have no tails any more.
+    late: Mutex<Late>,
+}
+
+struct Late(Tails);
+
+// SAFETY: TAIL: whoever has the lock is the only one that writes.
+unsafe impl Send for Late {}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+impl Log {
+    pub(crate) fn new(overflow: Overflow, bytes: usize, clock: Clock) -> Self {
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        Self {
+            inner: Arc::new(Inner {
+                id: IDS.fetch_add(1, Ordering::Relaxed),
+                clock,
+                store: Store::new(overflow, bytes),
+                late: Mutex::new(Late(Tails::new())),
+            }),
+        }
+    }
+
+    /// What tells logs apart. 0 is none.
+    pub(crate) fn id(&self) -> u64 {
+        self.inner.id
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.inner.clock
+    }
+
+    /// How many events are not kept.
+    pub(crate) fn lost(&self) -> u64 {
+        self.inner.store.lost()
+    }
+
+    /// All segments, what is known from those that had to go, and how many events are not kept: of one moment.
+    pub(crate) fn all(&self) -> (Vec<super::primitive::Arc<Segment>>, Evicted, u64) {
+        self.inner.store.all()
+    }
+
+    /// Writes an event that came to a sink.
+    pub(crate) fn write(&self, event: &Event) {
+        let path = |local: Option<&Local>| {
+            event.location.map_or(0, |site| LEDGER.paths.of(local, 0, event.op, site))
+        };
+        local::enter(|local| match local {
+            Some(local) => {
+                self.write_to(&local.tails, event, path(Some(local)), local::thread(Some(local)));
+            }
+            None => {
+                let (path, thread) = (path(None), local::thread(None));
+                let late = if local::is_ending() {
+                    Some(self.inner.late.lock())
+                } else {
+                    // In a signal's handler, which must not wait for what it interrupted.
+                    self.inner.late.try_lock()
+                };
+                match late {
+                    Some(late) => {
+                        // Another thread may have written there last.
+                        late.0.leave();
+                        self.write_to(&late.0, event, path, thread);
+                    }
+                    None => self.inner.store.lose(),
+                }
+            }
+        });
+    }
+
+    fn write_to(&self, tails: &Tails, event: &Event, path: u32, thread: u32) {
+        let made = event.handle == event.seq;
+        let birth = event.seq == 1;
+        if !tails.has_room(self, if birth { 2 } else { 1 }, thread) {
+            return;
+        }
+        let time = if event.op == Op::Label {
+            event.object.label.0.into()
+        } else {
+            tails.time(self.inner.clock)
+        };
+        let record = NewRecord {
+            op: event.op,
+            state: event.seq << 24 | u64::from(event.strong),
+            handle: if made { event.from } else { event.handle },
+            object: event.object.id.0,
+            path,
+            span: crate::span::current(),
+            time,
+        };
+        if birth {
+            let from_object = if event.from == 0 { 0 } else { event.from_object.0 };
+            let (ty, size) = (event.object.ty, event.object.size);
+            tails.write_birth(&record, &Birth { ty, size, from_object, stack: 0 });
+        } else {
+            tails.write(&record);
+        }
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log")
+            .field("clock", &self.inner.clock)
+            .field("lost", &self.lost())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,272 @@
+//! Which handles are raw pointers now: the table that says, at `from_raw`, whose handle comes back.
+//!
+//! A raw pointer carries no ticket, so the table knows, for each object that had raw pointers, which of its handles
+//! *wait* as one, and which have *returned*. A handle that `from_raw` makes takes the place of one that waits, in the
+//! ledger too; it may be a mere view that is never dropped, so that there can be more of them than places: a further
+//! one shares the place of the one that returned first, and gets a ticket anew. The old ticket is *stale* then: if its
+//! handle ends after all, the place of another that returned ends instead, whichever; if there is none, nothing does.
+//! So no object ever loses more handles than it had, whatever `from_raw` is called with.
+//!
+//! Pointers that refscope did not see leave (*strangers*) are counted, so that their return takes nobody's place as long
+//! as that can be known.
+
+use super::entry::{Entry, Place};
+use super::ticket::Ticket;
+use crate::event::Kind;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Strong or weak, as an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Strong = 0,
+    Weak = 1,
+}
+
+/// Stale tickets that are remembered for an object: nearly all are views that never end.
+const STALE: usize = 64;
+
+/// An object whose handles have been raw pointers.
+struct Raw {
+    kind: Kind,
+    address: usize,
+    entry: &'static Entry,
+    /// Came from std's pointer, so that another object may stand for the same allocation.
+    adopted: bool,
+    sides: [Handles; 2],
+    stale: VecDeque<u64>,
+}
+
+#[derive(Default)]
+struct Handles {
+    /// Handles that wait as raw pointers, the one that left last at the end.
+    waiting: Vec<&'static Place>,
+    /// Handles that returned and have not ended, by the order in which they did, with their ticket.
+    returned: BTreeMap<u64, (&'static Place, u64)>,
+    /// The order of a returned handle, by its ticket.
+    orders: BTreeMap<u64, u64>,
+    next: u64,
+    /// Raw pointers of untraced handles.
+    strangers: u32,
+}
+
+impl Handles {
+    fn add(&mut self, place: &'static Place, ticket: u64) {
+        self.returned.insert(self.next, (place, ticket));
+        self.orders.insert(ticket, self.next);
+        self.next += 1;
+    }
+
+    fn take(&mut self, ticket: u64) -> Option<&'static Place> {
+        let order = self.orders.remove(&ticket)?;
+        self.returned.remove(&order).map(|(place, _)| place)
+    }
+
+    fn take_first(&mut self) -> Option<(&'static Place, u64)> {
+        let (_, (place, ticket)) = self.returned.pop_first()?;
+        self.orders.remove(&ticket);
+        Some((place, ticket))
+    }
+}
+
+/// The table. See the [module](self).
+pub(crate) struct RawTable {
+    by_entry: BTreeMap<usize, Raw>,
+    by_address: BTreeMap<(Kind, usize), Vec<usize>>,
+    /// The entry of a stale ticket.
+    stale: BTreeMap<u64, usize>,
+}
+
+/// Whose place a handle that comes from a raw pointer takes.
+pub(crate) enum Claimed {
+    /// That of one that waited.
+    Waiting(&'static Place),
+    /// That of one that returned, whose ticket is stale from now on.
+    Shared(&'static Place),
+}
+
+fn key(entry: &Entry) -> usize {
+    std::ptr::from_ref(entry).addr()
+}
+
+impl RawTable {
+    pub(crate) const fn new() -> Self {
+        Self { by_entry: BTreeMap::new(), by_address: BTreeMap::new(), stale: BTreeMap::new() }
+    }
+
+    /// How many objects it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.by_entry.len()
+    }
+
+    /// A handle of an object becomes a raw pointer.
+    pub(crate) fn leave(
+        &mut self,
+        entry: &'static Entry,
+        place: &'static Place,
+        side: Side,
+        (kind, address): (Kind, usize),
+        adopted: bool,
+    ) {
+        let key = key(entry);
+        if !self.by_entry.contains_key(&key) {
+            // Two objects are at one address if one was adopted from std's pointer to the other's
+            // allocation. Else what is known is old: it was freed by std's pointer, out of sight.
+            let others = self.by_address.get(&(kind, address)).cloned().unwrap_or_default();
+            for other in others {
+                if !adopted && !self.by_entry[&other].adopted {
+                    self.remove_key(other);
+                }
+            }
+            self.by_address.entry((kind, address)).or_default().push(key);
+            let (sides, stale) = Default::default();
+            self.by_entry.insert(key, Raw { kind, address, entry, adopted, sides, stale });
+        }
+        if let Some(raw) = self.by_entry.get_mut(&key) {
+            raw.sides[side as usize].waiting.push(place);
+        }
+    }
+
+    /// The object whose handle most likely comes from `address`: its entry, and the place that waits there. `None`
+    /// where it is none of ours.
+    pub(crate) fn find(
+        &self,
+        at: (Kind, usize),
+        side: Side,
+    ) -> Option<(&'static Entry, &'static Place)> {
+        let entries = self.by_address.get(&at)?;
+        let side = |key: &usize| &self.by_entry[key].sides[side as usize];
+        let waits = |key: &usize| Some((self.by_entry[key].entry, *side(key).waiting.last()?));
+        let returned = |key: &usize| {
+            let (place, _) = *side(key).returned.first_key_value()?.1;
+            (side(key).strangers == 0).then_some((self.by_entry[key].entry, place))
+        };
+        entries.iter().find_map(waits).or_else(|| entries.iter().rev().find_map(returned))
+    }
+
+    /// A handle comes from `address`: takes a place out, for [`returned`](Self::returned) to put back.
+    pub(crate) fn claim(
+        &mut self,
+        at: (Kind, usize),
+        side: Side,
+    ) -> Option<(&'static Entry, Claimed)> {
+        let Some((entry, _)) = self.find(at, side) else {
+            // One of the strangers, perhaps.
+            let entries = self.by_address.get(&at)?;
+            for key in entries {
+                let strangers = &mut self.by_entry.get_mut(key)?.sides[side as usize].strangers;
+                if *strangers > 0 {
+                    *strangers -= 1;
+                    break;
+                }
+            }
+            return None;
+        };
+        let raw = self.by_entry.get_mut(&key(entry))?;
+        let handles = &mut raw.sides[side as usize];
+        if let Some(place) = handles.waiting.pop() {
+            return Some((entry, Claimed::Waiting(place)));
+        }
+        let (place, ticket) = handles.take_first()?;
+        if raw.stale.len() == STALE
+            && let Some(old) = raw.stale.pop_front()
+        {
+            self.stale.remove(&old);
+        }
+        raw.stale.push_back(ticket);
+        self.stale.insert(ticket, key(entry));
+        Some((entry, Claimed::Shared(place)))
+    }
+
+    /// The place that was [claimed](Self::claim) has this ticket now.
+    pub(crate) fn returned(
+        &mut self,
+        entry: &Entry,
+        side: Side,
+        place: &'static Place,
+        ticket: &Ticket,
+    ) {
+        if let Some(raw) = self.by_entry.get_mut(&key(entry)) {
+            raw.sides[side as usize].add(place, ticket.word());
+        }
+    }
+
+    /// Puts a claimed place back, as one that waits.
+    pub(crate) fn unclaim(&mut self, entry: &Entry, side: Side, place: &'static Place) {
+        if let Some(raw) = self.by_entry.get_mut(&key(entry)) {
+            raw.sides[side as usize].waiting.push(place);
+        }
+    }
+
+    /// The object of which a handle returned with this ticket, and the place that the handle has now.
+    pub(crate) fn known(
+        &self,
+        ticket: &Ticket,
+        side: Side,
+    ) -> Option<(&'static Entry, &'static Place)> {
+        let word = ticket.word();
+        // A place is one of the table only as long as its ticket is: the same word cannot be another's meanwhile.
+        let entry = ticket.place().entry().addr();
+        let own = self.by_entry.get(&entry).and_then(|raw| {
+            let handles = &raw.sides[side as usize];
+            let order = handles.orders.get(&word)?;
+            Some((raw.entry, handles.returned.get(order)?.0))
+        });
+        own.or_else(|| {
+            let raw = self.by_entry.get(self.stale.get(&word)?)?;
+            let handles = &raw.sides[side as usize];
+            Some((raw.entry, handles.returned.first_key_value()?.1.0))
+        })
+    }
+
+    /// A handle that had returned ends, or leaves again: the object, and the place that ends with it.
+    pub(crate) fn settle(
+        &mut self,
+        ticket: &Ticket,
+        side: Side,
+    ) -> Option<(&'static Entry, &'static Place)> {
+        let (entry, _) = self.known(ticket, side)?;
+        let word = ticket.word();
+        let raw = self.by_entry.get_mut(&key(entry))?;
+        let handles = &mut raw.sides[side as usize];
+        if let Some(place) = handles.take(word) {
+            return Some((entry, place));
+        }
+        self.stale.remove(&word);
+        raw.stale.retain(|&stale| stale != word);
+        handles.take_first().map(|(place, _)| (entry, place))
+    }
+
+    /// Forgets an object.
+    pub(crate) fn remove(&mut self, entry: &Entry) {
+        self.remove_key(key(entry));
+    }
+
+    fn remove_key(&mut self, key: usize) {
+        let Some(raw) = self.by_entry.remove(&key) else { return };
+        for stale in raw.stale {
+            self.stale.remove(&stale);
+        }
+        let at = (raw.kind, raw.address);
+        if let Some(entries) = self.by_address.get_mut(&at) {
+            entries.retain(|&other| other != key);
+            if entries.is_empty() {
+                self.by_address.remove(&at);
+            }
+        }
+    }
+
+    /// An untraced handle becomes the raw pointer `address`. Where std's count, `strong`, has no room for it beside the
+    /// traced handles that are known there, what is known is old, and is forgotten.
+    pub(crate) fn stranger(&mut self, at: (Kind, usize), side: Side, strong: usize) {
+        for key in self.by_address.get(&at).cloned().unwrap_or_default() {
+            let Some(raw) = self.by_entry.get_mut(&key) else { continue };
+            let traced = raw.entry.position().strong as usize;
+            if side == Side::Strong && strong <= traced {
+                self.remove_key(key);
+            } else {
+                let strangers = &mut raw.sides[side as usize].strangers;
+                *strangers = strangers.saturating_add(1);
+            }
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Slots that are used again: chunks that never move, generations, and the free ones in threads' magazines.
+//!
+//! ```text
+//!  chunks   1024 slots · 1024 · 2048 · 4096 …      never moved, never freed
+//!  slot     generation   odd while it is in use; moves on at each change
+//!           link         the next free slot, while it is free
+//!
+//!  thread A   [magazine] ─┐ a batch, when it is empty          ┌─ [magazine]   thread B
+//!                         └────► batches, oldest first ◄───────┘ a batch, when it is too full
+//!  anyone who may not wait ────► returned, a stack without a lock
+//! ```
+//!
+//! A slot is used again oldest first, so that a stale copy of what named it is told for as long as can be.
+//!
+//! # Invariants
+//!
+//! * **VACANT**: a slot whose bytes are all zero is a free one that was never used.
+//! * **FOREVER**: a chunk is neither moved nor freed while anything refers to a slot (only a slab that is dropped
+//!   frees its chunks: a test's).
+//! * **FREE**: a slot whose generation is even is in one magazine, one batch, or on the stack of returned
+//!   ones, once; who takes it from there has it alone, until it makes the generation odd.
+
+use super::primitive::{
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, BATCH, FIRST_CHUNK, Mutex, Ordering, constructor,
+    fence, free_slots, zeroed_slots,
+};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::ptr::{self, NonNull};
+
+/// Chunks of a table: 2^32 slots.
+const CHUNKS: usize = 32 - FIRST_CHUNK.ilog2() as usize + 1;
+
+/// What a [`Slab`] holds.
+///
+/// # Safety
+///
+/// VACANT holds for the type.
+pub(crate) unsafe trait Slot: Sized + 'static {
+    /// Odd while the slot is in use.
+    fn generation(&self) -> &AtomicU32;
+
+    /// The next free slot, while this one is free.
+    fn link(&self) -> &AtomicPtr<()>;
+}
+
+/// Makes the fields of a slot visible to readers, as those of its next generation, which it returns.
+#[inline]
+pub(crate) fn publish<T: Slot>(slot: &T) -> u32 {
+    // Relaxed: nobody else writes the generation of a slot that this thread has alone.
+    let generation = slot.generation().load(Ordering::Relaxed).wrapping_add(1);
+    debug_assert!(generation % 2 == 1, "FREE: a slot in use is published again");
+    // Release: a reader that sees this generation sees the fields.
+    slot.generation().store(generation, Ordering::Release);
+    generation
+}
+
+/// Hides a slot from readers, before its fields change.
+#[inline]
+pub(crate) fn hide<T: Slot>(slot: &T) {
+    // Relaxed: see `publish`.
+    let generation = slot.generation().load(Ordering::Relaxed).wrapping_add(1);
+    debug_assert!(generation.is_multiple_of(2), "FREE: a free slot is hidden again");
+    slot.generation().store(generation, Ordering::Relaxed);
+    // Release: a reader that sees a field of later sees, behind its own fence, this generation too.
+    fence(Ordering::Release);
+}
+
+/// Reads the fields of a slot: `None` where it is free, or changed meanwhile.
+#[inline]
+pub(crate) fn read<T: Slot, R>(slot: &T, fields: impl FnOnce(&T, u32) -> R) -> Option<R> {
+    // Acquire: pairs with the release in `publish`.
+    let generation = slot.generation().load(Ordering::Acquire);
+    if generation.is_multiple_of(2) {
+        return None;
+    }
+    let fields = fields(slot, generation);
+    // Acquire: pairs with the release in `hide`.
+    fence(Ordering::Acquire);
+    (slot.generation().load(Ordering::Relaxed) == generation).then_some(fields)
+}
+
+/// Free slots, the oldest first, linked through themselves.
+struct List<T> {
+    head: *const T,
+    tail: *const T,
+    len: u32,
+}
+
+// SAFETY: FREE: who has the list has its slots alone.
+unsafe impl<T> Send for List<T> {}
+
+impl<T: Slot> List<T> {
+    /// A list of the slots that follow one another from `head` on, if there is one.
+    fn of(head: *const T) -> Option<Self> {
+        let (mut tail, mut len) = (head, 0);
+        let mut next = head;
+        while !next.is_null() {
+            (tail, len) = (next, len + 1);
+            next = link(next);
+        }
+        (len > 0).then_some(Self { head, tail, len })
+    }
+}
+
+/// The slot that follows a free one.
+fn link<T: Slot>(slot: *const T) -> *const T {
+    // SAFETY: FOREVER: a free slot is one of a chunk.
+    let slot = unsafe { &*slot };
+    // Relaxed: what orders the slot's way to this thread orders its link.
+    slot.link().load(Ordering::Relaxed).cast_const().cast()
+}
+
+fn set_link<T: Slot>(slot: *const T, next: *const T) {
+    // SAFETY: FOREVER: a free slot is one of a chunk.
+    let slot = unsafe { &*slot };
+    // Relaxed: as above.
+    slot.link().store(next.cast_mut().cast(), Ordering::Relaxed);
+}
+
+/// A thread's free slots.
+pub(crate) struct Magazine<T> {
+    head: Cell<*const T>,
+    tail: Cell<*const T>,
+    len: Cell<u32>,
+}
+
+impl<T: Slot> Magazine<T> {
+    pub(crate) const fn new() -> Self {
+        Self { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()), len: Cell::new(0) }
+    }
+
+    /// The oldest free slot.
+    #[inline]
+    fn pop(&self) -> Option<NonNull<T>> {
+        let slot = NonNull::new(self.head.get().cast_mut())?;
+        let next = link::<T>(slot.as_ptr());
+        self.head.set(next);
+        self.len.set(self.len.get() - 1);
+        Some(slot)
+    }
+
+    #[inline]
+    fn push(&self, slot: *const T) {
+        set_link(slot, ptr::null());
+        if self.head.get().is_null() {
+            self.head.set(slot);
+        } else {
+            set_link(self.tail.get(), slot);
+        }
+        self.tail.set(slot);
+        self.len.set(self.len.get() + 1);
+    }
+
+    fn put(&self, list: &List<T>) {
+        debug_assert!(self.head.get().is_null(), "a magazine takes a batch when it is empty");
+        self.head.set(list.head);
+        self.tail.set(list.tail);
+        self.len.set(list.len);
+    }
+
+    /// Takes the oldest `len` slots out, or all.
+    fn detach(&self, len: u32) -> Option<List<T>> {
+        let head = self.head.get();
+        if head.is_null() {
+            return None;
+        }
+        let len = len.min(self.len.get());
+        let mut tail = head;
+        for _ in 1..len {
+            tail = link(tail);
+        }
+        self.head.set(link(tail));
+        self.len.set(self.len.get() - len);
+        set_link(tail, ptr::null());
+        Some(List { head, tail, len })
+    }
+}
+
+struct Pool<T> {
+    batches: VecDeque<List<T>>,
+    /// Slots from here on were never used.
+    fresh: usize,
+}
+
+/// A table of slots. See the [module](self).
+pub(crate) struct Slab<T> {
+    chunks: [AtomicPtr<T>; CHUNKS],
+    /// Slots below this may have been used.
+    used: AtomicUsize,
+    pool: Mutex<Pool<T>>,
+    /// A stack of free slots, linked through themselves.
+    returned: AtomicPtr<T>,
+    refused: AtomicU64,
+}
+
+// SAFETY: the slots' own fields are atomics (they are `Sync`), and FREE says who may link them.
+unsafe impl<T: Sync> Sync for Slab<T> {}
+// SAFETY: as above; nothing in it belongs to a thread.
+unsafe impl<T: Sync> Send for Slab<T> {}
+
+/// Chunk of a slot, place in it, and the chunk's length.
+fn locate(index: usize) -> (usize, usize, usize) {
+    let chunk = (index / FIRST_CHUNK).checked_ilog2().map_or(0, |log| log as usize + 1);
+    let (start, len) = extent(chunk);
+    (chunk, index - start, len)
+}
+
+fn extent(chunk: usize) -> (usize, usize) {
+    match chunk.checked_sub(1) {
+        None => (0, FIRST_CHUNK),
+        Some(doublings) => (FIRST_CHUNK << doublings, FIRST_CHUNK << doublings),
+    }
+}
+
+impl<T: Slot + Sync> Slab<T> {
+    constructor! {
+        pub(crate) fn new() -> Self {
+            Self {
+                chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
+                used: AtomicUsize::new(0),
+                pool: Mutex::new(Pool { batches: VecDeque::new(), fresh: 0 }),
+                returned: AtomicPtr::new(ptr::null_mut()),
+                refused: AtomicU64::new(0),
+            }
+        }
+    }
+
+    /// A free slot for this thread, from its magazine. `None` where the table is full, which is counted.
+    #[inline]
+    pub(crate) fn take(&self, magazine: &Magazine<T>) -> Option<&T> {
+        let slot = match magazine.pop() {
+            Some(slot) => slot,
+            None => self.take_cold(magazine)?,
+        };
+        // SAFETY: FOREVER: the slot is one of a chunk.
+        Some(unsafe { slot.as_ref() })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_cold(&self, magazine: &Magazine<T>) -> Option<NonNull<T>> {
+        let batch = self.batch(&mut self.pool.lock());
+        match batch {
+            Some(batch) => magazine.put(&batch),
+            None => self.refuse(),
+        }
+        magazine.pop()
+    }
+
+    /// A free slot where no magazine may be used: on a thread that is ending, or in a signal's handler, which
+    /// must not wait for a lock. `None` where one is held, or the table is full; counted.
+    #[cold]
+    pub(crate) fn take_shared(&self) -> Option<&T> {
+        let Some(mut pool) = self.pool.try_lock() else {
+            self.refuse();
+            return None;
+        };
+        let Some(batch) = self.batch(&mut pool) else {
+            self.refuse();
+            return None;
+        };
+        let slot = batch.head;
+        if let Some(rest) = List::of(link(slot)) {
+            pool.batches.push_front(rest);
+        }
+        // SAFETY: FOREVER: the slot is one of a chunk.
+        Some(unsafe { &*slot })
+    }
+
+    #[cold]
+    fn refuse(&self) {
+        // Relaxed: a counter.
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often no slot could be had.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Gives a free slot back to the magazine.
+    #[inline]
+    pub(crate) fn put(&self, magazine: &Magazine<T>, slot: &T) {
+        magazine.push(slot);
+        if magazine.len.get() >= 2 * BATCH {
+            self.put_cold(magazine);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_cold(&self, magazine: &Magazine<T>) {
+        if let Some(batch) = magazine.detach(BATCH) {
+            self.pool.lock().batches.push_back(batch);
+        }
+    }
+
+    /// Gives a free slot back without a magazine and without a lock.
+    #[cold]
+    pub(crate) fn put_shared(&self, slot: &T) {
+        let slot = ptr::from_ref(slot);
+        // Relaxed: only its place in the chain matters, which the exchange below checks.
+        let mut top = self.returned.load(Ordering::Relaxed);
+        loop {
+            set_link(slot, top.cast_const());
+            // Release: who takes the stack has the slots, and what their last users did.
+            let exchange = self.returned.compare_exchange_weak(
+                top,
+                slot.cast_mut(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            match exchange {
+                Ok(_) => return,
+                Err(now) => top = now,
+            }
+        }
+    }
+
+    /// Gives all of a magazine back: its thread ends.
+    pub(crate) fn empty(&self, magazine: &Magazine<T>) {
+        if let Some(batch) = magazine.detach(u32::MAX) {
+            self.pool.lock().batches.push_back(batch);
+        }
+    }
+
+    fn batch(&self, pool: &mut Pool<T>) -> Option<List<T>> {
+        if let Some(batch) = pool.batches.pop_front() {
+            return Some(batch);
+        }
+        // The whole stack at once, so that no other thread's push meets a slot that was taken and put back.
+        //
+        // Acquire: pairs with the release in `put_shared`.
+        let returned = self.returned.swap(ptr::null_mut(), Ordering::Acquire);
+        if let Some(batch) = List::of(returned.cast_const()) {
+            return Some(batch);
+        }
+        self.fresh(pool)
+    }
+
+    /// Slots that were never used, linked.
+    fn fresh(&self, pool: &mut Pool<T>) -> Option<List<T>> {
+        if pool.fresh >= 1 << 32 {
+            return None;
+        }
+        let (chunk, place, len) = locate(pool.fresh);
+        // Relaxed: written under the lock that is held.
+        let mut slots = self.chunks[chunk].load(Ordering::Relaxed);
+        if slots.is_null() {
+            slots = zeroed_slots::<T>(len)?.as_ptr();
+            // A ticket has 48 bits for an address. No system gives more unless asked to.
+            if (slots.addr() + len * size_of::<T>()) as u64 >> 48 != 0 {
+                return None;
+            }
+            // Release: a reader that sees the chunk sees its zeros.
+            self.chunks[chunk].store(slots, Ordering::Release);
+        }
+        let count = (BATCH as usize).min(len - place);
+        // SAFETY: FOREVER: `place + count` is at most the chunk's length.
+        let head = unsafe { slots.add(place) }.cast_const();
+        let mut tail = head;
+        for _ in 1..count {
+            // SAFETY: FOREVER: as above.
+            let next = unsafe { tail.add(1) };
+            set_link(tail, next);
+            tail = next;
+        }
+        pool.fresh += count;
+        // Release: a reader that sees this length sees the chunks below it.
+        self.used.store(pool.fresh, Ordering::Release);
+        Some(List { head, tail, len: count as u32 })
+    }
+
+    /// Every slot that may have been used. Takes no lock.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        // Acquire: pairs with the release in `fresh`.
+        let used = self.used.load(Ordering::Acquire);
+        self.chunks()
+            .flat_map(move |(start, slots)| &slots[..slots.len().min(used.saturating_sub(start))])
+    }
+
+    /// The chunks: the number of the first slot, and the slots.
+    fn chunks(&self) -> impl Iterator<Item = (usize, &[T])> {
+        self.chunks.iter().enumerate().map_while(|(chunk, slots)| {
+            let (start, len) = extent(chunk);
+            // Acquire: pairs with the release in `fresh`.
+            let slots = slots.load(Ordering::Acquire);
+            // SAFETY: FOREVER: a chunk that is there has this length.
+            (!slots.is_null()).then(|| (start, unsafe { std::slice::from_raw_parts(slots, len) }))
+        })
+    }
+
+    /// The memory of the chunks: what a search of the process's memory has to leave out.
+    pub(crate) fn ranges(&self) -> Vec<std::ops::Range<usize>> {
+        (self.chunks())
+            .map(|(_, slots)| {
+                let range = slots.as_ptr_range();
+                range.start.addr()..range.end.addr()
+            })
+            .collect()
+    }
+
+    /// The mutex of the pool, for the handlers of a fork.
+    pub(crate) fn hold(&self) -> impl Sized + '_ {
+        self.pool.lock()
+    }
+}
+
+impl<T> Drop for Slab<T> {
+    fn drop(&mut self) {
+        for (chunk, slots) in self.chunks.iter().enumerate() {
+            if let Some(slots) = NonNull::new(slots.load(Ordering::Relaxed)) {
+                // SAFETY: LAYOUT: a chunk's length is that of its number, and whoever drops the slab has it alone.
+                unsafe { free_slots(slots, extent(chunk).1) };
+            }
+        }
+    }
+}

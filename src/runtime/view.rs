@@ -1,0 +1,60 @@
+//! Reads what is alive, without a lock and without stopping anyone.
+//!
+//! A reader walks the tables, and takes a slot whose generation is the same, and odd, before and after. So each
+//! object and each handle is one that was alive at some moment of the reading, and none is left out that was alive
+//! throughout. (See VISIBLE in [`ledger`](super::ledger).)
+
+use super::entry::{Entry, EntryDetails, Place, PlaceDetails};
+use super::ledger::LEDGER;
+use super::paths::Step;
+use super::slab::read;
+use super::ticket::word;
+use crate::event::Caller;
+
+/// A living handle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandleView {
+    /// The number of its object.
+    pub(crate) object: u64,
+    /// The word that stands where the handle is stored.
+    pub(crate) ticket: u64,
+    pub(crate) details: PlaceDetails,
+}
+
+fn handle(place: &'static Place) -> Option<HandleView> {
+    read(place, |_, generation| {
+        let details = place.details();
+        // SAFETY: FOREVER: a place in use was filled with a slot of the ledger's.
+        let entry = unsafe { &*details.entry };
+        HandleView { object: entry.id(), ticket: word(place, generation), details }
+    })
+}
+
+/// Every living object, in no order, but those that `wanted` does not want.
+pub(crate) fn objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<EntryDetails> {
+    let details = |entry: &Entry| read(entry, |entry, _| entry.details());
+    LEDGER.entries.iter().filter_map(details).filter(wanted).collect()
+}
+
+/// Every living handle, in no order, but those of objects that `wanted` does not want.
+pub(crate) fn handles(wanted: impl Fn(u64) -> bool) -> Vec<HandleView> {
+    LEDGER.places.iter().filter_map(handle).filter(|handle| wanted(handle.object)).collect()
+}
+
+/// How a handle came about: each step's operation and line, and whether what was before it was cut.
+pub(crate) fn path(path: u32) -> Vec<(Step, bool)> {
+    LEDGER.paths.steps(path)
+}
+
+/// The line of an event whose record has this path.
+pub(crate) fn location(path: u32) -> Option<Caller> {
+    LEDGER.paths.get(path).map(|node| node.step.1)
+}
+
+/// The memory of the ledger's tables, which a search of the process's memory leaves out.
+#[allow(dead_code)] // for the search
+pub(crate) fn ranges() -> Vec<std::ops::Range<usize>> {
+    let mut ranges = LEDGER.entries.ranges();
+    ranges.extend(LEDGER.places.ranges());
+    ranges
+}

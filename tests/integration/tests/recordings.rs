@@ -1,0 +1,213 @@
+//! Recordings in files: bounded, cut off, in the way of a full disk; and what is exported from them.
+
+use refscope::analysis::LeakReport;
+use refscope::sink::{Clock, FileSink, Recorder};
+use refscope::{Arc, Rc, Recording, Scope, render};
+use std::path::{Path, PathBuf};
+
+fn path(name: &str) -> PathBuf {
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("recordings-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join(name)
+}
+
+/// A program of so many rounds, with one object that stays.
+fn program(rounds: u32) -> Rc<String> {
+    let kept = Rc::new(String::from("kept"));
+    refscope::label(&kept, "stays");
+    for i in 0..rounds {
+        let other = Rc::new(i);
+        drop(kept.clone());
+        drop(Rc::downgrade(&other).upgrade());
+    }
+    kept
+}
+
+#[test]
+fn a_bounded_file_keeps_the_newest_and_what_is_alive() {
+    let file = path("bounded.jsonl");
+    let sink = FileSink::bounded(&file, 64 << 10).unwrap();
+    let scope = Scope::new(sink.clone());
+    let mut kept = Vec::new();
+    for _ in 0..20 {
+        kept.push(scope.run(|| program(100)));
+        sink.flush().unwrap();
+    }
+    let old = path("bounded.jsonl.1");
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    // A part is full when a write has made it so: the writes of this test are some 40 KiB.
+    assert!(size(&file) + size(&old) < 200 << 10, "{} + {}", size(&old), size(&file));
+    let newest =
+        Recording::read(&std::fs::read(&file).unwrap()[..]).expect("a part is a recording");
+    assert_eq!(
+        newest.objects().values().filter(|o| o.label.as_deref() == Some("stays")).count(),
+        20
+    );
+    let mut both = std::fs::read(&old).unwrap();
+    both.extend(std::fs::read(&file).unwrap());
+    let both = Recording::read(&both[..]).expect("two parts are a recording");
+    assert!(both.events().len() > newest.events().len());
+    // The last program was recorded whole.
+    assert!(both.timelines().iter().any(|t| t.whole && t.events.len() > 200));
+    let (_, living) = Recording::read_live(&std::fs::read(&file).unwrap()[..]).unwrap();
+    assert!(living.iter().all(|object| object.label.as_deref() == Some("stays")), "{living:?}");
+}
+
+#[test]
+fn killed_at_any_byte_it_reads_to_the_last_whole_line() {
+    let file = path("cut.jsonl");
+    let sink = FileSink::create(&file).unwrap();
+    drop(Scope::new(sink.clone()).run(|| program(2)));
+    sink.flush().unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    let whole = Recording::read(&bytes[..]).unwrap().events().len();
+    let first = bytes.iter().position(|&byte| byte == b'\n').unwrap();
+    let mut before = 0;
+    for end in first + 1..=bytes.len() {
+        let recording =
+            Recording::read(&bytes[..end]).unwrap_or_else(|error| panic!("{end}: {error}"));
+        // A line may be whole but for its end, which then is no loss.
+        let cut = bytes[end - 1] != b'\n' && bytes[end - 1] != b'}';
+        assert_eq!(recording.truncated(), cut, "{end}");
+        assert!(recording.events().len() >= before);
+        before = recording.events().len();
+        let read = Recording::read_live(&bytes[..end]);
+        assert!(read.is_ok(), "{end}");
+    }
+    assert_eq!(before, whole);
+}
+
+#[test]
+fn a_file_that_is_removed_switches_the_sink_off() {
+    let file = path("removed.jsonl");
+    let sink = FileSink::create(&file).unwrap();
+    let scope = Scope::new(sink.clone());
+    drop(scope.run(|| program(1)));
+    sink.flush().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    drop(scope.run(|| program(1)));
+    let error = sink.flush().unwrap_err().to_string();
+    assert!(error.contains("removed.jsonl could not be written"), "{error}");
+    drop(scope.run(|| program(1)));
+    assert!(!file.exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error() {
+    let sink = FileSink::create("/dev/full").unwrap();
+    drop(Scope::new(sink.clone()).run(|| program(1)));
+    assert!(sink.flush().is_err());
+}
+
+#[test]
+fn what_is_alive_is_folded_as_it_is_kept() {
+    let file = path("fold.jsonl");
+    let sink = FileSink::create(&file).unwrap();
+    let kept = Scope::new(sink.clone()).run(|| {
+        let shared = Arc::new(5_u16);
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let mine = shared.clone();
+                std::thread::spawn(move || {
+                    (0..200).for_each(|_| drop(mine.clone()));
+                    std::mem::forget(mine);
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        (program(50), shared)
+    });
+    sink.flush().unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    let recording = Recording::read(&bytes[..]).unwrap();
+    let (tables, living) = Recording::read_live(&bytes[..]).unwrap();
+    let (kept_whole, folded) =
+        (LeakReport::of_recording(&recording), LeakReport::new(living, tables.end()));
+    assert_eq!(kept_whole.to_string(), folded.to_string());
+    assert_eq!(kept_whole.objects(), 2);
+    drop(kept);
+}
+
+#[test]
+fn a_trace_for_perfetto_keeps_the_formats_rules() {
+    let recorder = Recorder::with(1 << 20, Clock::Precise);
+    let kept = Scope::new(recorder.clone()).run(|| {
+        let one = Arc::new(1);
+        let two = one.clone();
+        std::thread::Builder::new()
+            .name("a \"thread\"".into())
+            .spawn(move || drop(two))
+            .unwrap()
+            .join()
+            .unwrap();
+        one
+    });
+    let recording = recorder.recording();
+    let mut bytes = Vec::new();
+    render::perfetto(&recording.timelines(), &mut bytes).unwrap();
+    let trace: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+    let events = trace["traceEvents"].as_array().unwrap();
+    let phase =
+        |phase: &str| events.iter().filter(|event| event["ph"] == phase).collect::<Vec<_>>();
+    // Of Chrome's trace event format: metadata name processes and threads; a counter has numbers; an async slice begins
+    // and ends under the same category, id and name, and not before it began.
+    assert!(
+        phase("M")
+            .iter()
+            .any(|m| m["name"] == "thread_name" && m["args"]["name"] == "a \"thread\"")
+    );
+    assert_eq!(phase("C").len(), 3);
+    assert!(phase("C").iter().all(|c| c["args"]["strong"].is_u64() && c["ts"].is_number()));
+    let (begins, ends) = (phase("b"), phase("e"));
+    assert_eq!((begins.len(), ends.len()), (2, 2));
+    for begin in begins {
+        let same = |end: &&&serde_json::Value| {
+            ["cat", "id", "name", "pid"].iter().all(|key| end[key] == begin[key])
+        };
+        let end = ends.iter().find(same).expect("each slice ends");
+        assert!(end["ts"].as_f64() >= begin["ts"].as_f64());
+    }
+    // Nothing else, and each with a process.
+    assert!(
+        events.iter().all(|event| ["M", "C", "b", "e"].contains(&event["ph"].as_str().unwrap()))
+    );
+    assert!(events.iter().all(|event| event["pid"] == 1));
+    drop(kept);
+}
+
+#[test]
+fn trees_and_graphs_mark_what_is_alive() {
+    let recorder = Recorder::with(1 << 20, Clock::None);
+    let kept = Scope::new(recorder.clone()).run(|| {
+        let one = Rc::new(1);
+        let two = one.clone();
+        let three = two.clone();
+        drop((one, two.clone()));
+        (two, three)
+    });
+    let recording = recorder.recording();
+    let timelines = recording.timelines();
+    let object = timelines.iter().next().unwrap();
+    let tree = render::Terminal::plain(80).ascii(true).tree(&timelines, object);
+    let lines: Vec<_> = tree.lines().collect();
+    assert!(lines[0].contains("4 handles, 2 alive"), "{tree}");
+    assert!(
+        lines[1].starts_with("`- 1 new") && lines[1].ends_with("drop  ! 2 of 3 below alive"),
+        "{tree}"
+    );
+    assert!(
+        lines[2].starts_with("   `- 2 clone") && lines[2].contains("alive  ! 1 of 2 below alive"),
+        "{tree}"
+    );
+    assert!(lines[3].starts_with("      |- 3 clone") && lines[3].ends_with("alive"), "{tree}");
+    assert!(lines[4].starts_with("      `- 4 clone") && lines[4].ends_with("drop"), "{tree}");
+    let dot = render::dot(&timelines, object);
+    assert!(
+        dot.contains("h1 -> h2") && dot.contains("h2 -> h3") && dot.contains("h2 -> h4"),
+        "{dot}"
+    );
+    assert_eq!(dot.matches("style=bold").count(), 2, "{dot}");
+    drop(kept);
+}

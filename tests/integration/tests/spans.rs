@@ -1,0 +1,98 @@
+//! Reports that know the spans of `tracing`, with tracing-subscriber's fmt layer and in a tokio program.
+
+use refscope::leaks::Check;
+use refscope::sink::TracingSink;
+use refscope::{Arc, Scope};
+use std::io::Write;
+use std::sync::Mutex;
+use std::time::Duration;
+use tracing::Instrument as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+/// What a subscriber wrote.
+#[derive(Clone, Default)]
+struct Buffer(std::sync::Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+struct Session(Arc<Mutex<Vec<Arc<String>>>>);
+
+/// A request keeps what it should let go: the holder is in its span.
+async fn request(sessions: Session, id: u32) {
+    let token = Arc::new(format!("token {id}"));
+    tokio::task::yield_now().await;
+    if id == 17 {
+        sessions.0.lock().unwrap().push(token.clone());
+    }
+}
+
+#[test]
+fn the_report_says_in_which_request_the_holder_was_made() {
+    let subscriber = tracing_subscriber::registry().with(refscope::span::layer());
+    let _default = tracing::subscriber::set_default(subscriber);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let check = Check::new().settle(Duration::ZERO);
+    let sessions = Session(check.scope().run(|| Arc::new(Mutex::new(Vec::new()))));
+    refscope::allow_leak(&sessions.0);
+    runtime.block_on(async {
+        let tasks: Vec<_> = (15..20)
+            .map(|id| {
+                let span = tracing::info_span!("request", id);
+                let work = request(sessions.clone(), id).instrument(span);
+                check.scope().instrument(work)
+            })
+            .collect();
+        for task in tasks {
+            task.await;
+        }
+    });
+    let leaks = check.verify().expect_err("the token of 17 stays");
+    let text = leaks.to_string();
+    assert!(text.contains("1 leak: 1 object alive, 24 B; 1 allowed"), "{text}");
+    assert!(text.contains("this clone is alive, made in `request{id=17}`"), "{text}");
+    assert!(
+        text.contains(
+            " on the_report_says_in_which_request_the_holder_was_made in `request{id=17}`, "
+        ),
+        "{text}"
+    );
+    assert!(text.contains("tests/spans.rs:"), "{text}");
+    drop(sessions);
+}
+
+#[test]
+fn events_go_through_filters_and_formats() {
+    let buffer = Buffer::default();
+    let writer = buffer.clone();
+    let lines = || {
+        let text = String::from_utf8(std::mem::take(&mut *buffer.0.lock().unwrap())).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let format = tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    // Births alone: they are at level DEBUG, all else at TRACE.
+    let debug = tracing_subscriber::filter::LevelFilter::DEBUG;
+    let subscriber = tracing_subscriber::registry().with(debug).with(format);
+    tracing::subscriber::with_default(subscriber, || {
+        let _span = tracing::info_span!("request", id = 3).entered();
+        Scope::new(TracingSink).run(|| drop(Arc::new(1_u8).clone()));
+    });
+    let births = lines();
+    assert_eq!(births.len(), 1, "{births:?}");
+    for part in
+        ["DEBUG", "request{id=3}", "refscope::new", "type=\"u8\"", "strong=1", "tests/spans.rs"]
+    {
+        assert!(births[0].contains(part), "{part}: {births:?}");
+    }
+}

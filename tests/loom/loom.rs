@@ -1,0 +1,54 @@
+//! Models of the `Arc` variant's protocol, explored by loom: every interleaving of a few threads.
+//!
+//! `cargo test --release -p refscope-loom` runs them (in a debug build they take several times as long). The
+//! crate's own files, all below the faces, are included by path over loom's primitives; std's `Arc` is stood
+//! in for by [`arc`], whose atomic operations are scheduling points, so that the windows between the
+//! ledger's steps and std's are explored.
+//!
+//! # Invariants
+//!
+//! Each model ends by checking what [`world::check`] does:
+//!
+//! * ORDER: an object's events are numbered from 1 without a gap.
+//! * COUNT: replayed in that order, they give the strong count that each carries, and the last is 0.
+//! * OWN: no event is told to another object, none twice, and no handle is born twice.
+//! * BIRTH: to the sink, a handle's birth comes before its other events.
+//! * END: an entry ends once: its sink is released exactly once, and not touched after.
+//! * BELOW: the traced count is never above std's (watched while the threads run, where a model says so).
+//!
+//! and loom itself finds a metadata access without an order (PINNED and CLOSED in `ledger.rs`).
+//!
+//! `mutations.md` beside this file lists the mutations of the protocol that were tried, and the model that
+//! caught each.
+// loom's cells are not `Sync`; its threads take what they are given.
+#![allow(dead_code, unreachable_pub, unused_imports, clippy::arc_with_non_send_sync)]
+
+mod arc;
+mod holders;
+mod models;
+mod primitive;
+mod recorder;
+mod sinks;
+mod world;
+
+/// The crate's own files, over the primitives above.
+#[path = "../../src"]
+mod included {
+    pub(crate) mod analysis;
+    pub(crate) mod dispatch;
+    pub(crate) mod event;
+    pub(crate) mod ledger;
+    pub(crate) mod model;
+    pub(crate) mod render;
+    pub(crate) mod sink;
+    pub(crate) mod span;
+    pub(crate) mod text;
+    pub(crate) mod ticket;
+    pub(crate) mod watching;
+}
+
+use included::event::{Op, Strength};
+use included::model::Recording;
+use included::{
+    analysis, dispatch, event, ledger, model, render, sink, span, text, ticket, watching,
+};
