@@ -70,9 +70,13 @@ pub use frame::{Frame, Line, Origin, Stack, flame_graph};
 pub use location::{is_std_location, needs_stack};
 
 pub(crate) use capture::record;
+pub(crate) use location::{is_in_derive, is_std_path};
 
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 /// A stack that was taken: the same number for the same stack, in this process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,19 +119,24 @@ impl StackId {
 
     /// Finds the names: functions with their files and lines, as far as debug information tells.
     ///
-    /// The first call in a process reads that (some 10 to 300 ms, by the size of the program), and allocates. Without the
-    /// feature `stacks` frames are addresses.
+    /// The first call in a process reads that (some 10 to 300 ms, by the size of the program; much longer where addr2line is
+    /// not optimised), and allocates; what was found is kept. Without the feature `stacks` frames are addresses.
     #[must_use]
-    pub fn resolve(self) -> Stack {
-        resolve([self]).remove(0)
+    pub fn resolve(self) -> Arc<Stack> {
+        static RESOLVED: Mutex<Option<Resolved>> = Mutex::new(None);
+        let mut resolved = RESOLVED.lock();
+        let Resolved { resolver, stacks } = resolved.get_or_insert_with(|| Resolved {
+            resolver: capture::Resolver::new(),
+            stacks: FxHashMap::default(),
+        });
+        let resolve = || Arc::new(resolver.resolve(self.addresses()));
+        Arc::clone(stacks.entry(self).or_insert_with(resolve))
     }
 }
 
-/// Finds the names of several stacks, as [`StackId::resolve`] does, but reads the debug information once.
-#[must_use]
-pub fn resolve(ids: impl IntoIterator<Item = StackId>) -> Vec<Stack> {
-    let mut resolver = capture::Resolver::new();
-    ids.into_iter().map(|id| resolver.resolve(id.addresses())).collect()
+struct Resolved {
+    resolver: capture::Resolver,
+    stacks: FxHashMap<StackId, Arc<Stack>>,
 }
 
 impl fmt::Debug for StackId {

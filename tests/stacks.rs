@@ -223,7 +223,8 @@ fn has_lines() -> bool {
 
 /// The stacks below the spy's own functions, which stand for refscope's.
 fn below_the_spy(seen: impl Iterator<Item = Seen>) -> Vec<stack::Stack> {
-    let mut stacks = stack::resolve(seen.map(|seen| seen.stack.expect("a stack was taken")));
+    let resolve = |seen: Seen| (*seen.stack.expect("a stack was taken").resolve()).clone();
+    let mut stacks: Vec<_> = seen.map(resolve).collect();
     let spy = marked("spy");
     let of_spy = |frame: &stack::Frame| frame.line.is_some_and(|line| spy.contains(&line));
     for stack in &mut stacks {

@@ -33,7 +33,23 @@ impl Location {
     ///
     /// Recognized by the path's prefix, since toolchains differ in which of std's files they report.
     pub fn is_std(&self) -> bool {
-        self.file.starts_with("/rustc/") || self.file.contains("/lib/rustlib/src/rust/library/")
+        crate::stack::is_std_path(&self.file)
+    }
+
+    /// Returns whether the line is the user's own: neither std's nor a derive's, for all that the source tells.
+    pub(crate) fn is_users(&self) -> bool {
+        !self.is_std() && !crate::stack::is_in_derive(&self.file, self.line, self.column)
+    }
+
+    /// The line of a frame, as a path from the working directory where it is below that.
+    pub(crate) fn of_frame(frame: &crate::stack::Frame) -> Option<Self> {
+        let (file, line) = (frame.file.as_deref()?, frame.line?);
+        let here = std::env::current_dir().ok();
+        let relative = here.and_then(|here| {
+            Some(std::path::Path::new(file).strip_prefix(here).ok()?.to_str()?.to_owned())
+        });
+        let file = relative.unwrap_or_else(|| file.to_owned());
+        Some(Self::new(file, line, frame.column.unwrap_or(1)))
     }
 }
 

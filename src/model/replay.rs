@@ -167,6 +167,7 @@ impl State {
             created: living.handle.created,
             raw: living.raw,
             span: None,
+            stack: None,
         });
         LiveObject {
             handles: handles.collect(),

@@ -100,6 +100,11 @@ pub(super) fn whose(text: &str, line: u32, column: u32) -> Whose {
     if in_derive(text, at) { Whose::Derive } else { Whose::User }
 }
 
+/// Whether what stands there is a trait in a `#[derive(…)]`, as far as the source can be read.
+pub(crate) fn is_in_derive(file: &str, line: u32, column: u32) -> bool {
+    read_source(file).is_some_and(|text| whose(&text, line, column) == Whose::Derive)
+}
+
 /// Returns whether a location lies in std: in a path of the toolchain's sources.
 ///
 /// The prefix tells, since which of std's files it is differs between toolchains: `/rustc/COMMIT/library/` in std as it is
@@ -109,7 +114,7 @@ pub fn is_std_location(location: &Location<'_>) -> bool {
     is_std_path(location.file())
 }
 
-pub(super) fn is_std_path(path: &str) -> bool {
+pub(crate) fn is_std_path(path: &str) -> bool {
     let library = |rest: &str| rest.contains("/library/") || rest.contains("\\library\\");
     path.strip_prefix("/rustc/").is_some_and(library)
         || path.contains("/lib/rustlib/src/rust/library/")

@@ -3,7 +3,7 @@
 use super::modules::{self, Module};
 use crate::stack::frame::{Frame, Stack};
 use rustc_hash::FxHashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Finds the functions and lines of addresses in this process.
 ///
@@ -12,7 +12,7 @@ pub(in crate::stack) struct Resolver {
     modules: Vec<Module>,
     #[cfg(feature = "stacks")]
     files: crate::stack::symbols::Files,
-    known: FxHashMap<usize, Rc<[Frame]>>,
+    known: FxHashMap<usize, Arc<[Frame]>>,
 }
 
 impl Resolver {
@@ -31,16 +31,16 @@ impl Resolver {
         Stack::new(frames.collect())
     }
 
-    fn frames(&mut self, address: usize) -> Rc<[Frame]> {
+    fn frames(&mut self, address: usize) -> Arc<[Frame]> {
         if let Some(known) = self.known.get(&address) {
-            return Rc::clone(known);
+            return Arc::clone(known);
         }
         let has_address = |module: &&Module| module.range.contains(&address);
         if !self.modules.iter().any(|module| has_address(&module)) {
             // Loaded since, or made by a compiler in the program, of which nothing is known.
             self.modules = modules::loaded();
         }
-        let frames: Rc<[Frame]> = match self.modules.iter().find(has_address) {
+        let frames: Arc<[Frame]> = match self.modules.iter().find(has_address) {
             None => [Frame::unknown(None, address as u64)].into(),
             Some(module) => {
                 let offset = address.wrapping_sub(module.bias) as u64;
@@ -57,7 +57,7 @@ impl Resolver {
                 }
             }
         };
-        self.known.insert(address, Rc::clone(&frames));
+        self.known.insert(address, Arc::clone(&frames));
         frames
     }
 }
