@@ -214,6 +214,7 @@ mod primitive;
 mod runtime;
 pub mod sink;
 pub mod span;
+pub mod stack;
 
 pub mod guarantees;
 
