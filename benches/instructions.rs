@@ -56,7 +56,7 @@ cases! {
 }
 
 const WAYS: &[&str] =
-    &["std", "idle", "recorded", "coarse", "precise", "scoped", "live set", "batch"];
+    &["std", "idle", "recorded", "coarse", "precise", "scoped", "tracked", "batch"];
 
 /// What has to stay for as long as the sink is wanted.
 fn enter(how: &str) -> Option<refscope::ScopeGuard> {

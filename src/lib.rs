@@ -215,6 +215,7 @@ mod text;
 
 // From a pointer to a sink.
 pub mod event;
+mod hash;
 mod lock;
 #[cfg(feature = "trace")]
 mod primitive;
@@ -222,6 +223,7 @@ mod primitive;
 mod runtime;
 pub mod sink;
 pub mod span;
+pub mod stack;
 
 pub mod guarantees;
 

@@ -7,6 +7,7 @@
 //!    ├─ ledger ── entry · slab · paths · raw · view (reads it)
 //!    ├─ log    ── record · segment · tail · evicted
 //!    ├─ dispatch ── scope · sink (the trait)
+//!    ├─ stacks (which are taken)
 //!    └─ local (what each thread has) · clock
 //! ```
 
@@ -22,5 +23,6 @@ pub(crate) mod raw;
 pub(crate) mod scope;
 pub(crate) mod sink;
 pub(crate) mod slab;
+pub(crate) mod stacks;
 pub(crate) mod ticket;
 pub(crate) mod view;

@@ -5,6 +5,7 @@ use crate::event::{Strength, Thread, Time};
 use crate::runtime::entry::EntryDetails;
 use crate::runtime::scope::Scope;
 use crate::runtime::view::{self, HandleView};
+use crate::stack::StackId;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -146,6 +147,7 @@ impl Texts {
             created: Time::from_nanos(details.time),
             raw: details.raw,
             span: self.span(details.span),
+            stack: StackId::new(details.stack),
         })
     }
 }

@@ -1,9 +1,5 @@
 use crate::event::path::{self, Extension, Node, Nodes};
-#[cfg(any(feature = "trace", feature = "json"))]
-use rustc_hash::FxHashMap;
-// Without either there is nothing to replay, and the library has no dependency.
-#[cfg(not(any(feature = "trace", feature = "json")))]
-use std::collections::HashMap as FxHashMap;
+use crate::hash::FxHashMap;
 use std::hash::Hash;
 
 /// The paths of handles, interned: a handle keeps a number. The rules are those of [`path`].

@@ -179,6 +179,7 @@ impl State {
             created: living.handle.created,
             raw: living.raw,
             span: None,
+            stack: None,
         });
         LiveObject {
             handles: handles.collect(),

@@ -111,6 +111,7 @@ impl ReportStyle {
         let fault = leak.fault();
         if let Some(holder) = fault {
             self.excerpt(leak, holder, out)?;
+            self.made_by(holder, out)?;
         }
         let mut line = self.line();
         let span = object.span.as_ref().map_or_else(String::new, |span| format!(" in `{span}`"));
@@ -167,7 +168,10 @@ impl ReportStyle {
 
     /// The source line at fault, with a caret under what made the handle.
     fn excerpt(&self, leak: &Leak, holder: &Handle, out: &mut impl fmt::Write) -> fmt::Result {
-        let Some(place) = holder.location() else { return Ok(()) };
+        let Some(made) = holder.location() else { return Ok(()) };
+        // The user's line, where std's or a derive's made the handle.
+        let lines = holder.user_lines();
+        let place = lines.as_ref().map_or(made, |(line, _)| line);
         let op = holder.op().unwrap_or(Op::New);
         let bar = if self.ascii { "|" } else { "│" };
         let mut line = self.line();
@@ -218,6 +222,21 @@ impl ReportStyle {
         writeln!(out, "{}", line.finish())
     }
 
+    /// Who made the handle at fault, where it wasn't the user's line itself: std or a derive, and on whose behalf.
+    fn made_by(&self, holder: &Handle, out: &mut impl fmt::Write) -> fmt::Result {
+        let Some(made) = holder.location().filter(|made| !made.is_users()) else { return Ok(()) };
+        let op = holder.op().unwrap_or(Op::Clone);
+        let maker = if made.is_std() { "std" } else { "a derive" };
+        let text = match holder.user_lines() {
+            Some((_, Some(caller))) => {
+                format!("{maker} made this {op} at {made}; called from {caller}")
+            }
+            Some((_, None)) => format!("{maker} made this {op} at {made}"),
+            None => format!("{maker} made this {op} at {made}; its caller is not known"),
+        };
+        self.row(out, "made by", &text)
+    }
+
     /// The part of a line that fits, so that what is at `column`, and what is said below it up to `end`, fits as well;
     /// and where the column is then.
     fn window(&self, text: &str, column: usize, end: usize, room: usize) -> (String, usize) {
@@ -266,7 +285,9 @@ impl ReportStyle {
             }
             let last = number + 1 == holder.path.len();
             line.put(if last { look } else { Look::Dim }, step.op.name());
-            if let Some(location) = &step.location {
+            let lines = if last { holder.user_lines() } else { None };
+            if let Some(location) = lines.as_ref().map(|(line, _)| line).or(step.location.as_ref())
+            {
                 let text = format!(" {}", short(location));
                 line.put(if last { Look::Plain } else { Look::Dim }, &text);
             }

@@ -96,6 +96,9 @@ pub(crate) const ALLOWED: u32 = 1 << 3;
 /// The object was made from a pointer of std's: another object may stand for the same allocation.
 pub(crate) const ADOPTED: u32 = 1 << 4;
 
+/// Stacks are taken of what happens to the object's handles.
+pub(crate) const STACKS: u32 = 1 << 5;
+
 /// An address as the ledger keeps it, so that a search of the memory for addresses finds owners alone. Its own inverse.
 pub(crate) const fn scrambled(address: u64) -> u64 {
     address ^ 0xa5a5_5a5a_c3c3_3c3c

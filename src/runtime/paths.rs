@@ -48,6 +48,30 @@ const _: () = assert!(MOST as usize <= FIRST << (CHUNKS - 1));
 
 type Known = FxHashMap<(u32, Step, bool), u32>;
 
+/// A path, and whether its last line is one that only a stack can tell whose it is.
+#[derive(Clone, Copy)]
+pub(crate) struct PathToLine(u32);
+
+impl PathToLine {
+    const NEEDS_STACK: u32 = 1 << 31;
+
+    fn new(path: u32, site: Caller) -> Self {
+        Self(if crate::stack::needs_stack(site) { path | Self::NEEDS_STACK } else { path })
+    }
+
+    #[inline]
+    pub(crate) fn number(self) -> u32 {
+        self.0 & !Self::NEEDS_STACK
+    }
+
+    #[inline]
+    pub(crate) fn needs_stack(self) -> bool {
+        self.0 & Self::NEEDS_STACK != 0
+    }
+}
+
+const _: () = assert!(MOST < PathToLine::NEEDS_STACK);
+
 /// The tree of all paths of this process.
 pub(crate) struct Paths {
     chunks: [AtomicPtr<Slot>; CHUNKS],
@@ -73,20 +97,32 @@ impl Paths {
         self.cut.load(Ordering::Relaxed)
     }
 
-    /// The path of a handle that `op` made on a line, from one whose path is `from` (0: from none). By the cache of
-    /// this thread, where it has one.
+    /// The path of a handle that `op` made on a line, from one whose path is `from` (0: from none).
     #[inline]
     pub(crate) fn of(&self, local: Option<&Local>, from: u32, op: Op, site: Caller) -> u32 {
+        self.find(local, from, op, site).number()
+    }
+
+    /// The same, and whether the line is the user's. By the cache of this thread, where it has one.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        local: Option<&Local>,
+        from: u32,
+        op: Op,
+        site: Caller,
+    ) -> PathToLine {
         match local {
             Some(local) => match local.paths.get(from, op, site) {
                 Ok(path) => path,
                 Err(slot) => {
                     let path = self.add(&mut self.known.lock(), from, op, site);
+                    let path = PathToLine::new(path, site);
                     slot.set(CacheSlot { key: key(op, site), from, path });
                     path
                 }
             },
-            None => self.of_shared(from, op, site),
+            None => PathToLine::new(self.of_shared(from, op, site), site),
         }
     }
 
@@ -243,7 +279,7 @@ pub(crate) struct PathCache([Cell<CacheSlot>; Self::LEN]);
 struct CacheSlot {
     key: u64,
     from: u32,
-    path: u32,
+    path: PathToLine,
 }
 
 /// Operation and line in one word: no address of a location has its highest byte set.
@@ -256,12 +292,12 @@ impl PathCache {
     const LEN: usize = 64;
 
     pub(crate) const fn new() -> Self {
-        Self([const { Cell::new(CacheSlot { key: 0, from: 0, path: 0 }) }; Self::LEN])
+        Self([const { Cell::new(CacheSlot { key: 0, from: 0, path: PathToLine(0) }) }; Self::LEN])
     }
 
     /// The path, or the slot where it belongs.
     #[inline]
-    fn get(&self, from: u32, op: Op, site: Caller) -> Result<u32, &Cell<CacheSlot>> {
+    fn get(&self, from: u32, op: Op, site: Caller) -> Result<PathToLine, &Cell<CacheSlot>> {
         let key = key(op, site);
         // Locations are three words apart, at the least.
         let slot = &self.0[(key as usize / 8 ^ from as usize * 5) % Self::LEN];
