@@ -157,6 +157,8 @@
 //! # For those who write sinks
 //!
 //! See [`Sink`], and [what refscope guarantees](guarantees).
+// Without tracing nothing makes an event.
+#![cfg_attr(not(feature = "trace"), allow(dead_code, unused_imports))]
 #![cfg_attr(
     refscope_coerce,
     feature(coerce_unsized, unsize, pin_coerce_unsized_trait, legacy_receiver_trait)
@@ -195,10 +197,13 @@ pub mod task;
 mod unsize;
 
 // What a user calls, and REFSCOPE.
+#[cfg(feature = "trace")]
 mod env;
+#[cfg(feature = "trace")]
 mod exit;
 mod holders;
 pub mod leaks;
+#[cfg_attr(not(feature = "trace"), path = "off/monitor.rs")]
 mod monitor;
 mod watch;
 
@@ -210,7 +215,10 @@ mod text;
 
 // From a pointer to a sink.
 pub mod event;
+mod lock;
+#[cfg(feature = "trace")]
 mod primitive;
+#[cfg_attr(not(feature = "trace"), path = "off/runtime.rs")]
 mod runtime;
 pub mod sink;
 pub mod span;

@@ -1,4 +1,4 @@
-//! The primitives that threads meet at: std's and parking_lot's here, loom's in the model tests.
+//! The primitives that threads meet at: std's here, loom's in the model tests.
 //!
 //! `tests/loom` includes the runtime by path, beside a `primitive` module of its own, so the models run in a
 //! plain `cargo test`, without a `--cfg loom` that would rebuild the world. Paths mirror std's; what differs
@@ -6,7 +6,7 @@
 
 #![allow(unused_imports, unused_macros)] // each is used by some build: off, traced, test
 
-pub(crate) use parking_lot::{Mutex, MutexGuard};
+pub(crate) use crate::lock::{Mutex, MutexGuard};
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
 };

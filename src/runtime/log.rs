@@ -11,13 +11,14 @@
 //! program.
 
 pub(crate) mod evicted;
+mod options;
 pub(crate) mod record;
 pub(crate) mod segment;
 pub(crate) mod tail;
 
 pub(crate) use self::evicted::Evicted;
+pub use self::options::{Clock, Overflow};
 pub(crate) use self::record::{Birth, NewRecord, Record};
-pub use self::segment::Overflow;
 pub(crate) use self::segment::Segment;
 pub(crate) use self::tail::Tails;
 
@@ -29,21 +30,6 @@ use crate::event::{Event, Op, Time};
 use crate::primitive::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Which clock a [`Recorder`](crate::sink::Recorder) stamps its events with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Clock {
-    /// Read on each event, one load: moves every millisecond or so.
-    #[default]
-    Coarse,
-    /// The coarse clock, read on every 32nd event of a thread; those between have the same time.
-    Batch,
-    /// Read on each event: some 20 to 45 ns a reading; moves every nanosecond.
-    Precise,
-    /// No clock is read: order alone.
-    None,
-}
 
 impl Clock {
     /// Events of a batch.

@@ -35,11 +35,12 @@ mod world;
 #[path = "../../src"]
 mod included {
     pub(crate) mod event;
+    pub(crate) mod lock;
     pub(crate) mod runtime;
     pub(crate) mod span;
 }
 
-use included::{event, runtime, span};
+use included::{event, lock, runtime, span};
 
 /// Stands in for the capture of stacks, which is none of a model's matters.
 mod stack {
