@@ -6,6 +6,8 @@ use refscope::{Arc, Recording, Scope};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+type Program = fn(usize);
+
 const FEW: usize = 1_000;
 const MANY: usize = 1_000_000;
 
@@ -51,7 +53,7 @@ fn many_raw_at_once(n: usize) {
     raw.into_iter().for_each(|raw| drop(unsafe { Arc::from_raw(raw) }));
 }
 
-fn record(program: fn(usize), n: usize) -> Recording {
+fn record(program: Program, n: usize) -> Recording {
     let recorder = Recorder::with(1 << 30, Clock::None);
     Scope::new(recorder.clone()).run(|| program(n));
     recorder.recording()
@@ -70,7 +72,7 @@ fn cost<R>(recording: &Recording, f: impl Fn(&Recording) -> R) -> f64 {
 
 fn main() {
     println!("{:<20} {:<10} {:>12} {:>12} {:>7}", "", "", FEW, MANY, "ratio");
-    let programs: [(&str, fn(usize)); 5] = [
+    let programs: [(&str, Program); 5] = [
         ("newest first", newest_first),
         ("oldest first", oldest_first),
         ("at random", at_random),
