@@ -14,7 +14,7 @@ pub(crate) use std::sync::{Arc, OnceLock};
 
 /// Atomics that are none of a model's scheduling points: what is in them comes with what names it.
 pub(crate) mod plain {
-    pub(crate) use parking_lot::Mutex;
+    pub(crate) use crate::lock::Mutex;
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 }
 

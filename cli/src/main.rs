@@ -176,15 +176,6 @@ impl Filter {
     }
 }
 
-/// The terminal, as wide as it is: the library does not know, for it is built without tracing here.
-fn terminal() -> Terminal {
-    let terminal = Terminal::stdout();
-    match terminal_size::terminal_size_of(io::stdout()) {
-        Some((width, _)) => terminal.width(width.0.into()),
-        None => terminal,
-    }
-}
-
 fn main() -> ExitCode {
     let Cli { command, source } = Cli::parse();
     match run(command, source.as_deref()) {

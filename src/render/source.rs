@@ -94,8 +94,7 @@ fn read(path: &Path) -> Option<String> {
 fn open(path: &Path) -> Option<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    // Without tracing there is no libc; then it was looked at a moment ago, and that has to do.
-    #[cfg(all(unix, feature = "trace"))]
+    #[cfg(all(unix, any(feature = "trace", feature = "json")))]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
 

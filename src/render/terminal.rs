@@ -47,8 +47,6 @@ const NARROWEST: usize = 60;
 impl Terminal {
     /// For stdout: as wide as the terminal, in colour if it is one and the environment does not say
     /// `NO_COLOR`; 80 columns without colour where it is not. ASCII where the locale is `C` or `POSIX`.
-    ///
-    /// Where tracing is off, no terminal is asked how wide it is, but the environment (`COLUMNS`).
     pub fn stdout() -> Self {
         Self::of(io::stdout().is_terminal())
     }
@@ -75,12 +73,6 @@ impl Terminal {
     /// Without colour, `width` columns wide (at least 60).
     pub fn plain(width: usize) -> Self {
         Self { source: None, width: width.max(NARROWEST), color: false, ascii: false, limit: 8 }
-    }
-
-    /// How many columns to use (at least 60).
-    pub fn width(mut self, columns: usize) -> Self {
-        self.width = columns.max(NARROWEST);
-        self
     }
 
     /// Whether to use colour.
@@ -563,7 +555,7 @@ impl Object<'_> {
 }
 
 /// The terminal's width.
-#[cfg(all(unix, feature = "trace"))]
+#[cfg(all(unix, any(feature = "trace", feature = "json")))]
 fn width() -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: WINSIZE: the request writes a `winsize`, and gets a place for one.
@@ -571,7 +563,7 @@ fn width() -> Option<usize> {
     (done == 0 && size.ws_col > 0).then_some(size.ws_col as usize)
 }
 
-#[cfg(not(all(unix, feature = "trace")))]
+#[cfg(not(all(unix, any(feature = "trace", feature = "json"))))]
 fn width() -> Option<usize> {
     std::env::var("COLUMNS").ok()?.parse().ok()
 }

@@ -8,7 +8,7 @@ pub(crate) use std::sync::atomic::compiler_fence;
 
 /// Atomics that are no scheduling points.
 pub(crate) mod plain {
-    pub(crate) use parking_lot::Mutex;
+    pub(crate) use crate::included::lock::Mutex;
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 }
 
