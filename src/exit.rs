@@ -5,10 +5,9 @@
 //! waits for that thread, but not without an end.
 
 use crate::event::warn;
-use crate::lock::Mutex;
+use crate::lock::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, PoisonError};
 use std::time::Duration;
 
 type Last = Box<dyn FnOnce() + Send>;
@@ -49,7 +48,7 @@ fn start() {
         std::thread::Builder::new().name("refscope exit".to_owned()).spawn(|| {
             let mut phase = PHASE.lock();
             while *phase != Phase::Ending {
-                phase = CHANGED.wait(phase).unwrap_or_else(PoisonError::into_inner);
+                CHANGED.wait(&mut phase);
             }
             drop(phase);
             run();
@@ -79,15 +78,14 @@ fn hand_over() {
     }
     *phase = Phase::Ending;
     CHANGED.notify_all();
-    let ending = |phase: &mut Phase| *phase == Phase::Ending;
-    let waited = CHANGED.wait_timeout_while(phase, PATIENCE, ending);
-    let (phase, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-    drop(phase);
-    if timeout.timed_out() {
-        warn(format_args!(
-            "what was to be done at the exit is not done after {} s; the program ends without it",
-            PATIENCE.as_secs()
-        ));
+    while *phase == Phase::Ending {
+        if CHANGED.wait_for(&mut phase, PATIENCE).timed_out() {
+            drop(phase);
+            return warn(format_args!(
+                "what was to be done at the exit is not done after {} s; the program ends without it",
+                PATIENCE.as_secs()
+            ));
+        }
     }
 }
 

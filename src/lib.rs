@@ -215,7 +215,6 @@ mod text;
 
 // From a pointer to a sink.
 pub mod event;
-mod hash;
 mod lock;
 #[cfg(feature = "trace")]
 mod primitive;

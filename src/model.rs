@@ -23,6 +23,5 @@ pub use recording::{EventRecord, Mismatch, ObjectRecord, Recording};
 
 pub use crate::event::{Location, UntracedCounts};
 
-pub(crate) use object_state::{Change, Earlier, ObjectState, Step};
-pub(crate) use paths::Paths;
+pub(crate) use object_state::{Change, Earlier, ObjectState};
 pub use replay::Replay;

@@ -25,7 +25,7 @@ pub(crate) use known::{current, text};
 #[cfg(feature = "spans")]
 mod known {
     use crate::lock::RwLock;
-    use rustc_hash::FxHashMap;
+    use std::collections::HashMap;
     use std::fmt::{self, Write as _};
     use tracing::field::{Field, Visit};
     use tracing::span::{Attributes, Id};
@@ -35,9 +35,9 @@ mod known {
     /// Spans that are open, and the texts that anything refers to.
     #[derive(Default)]
     struct Spans {
-        open: FxHashMap<u64, u32>,
+        open: HashMap<u64, u32>,
         texts: Vec<String>,
-        numbers: FxHashMap<String, u32>,
+        numbers: HashMap<String, u32>,
     }
 
     static SPANS: RwLock<Option<Spans>> = RwLock::new(None);

@@ -73,8 +73,8 @@ pub use location::{is_std_location, needs_stack};
 
 pub(crate) use capture::record;
 
-use crate::hash::FxHashMap;
 use crate::lock::Mutex;
+use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ impl StackId {
         let mut resolved = RESOLVED.lock();
         let Resolved { resolver, stacks } = resolved.get_or_insert_with(|| Resolved {
             resolver: capture::Resolver::new(),
-            stacks: FxHashMap::default(),
+            stacks: HashMap::default(),
         });
         let resolve = || Arc::new(resolver.resolve(self.addresses()));
         Arc::clone(stacks.entry(self).or_insert_with(resolve))
@@ -137,7 +137,7 @@ impl StackId {
 
 struct Resolved {
     resolver: capture::Resolver,
-    stacks: FxHashMap<StackId, Arc<Stack>>,
+    stacks: HashMap<StackId, Arc<Stack>>,
 }
 
 impl fmt::Debug for StackId {

@@ -396,7 +396,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             };
             match format {
                 Format::Html => {
-                    to.write_all(render::html_with_sources(&timelines, source).as_bytes())?
+                    to.write_all(render::html_with_sources(&timelines, source).as_bytes())?;
                 }
                 Format::Perfetto => render::perfetto(&timelines, &mut to)?,
                 Format::Json => {

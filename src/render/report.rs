@@ -125,18 +125,17 @@ impl ReportStyle {
         let strong: Vec<_> = object.strong_handles().collect();
         let weak = object.handles.len() - strong.len();
         let each = if leak.objects.len() > 1 { " each" } else { "" };
-        let held = match (strong.len(), weak) {
-            (0, 0) => format!("{}{each}", plural(object.strong.into(), "strong handle")),
-            (0, n) if object.strong == 0 => format!(
+        // Of an object older than the recording, the count may be all that is known.
+        let count = if strong.is_empty() { object.strong.into() } else { strong.len() as u64 };
+        let held = match (count, weak) {
+            (0, n) => format!(
                 "{}{each} alone: the value is gone, its memory is not",
                 plural(n as u64, "weak handle")
             ),
-            (n, 0) => format!("{}{each}", plural(n as u64, "strong handle")),
-            (n, w) => format!(
-                "{}, {}{each}",
-                plural(n as u64, "strong handle"),
-                plural(w as u64, "weak one")
-            ),
+            (n, 0) => format!("{}{each}", plural(n, "strong handle")),
+            (n, w) => {
+                format!("{}, {}{each}", plural(n, "strong handle"), plural(w as u64, "weak one"))
+            }
         };
         self.row(out, "held by", &held)?;
         // Handles that came about alike are one row, where the youngest stands.

@@ -14,8 +14,8 @@ use crate::event::path::{self, Extension, Node, Nodes};
 use crate::event::{Caller, Op};
 use crate::primitive::plain::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
 use crate::primitive::{Ordering, constructor, free_slots, zeroed_slots};
-use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::ptr;
 
@@ -46,7 +46,7 @@ const MOST: u32 = 1 << 24;
 
 const _: () = assert!(MOST as usize <= FIRST << (CHUNKS - 1));
 
-type Known = FxHashMap<(u32, Step, bool), u32>;
+type Known = BTreeMap<(u32, Step, bool), u32>;
 
 /// A path, and whether its last line is one that only a stack can tell whose it is.
 #[derive(Clone, Copy)]
@@ -86,7 +86,7 @@ impl Paths {
             Self {
                 chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
                 len: AtomicU32::new(0),
-                known: Mutex::new(FxHashMap::with_hasher(FxBuildHasher)),
+                known: Mutex::new(BTreeMap::new()),
                 cut: AtomicU64::new(0),
             }
         }

@@ -102,7 +102,9 @@ impl World {
             Step::WeakDrop(n) => drop(at(n, weak.len()).map(|n| weak.swap_remove(n))),
             Step::Upgrade(n) => strong.extend(at(n, weak.len()).and_then(|n| weak[n].upgrade())),
             Step::MakeMut(n) => {
-                at(n, strong.len()).map(|n| *Arc::make_mut(&mut strong[n]) += 1);
+                if let Some(n) = at(n, strong.len()) {
+                    *Arc::make_mut(&mut strong[n]) += 1;
+                }
             }
             Step::IntoRaw(n) => {
                 raw.extend(at(n, strong.len()).map(|n| Arc::into_raw(strong.swap_remove(n))));
