@@ -36,6 +36,13 @@ pub(crate) fn now() -> u64 {
     }
 }
 
+/// The same where it is one load.
+#[inline]
+pub(crate) fn ready() -> Option<u64> {
+    // Relaxed: as above.
+    Some(NOW.load(Ordering::Relaxed)).filter(|&now| now != 0)
+}
+
 /// Has the time read from the system's coarse clock from now on, and starts no thread for it.
 pub(crate) fn without_thread() {
     // Relaxed: whoever sees the old word asks the ticking thread once more.

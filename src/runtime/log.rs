@@ -35,6 +35,7 @@ impl Clock {
     /// Events of a batch.
     const BATCH: usize = 32;
 
+    #[inline]
     pub(crate) fn now(self) -> u64 {
         match self {
             Self::Coarse | Self::Batch => clock::now(),

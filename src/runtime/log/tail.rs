@@ -54,8 +54,13 @@ impl Tails {
     /// counted. `thread` is the number of this thread.
     #[inline]
     pub(crate) fn has_room(&self, log: &Log, records: usize, thread: u32) -> bool {
-        (self.log.get() == log.inner.id && self.at.get() + records <= SEGMENT)
-            || self.extend(log, records, thread)
+        self.is_open(log, records) || self.extend(log, records, thread)
+    }
+
+    /// Whether there is room in the segment that lies open.
+    #[inline]
+    pub(crate) fn is_open(&self, log: &Log, records: usize) -> bool {
+        self.log.get() == log.inner.id && self.at.get() + records <= SEGMENT
     }
 
     /// The time of the next record.
