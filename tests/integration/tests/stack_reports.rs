@@ -1,5 +1,5 @@
 //! Reports name the user's line where std or a derive made the handle at fault.
-#![cfg(all(target_os = "linux", feature = "stacks", feature = "trace"))]
+#![cfg(target_os = "linux")]
 
 use refscope::leaks;
 use refscope::sync::Arc;
