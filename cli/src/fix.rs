@@ -216,8 +216,8 @@ impl Fix {
         }
         let (mut applied, mut left) = (0, usize::MAX);
         for round in 0..ROUNDS {
-            let errors = self.check(package)?;
-            if errors.is_empty() {
+            let (compiles, errors) = self.check(package)?;
+            if compiles {
                 writeln!(out, "it compiles, after {applied} edits in {round} rounds")?;
                 return Ok(true);
             }
@@ -245,12 +245,12 @@ impl Fix {
             }
             left = errors.len();
         }
-        report(out, &self.check(package)?, applied)?;
+        report(out, &self.check(package)?.1, applied)?;
         Ok(false)
     }
 
-    /// Compiles the package, and gives the errors, each once.
-    fn check(&self, package: &Package) -> io::Result<Vec<Diagnostic>> {
+    /// Compiles the package. Returns whether it succeeds, and the errors.
+    fn check(&self, package: &Package) -> io::Result<(bool, Vec<Diagnostic>)> {
         let mut cargo = cargo();
         cargo.args(["check", "--all-targets", "--keep-going", "--message-format", "json"]);
         cargo.current_dir(&package.root).stdin(Stdio::null());
@@ -263,16 +263,22 @@ impl Fix {
         if !output.status.success() && errors.is_empty() {
             return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
         }
-        // Sums such as "aborting due to 2 previous errors" have no place.
-        Ok(errors.into_iter().filter(|error| error.file().is_some()).collect())
+        Ok((output.status.success(), errors))
     }
 }
 
 fn report(out: &mut dyn Write, errors: &[Diagnostic], applied: usize) -> io::Result<()> {
     writeln!(out, "it does not compile, after {applied} edits. What is left:")?;
+    // Targets that share a file repeat its errors, and a sum of errors has no code.
+    let mut said = Vec::new();
     for error in errors {
-        let file = error.file().map_or_else(String::new, |file| file.display().to_string());
-        writeln!(out, "  {} {file}: {}", error.code, error.message)?;
+        let file =
+            error.file().map_or_else(|| "in a macro".to_owned(), |file| file.display().to_string());
+        let line = format!("  {} {file}: {}", error.code, error.message);
+        if !error.code.is_empty() && !said.contains(&line) {
+            writeln!(out, "{line}")?;
+            said.push(line);
+        }
     }
     writeln!(out, "refscope's documentation lists the compiler's errors with the remedy of each")
 }

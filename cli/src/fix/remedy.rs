@@ -31,8 +31,9 @@ impl Diagnostic {
         let mut text = String::new();
         gather(message, &mut text);
         let spans = message["spans"].as_array().into_iter().flatten().filter_map(|span| {
-            // What a macro has made has no text of its own.
-            span["expansion"].is_null().then(|| Span {
+            // What a macro has made has no text of its own; what the compiler has made of `for` and `?` has.
+            let made = span["expansion"]["macro_decl_name"].as_str();
+            made.is_none_or(|name| name.starts_with("desugaring of")).then(|| Span {
                 file: span["file_name"].as_str().unwrap_or_default().into(),
                 at: offset(span, "byte_start")..offset(span, "byte_end"),
                 primary: span["is_primary"] == true,
