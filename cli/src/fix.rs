@@ -1,6 +1,8 @@
-//! `refscope fix`: swaps a package's imports of std's pointers, and applies the remedies for what the compiler then says.
+//! `refscope fix`: swaps a package's imports of std's pointers, and applies the remedies for what
+//! the compiler then says.
 //!
-//! The originals are kept below the target directory, so that `refscope fix --undo` brings them back.
+//! The originals are kept below the target directory, so that `refscope fix --undo` brings them
+//! back.
 
 mod remedy;
 mod swap;

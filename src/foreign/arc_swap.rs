@@ -1,11 +1,13 @@
 //! `RefCnt` of the crate `arc-swap`: `ArcSwapAny<refscope::Arc<T>>`.
 //!
-//! What is stored is a raw pointer. A `load` makes a handle by [`Op::FromRaw`](crate::event::Op::FromRaw) that borrows
-//! the stored one's place, at a line of `arc-swap`'s. A guard that outlives both its value's place in the store and 64
-//! other loads of it leaves a handle behind in the counts.
+//! What is stored is a raw pointer. A `load` makes a handle by
+//! [`Op::FromRaw`](crate::event::Op::FromRaw) that borrows the stored one's place, at a line of
+//! `arc-swap`'s. A guard that outlives both its value's place in the store and 64 other loads of it
+//! leaves a handle behind in the counts.
 
-// REF_CNT: `into_ptr`, `from_ptr` and `as_ptr` are std's functions of the pointer inside, by which `arc-swap` implements
-// the trait for std's own: they return the same pointer for the same handle, and `Clone` keeps it.
+// REF_CNT: `into_ptr`, `from_ptr` and `as_ptr` are std's functions of the pointer inside, by which
+// `arc-swap` implements the trait for std's own: they return the same pointer for the same handle,
+// and `Clone` keeps it.
 
 use ::arc_swap::RefCnt;
 use std::pin::Pin;
@@ -62,7 +64,8 @@ strong! { rc::Rc, sync::Arc }
 
 macro_rules! weak {
     ($($module:ident),*) => {$(
-        // SAFETY: REF_CNT: std's `into_raw`, `as_ptr` and `from_raw`, and null for a handle that has no object.
+        // SAFETY: REF_CNT: std's `into_raw`, `as_ptr` and `from_raw`, and null for a handle that
+        // has no object.
         unsafe impl<T> RefCnt for crate::$module::Weak<T> {
             type Base = T;
 

@@ -1,5 +1,5 @@
-//! `FromParallelIterator`, `IntoParallelIterator` and `ParallelExtend` of the crate `rayon`, as it has them for std's
-//! pointers.
+//! `FromParallelIterator`, `IntoParallelIterator` and `ParallelExtend` of the crate `rayon`, as it
+//! has them for std's pointers.
 
 use crate::{Arc, Box, Rc};
 use ::rayon::iter::{FromParallelIterator, IntoParallelIterator, ParallelExtend, ParallelIterator};

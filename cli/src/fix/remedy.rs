@@ -31,7 +31,8 @@ impl Diagnostic {
         let mut text = String::new();
         gather(message, &mut text);
         let spans = message["spans"].as_array().into_iter().flatten().filter_map(|span| {
-            // What a macro has made has no text of its own; what the compiler has made of `for` and `?` has.
+            // What a macro has made has no text of its own; what the compiler has made of `for` and
+            // `?` has.
             let made = span["expansion"]["macro_decl_name"].as_str();
             made.is_none_or(|name| name.starts_with("desugaring of")).then(|| Span {
                 file: span["file_name"].as_str().unwrap_or_default().into(),
@@ -78,8 +79,9 @@ impl Diagnostic {
 
     /// E0308: a coercion that only std's pointers do by themselves, or another API's pointer.
     fn mismatch(&self, span: &Span, code: &str) -> Option<Edit> {
-        // From the note "expected struct `refscope::Rc<dyn Debug>` found struct `refscope::Rc<u8>`", or from
-        // "`std::sync::Arc<str>` and `refscope::Arc<str>` have similar names".
+        // From the note "expected struct `refscope::Rc<dyn Debug>` found struct
+        // `refscope::Rc<u8>`", or from "`std::sync::Arc<str>` and `refscope::Arc<str>` have similar
+        // names".
         let (expected, found) = (pointer(&span.label, "expected "), pointer(&span.label, "found "));
         let (expected, found) = (expected?, found?);
         let ours = |pointer: &str| self.text.contains(&format!("refscope::{pointer}<"));
@@ -150,7 +152,8 @@ impl Diagnostic {
         None
     }
 
-    /// E0038, E0053: a method on `self: Rc<Self>`, of a trait that has objects, keeps std's pointer.
+    /// E0038, E0053: a method on `self: Rc<Self>`, of a trait that has objects, keeps std's
+    /// pointer.
     fn std_receiver(&self, source: impl Fn(&PathBuf) -> Option<String>) -> Vec<(PathBuf, Edit)> {
         let receiver = |span: &&Span| {
             span.label.contains("parameter cannot be dispatched on")
@@ -239,7 +242,8 @@ fn first_of(text: &str, pointer: &str, word: &str) -> Option<bool> {
     None
 }
 
-/// `coerce!` around an expression. A function `new` that is not a pointer's own goes in parentheses.
+/// `coerce!` around an expression. A function `new` that is not a pointer's own goes in
+/// parentheses.
 fn coerced(code: &str) -> String {
     let masked = mask(code);
     let path = masked.split('(').next().unwrap_or_default().trim();

@@ -31,7 +31,8 @@ pub(super) struct Edit {
     pub(super) text: String,
 }
 
-/// Applies edits, of which those that overlap an earlier one are left out. Returns the text and how many were applied.
+/// Applies edits, of which those that overlap an earlier one are left out. Returns the text and how
+/// many were applied.
 pub(super) fn apply(source: &str, mut edits: Vec<Edit>) -> (String, usize) {
     edits.sort_by_key(|edit| (edit.at.start, edit.at.end));
     let (mut text, mut from, mut count) = (String::new(), 0, 0);
@@ -267,7 +268,8 @@ impl Leaf {
     }
 }
 
-/// Rewrites one `use` item: what is swapped becomes items of its own, grouped by module, and the rest stays together.
+/// Rewrites one `use` item: what is swapped becomes items of its own, grouped by module, and the
+/// rest stays together.
 fn swap_use(source: &str, masked: &str, item: &Use, types: Types) -> Option<Edit> {
     let mut all = Vec::new();
     leaves(&masked[item.tree.clone()], &[], &mut all);
@@ -384,7 +386,7 @@ fn swap_paths(masked: &str, uses: &[Use], types: Types) -> Vec<Edit> {
 fn import_box(source: &str, masked: &str, uses: &[Use]) -> Vec<Edit> {
     let mut edits = Vec::new();
     // The bodies of inline modules, and the file: an inner one's text is not the outer one's.
-    let mut bodies = vec![0..masked.len()];
+    let mut bodies: Vec<_> = std::iter::once(0..masked.len()).collect();
     for at in words(masked, "mod") {
         let rest = &masked[at + 3..];
         let Some(open) = rest.find(['{', ';']).filter(|n| rest.as_bytes()[*n] == b'{') else {
