@@ -21,10 +21,10 @@
 //!
 //! ```
 //! use refscope::Arc;
-//! use refscope::sink::{LiveSet, Recorder};
+//! use refscope::sink::Recorder;
 //!
 //! let recorder = Recorder::new();
-//! refscope::install((LiveSet::new(), recorder.clone())).expect("no other sink is installed");
+//! refscope::install(recorder.clone()).expect("no other sink is installed");
 //!
 //! let session = Arc::new("a session");
 //! let kept = session.clone();
@@ -57,8 +57,8 @@
 //!
 //! # In a service, and afterwards
 //!
-//! [`LiveSet`](sink::LiveSet) says at any time who is alive and held by whom, and what was born since a
-//! [snapshot](analysis::Snapshot) and stayed; [`leaks`] lists the ways to have that told at the exit, at intervals, on signals
+//! With any sink, and after [`track`] without one, [`alive`] says who is alive and held by whom, and a
+//! [snapshot](leaks::snapshot) what was allocated since another one and stayed; [`leaks`] lists the ways to have that told at the exit, at intervals, on signals
 //! and to a debugger. [`FileSink`](sink::FileSink) writes a recording that the command `refscope` (feature `cli`) reads, and
 //! exports to a page for the browser, to Perfetto, JSON and DOT.
 //!
@@ -158,7 +158,9 @@
 //!
 //! # For those who write sinks
 //!
-//! See [`Sink`], and [what refscope promises](promises).
+//! See [`Sink`], and [what refscope guarantees](guarantees).
+// Without tracing nothing makes an event.
+#![cfg_attr(not(feature = "trace"), allow(dead_code, unused_imports))]
 #![cfg_attr(
     refscope_coerce,
     feature(coerce_unsized, unsize, pin_coerce_unsized_trait, legacy_receiver_trait)
@@ -199,10 +201,13 @@ pub mod task;
 mod unsize;
 
 // What a user calls, and REFSCOPE.
+#[cfg(feature = "trace")]
 mod env;
+#[cfg(feature = "trace")]
 mod exit;
 mod holders;
 pub mod leaks;
+#[cfg_attr(not(feature = "trace"), path = "off/monitor.rs")]
 mod monitor;
 mod watch;
 
@@ -214,9 +219,14 @@ mod text;
 
 // From a pointer to a sink.
 pub mod event;
+mod lock;
+#[cfg(feature = "trace")]
+mod primitive;
+#[cfg_attr(not(feature = "trace"), path = "off/runtime.rs")]
 mod runtime;
 pub mod sink;
 pub mod span;
+pub mod stack;
 
 pub mod guarantees;
 
@@ -254,5 +264,6 @@ pub mod __private {
 
     pub use crate::analysis::totals;
     pub use crate::model::Replay;
+    pub use crate::text::escape;
     pub use crate::unsize::{Wrap, split, wrap, wrap_pin};
 }

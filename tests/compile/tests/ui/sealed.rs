@@ -3,7 +3,7 @@
 
 struct Mine;
 
-impl refscope::Traced for Mine {}
+impl refscope::Inspect for Mine {}
 
 impl refscope::MakeMut for Mine {}
 
