@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -78,9 +79,14 @@ impl Package {
             own.ok_or_else(|| io::Error::other(format!("{} has no package", manifest.display())))?;
         let target = metadata["target_directory"].as_str().unwrap_or("target");
         let name = own["name"].as_str().unwrap_or_default();
+        let root = manifest.parent().map(Path::to_owned).unwrap_or_default();
+        // Copies of a package may share a target directory.
+        let mut hasher = DefaultHasher::new();
+        root.hash(&mut hasher);
+        let folder = format!("{name}-{:016x}", hasher.finish());
         Ok(Self {
-            root: manifest.parent().map(Path::to_owned).unwrap_or_default(),
-            backup: Path::new(target).join("refscope-fix").join(name),
+            root,
+            backup: Path::new(target).join("refscope-fix").join(folder),
             edition_2015: own["edition"] == "2015",
         })
     }
