@@ -148,6 +148,8 @@
 //! | `futures::future::BoxFuture` | `Box::pin(future).into_std()` |
 //! | `tokio::sync::Mutex::lock_owned` and its like, which take std's `Arc` | `mutex.as_std().clone().lock_owned()`: the guard's handle is untraced, [`holders`] counts it |
 //! | a `Waker` of an `Arc<impl Wake>` | `Waker::from(arc)`: each clone of the waker is a traced handle |
+//! | `arc_swap::ArcSwap<T>` | feature `arc-swap`: `ArcSwapAny<Arc<T>>` |
+//! | rayon's `collect` into a pointer, `par_iter` of a `Box<[T]>` | feature `rayon` |
 //! | `futures::task::ArcWake` | it takes std's `Arc`; implement [`task::Wake`] |
 //!
 //! And what no event can tell: where a handle is *stored*. Rust moves values by a copy that nothing can hook, so a
@@ -180,6 +182,8 @@ compile_error!(
 // The pointer types.
 #[cfg(feature = "trace")]
 pub mod boxed;
+#[cfg(feature = "trace")]
+mod foreign;
 #[cfg(feature = "trace")]
 mod forward;
 #[cfg(feature = "trace")]

@@ -2,6 +2,8 @@
 //!
 //! `cargo install refscope-cli`, then `refscope leaks run.jsonl`.
 
+mod fix;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use refscope::__private::{escape, totals};
 use refscope::Recording;
@@ -78,6 +80,8 @@ enum Command {
         object: u64,
         file: PathBuf,
     },
+    /// Swaps a package's imports of std's pointers, edits what does not compile then, and shows the diff
+    Fix(fix::Fix),
     /// Writes the recording in another format
     Export {
         file: PathBuf,
@@ -381,6 +385,11 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             let timelines = recording.timelines();
             let found = find(&timelines, object, &file)?;
             write(out, &terminal().tree(&timelines, found))?;
+        }
+        Command::Fix(fix) => {
+            if !fix.run(out)? {
+                return Ok(ExitCode::FAILURE);
+            }
         }
         Command::Export { file, filter, format, output } => {
             let recording = read(&file)?;
