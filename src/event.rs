@@ -61,6 +61,8 @@ pub struct Event {
     pub(crate) object: Object,
     /// The log that has the event already, 0 for none: so that a recorder among several sinks keeps it once.
     pub(crate) logged: u64,
+    /// The stack on which it happened; 0 for none.
+    pub(crate) stack: u32,
 }
 
 impl Event {
@@ -97,6 +99,13 @@ impl Event {
     #[inline]
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// Returns the stack on which it happened, if [stacks](crate::stack) are asked for, or if the event has a line which is
+    /// not the user's.
+    #[inline]
+    pub fn stack(&self) -> Option<crate::stack::StackId> {
+        crate::stack::StackId::new(self.stack)
     }
 
     /// Returns the number of traced strong handles right after this event.

@@ -65,6 +65,7 @@ mod location;
 #[cfg(feature = "stacks")]
 mod symbols;
 
+pub use crate::runtime::stacks::Depths;
 pub use capture::{Stats, TableStats};
 pub use frame::{Frame, Line, Origin, Stack, flame_graph};
 pub use location::{is_std_location, needs_stack};
@@ -91,6 +92,32 @@ pub struct StackId(NonZeroU32);
 #[must_use]
 pub fn capture(depth: usize) -> Option<StackId> {
     StackId::new(record(depth))
+}
+
+/// Asks for stacks of what happens to objects that are allocated from now on; of their events, see [`Event::stack`], of
+/// living handles, see [`Handle::stack`].
+///
+/// `REFSCOPE=…,stacks` does the same without a line of code.
+///
+/// [`Event::stack`]: crate::Event::stack
+/// [`Handle::stack`]: crate::model::Handle::stack
+///
+/// # Examples
+///
+/// ```
+/// use refscope::{Arc, Scope, sink::Recorder, stack};
+///
+/// let recorder = Recorder::new();
+/// stack::take(stack::Depths { drop: 16, ..Default::default() });
+/// Scope::new(recorder.clone()).run(|| drop(Arc::new(1)));
+/// # if refscope::ENABLED && cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+/// let recording = recorder.recording();
+/// let dropped = recording.events()[1].stack.expect("it was asked for");
+/// println!("{}", dropped.resolve());
+/// # }
+/// ```
+pub fn take(depths: Depths) {
+    crate::runtime::stacks::set(depths);
 }
 
 /// Returns how many stacks are kept, and how they were taken.

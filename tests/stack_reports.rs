@@ -66,3 +66,50 @@ fn stds_clone() {
     assert!(text.contains(&expected), "{text}");
     assert!(text.contains("all.clone()") && text.contains("std made this clone"), "{text}");
 }
+
+#[inline(never)]
+fn lend(value: &Arc<String>) -> Arc<String> {
+    value.clone() // <- lend
+}
+
+#[inline(never)]
+fn give_back(value: Arc<String>) {
+    black_box(&value);
+    drop(value); // <- give back
+    black_box(());
+}
+
+/// Clones on one line, dropped on another, in a recording: each with its stack.
+#[test]
+fn a_balance_of_clones_and_drops() {
+    use refscope::{Op, Scope, sink::Recorder, stack};
+
+    stack::take(stack::Depths::all(24));
+    let recorder = Recorder::new();
+    let mut kept = Vec::new();
+    Scope::new(recorder.clone()).run(|| {
+        let value = Arc::new("value".to_owned());
+        for n in 0..12 {
+            let lent = lend(black_box(&value));
+            if n == 5 { kept.push(lent) } else { give_back(lent) }
+        }
+        kept.push(value);
+    });
+    stack::take(stack::Depths::default());
+    let recording = recorder.recording();
+    recording.verify().expect("nothing was lost");
+    assert_eq!(recording.events().len(), 1 + 12 + 11);
+    assert!(recording.events().iter().all(|event| event.stack.is_some()));
+    let (&id, _) = recording.objects().first_key_value().expect("one object");
+    let balance = recording.balance(id).expect("it has events");
+    let lent = balance.made.iter().find(|made| made.op == Op::Clone).expect("clones");
+    assert_eq!((lent.count, lent.alive()), (12, 1), "{balance}");
+    let at = |line: &Option<String>, name: &str| {
+        let place = format!("tests/stack_reports.rs:{}", self::line(name));
+        line.as_ref().is_some_and(|line| line.contains(&place))
+    };
+    assert!(at(&lent.line, "lend"), "{balance}");
+    assert!(matches!(&lent.ended[..], [(by, Op::Drop, 11)] if at(by, "give back")), "{balance}");
+    let stack = recording.live_objects()[0].handles[1].stack.expect("the clone's");
+    assert!(stack.resolve().to_string().contains("stack_reports::lend"), "{}", stack.resolve());
+}

@@ -498,6 +498,7 @@ impl Reader {
             location: at.map(|at| self.site(at)).transpose()?,
             thread: known.ok_or_else(|| Wrong::Unknown("thread", thread.to_string()))?,
             time,
+            stack: None,
         };
         take(recording, Item::Event(event));
         recording.end = recording.end.max(time);

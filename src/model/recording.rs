@@ -1,5 +1,6 @@
 use super::{Earlier, LiveObject, Replay};
 use crate::event::{Kind, Location, Op, Time};
+use crate::stack::StackId;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,6 +46,8 @@ pub struct EventRecord {
     pub thread: u32,
     /// When it happened.
     pub time: Time,
+    /// The stack on which it happened, if it was taken.
+    pub stack: Option<StackId>,
 }
 
 /// Events that were kept, and the tables that they refer to.

@@ -5,15 +5,23 @@ use super::primitive::Ordering;
 use crate::event::Caller;
 use std::sync::atomic::AtomicU32;
 
-/// Which events stacks are taken of, and how deep. 0: not of these.
+/// Which events stacks are taken of, and how many frames each: 0 for none, 64 at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Depths {
+pub struct Depths {
     /// Of allocations.
-    pub(crate) birth: u8,
-    /// Of clones, upgrades and downgrades.
-    pub(crate) clone: u8,
-    /// Of the ends of handles.
-    pub(crate) end: u8,
+    pub birth: u8,
+    /// Of what makes further handles: clones, upgrades, downgrades.
+    pub clone: u8,
+    /// Of the ends of handles: drops, and what gives the value away.
+    pub drop: u8,
+}
+
+impl Depths {
+    /// The same depth for each.
+    #[must_use]
+    pub const fn all(depth: u8) -> Self {
+        Self { birth: depth, clone: depth, drop: depth }
+    }
 }
 
 /// Frames of a stack that is taken to find the user's line: above it are refscope's, std's and those of derives, which in
@@ -25,14 +33,14 @@ static DEPTHS: AtomicU32 = AtomicU32::new(0);
 
 /// Sets it for objects that are allocated from now on.
 pub(crate) fn set(depths: Depths) {
-    let Depths { birth, clone, end } = depths;
+    let Depths { birth, clone, drop } = depths;
     // Relaxed: whoever allocates sees it sooner or later.
-    DEPTHS.store(u32::from_le_bytes([birth, clone, end, 0]), Ordering::Relaxed);
+    DEPTHS.store(u32::from_le_bytes([birth, clone, drop, 0]), Ordering::Relaxed);
 }
 
 fn depths() -> Depths {
-    let [birth, clone, end, _] = DEPTHS.load(Ordering::Relaxed).to_le_bytes();
-    Depths { birth, clone, end }
+    let [birth, clone, drop, _] = DEPTHS.load(Ordering::Relaxed).to_le_bytes();
+    Depths { birth, clone, drop }
 }
 
 /// Whether any are asked for.
@@ -65,5 +73,5 @@ fn take(depth: u8, site: Caller) -> u32 {
 #[cold]
 #[inline(never)]
 pub(crate) fn of_end() -> u32 {
-    crate::stack::record(depths().end.into())
+    crate::stack::record(depths().drop.into())
 }
