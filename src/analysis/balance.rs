@@ -98,10 +98,11 @@ impl<L: Clone + Ord> Balance<L> {
     /// Makes the balance of one object's events, which come in their order.
     #[must_use]
     pub fn of(events: impl IntoIterator<Item = BalanceEvent<L>>) -> Self {
-        // Handles that are alive: the key of what made each, and its stack.
-        let mut open: FxHashMap<u64, ((Option<L>, Op), Vec<L>)> = FxHashMap::default();
-        type Ends<L> = BTreeMap<(Option<L>, Op), u64>;
-        let mut made: BTreeMap<(Option<L>, Op), (u64, Ends<L>)> = BTreeMap::new();
+        type Key<L> = (Option<L>, Op);
+        type Ends<L> = BTreeMap<Key<L>, u64>;
+        // Handles that are alive: what made each, and its stack.
+        let mut open: FxHashMap<u64, (Key<L>, Vec<L>)> = FxHashMap::default();
+        let mut made: BTreeMap<Key<L>, (u64, Ends<L>)> = BTreeMap::new();
         let mut root = Branch::default();
         let mut unmatched = 0;
         for BalanceEvent { op, handle, from, lines } in events {
