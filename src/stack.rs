@@ -34,6 +34,13 @@
 //!
 //! Linux on x86-64 and AArch64; elsewhere no stack is taken.
 //!
+//! # What it cannot tell
+//!
+//! An optimised program has left a function whose last act is a call (the call is a jump), and may have one function for
+//! two that do the same. Then the caller is named, or the other function. A coroutine's stack, and a little rest of one, is
+//! left to the platform's unwinder, which follows a frame pointer wherever it leads; so do programs without the feature
+//! `stacks`.
+//!
 //! # Unsafe code
 //!
 //! The invariants that `SAFETY:` comments cite:

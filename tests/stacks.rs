@@ -83,6 +83,8 @@ struct ByHand(Middle);
 
 impl Clone for ByHand {
     fn clone(&self) -> Self {
+        // Otherwise it is the same code as the derived one, and optimised into it.
+        black_box(&self.0);
         Self(self.0.clone()) // <- by hand
     }
 }
