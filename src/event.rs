@@ -27,6 +27,7 @@ mod warning;
 
 pub use handle::{HandleId, Strength};
 pub use location::Location;
+pub(crate) use location::is_std_path;
 #[cfg(feature = "trace")]
 pub(crate) use object::Type;
 pub use object::{Kind, Object, ObjectId};
@@ -99,13 +100,6 @@ impl Event {
     #[inline]
     pub fn seq(&self) -> u64 {
         self.seq
-    }
-
-    /// Returns the stack on which it happened, if [stacks](crate::stack) are asked for, or if the event has a line which is
-    /// not the user's.
-    #[inline]
-    pub fn stack(&self) -> Option<crate::stack::StackId> {
-        crate::stack::StackId::new(self.stack)
     }
 
     /// Returns the number of traced strong handles right after this event.

@@ -8,7 +8,7 @@
 //!    ├─ log    ── record · segment · tail · evicted
 //!    ├─ dispatch ── scope · sink (the trait)
 //!    ├─ stacks (which are taken)
-//!    └─ local (what each thread has) · clock · primitive
+//!    └─ local (what each thread has) · clock
 //! ```
 
 pub(crate) mod clock;
@@ -19,7 +19,6 @@ pub(crate) mod ledger;
 pub(crate) mod local;
 pub(crate) mod log;
 pub(crate) mod paths;
-pub(crate) mod primitive;
 pub(crate) mod raw;
 pub(crate) mod scope;
 pub(crate) mod sink;

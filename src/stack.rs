@@ -55,12 +55,14 @@
 //! * INTERNED: a stack's record is written before whatever leads to it, and its addresses never change.
 
 #[cfg(all(
+    feature = "trace",
     target_os = "linux",
     target_pointer_width = "64",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 mod capture;
 #[cfg(not(all(
+    feature = "trace",
     target_os = "linux",
     target_pointer_width = "64",
     any(target_arch = "x86_64", target_arch = "aarch64")
@@ -72,19 +74,36 @@ mod location;
 #[cfg(feature = "stacks")]
 mod symbols;
 
-pub use crate::runtime::stacks::Depths;
 pub use capture::{Stats, TableStats};
 pub use frame::{Frame, Line, Origin, Stack, flame_graph};
 pub use location::{is_std_location, needs_stack};
 
 pub(crate) use capture::record;
-pub(crate) use location::{is_in_derive, is_std_path};
 
-use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
+use crate::lock::Mutex;
+use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+
+/// Which events stacks are taken of, and how many frames each: 0 for none, 64 at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depths {
+    /// Of allocations.
+    pub birth: u8,
+    /// Of what makes further handles: clones, upgrades, downgrades.
+    pub clone: u8,
+    /// Of the ends of handles: drops, and what gives the value away.
+    pub drop: u8,
+}
+
+impl Depths {
+    /// The same depth for each.
+    #[must_use]
+    pub const fn all(depth: u8) -> Self {
+        Self { birth: depth, clone: depth, drop: depth }
+    }
+}
 
 /// A stack that was taken: the same number for the same stack, in this process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,7 +143,11 @@ pub fn capture(depth: usize) -> Option<StackId> {
 /// # }
 /// ```
 pub fn take(depths: Depths) {
-    crate::runtime::stacks::set(depths);
+    let Depths { birth, clone, drop } = depths;
+    #[cfg(feature = "trace")]
+    crate::runtime::stacks::set(birth, clone, drop);
+    #[cfg(not(feature = "trace"))]
+    let _ = (birth, clone, drop);
 }
 
 /// Returns how many stacks are kept, and how they were taken.
@@ -161,16 +184,26 @@ impl StackId {
         let mut resolved = RESOLVED.lock();
         let Resolved { resolver, stacks } = resolved.get_or_insert_with(|| Resolved {
             resolver: capture::Resolver::new(),
-            stacks: FxHashMap::default(),
+            stacks: HashMap::default(),
         });
         let resolve = || Arc::new(resolver.resolve(self.addresses()));
         Arc::clone(stacks.entry(self).or_insert_with(resolve))
     }
 }
 
+impl crate::Event {
+    /// Returns the stack on which it happened, if stacks are [asked for](take), or if the event has a line which is not the
+    /// user's.
+    #[inline]
+    #[must_use]
+    pub fn stack(&self) -> Option<StackId> {
+        StackId::new(self.stack)
+    }
+}
+
 struct Resolved {
     resolver: capture::Resolver,
-    stacks: FxHashMap<StackId, Arc<Stack>>,
+    stacks: HashMap<StackId, Arc<Stack>>,
 }
 
 impl fmt::Debug for StackId {

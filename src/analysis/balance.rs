@@ -2,8 +2,7 @@
 
 use crate::event::Op;
 use crate::model::{EventRecord, Recording};
-use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 /// What a balance is made from: one event of one object, and where it happened.
@@ -101,7 +100,7 @@ impl<L: Clone + Ord> Balance<L> {
         type Key<L> = (Option<L>, Op);
         type Ends<L> = BTreeMap<Key<L>, u64>;
         // Handles that are alive: what made each, and its stack.
-        let mut open: FxHashMap<u64, (Key<L>, Vec<L>)> = FxHashMap::default();
+        let mut open: HashMap<u64, (Key<L>, Vec<L>)> = HashMap::new();
         let mut made: BTreeMap<Key<L>, (u64, Ends<L>)> = BTreeMap::new();
         let mut root = Branch::default();
         let mut unmatched = 0;

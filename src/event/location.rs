@@ -33,23 +33,7 @@ impl Location {
     ///
     /// Recognized by the path's prefix, since toolchains differ in which of std's files they report.
     pub fn is_std(&self) -> bool {
-        crate::stack::is_std_path(&self.file)
-    }
-
-    /// Returns whether the line is the user's own: neither std's nor a derive's, for all that the source tells.
-    pub(crate) fn is_users(&self) -> bool {
-        !self.is_std() && !crate::stack::is_in_derive(&self.file, self.line, self.column)
-    }
-
-    /// The line of a frame, as a path from the working directory where it is below that.
-    pub(crate) fn of_frame(frame: &crate::stack::Frame) -> Option<Self> {
-        let (file, line) = (frame.file.as_deref()?, frame.line?);
-        let here = std::env::current_dir().ok();
-        let relative = here.and_then(|here| {
-            Some(std::path::Path::new(file).strip_prefix(here).ok()?.to_str()?.to_owned())
-        });
-        let file = relative.unwrap_or_else(|| file.to_owned());
-        Some(Self::new(file, line, frame.column.unwrap_or(1)))
+        is_std_path(&self.file)
     }
 }
 
@@ -64,4 +48,12 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
+}
+
+/// Whether the file at a path is one of std's sources.
+pub(crate) fn is_std_path(path: &str) -> bool {
+    let library = |rest: &str| rest.contains("/library/") || rest.contains("\\library\\");
+    path.strip_prefix("/rustc/").is_some_and(library)
+        || path.contains("/lib/rustlib/src/rust/library/")
+        || path.contains("\\lib\\rustlib\\src\\rust\\library\\")
 }

@@ -6,7 +6,7 @@ use crate::runtime::entry::EntryDetails;
 use crate::runtime::scope::Scope;
 use crate::runtime::view::{self, HandleView};
 use crate::stack::StackId;
-use rustc_hash::FxHashMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Returns every living traced object with its handles, oldest first.
@@ -90,9 +90,9 @@ pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveOb
 /// What is made once of what many handles have alike.
 #[derive(Default)]
 struct Texts {
-    threads: FxHashMap<u32, Arc<str>>,
-    paths: FxHashMap<u32, Arc<[PathStep]>>,
-    spans: FxHashMap<u32, Option<Arc<str>>>,
+    threads: HashMap<u32, Arc<str>>,
+    paths: HashMap<u32, Arc<[PathStep]>>,
+    spans: HashMap<u32, Option<Arc<str>>>,
 }
 
 impl Texts {

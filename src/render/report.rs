@@ -1,5 +1,6 @@
 //! A leak report, as rustc prints diagnostics.
 
+use super::source::Sources;
 use super::style::{Line, Look};
 use super::{Terminal, age, bytes, count, plural};
 use crate::analysis::{Leak, LeakReport, ReportKind};
@@ -12,6 +13,7 @@ struct ReportStyle {
     color: bool,
     ascii: bool,
     width: usize,
+    sources: Sources,
 }
 
 /// Leaks that are shown.
@@ -28,7 +30,12 @@ impl Terminal {
     /// be read from here), every other handle, how it came about, and what to do next.
     pub fn render_report(&self, report: &LeakReport) -> String {
         let mut text = String::new();
-        let style = ReportStyle { color: self.color, ascii: self.ascii, width: self.width };
+        let style = ReportStyle {
+            color: self.color,
+            ascii: self.ascii,
+            width: self.width,
+            sources: Sources::new(self.source.as_deref()),
+        };
         let _ = style.write(report, &mut text);
         text.truncate(text.trim_end().len());
         text.push('\n');
@@ -38,7 +45,7 @@ impl Terminal {
 
 impl ReportStyle {
     fn plain() -> Self {
-        Self { color: false, ascii: true, width: 80 }
+        Self { color: false, ascii: true, width: 80, sources: Sources::new(None) }
     }
 
     fn line(&self) -> Line {
@@ -184,7 +191,7 @@ impl ReportStyle {
         };
         let gutter = place.line.to_string();
         let blank = " ".repeat(gutter.len());
-        let Some(source) = super::source::line(place) else {
+        let Some(source) = self.sources.line(place) else {
             let mut line = self.line();
             line.put(Look::Dim, &format!("{blank} {bar} ")).put(Look::Alive, &says);
             return writeln!(out, "{}", line.finish());
@@ -225,7 +232,13 @@ impl ReportStyle {
                 format!("{maker} made this {op} at {made}; called from {caller}")
             }
             Some((_, None)) => format!("{maker} made this {op} at {made}"),
-            None => format!("{maker} made this {op} at {made}; its caller is not known"),
+            None if cfg!(feature = "stacks") => {
+                format!("{maker} made this {op} at {made}; its caller is not known")
+            }
+            None => format!(
+                "{maker} made this {op} at {made}; its caller is not known without refscope's \
+                 feature `stacks`"
+            ),
         };
         self.row(out, "made by", &text)
     }

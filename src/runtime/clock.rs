@@ -4,7 +4,7 @@
 //! and then, and where it finds the 0 again, nobody has asked meanwhile. Who finds the 0 reads the precise clock, and
 //! wakes it. Where no thread may be started (see [`without_thread`]), each reading asks the system's coarse clock.
 
-use super::primitive::TICKER;
+use crate::primitive::TICKER;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::Thread;

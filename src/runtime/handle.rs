@@ -16,13 +16,13 @@ use super::entry::{
 use super::ledger::LEDGER;
 use super::local::{self, Local, enter_sink};
 use super::log::{Birth, NewRecord};
-use super::primitive::{Arc, AtomicU64, statics};
 use super::raw::{Claimed, Side};
 use super::scope::ScopeNode;
 use super::slab::{hide, publish, read};
 use super::stacks;
 use super::ticket::Ticket;
 use crate::event::{Caller, Event, HandleId, Kind, Label, Object, ObjectId, Op, Type};
+use crate::primitive::{Arc, AtomicU64, statics};
 use std::panic::Location;
 
 statics! {
@@ -599,9 +599,6 @@ fn of_raw<const SHARED: bool>(
 pub(crate) struct Strong<const SHARED: bool>(Option<Ticket>);
 
 impl<const SHARED: bool> Strong<SHARED> {
-    /// A handle whose events nobody gets.
-    pub(crate) const UNTRACED: Self = Self(None);
-
     /// A new object, if a sink wants it.
     #[inline]
     #[track_caller]

@@ -10,13 +10,12 @@
 //!   there.
 
 use super::local::Local;
-use super::primitive::{
-    AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering, constructor, free_slots, zeroed_slots,
-};
 use crate::event::path::{self, Extension, Node, Nodes};
 use crate::event::{Caller, Op};
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use crate::primitive::plain::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
+use crate::primitive::{Ordering, constructor, free_slots, zeroed_slots};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::ptr;
 
@@ -30,6 +29,12 @@ struct Slot {
     rest: AtomicU64,
 }
 
+impl Slot {
+    fn vacant() -> Self {
+        Self { location: AtomicPtr::new(ptr::null_mut()), rest: AtomicU64::new(0) }
+    }
+}
+
 /// Nodes of the first chunk; each further one is as large as all before it.
 const FIRST: usize = 256;
 const CHUNKS: usize = 17;
@@ -41,7 +46,7 @@ const MOST: u32 = 1 << 24;
 
 const _: () = assert!(MOST as usize <= FIRST << (CHUNKS - 1));
 
-type Known = FxHashMap<(u32, Step, bool), u32>;
+type Known = BTreeMap<(u32, Step, bool), u32>;
 
 /// A path, and whether its last line is one that only a stack can tell whose it is.
 #[derive(Clone, Copy)]
@@ -51,7 +56,7 @@ impl PathToLine {
     const NEEDS_STACK: u32 = 1 << 31;
 
     fn new(path: u32, site: Caller) -> Self {
-        Self(if crate::stack::needs_stack(site) { path | Self::NEEDS_STACK } else { path })
+        Self(if super::stacks::needs_stack(site) { path | Self::NEEDS_STACK } else { path })
     }
 
     #[inline]
@@ -81,7 +86,7 @@ impl Paths {
             Self {
                 chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
                 len: AtomicU32::new(0),
-                known: Mutex::new(FxHashMap::with_hasher(FxBuildHasher)),
+                known: Mutex::new(BTreeMap::new()),
                 cut: AtomicU64::new(0),
             }
         }
@@ -219,7 +224,7 @@ impl Paths {
         let (chunk, place) = locate(index as usize);
         let mut slots = self.chunks[chunk].load(Ordering::Relaxed);
         if slots.is_null() {
-            slots = zeroed_slots::<Slot>(extent(chunk))?.as_ptr();
+            slots = zeroed_slots::<Slot>(extent(chunk), Slot::vacant)?.as_ptr();
             self.chunks[chunk].store(slots, Ordering::Relaxed);
         }
         // SAFETY: PATHS: the chunk has this place, which no reader looks at yet.

@@ -1,6 +1,6 @@
 //! What a stack is once it has names: plain data, and what a report asks of it.
 
-use super::location::is_std_path;
+use crate::event::is_std_path;
 use std::fmt;
 
 /// One function of a [`Stack`], and the line in it that called the one before.

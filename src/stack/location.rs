@@ -1,5 +1,6 @@
 //! Which locations name a line of the user's, and which name std's or a derive's.
 
+use crate::event::is_std_path;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -114,11 +115,22 @@ pub fn is_std_location(location: &Location<'_>) -> bool {
     is_std_path(location.file())
 }
 
-pub(crate) fn is_std_path(path: &str) -> bool {
-    let library = |rest: &str| rest.contains("/library/") || rest.contains("\\library\\");
-    path.strip_prefix("/rustc/").is_some_and(library)
-        || path.contains("/lib/rustlib/src/rust/library/")
-        || path.contains("\\lib\\rustlib\\src\\rust\\library\\")
+impl crate::event::Location {
+    /// Returns whether the line is the user's own: neither std's nor a derive's, for all that the source tells.
+    pub(crate) fn is_users(&self) -> bool {
+        !self.is_std() && !is_in_derive(&self.file, self.line, self.column)
+    }
+
+    /// The line of a frame, as a path from the working directory where it is below that.
+    pub(crate) fn of_frame(frame: &super::Frame) -> Option<Self> {
+        let (file, line) = (frame.file.as_deref()?, frame.line?);
+        let here = std::env::current_dir().ok();
+        let relative = here.and_then(|here| {
+            Some(std::path::Path::new(file).strip_prefix(here).ok()?.to_str()?.to_owned())
+        });
+        let file = relative.unwrap_or_else(|| file.to_owned());
+        Some(Self::new(file, line, frame.column.unwrap_or(1)))
+    }
 }
 
 /// The index of a line's and column's character, both counted from 1.

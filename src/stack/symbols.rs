@@ -1,7 +1,8 @@
 //! Functions and lines by debug information.
 
 use super::frame::{Frame, strip_hash};
-use super::location::{is_call, is_std_path, read_source};
+use super::location::{is_call, read_source};
+use crate::event::is_std_path;
 use addr2line::Loader;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

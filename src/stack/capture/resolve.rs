@@ -2,7 +2,7 @@
 
 use super::modules::{self, Module};
 use crate::stack::frame::{Frame, Stack};
-use rustc_hash::FxHashMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Finds the functions and lines of addresses in this process.
@@ -12,7 +12,7 @@ pub(in crate::stack) struct Resolver {
     modules: Vec<Module>,
     #[cfg(feature = "stacks")]
     files: crate::stack::symbols::Files,
-    known: FxHashMap<usize, Arc<[Frame]>>,
+    known: HashMap<usize, Arc<[Frame]>>,
 }
 
 impl Resolver {
@@ -21,7 +21,7 @@ impl Resolver {
             modules: modules::loaded(),
             #[cfg(feature = "stacks")]
             files: Default::default(),
-            known: FxHashMap::default(),
+            known: HashMap::default(),
         }
     }
 

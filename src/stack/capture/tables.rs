@@ -6,10 +6,10 @@
 use super::bounds::reach;
 use super::modules::{self, Module};
 use super::walk::Registers;
+use crate::lock::Mutex;
 use framehop::{
     ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind as NoAllocation, Unwinder,
 };
-use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Range;
