@@ -71,6 +71,7 @@ mod capture;
 mod capture;
 mod frame;
 mod location;
+mod stored;
 #[cfg(feature = "stacks")]
 mod symbols;
 
@@ -79,6 +80,8 @@ pub use frame::{Frame, Line, Origin, Stack, flame_graph};
 pub use location::{is_std_location, needs_stack};
 
 pub(crate) use capture::record;
+#[allow(unused_imports)] // reading recordings is a feature
+pub(crate) use stored::{StoredModule, Told, keep};
 
 use crate::lock::Mutex;
 use std::collections::HashMap;
@@ -105,7 +108,8 @@ impl Depths {
     }
 }
 
-/// A stack that was taken: the same number for the same stack, in this process.
+/// A stack that was taken: the same number for the same stack, in this process. Or one that was read from a recording,
+/// whose names are looked for in the files that the program ran from, if they are there, and are the same build.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StackId(NonZeroU32);
 
@@ -168,7 +172,7 @@ impl StackId {
         self.0.get()
     }
 
-    /// Returns the return addresses, the innermost first.
+    /// Returns the return addresses, the innermost first: none of a stack that was read from a file.
     #[must_use]
     pub fn addresses(self) -> &'static [usize] {
         capture::addresses(self.number())
@@ -182,11 +186,17 @@ impl StackId {
     pub fn resolve(self) -> Arc<Stack> {
         static RESOLVED: Mutex<Option<Resolved>> = Mutex::new(None);
         let mut resolved = RESOLVED.lock();
-        let Resolved { resolver, stacks } = resolved.get_or_insert_with(|| Resolved {
+        let Resolved { resolver, symbols, stacks } = resolved.get_or_insert_with(|| Resolved {
             resolver: capture::Resolver::new(),
+            symbols: stored::Symbols::default(),
             stacks: HashMap::default(),
         });
-        let resolve = || Arc::new(resolver.resolve(self.addresses()));
+        let resolve = || {
+            Arc::new(match stored::frames_of(self) {
+                Some(frames) => stored::resolve(&frames, symbols),
+                None => resolver.resolve(self.addresses()),
+            })
+        };
         Arc::clone(stacks.entry(self).or_insert_with(resolve))
     }
 }
@@ -203,6 +213,7 @@ impl crate::Event {
 
 struct Resolved {
     resolver: capture::Resolver,
+    symbols: stored::Symbols,
     stacks: HashMap<StackId, Arc<Stack>>,
 }
 

@@ -113,6 +113,44 @@ fn a_balance_of_clones_and_drops() {
     };
     assert!(at(&lent.line, "lend"), "{balance}");
     assert!(matches!(&lent.ended[..], [(by, Op::Drop, 11)] if at(by, "give back")), "{balance}");
+    #[cfg(feature = "json")]
+    {
+        // A file has modules and offsets, and the names are found by them.
+        let balance = from_a_file();
+        assert!(at(&balance.made[0].line, "lend"), "{balance}");
+        assert!(
+            matches!(&balance.made[0].ended[..], [(by, Op::Drop, 1)] if at(by, "give back")),
+            "{balance}"
+        );
+    }
     let stack = recording.live_objects()[0].handles[1].stack.expect("the clone's");
     assert!(stack.resolve().to_string().contains("stack_reports::lend"), "{}", stack.resolve());
+}
+
+/// Two clones, of which one is dropped, through a file.
+#[cfg(feature = "json")]
+fn from_a_file() -> refscope::analysis::Balance<String> {
+    use refscope::{Recording, Scope, sink::FileSink, stack};
+
+    let path = std::env::temp_dir().join(format!("refscope-stacks-{}.jsonl", std::process::id()));
+    let file = FileSink::create(&path).expect("a file");
+    stack::take(stack::Depths::all(24));
+    let scope = Scope::new(file.clone());
+    let kept = scope.run(|| {
+        let value = Arc::new("value".to_owned());
+        give_back(lend(black_box(&value)));
+        let lent = lend(black_box(&value));
+        drop(value);
+        lent
+    });
+    stack::take(stack::Depths::default());
+    file.flush().expect("it is written");
+    let text = std::fs::read(&path).expect("it is there");
+    std::fs::remove_file(&path).expect("it is there");
+    drop(kept);
+    let recording = Recording::read(&text[..]).expect("a recording");
+    let (&id, _) = recording.objects().first_key_value().expect("one object");
+    let foreign = recording.events()[0].stack.expect("a stack");
+    assert!(foreign.addresses().is_empty(), "it isn't this process's own");
+    recording.balance(id).expect("it has events")
 }

@@ -9,6 +9,7 @@ mod table;
 mod tables;
 mod walk;
 
+pub(super) use modules::Modules;
 pub(super) use resolve::Resolver;
 pub use table::TableStats;
 
