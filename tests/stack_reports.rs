@@ -99,7 +99,7 @@ fn a_balance_of_clones_and_drops() {
         kept.push(value);
     });
     stack::take(stack::Depths::default());
-    let recording = recorder.recording();
+    let mut recording = recorder.recording();
     recording.verify().expect("nothing was lost");
     assert_eq!(recording.events().len(), 1 + 12 + 11);
     assert!(recording.events().iter().all(|event| event.stack.is_some()));
@@ -125,6 +125,12 @@ fn a_balance_of_clones_and_drops() {
     }
     let stack = recording.live_objects()[0].handles[1].stack.expect("the clone's");
     assert!(stack.resolve().to_string().contains("stack_reports::lend"), "{}", stack.resolve());
+    // A timeline says where each handle went.
+    recording.resolve_stacks();
+    let timelines = recording.timelines().to_string();
+    let place = format!("drop at stack_reports.rs:{}:", self::line("give back"));
+    assert!(timelines.contains(&place), "{timelines}");
+    println!("{timelines}\n{balance}");
 }
 
 /// Two clones, of which one is dropped, through a file.
@@ -146,8 +152,8 @@ fn from_a_file() -> refscope::analysis::Balance<String> {
     stack::take(stack::Depths::default());
     file.flush().expect("it is written");
     let text = std::fs::read(&path).expect("it is there");
+    drop((kept, scope, file));
     std::fs::remove_file(&path).expect("it is there");
-    drop(kept);
     let recording = Recording::read(&text[..]).expect("a recording");
     let (&id, _) = recording.objects().first_key_value().expect("one object");
     let foreign = recording.events()[0].stack.expect("a stack");
