@@ -73,9 +73,17 @@ struct Fact {
     from: u64,
     position: Position,
     site: Option<Caller>,
+    /// The stack on which it happened; 0 for none.
+    stack: u32,
 }
 
 impl Fact {
+    /// How many records it takes, if it is no birth.
+    #[inline]
+    fn records(&self) -> usize {
+        1 + usize::from(self.stack != 0)
+    }
+
     #[inline]
     fn event(&self, object: Object, from_object: u64, logged: u64) -> Event {
         Event {
@@ -88,6 +96,7 @@ impl Fact {
             location: self.site,
             object,
             logged,
+            stack: self.stack,
         }
     }
 
@@ -102,6 +111,7 @@ impl Fact {
             path,
             span: crate::span::current(),
             time,
+            stack: self.stack,
         }
     }
 }
@@ -121,7 +131,7 @@ fn log(local: Option<&Local>, entry: &Entry, fact: &Fact, path: u32) -> bool {
     if local.is_inside() {
         entry.withhold();
     } else if let Some(log) = dispatch_of(entry).and_then(Dispatch::log)
-        && local.tails.has_room(log, 1, local::thread(Some(local)))
+        && local.tails.has_room(log, fact.records(), local::thread(Some(local)))
     {
         let time = local.tails.time(log.clock());
         local.tails.write(&fact.record(entry.id(), path, time));
@@ -251,7 +261,8 @@ fn make_ready<const SHARED: bool, const LOG: bool>(
     place.fill(entry, &new, 0);
     let ticket = Ticket::new(place, publish(place));
     if let Some(log) = log {
-        let fact = Fact { op, handle: position.seq, from: parent, position, site: Some(site) };
+        let fact =
+            Fact { op, handle: position.seq, from: parent, position, site: Some(site), stack: 0 };
         let time = local.tails.time(log.clock());
         local.tails.write(&fact.record(entry.id(), path, time));
     }
@@ -302,7 +313,8 @@ fn make_any<const SHARED: bool>(
     place.fill(entry, &new, 0);
     let ticket = Ticket::new(place, publish(place));
     if flags & (AT_ONCE | LOGGED) != 0 {
-        let fact = Fact { op, handle: position.seq, from: number, position, site: Some(site) };
+        let fact =
+            Fact { op, handle: position.seq, from: number, position, site: Some(site), stack };
         let logged = flags & LOGGED != 0 && log(*local, entry, &fact, path);
         drop(local);
         if flags & AT_ONCE != 0 || !logged {
@@ -422,6 +434,7 @@ fn end_strong_emitting<const SHARED: bool>(held: Held, op: Op, site: Option<Call
     if entry.flags() & (AT_ONCE | LOGGED) != LOGGED {
         return end_strong_pinned::<SHARED>(held, op, site);
     }
+    let stack = if entry.flags() & STACKS != 0 { stacks::of_end() } else { 0 };
     // After the step nothing pins the entry. So what the record needs is taken before.
     let local = local::own();
     let (Some(own), false) = (*local, is_inside(*local)) else {
@@ -429,13 +442,13 @@ fn end_strong_emitting<const SHARED: bool>(held: Held, op: Op, site: Option<Call
         return end_strong_pinned::<SHARED>(held, op, site);
     };
     let log = dispatch_of(entry).and_then(Dispatch::log);
-    let log = log.filter(|log| own.tails.has_room(log, 1, local::thread(Some(own))));
+    let log = log.filter(|log| own.tails.has_room(log, 1 + usize::from(stack != 0), local::thread(Some(own))));
     let (clock, object, handle) = (log.map(|log| log.clock()), entry.id(), place.number());
     LEDGER.free_place(Some(own), place);
     let (position, last) = entry.drop_strong::<SHARED>();
     if let Some(clock) = clock {
         let path = site.map_or(0, |site| LEDGER.paths.of(Some(own), 0, op, site));
-        let fact = Fact { op, handle, from: 0, position, site };
+        let fact = Fact { op, handle, from: 0, position, site, stack };
         own.tails.write(&fact.record(object, path, own.tails.time(clock)));
     }
     drop(local);
@@ -455,10 +468,11 @@ fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Option<Caller
     entry.share::<SHARED>();
     let handle = place.number();
     let flags = entry.flags();
+    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
     let (fact, logged, last) = local::enter(|local| {
         LEDGER.free_place(local, place);
         let (position, last) = entry.drop_strong::<SHARED>();
-        let fact = Fact { op, handle, from: 0, position, site };
+        let fact = Fact { op, handle, from: 0, position, site, stack };
         let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
         (fact, logged, last)
     });
@@ -482,11 +496,12 @@ fn end_weak<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
     let flags = entry.flags();
     let handle = place.number();
+    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
     let (fact, logged) = local::enter(|local| {
         LEDGER.free_place(local, place);
         // The handle's share of `refs` keeps the entry.
         let position = entry.note::<SHARED>();
-        let fact = Fact { op, handle, from: 0, position, site };
+        let fact = Fact { op, handle, from: 0, position, site, stack };
         let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
         (fact, logged)
     });
@@ -501,7 +516,7 @@ fn note<const SHARED: bool>(entry: &Entry, handle: u64, op: Op, site: Caller, al
     }
     let flags = entry.flags();
     let position = entry.note::<SHARED>();
-    let fact = Fact { op, handle, from: 0, position, site: Some(site) };
+    let fact = Fact { op, handle, from: 0, position, site: Some(site), stack: 0 };
     let logged = flags & LOGGED != 0
         && op != Op::Label
         && local::enter(|local| log_with_site(local, entry, &fact));
@@ -570,7 +585,7 @@ fn open(
         let ticket = Ticket::new(place, publish(place));
         let position = Position { seq: 1, strong };
         let from = parent.map_or(0, |(_, number)| number);
-        let fact = Fact { op, handle: 1, from, position, site: Some(site) };
+        let fact = Fact { op, handle: 1, from, position, site: Some(site), stack };
         let logged = flags & LOGGED != 0 && log_birth(local, entry, &fact, parent, path, stack);
         Some((ticket, fact, logged))
     });
@@ -678,7 +693,7 @@ fn of_raw<const SHARED: bool>(
         let ticket = Ticket::new_returned(place, publish(place));
         raw.returned(entry, side, place, &ticket);
         drop(raw);
-        let fact = Fact { op, handle: position.seq, from, position, site: Some(site) };
+        let fact = Fact { op, handle: position.seq, from, position, site: Some(site), stack: 0 };
         let logged = entry.flags() & LOGGED != 0 && log(local, entry, &fact, path);
         Some((entry, ticket, fact, logged))
     })?;

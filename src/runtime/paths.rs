@@ -56,7 +56,7 @@ impl PathToLine {
     const NEEDS_STACK: u32 = 1 << 31;
 
     fn new(path: u32, site: Caller) -> Self {
-        Self(if crate::stack::needs_stack(site) { path | Self::NEEDS_STACK } else { path })
+        Self(if super::stacks::needs_stack(site) { path | Self::NEEDS_STACK } else { path })
     }
 
     #[inline]

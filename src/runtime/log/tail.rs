@@ -1,6 +1,6 @@
 //! The end of a log at which a thread writes.
 
-use super::record::{Birth, NewRecord, Words, thread};
+use super::record::{Birth, NewRecord, Words, stack, thread};
 use super::segment::{Segment, USEFUL};
 use super::{Clock, Inner, Log};
 use crate::primitive::{Arc, SEGMENT};
@@ -50,7 +50,7 @@ impl Tails {
         }
     }
 
-    /// Makes room for an event in `log`: one record, two for a birth. Where there is none the event is lost, and
+    /// Makes room for an event in `log`: one record, two for a birth or where there is a stack. Where there is none the event is lost, and
     /// counted. `thread` is the number of this thread.
     #[inline]
     pub(crate) fn has_room(&self, log: &Log, records: usize, thread: u32) -> bool {
@@ -77,8 +77,13 @@ impl Tails {
     /// Writes an event for which there is [room](Self::has_room).
     #[inline]
     pub(crate) fn write(&self, record: &NewRecord) {
-        self.put(&record.pack(), 0);
-        self.advance(1);
+        let mut records = 0;
+        if record.stack != 0 {
+            self.put(&stack(record.stack), 0);
+            records = 1;
+        }
+        self.put(&record.pack(), records);
+        self.advance(records + 1);
     }
 
     /// Writes an object's first event, for which there is room: two records, which stay together.
