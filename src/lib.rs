@@ -173,6 +173,7 @@ mod watch;
 
 // From plain data to text, and from what happened to plain data.
 pub mod analysis;
+pub mod locate;
 pub mod model;
 pub mod render;
 mod text;
