@@ -164,6 +164,7 @@ pub mod task;
 mod unsize;
 
 // What a user calls, and REFSCOPE.
+mod alloc;
 mod env;
 mod exit;
 mod holders;
@@ -189,6 +190,7 @@ pub mod guarantees;
 #[cfg(not(feature = "trace"))]
 pub use off::{boxed, rc, sync, task};
 
+pub use alloc::Alloc;
 pub use boxed::Box;
 pub use event::{
     Event, HandleId, Kind, Location, Object, ObjectId, Op, OwnedEvent, Strength, UntracedCounts,

@@ -61,6 +61,8 @@ pub(super) struct Heap {
     pub(super) blocks: Blocks,
     /// The memory that the walk accounts for: blocks, free chunks, headers.
     pub(super) extents: Vec<Range<u64>>,
+    /// Mappings of an allocator whose free memory is not known.
+    pub(super) pools: Vec<Range<u64>>,
     /// The main arena's own table of free chunks, which leads to blocks beside them.
     pub(super) arena: Option<Range<u64>>,
     /// Whether each heap's walk came to its end.

@@ -215,10 +215,6 @@ impl<'a> Graph<'a> {
         plain.chain(handles)
     }
 
-    fn area_of(&self, found: &Sighting) -> Option<&AreaKind> {
-        found.source.as_area().map(|area| &self.areas[area])
-    }
-
     /// Who holds each block, by the shortest way: statics and thread-locals first, stacks last.
     pub(super) fn holders(&self, memory: &impl Memory) -> Vec<Held> {
         let mut held = vec![Held::Not; self.blocks.len()];
@@ -561,11 +557,6 @@ impl<'a> Graph<'a> {
             })
         };
         (0..plain.len()).filter(|&at| more(at)).map(|at| plain[at]).collect()
-    }
-
-    /// Whether a sighting is in an area of this kind.
-    pub(super) fn is_on_stack(&self, found: &Sighting) -> bool {
-        matches!(self.area_of(found), Some(AreaKind::Stack(_)))
     }
 }
 

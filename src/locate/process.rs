@@ -9,6 +9,7 @@ use super::scan::{Area, AreaKind, Limits};
 use super::search::{Search, Unavailable};
 use super::threads::{self, Room, Stopped, Thread};
 use super::{HandleInput, ObjectInput};
+use crate::alloc::map;
 use crate::event::Strength;
 use crate::runtime::view;
 use parking_lot::Mutex;
@@ -70,6 +71,10 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     if heap.is_busy {
         doubts.push("A thread was allocating when the memory was copied.".to_owned());
     }
+    let mut heap = heap;
+    if search.alloc {
+        add_alloc(&moment, &mut heap, search.walk, &mut doubts);
+    }
     let mut picture = Picture {
         areas: areas(&moment, &heap),
         threads: moment.threads.iter().map(|thread| thread.name.clone()).collect(),
@@ -79,8 +84,6 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         handles,
         doubts,
     };
-    let unread_before = picture.blocks.len();
-    let _ = unread_before;
     stacks_in_blocks(&moment.threads, &picture.blocks, &mut picture.areas);
     let limits = Limits { until: begin + search.budget, edges: EDGES };
     let mut result = assemble(&memory, picture, limits);
@@ -88,6 +91,40 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     result.statistics.stopped_ns = stopped_ns;
     result.statistics.took_ns = begin.elapsed().as_nanos() as u64;
     Ok(result)
+}
+
+/// Adds the blocks that an [`Alloc`](crate::Alloc) knows. Where glibc's heap is not walked, what lies between them is free,
+/// or another's.
+fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<String>) {
+    if !map::is_used() {
+        return;
+    }
+    if map::missed() > 0 {
+        doubts.push(format!("refscope::Alloc had no room to note {} blocks.", map::missed()));
+    }
+    let read = |address: u64, into: &mut [u64]| moment.memory.read(address, into);
+    let (own, known) = (map::ranges(), heap.blocks.len());
+    for region in &moment.regions {
+        let is_memory = region.readable && region.writable;
+        let is_own = own.iter().any(|own| own.contains(&region.range.start));
+        if !is_memory || is_own || region.is_file() || region.name == "[stack]" {
+            continue;
+        }
+        let before = heap.blocks.len();
+        map::blocks(region.range.clone(), read, |start, words| {
+            if walked && heap.blocks.start[..known].binary_search(&start).is_ok() {
+                return;
+            }
+            heap.blocks.push(start, words);
+            if !walked {
+                heap.extents.push(start..start + 8 * words);
+            }
+        });
+        if !walked && heap.blocks.len() > before {
+            heap.pools.push(region.range.clone());
+        }
+    }
+    heap.blocks.sort();
 }
 
 fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
@@ -193,7 +230,9 @@ const THREAD_DATA: u64 = 0x1000;
 fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
     let mut out: Vec<Range<u64>> =
         view::ranges().iter().map(|range| range.start as u64..range.end as u64).collect();
+    out.extend(map::ranges());
     out.extend(heap.extents.iter().cloned());
+    coalesce(&mut out);
     out.extend(heap.arena.clone());
     let mut areas = Vec::new();
     let mut claim = |range: Range<u64>, kind: AreaKind, out: &mut Vec<Range<u64>>| {
@@ -245,10 +284,24 @@ fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
             if before.is_some_and(|before| !before.readable) {
                 start = dead_stack(&moment.memory, region).unwrap_or(start);
             }
-            claim(start..region.range.end, AreaKind::Unknown, &mut out);
+            let is_pool = heap.pools.iter().any(|pool| pool.contains(&region.range.start));
+            let kind = if is_pool { AreaKind::Freed } else { AreaKind::Unknown };
+            claim(start..region.range.end, kind, &mut out);
         }
     }
     areas
+}
+
+/// Sorts ranges and joins those that touch.
+fn coalesce(ranges: &mut Vec<Range<u64>>) {
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|next, range| {
+        let touches = next.start <= range.end;
+        if touches {
+            range.end = range.end.max(next.end);
+        }
+        touches
+    });
 }
 
 fn region_end(regions: &[Region], address: u64) -> u64 {
