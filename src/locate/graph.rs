@@ -166,7 +166,9 @@ impl<'a> Graph<'a> {
             }
         }
         for edge in &self.scanned.from_areas {
-            if blocks.binary_search(&edge.to).is_ok() {
+            // What is beside a word on a stack says nothing.
+            let is_stack = matches!(self.areas[edge.area as usize], AreaKind::Stack(_));
+            if !is_stack && blocks.binary_search(&edge.to).is_ok() {
                 pointers.push((edge.to, edge.address));
             }
         }

@@ -25,9 +25,18 @@ const EDGES: usize = 24 << 20;
 /// Copies of the process are made anew if an allocator was in use at that moment.
 const TRIES: u32 = 4;
 
+#[inline(never)]
 pub(super) fn run(search: &Search) -> Result<Ownership, Unavailable> {
     let _one = ONE.lock();
     threads::with_saved_registers(|stack_pointer| run_from(search, stack_pointer))
+}
+
+/// Overwrites what earlier calls left below this frame, so that the frames between the caller and the search do not bring
+/// it back: nothing would be proven because of it.
+#[inline(never)]
+pub(super) fn clear_dead_stack() {
+    let mut dead = [1_u64; 1024];
+    std::hint::black_box(&mut dead);
 }
 
 /// A moment of the process.

@@ -107,7 +107,10 @@ impl Search {
             target_pointer_width = "64",
             any(target_arch = "x86_64", target_arch = "aarch64")
         ))]
-        return super::process::run(self);
+        {
+            super::process::clear_dead_stack();
+            super::process::run(self)
+        }
         #[cfg(not(all(
             feature = "trace",
             target_os = "linux",

@@ -52,7 +52,10 @@ fn ring(count: usize) -> Vec<u64> {
     for (node, next) in nodes.iter().zip(nodes.iter().cycle().skip(1)) {
         *node.next.borrow_mut() = Some(next.clone());
     }
-    nodes.iter().map(id).collect()
+    // Made one after the other, by one thread.
+    let first = id(&nodes[0]);
+    assert_eq!(id(&nodes[count - 1]), first + count as u64 - 1);
+    (first..first + count as u64).collect()
 }
 
 #[inline(never)]

@@ -36,12 +36,10 @@ pub fn id<P: refscope::Inspect>(pointer: &P) -> u64 {
 }
 
 impl Ask {
-    fn search(&self) -> Ownership {
-        let ownership = self.search.run().expect("the search works here");
-        if std::env::var_os("SHOW").is_some() {
-            eprintln!("{ownership:#?}");
-        }
-        ownership
+    /// In a frame of its own, so that little of what earlier calls left lies between the caller and the search.
+    #[inline(never)]
+    fn search(&self) -> Box<Ownership> {
+        Box::new(self.search.run().expect("the search works here"))
     }
 
     fn may_prove(&self) -> bool {
@@ -52,8 +50,12 @@ impl Ask {
     #[inline(never)]
     pub fn cycle(&self, ids: &[u64]) {
         let ownership = self.search();
+        self.check_cycle(&ownership, ids);
+    }
+
+    fn check_cycle(&self, ownership: &Ownership, ids: &[u64]) {
         if !self.blocks {
-            assert_nothing_proven(&ownership);
+            assert_nothing_proven(ownership);
             println!("quiet");
             return;
         }
@@ -78,7 +80,11 @@ impl Ask {
     #[inline(never)]
     pub fn root(&self, id: u64, is_root: impl Fn(&Owner) -> bool) {
         let ownership = self.search();
-        assert_nothing_proven(&ownership);
+        self.check_root(&ownership, id, is_root);
+    }
+
+    fn check_root(&self, ownership: &Ownership, id: u64, is_root: impl Fn(&Owner) -> bool) {
+        assert_nothing_proven(ownership);
         if !self.blocks {
             println!("quiet");
             return;
@@ -94,12 +100,16 @@ impl Ask {
     #[inline(never)]
     pub fn owner(&self, id: u64, is_owner: impl Fn(&Owner, &Ownership) -> bool) {
         let ownership = self.search();
-        assert_nothing_proven(&ownership);
+        self.check_owner(&ownership, id, is_owner);
+    }
+
+    fn check_owner(&self, ownership: &Ownership, id: u64, is_owner: impl Fn(&Owner, &Ownership) -> bool) {
+        assert_nothing_proven(ownership);
         let handles = ownership.handles_of(id).iter().filter(|handle| handle.is_strong);
         let owners: Vec<&Owner> = handles.map(|handle| &handle.owner).collect();
         println!("{owners:?}");
         assert_eq!(owners.len(), 1);
-        assert!(!self.blocks || is_owner(owners[0], &ownership), "another owner");
+        assert!(!self.blocks || is_owner(owners[0], ownership), "another owner");
         println!("owner");
     }
 
@@ -107,10 +117,14 @@ impl Ask {
     #[inline(never)]
     pub fn nothing_proven(&self) {
         let ownership = self.search();
+        self.check_nothing_proven(&ownership);
+    }
+
+    fn check_nothing_proven(&self, ownership: &Ownership) {
         for cycle in &ownership.cycles {
             println!("{}", ownership.cycle_text(cycle));
         }
-        assert_nothing_proven(&ownership);
+        assert_nothing_proven(ownership);
         println!("nothing proven");
     }
 }
