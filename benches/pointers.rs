@@ -1,7 +1,7 @@
 //! What the pointers cost beside std's, in one run: `cargo bench --bench pointers`.
 //!
 //! Each operation is measured on std's type, on the traced one idle (no sink), and recorded: with no clock, stamped
-//! once a batch, by the coarse and the precise clock, keeping the latest; by the live set, and by the tracing sink while
+//! once a batch, by the coarse and the precise clock, keeping the latest; tracked without a sink, and by the tracing sink while
 //! nobody subscribes. Compare within a run: a ratio holds where a time does not.
 //!
 //! Off needs no measurement: the types are std's own then (`tests/drop_in` compares their `TypeId`s).
@@ -10,7 +10,7 @@ use criterion::{
     BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
 };
 use refscope::Scope;
-use refscope::sink::{Clock, Keep, LiveSet, Recorder, Sink};
+use refscope::sink::{Clock, Nop, Overflow, Recorder, Sink};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -92,13 +92,19 @@ macro_rules! compare {
                     $run;
                 });
             }
-            let latest = || Recorder::keeping(Keep::Latest, 1 << 20, Clock::Batch);
+            let latest = || Recorder::with_overflow(Overflow::DropOldest, 1 << 20, Clock::Batch);
             traced(&mut group, "recorded, latest kept", latest, make, |$value| {
                 $run;
             });
-            traced(&mut group, "live set", LiveSet::new, make, |$value| {
-                $run;
-            });
+            traced(
+                &mut group,
+                "tracked",
+                || Nop,
+                make,
+                |$value| {
+                    $run;
+                },
+            );
             #[cfg(feature = "tracing")]
             {
                 let sink = || refscope::sink::TracingSink;

@@ -5,7 +5,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use refscope::Scope;
-use refscope::sink::{Clock, Keep, LiveSet, Recorder, Sink};
+use refscope::sink::{Clock, Nop, Overflow, Recorder, Sink};
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -61,12 +61,13 @@ fn threads(c: &mut Criterion) {
         };
     }
     let mut group = c.benchmark_group("Arc clone+drop");
-    let latest = |clock| Some(Box::new(Recorder::keeping(Keep::Latest, 1 << 20, clock)) as _);
+    let latest =
+        |clock| Some(Box::new(Recorder::with_overflow(Overflow::DropOldest, 1 << 20, clock)) as _);
     case!(group, "std", std::sync::Arc, None);
     case!(group, "idle", refscope::Arc, None);
     case!(group, "recorded, batch clock", refscope::Arc, latest(Clock::Batch));
     case!(group, "recorded, coarse clock", refscope::Arc, latest(Clock::Coarse));
-    case!(group, "live set", refscope::Arc, Some(Box::new(LiveSet::new())));
+    case!(group, "tracked", refscope::Arc, Some(Box::new(Nop)));
     group.finish();
 }
 

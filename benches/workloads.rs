@@ -7,7 +7,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use refscope::Scope;
-use refscope::sink::{Clock, Keep, LiveSet, Recorder, Sink};
+use refscope::sink::{Clock, Nop, Overflow, Recorder, Sink};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -260,11 +260,13 @@ type Way = (&'static str, fn() -> Box<dyn Sink>);
 
 fn workloads(c: &mut Criterion) {
     let sinks: [Way; 3] = [
-        ("recorded", || Box::new(Recorder::keeping(Keep::Latest, 4 << 20, Clock::Batch))),
-        ("recorded, coarse clock", || {
-            Box::new(Recorder::keeping(Keep::Latest, 4 << 20, Clock::Coarse))
+        ("recorded", || {
+            Box::new(Recorder::with_overflow(Overflow::DropOldest, 4 << 20, Clock::Batch))
         }),
-        ("live set", || Box::new(LiveSet::new())),
+        ("recorded, coarse clock", || {
+            Box::new(Recorder::with_overflow(Overflow::DropOldest, 4 << 20, Clock::Coarse))
+        }),
+        ("tracked", || Box::new(Nop)),
     ];
     macro_rules! program {
         ($name:literal, $std:ident, $ours:ident, $size:literal $(, $method:literal: $theirs:ident)*) => {

@@ -62,8 +62,13 @@ const GIGABYTE: u32 = 30;
 const GRANULE: u32 = 3;
 /// Bytes of a gigabyte's map.
 const MAP: usize = 1 << (GIGABYTE - GRANULE);
-/// Gigabytes that an address can be in. Systems give no more to a process that does not ask for it.
-const GIGABYTES: usize = 1 << (47 - GIGABYTE);
+/// Gigabytes that an address can be in: systems give no more to a process that does not ask for it. None where nothing is
+/// searched.
+const GIGABYTES: usize = if cfg!(all(target_os = "linux", target_pointer_width = "64", feature = "trace")) {
+    1 << (47 - GIGABYTE)
+} else {
+    0
+};
 
 /// In place of the length of a block that has more granules: it stands in the four bytes behind.
 const LONG: u8 = 255;
@@ -139,7 +144,7 @@ fn remove(address: *mut u8, size: usize) {
 /// Makes the map of a granule's gigabyte.
 #[cold]
 fn make(granule: usize) -> Option<&'static [AtomicU8]> {
-    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    #[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "trace"))]
     {
         let slot = TABLE.get(granule >> (GIGABYTE - GRANULE))?;
         let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -162,7 +167,7 @@ fn make(granule: usize) -> Option<&'static [AtomicU8]> {
         }
         bytes(granule)
     }
-    #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+    #[cfg(not(all(target_os = "linux", target_pointer_width = "64", feature = "trace")))]
     {
         let _ = granule;
         None

@@ -27,6 +27,7 @@ mod warning;
 
 pub use handle::{HandleId, Strength};
 pub use location::Location;
+pub(crate) use location::is_std_path;
 #[cfg(feature = "trace")]
 pub(crate) use object::Type;
 pub use object::{Kind, Object, ObjectId};

@@ -5,7 +5,7 @@
 //! waits for that thread, but not without an end.
 
 use crate::event::warn;
-use parking_lot::{Condvar, Mutex};
+use crate::lock::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

@@ -72,12 +72,11 @@
 //! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep; one that keeps the latest
 //! never gives up what it knows of an object that is alive. What a filter left out,
 //! what was born inside a sink, what a full ledger or an object near its limits (2^24 handles, some 2^39 events) did not
-//! get is in [`unseen`](crate::unseen). *Tested* in `tests/events.rs` (two million events into 16 KiB), `tests/sinks.rs`, and
+//! get is in [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into 16 KiB), `tests/sinks.rs`, and
 //! for the limits in `src/ledger.rs`; by loom models of the recorder's buffers.
 //!
-//! **A leak report says what is so.** Its counts are the ledger's; where a sink knows of fewer handles, both numbers are
-//! printed. An object is one that was born in the check's scope, whatever other tests run beside it; what is still being torn
-//! down is waited for. What was left out by a filter or a cap, or lost by a recorder, is counted in the report. *Tested* in
+//! **A leak report says what is so.** Its counts and its handles are the ledger's, whatever the sink is. An object is one that was born in the check's scope, whatever other tests run beside it; what is still being torn
+//! down is waited for. What was left out by a filter, or lost by a recorder, is counted in the report. *Tested* in
 //! `tests/leaks.rs`, whose texts are kept and compared whole, and in which the line at fault is the one that each example
 //! marks; in `tests/environment.rs` for the reports of a process that ends, goes on, gets a signal, or is debugged; in
 //! `tests/spans.rs`.

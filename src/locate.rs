@@ -33,18 +33,60 @@
 //! Linux on x86-64 and AArch64. The blocks of the heap are known where the allocator is glibc's or [`Alloc`](crate::Alloc);
 //! else the values of traced objects, statics, thread-locals and stacks are searched, and nothing is proven.
 
-#![cfg_attr(not(feature = "trace"), allow(dead_code))] // nothing is alive then
-
-mod assemble;
-mod blocks;
-mod dominators;
-#[cfg(target_os = "linux")]
-mod fork;
-mod graph;
-#[cfg(test)]
-mod made_up;
-mod memory;
 mod ownership;
+mod search;
+mod text;
+
+// Where it works.
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod assemble;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod blocks;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod dominators;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod fork;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod graph;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod inputs;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod memory;
 #[cfg(all(
     feature = "trace",
     target_os = "linux",
@@ -52,11 +94,28 @@ mod ownership;
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 mod process;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod scan;
-mod search;
-mod text;
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod threads;
+#[cfg(all(
+    test,
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod made_up;
 
 pub use ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
@@ -64,58 +123,3 @@ pub use ownership::{
 };
 pub use search::{Search, Unavailable};
 pub use text::{CycleText, PathText};
-
-use crate::event::Kind;
-
-/// A living handle, as the search needs it.
-#[derive(Clone, Copy, Debug)]
-struct HandleInput {
-    /// The word that stands where it is stored, but for the lowest six bits.
-    ticket: u64,
-    /// Its number in its object's history.
-    number: u64,
-    /// The index of its object.
-    object: u32,
-    strong: bool,
-    /// Whether it is a raw pointer now.
-    raw: bool,
-}
-
-impl HandleInput {
-    /// Whether it keeps its object alive from where it is stored.
-    fn keeps(&self) -> bool {
-        self.strong && !self.raw
-    }
-}
-
-/// A living object, as the search needs it.
-#[derive(Clone, Copy, Debug)]
-struct ObjectInput {
-    id: u64,
-    kind: Kind,
-    type_name: &'static str,
-    /// Of the value.
-    address: u64,
-    size: u64,
-    align: u64,
-    /// The strong handles that refscope counts.
-    strong: u32,
-}
-
-impl ObjectInput {
-    /// Whether std counts the owners, in the block's first word.
-    fn is_counted(&self) -> bool {
-        self.kind != Kind::Box
-    }
-
-    /// The address of its block: std's two counts stand before the value of an `Rc` or `Arc`.
-    fn block(&self) -> u64 {
-        let counts = if self.is_counted() { 16_u64.next_multiple_of(self.align.max(1)) } else { 0 };
-        self.address.wrapping_sub(counts)
-    }
-
-    /// Whether it has a block at all.
-    fn has_block(&self) -> bool {
-        self.is_counted() || self.size > 0
-    }
-}

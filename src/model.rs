@@ -3,6 +3,7 @@
 //! A view of the running program, the end of a recording in memory and the end of one in a file give the same
 //! data, by the same rules. Reports and renderings read nothing else.
 
+#[cfg_attr(not(feature = "trace"), path = "off/alive.rs")]
 mod alive;
 mod handle_set;
 mod live;
@@ -22,6 +23,5 @@ pub use recording::{EventRecord, Mismatch, ObjectRecord, Recording};
 
 pub use crate::event::{Location, UntracedCounts};
 
-pub(crate) use object_state::{Change, Earlier, ObjectState, Step};
-pub(crate) use paths::Paths;
+pub(crate) use object_state::{Change, Earlier, ObjectState};
 pub use replay::Replay;

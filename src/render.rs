@@ -15,7 +15,7 @@ mod tree;
 
 pub use dot::dot;
 #[cfg(feature = "html")]
-pub use html::html;
+pub use html::{html, html_with_sources};
 pub use perfetto::perfetto;
 pub use report::report_json;
 pub use terminal::Terminal;

@@ -24,8 +24,8 @@ pub(crate) use known::{current, text};
 
 #[cfg(feature = "spans")]
 mod known {
-    use parking_lot::RwLock;
-    use rustc_hash::FxHashMap;
+    use crate::lock::RwLock;
+    use std::collections::HashMap;
     use std::fmt::{self, Write as _};
     use tracing::field::{Field, Visit};
     use tracing::span::{Attributes, Id};
@@ -35,9 +35,9 @@ mod known {
     /// Spans that are open, and the texts that anything refers to.
     #[derive(Default)]
     struct Spans {
-        open: FxHashMap<u64, u32>,
+        open: HashMap<u64, u32>,
         texts: Vec<String>,
-        numbers: FxHashMap<String, u32>,
+        numbers: HashMap<String, u32>,
     }
 
     static SPANS: RwLock<Option<Spans>> = RwLock::new(None);
@@ -70,12 +70,12 @@ mod known {
     ///
     /// let subscriber = tracing_subscriber::registry().with(refscope::span::layer());
     /// tracing::subscriber::with_default(subscriber, || {
-    ///     let live = refscope::sink::LiveSet::new();
-    ///     let _guard = refscope::Scope::new(live.clone()).enter();
+    ///     let scope = refscope::Scope::mark();
+    ///     let _guard = scope.enter();
     ///     let _span = tracing::info_span!("request", id = 17).entered();
     ///     let one = refscope::Arc::new("a session");
     ///     # if refscope::ENABLED {
-    ///     assert_eq!(live.living()[0].handles[0].span.as_deref(), Some("request{id=17}"));
+    ///     assert_eq!(scope.alive()[0].handles[0].span.as_deref(), Some("request{id=17}"));
     ///     # }
     /// });
     /// ```

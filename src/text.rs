@@ -52,7 +52,7 @@ pub(crate) fn plural(number: u64, what: &str) -> String {
 ///
 /// Names of types, files, threads, labels and spans come from the traced program, which may have them from
 /// its users, and by way of a file from anyone.
-pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }

@@ -28,10 +28,10 @@ fn program() {
     }
     if mode == "debugger" {
         unsafe extern "C" {
-            fn refscope_print_alive();
+            fn refscope_print_alive_0();
         }
         // SAFETY: the function takes nothing and gives nothing; any thread may call it at any time.
-        unsafe { refscope_print_alive() };
+        unsafe { refscope_print_alive_0() };
     }
     #[cfg(unix)]
     if mode == "signals" {
@@ -134,6 +134,7 @@ fn help_and_bad_values() {
         "type=NAME",
         "off",
         "help",
+        "clock=system",
     ] {
         assert!(text.contains(word), "{word}: {text}");
     }
@@ -142,7 +143,9 @@ fn help_and_bad_values() {
     let text = stderr(&output);
     assert_eq!(text.lines().filter(|line| line.contains("refscope:")).count(), 1, "{text}");
     assert!(
-        text.contains("REFSCOPE=prnt: `prnt` is not known; nothing is traced. REFSCOPE=help"),
+        text.contains(
+            "REFSCOPE=prnt: `prnt` is not known; is it `print`?; nothing is traced. REFSCOPE=help"
+        ),
         "{text}"
     );
     let output = run("record=/no such folder/file", "return");

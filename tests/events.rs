@@ -1,13 +1,13 @@
 //! Which events tell of what: each operation of the pointers, seen by a sink.
 #![cfg(feature = "trace")]
 
-use refscope::event::{Kind, Op, Record, Strength};
-use refscope::sink::{LiveSet, Recorder, from_fn};
+use refscope::event::{HandleId, Kind, Op, OwnedEvent, Strength};
+use refscope::sink::{Recorder, from_fn};
 use refscope::{Arc, Box, Rc, Scope, StdPtr, rc, sync};
 use std::sync::Mutex;
 
 /// Runs `f` in a scope, and gives what its sink got.
-fn events(f: impl FnOnce()) -> Vec<Record> {
+fn events(f: impl FnOnce()) -> Vec<OwnedEvent> {
     let log = std::sync::Arc::new(Mutex::new(Vec::new()));
     let sink = log.clone();
     Scope::new(from_fn(move |event| sink.lock().unwrap().push(event.record()))).run(f);
@@ -45,24 +45,24 @@ fn an_event_is_complete_in_itself() {
         lines.1 = line!() - 1;
         drop((one, two));
     });
-    let [new, label, clone, first, last] = log[..] else { panic!("{log:?}") };
+    let [new, label, clone, first, last] = &log[..] else { panic!("{log:?}") };
     assert_eq!((new.op, label.op, clone.op, first.op, last.op), {
         (Op::New, Op::Label, Op::Clone, Op::Drop, Op::Drop)
     });
     assert_eq!(new.object.kind(), Kind::Rc);
     assert_eq!(new.object.type_name(), "[u16; 3]");
     assert_eq!(new.object.size(), 6);
-    assert_eq!(new.object.born().file(), file!());
-    assert_eq!(new.object.born().line(), lines.0);
+    assert_eq!(new.object.location().file, file!());
+    assert_eq!(new.object.location().line, lines.0);
     assert_eq!(new.object.label(), None);
     assert_eq!(clone.object.label(), Some("three"));
     assert_eq!(clone.from, Some(new.handle));
-    assert_eq!(clone.site.map(|site| site.line()), Some(lines.1));
+    assert_eq!(clone.location.as_ref().map(|location| location.line), Some(lines.1));
     assert_eq!((new.seq, clone.seq, last.seq), (1, 3, 5));
     assert_eq!((new.strong, clone.strong, first.strong, last.strong), (1, 2, 1, 0));
     assert_eq!(first.handle, new.handle);
     assert_eq!(last.handle, clone.handle);
-    assert_eq!(last.site, None, "a drop has no line");
+    assert_eq!(last.location, None, "a drop has no line");
     assert_eq!(new.thread.name().as_deref(), std::thread::current().name());
     assert!(new.time <= last.time);
     let line = clone.to_string();
@@ -194,8 +194,8 @@ macro_rules! counted {
 
             #[test]
             fn views_of_a_raw_pointer_leave_the_counts_right() {
-                let live = LiveSet::new();
-                Scope::new(live.clone()).run(|| {
+                let scope = Scope::mark();
+                scope.run(|| {
                     let raw = $Ptr::into_raw($Ptr::new(1));
                     for _ in 0..5 {
                         // SAFETY: the view is not dropped, so `raw` still owns its handle.
@@ -206,7 +206,7 @@ macro_rules! counted {
                     // SAFETY: `raw` owns a handle.
                     drop(unsafe { $Ptr::from_raw(raw) });
                 });
-                assert!(live.is_empty(), "{:?}", live.objects());
+                assert_eq!(scope.alive(), []);
             }
 
             #[test]
@@ -274,8 +274,8 @@ macro_rules! counted {
 
             #[test]
             fn new_cyclic_whose_closure_panics_leaves_nothing() {
-                let live = LiveSet::new();
-                Scope::new(live.clone()).run(|| {
+                let scope = Scope::mark();
+                scope.run(|| {
                     let made = std::panic::catch_unwind(|| {
                         $Ptr::<u8>::new_cyclic(|_| {
                             std::panic::resume_unwind(std::boxed::Box::new(()))
@@ -283,7 +283,7 @@ macro_rules! counted {
                     });
                     assert!(made.is_err());
                 });
-                assert!(live.is_empty());
+                assert_eq!(scope.alive(), []);
             }
 
             #[test]
@@ -366,14 +366,14 @@ fn from_pointer_to_pointer() {
 fn the_cause_comes_before_the_effect() {
     struct Parent(#[allow(dead_code)] Rc<u8>);
     let log = events(|| drop(Rc::new(Parent(Rc::new(1)))));
-    let [child, parent, parent_goes, child_goes] = log[..] else { panic!("{log:?}") };
+    let [child, parent, parent_goes, child_goes] = &log[..] else { panic!("{log:?}") };
     assert_eq!(parent_goes.object, parent.object);
     assert_eq!(child_goes.object, child.object);
 }
 
 #[test]
 fn holders_names_the_lines() {
-    let _guard = Scope::new(LiveSet::new()).enter();
+    let _guard = Scope::mark().enter();
     let one = Arc::new(5);
     let two = std::thread::scope(|scope| {
         let one = &one;
@@ -387,10 +387,12 @@ fn holders_names_the_lines() {
     assert_eq!(holders.traced(), 2);
     assert_eq!(holders.events(), 3);
     let [first, second, third] = holders.handles() else { panic!("{holders:?}") };
-    assert_eq!(holders.asked(), Some(first.id));
-    assert_eq!(second.site.map(|site| site.line()), Some(line));
-    assert_eq!(second.from, Some(first.id));
-    assert_eq!(second.thread.name().as_deref(), Some("maker"));
+    assert_eq!(holders.asked().map(HandleId::number), Some(first.number));
+    assert_eq!(holders.object().map(|object| object.id()), holders.asked().map(HandleId::object));
+    assert_eq!(second.location().map(|location| location.line), Some(line));
+    let id = holders.object().expect("traced").id().number();
+    assert_eq!(second.from, Some((id, first.number)));
+    assert_eq!(&*second.thread, "maker");
     assert_eq!(third.strength, Strength::Weak);
     let text = holders.to_string();
     assert!(text.contains("3 strong, 1 weak"), "{text}");
@@ -457,8 +459,8 @@ fn wakers_are_handles() {
             this.0.fetch_add(1, Ordering::Relaxed);
         }
     }
-    let live = LiveSet::new();
-    Scope::new(live.clone()).run(|| {
+    let scope = Scope::mark();
+    scope.run(|| {
         let task = Arc::new(Task(AtomicU8::new(0)));
         let waker: Waker = task.clone().into();
         let other = waker.clone();
@@ -471,5 +473,5 @@ fn wakers_are_handles() {
         assert_eq!((task.0.load(Ordering::Relaxed), Arc::strong_count(&task)), (2, 1));
         assert_eq!(refscope::holders(&task).strong().len(), 1);
     });
-    assert!(live.is_empty(), "{:?}", live.objects());
+    assert_eq!(scope.alive(), []);
 }

@@ -2,26 +2,27 @@
 //! is said that is not so. (What a sink can do wrong is in `sinks.rs`, the end of a process in `environment.rs`.)
 #![cfg(feature = "trace")]
 
-use refscope::sink::{Clock, LiveSet, Recorder};
+use refscope::sink::{Clock, Recorder};
 use refscope::{Arc, Box, Rc, Scope, StdPtr as _};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
-/// Runs `f` under a live set and a recorder, and gives what is alive afterwards: type, strong and weak handles known.
+/// Runs `f` in a scope with a recorder, and gives what is alive afterwards: type, strong and weak handles known.
 fn left(f: impl FnOnce()) -> Vec<(String, usize, usize)> {
-    let (live, recorder) = (LiveSet::new(), Recorder::with(1 << 20, Clock::None));
-    Scope::new((live.clone(), recorder.clone())).run(f);
+    let recorder = Recorder::with(1 << 20, Clock::None);
+    let scope = Scope::new(recorder.clone());
+    scope.run(f);
     let recording = recorder.recording();
     recording.verify().expect("whole");
     let alive = recording.timelines().iter().filter(|t| t.strong() + t.weak() > 0).count();
-    assert_eq!(alive, live.len(), "recorder and live set agree");
-    let strong = |live: &refscope::sink::LiveObject| {
-        live.handles.iter().filter(|handle| handle.strength == refscope::Strength::Strong).count()
-    };
-    let all = live.objects();
+    let all = scope.alive();
+    assert_eq!(alive, all.len(), "recorder and ledger agree");
     all.iter()
-        .map(|o| (o.object.to_string(), strong(o), o.handles.len() - strong(o)))
-        .map(|(name, strong, weak)| (name.split(' ').skip(1).collect(), strong, weak))
+        .map(|object| {
+            let name = object.type_name.rsplit("::").next().unwrap_or_default();
+            let strong = object.strong_handles().count();
+            (format!("{}<{name}>", object.kind), strong, object.handles.len() - strong)
+        })
         .collect()
 }
 
@@ -41,12 +42,12 @@ fn what_is_forgotten_is_alive() {
 
 #[test]
 fn what_is_leaked_is_alive_as_a_raw_pointer() {
-    let live = LiveSet::new();
-    Scope::new(live.clone()).run(|| {
+    let scope = Scope::mark();
+    scope.run(|| {
         let text: &'static mut String = Box::leak(Box::new(String::from("for good")));
         text.push('!');
     });
-    let objects = live.objects();
+    let objects = scope.alive();
     assert_eq!(objects.len(), 1);
     assert!(objects[0].handles[0].raw, "{objects:?}");
 }
@@ -154,7 +155,7 @@ fn a_scope_in_the_destructor_of_an_older_thread_local() {
     let late = recorder.clone();
     std::thread::spawn(move || {
         LATE.with(|local| local.borrow_mut().0 = Some(late));
-        Scope::new(LiveSet::new()).run(|| drop(Rc::new(2)));
+        Scope::mark().run(|| drop(Rc::new(2)));
     })
     .join()
     .expect("the thread ends as it does without refscope");
@@ -164,9 +165,9 @@ fn a_scope_in_the_destructor_of_an_older_thread_local() {
 
 #[test]
 fn a_wait_without_an_end() {
-    let check = refscope::leaks::Check::new().settle(std::time::Duration::MAX);
+    let check = refscope::leaks::Check::new().timeout(std::time::Duration::MAX);
     check.run(|| drop(Rc::new(1)));
-    let watch = Scope::new(LiveSet::new()).run(|| refscope::watch(&Rc::new(1)));
+    let watch = Scope::mark().run(|| refscope::watch(&Rc::new(1)));
     watch.assert_dropped_within(std::time::Duration::MAX);
 }
 

@@ -1,9 +1,9 @@
 //! Leak checks and their reports: that they find what leaks, name the line, and hold their peace otherwise.
 #![cfg(feature = "trace")]
 
-use refscope::analysis::LeakReport;
+use refscope::analysis::{LeakReport, Snapshot};
+use refscope::event::Time;
 use refscope::leaks::{Check, check, repeat};
-use refscope::sink::LiveSet;
 use refscope::{Arc, Rc, Scope, Strength};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,7 +42,7 @@ fn timeless(text: &str) -> String {
 /// Runs an example, compares its report with the text that is kept, and checks that the line at fault is the one
 /// which the source marks. `REFSCOPE_BLESS=1` in the environment writes the text anew, to be read by a person.
 fn report(name: &str, run: fn(&Check)) {
-    let check = Check::new().settle(Duration::from_millis(5));
+    let check = Check::new().timeout(Duration::from_millis(5));
     check.scope().run(|| run(&check));
     let leaks = check.verify().expect_err("it leaks");
     let text = timeless(&leaks.to_string()).replace(&format!("on {name}"), "on main");
@@ -101,12 +101,12 @@ fn a_check_passes_what_goes_and_panics_with_what_stays() {
 #[test]
 fn a_guard_checks_at_its_end_but_not_while_panicking() {
     let message = panics(|| {
-        let _check = Check::new().settle(Duration::ZERO).enter();
+        let _check = Check::new().timeout(Duration::ZERO).enter();
         std::mem::forget(Arc::new(1_u16));
     });
     assert!(message.contains("Arc<u16>"), "{message}");
     let message = panics(|| {
-        let _check = Check::new().settle(Duration::ZERO).enter();
+        let _check = Check::new().timeout(Duration::ZERO).enter();
         std::mem::forget(Arc::new(1_u16));
         panic!("{} first", "this");
     });
@@ -127,7 +127,7 @@ fn teardown_under_way_is_waited_for() {
 
 #[test]
 fn objects_travel_to_other_threads_and_threads_enter() {
-    let check = Check::new().settle(Duration::from_millis(5));
+    let check = Check::new().timeout(Duration::from_millis(5));
     let scope = check.scope().clone();
     let message = panics(|| {
         check.run(|| {
@@ -150,7 +150,7 @@ fn what_is_allowed_is_counted() {
     struct Pool;
     struct Other;
 
-    let check = Check::new().settle(Duration::ZERO).allow("Pool").at_most(2, "Other");
+    let check = Check::new().timeout(Duration::ZERO).allow("Pool").at_most(2, "Other");
     let all = check.scope().run(|| {
         let marked = Rc::new(1);
         refscope::allow_leak(&marked);
@@ -163,7 +163,7 @@ fn what_is_allowed_is_counted() {
     let leaks = check.verify().expect_err("three are more than two");
     assert_eq!((leaks.objects(), leaks.allowed()), (3, 2));
     drop((all, third));
-    let by_line = Check::new().settle(Duration::ZERO).allow(format!("leaks.rs:{}", line!() + 1));
+    let by_line = Check::new().timeout(Duration::ZERO).allow(format!("leaks.rs:{}", line!() + 1));
     let kept = by_line.run(|| Rc::new(2));
     drop(kept);
 }
@@ -180,19 +180,20 @@ fn a_leak_is_what_grows_on_every_repetition() {
     // Full in the middle: it grew twice, and not every time.
     repeat(0, 5, || fill(5));
     let message = panics(|| repeat(1, 3, || fill(usize::MAX)));
-    assert!(message.contains("in each of 3 repetitions"), "{message}");
+    assert!(message.contains("leaked in each of 3 iterations"), "{message}");
 }
 
 #[test]
 fn snapshots_tell_what_was_born_between() {
-    let live = LiveSet::new();
-    let _guard = Scope::new(live.clone()).enter();
+    let scope = Scope::mark();
+    let snapshot = || Snapshot::new(scope.alive(), Time::coarse());
+    let _guard = scope.enter();
     let old = Rc::new(1);
-    let before = live.snapshot();
+    let before = snapshot();
     let kept: Vec<_> = (0..3).map(Rc::new).collect();
     drop(Rc::new(2));
     drop(old);
-    let growth = live.snapshot().since(&before);
+    let growth = snapshot().since(&before);
     assert_eq!((growth.objects(), growth.gone()), (3, 1));
     assert_eq!((growth.grown()[0].before, growth.grown()[0].now), (0, 3));
     let text = growth.to_string();
@@ -202,13 +203,12 @@ fn snapshots_tell_what_was_born_between() {
     );
     assert!(panics(|| growth.assert_nothing_stayed()).contains("1 leak: 3 objects"));
     drop(kept);
-    live.snapshot().since(&before).assert_nothing_stayed();
+    snapshot().since(&before).assert_nothing_stayed();
 }
 
 #[test]
 fn a_watch_keeps_nothing_alive() {
-    let live = LiveSet::new();
-    let scope = Scope::new(live.clone());
+    let scope = Scope::mark();
     let one = scope.run(|| Arc::new(1));
     let watch = refscope::watch(&one);
     assert_eq!((Arc::strong_count(&one), Arc::weak_count(&one)), (1, 0));
@@ -226,10 +226,10 @@ fn a_watch_keeps_nothing_alive() {
     // Its place in the ledger may be another's by now.
     let next = scope.run(|| Arc::new(2));
     assert!(watch.is_dropped());
-    drop((next, scope));
+    drop(next);
     watch.assert_dropped();
     // A weak handle keeps the memory, and not the value.
-    let three = Scope::new(live).run(|| Rc::new(3));
+    let three = scope.run(|| Rc::new(3));
     let (weak, watch) = (Rc::downgrade(&three), refscope::watch(&three));
     drop(three);
     watch.assert_dropped();
@@ -239,7 +239,7 @@ fn a_watch_keeps_nothing_alive() {
 
 #[test]
 fn memory_kept_by_a_weak_alone_is_told() {
-    let check = Check::new().settle(Duration::ZERO);
+    let check = Check::new().timeout(Duration::ZERO);
     let weak = check.scope().run(|| Rc::downgrade(&Rc::new([0_u8; 64])));
     let leaks = check.verify().expect_err("the memory is there");
     let text = leaks.to_string();
@@ -252,7 +252,7 @@ fn memory_kept_by_a_weak_alone_is_told() {
 
 #[test]
 fn the_path_goes_back_to_the_birth_past_handles_that_are_gone() {
-    let check = Check::new().settle(Duration::ZERO);
+    let check = Check::new().timeout(Duration::ZERO);
     let last = check.scope().run(|| {
         let first = Rc::new(1);
         let second = first.clone();
@@ -269,7 +269,7 @@ fn the_path_goes_back_to_the_birth_past_handles_that_are_gone() {
 #[test]
 fn one_leak_is_one_entry_with_a_fingerprint_that_lines_do_not_change() {
     let found = |f: &dyn Fn() -> Rc<u8>| -> LeakReport {
-        let check = Check::new().settle(Duration::ZERO);
+        let check = Check::new().timeout(Duration::ZERO);
         let kept: Vec<_> = check.scope().run(|| (0..5).map(|_| f()).collect());
         let leaks = check.report();
         drop(kept);
@@ -289,13 +289,15 @@ fn one_leak_is_one_entry_with_a_fingerprint_that_lines_do_not_change() {
 
 #[test]
 fn a_recording_gives_the_same_report() {
-    let (live, recorder) = (LiveSet::new(), refscope::sink::Recorder::new());
-    let kept = Scope::new((live.clone(), recorder.clone())).run(|| {
+    let recorder = refscope::sink::Recorder::new();
+    let scope = Scope::new(recorder.clone());
+    let kept = scope.run(|| {
         let one = Rc::new(1);
         let two = one.clone();
         (two.clone(), one)
     });
-    let (theirs, ours) = (live.report(), LeakReport::of_recording(&recorder.recording()));
+    let theirs = LeakReport::new(scope.alive(), Time::coarse());
+    let ours = LeakReport::of_recording(&recorder.recording());
     assert_eq!(timeless(&theirs.to_string()), timeless(&ours.to_string()));
     assert_eq!(theirs.leaks()[0].fingerprint, ours.leaks()[0].fingerprint);
     drop(kept);
@@ -306,7 +308,7 @@ fn ten_are_shown_and_the_rest_counted() {
     macro_rules! forget {
         ($($size:literal)*) => { $(std::mem::forget(Rc::new([0_u8; $size]));)* };
     }
-    let check = Check::new().settle(Duration::ZERO);
+    let check = Check::new().timeout(Duration::ZERO);
     check.scope().run(|| {
         forget!(1 2 3 4 5 6 7 8 9 10 11 12);
     });

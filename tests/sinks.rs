@@ -1,8 +1,8 @@
 //! Sinks that misbehave, threads that end, scopes that nest: the program goes on, and nothing is lost unsaid.
 #![cfg(feature = "trace")]
 
-use refscope::event::{Event, Handle, Object, ObjectId, Op};
-use refscope::sink::{Filter, LiveSet, Print, Recorder, Sink, from_fn};
+use refscope::event::{Event, Object, Op};
+use refscope::sink::{Filter, Nop, ObjectFilter, Print, Recorder, Sink, from_fn};
 use refscope::{Arc, Box, Rc, Scope, StdPtr};
 use std::cell::RefCell;
 use std::future::Future;
@@ -56,19 +56,14 @@ fn a_sink_that_uses_traced_pointers() {
     struct Nosy {
         kept: Mutex<Vec<Arc<u8>>>,
         seen: Mutex<Option<Arc<u8>>>,
-        live: LiveSet,
     }
     impl Sink for Nosy {
-        fn event(&self, event: &Event) {
-            self.live.event(event);
+        fn event(&self, _: &Event) {
             let own = Arc::new(1); // untraced, or this would never end
             self.kept.lock().unwrap().push(own);
             if let Some(theirs) = &*self.seen.lock().unwrap() {
                 drop(theirs.clone()); // two events, withheld
             }
-        }
-        fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
-            self.live.handles(object)
         }
     }
     let nosy: &'static Nosy = std::boxed::Box::leak(std::boxed::Box::default());
@@ -82,35 +77,36 @@ fn a_sink_that_uses_traced_pointers() {
     // that is right, and four numbers in the history.
     assert_eq!(holders.traced(), 3);
     assert_eq!(holders.strong().len(), 3);
-    assert!(refscope::unseen().inside_sink >= 1);
+    assert!(refscope::untraced_counts().inside_sink >= 1);
 }
 
-/// A handle that is kept inside a sink is not known to it: the report says so.
+/// A handle that a sink makes of the program's objects is in the ledger like any other; that the sink did not see it is
+/// said.
 #[test]
-fn where_ledger_and_sink_disagree_both_are_told() {
-    struct Keeper(LiveSet, Mutex<Option<Arc<u8>>>, Mutex<Vec<Arc<u8>>>);
+fn what_a_sink_keeps_is_known_and_what_it_did_not_see_is_told() {
+    #[derive(Default)]
+    struct Keeper(Mutex<Option<Arc<u8>>>, Mutex<Vec<Arc<u8>>>, AtomicU64);
     impl Sink for Keeper {
         fn event(&self, event: &Event) {
-            self.0.event(event);
+            self.2.fetch_add(1, Ordering::Relaxed);
             if event.op() == Op::Label {
-                let theirs = self.1.lock().unwrap().clone();
-                self.2.lock().unwrap().extend(theirs);
+                let theirs = self.0.lock().unwrap().clone();
+                self.1.lock().unwrap().extend(theirs);
             }
         }
-        fn handles(&self, object: ObjectId) -> Option<Vec<Handle>> {
-            self.0.handles(object)
-        }
     }
-    let keeper = Keeper(LiveSet::new(), Mutex::default(), Mutex::default());
-    let keeper: &'static Keeper = std::boxed::Box::leak(std::boxed::Box::new(keeper));
-    let one = Scope::new(keeper).run(|| Arc::new(5));
-    *keeper.1.lock().unwrap() = Some(one.clone());
+    let keeper: &'static Keeper = std::boxed::Box::leak(std::boxed::Box::default());
+    let scope = Scope::new(keeper);
+    let one = scope.run(|| Arc::new(5));
+    *keeper.0.lock().unwrap() = Some(one.clone());
     refscope::label(&one, "kept");
-    let text = refscope::holders(&one).to_string();
-    assert!(
-        text.contains("3 traced strong handles, 2 known; 1 event withheld inside a sink"),
-        "{text}"
-    );
+    let holders = refscope::holders(&one);
+    assert_eq!((holders.traced(), holders.strong().len(), Arc::strong_count(&one)), (3, 3, 3));
+    let text = holders.to_string();
+    assert!(text.contains("1 event withheld"), "{text}");
+    assert_eq!(keeper.2.load(Ordering::Relaxed), 3, "new, clone, label");
+    assert_eq!(holders.events(), 4);
+    assert_eq!(scope.alive()[0].handles.len(), 3);
 }
 
 /// A sink that blocks holds nobody up but the threads whose events it gets.
@@ -125,9 +121,11 @@ fn a_sink_that_blocks_does_not_block_others() {
     }));
     let blocked = std::thread::spawn(move || scope.run(|| Arc::new(1).into_std()));
     inside.recv().unwrap(); // it stands in the sink now
-    let live = LiveSet::new();
-    Scope::new(live.clone()).run(|| drop(Arc::new(2).clone()));
-    assert!(live.is_empty());
+    let other = Scope::new(Nop);
+    let kept = other.run(|| (Arc::new(2).clone(), Arc::new(3)));
+    assert_eq!(other.alive().len(), 2);
+    drop(kept);
+    assert_eq!(other.alive(), []);
     go.send(()).unwrap();
     go.send(()).unwrap();
     assert_eq!(*blocked.join().unwrap(), 1);
@@ -164,8 +162,8 @@ fn events_during_thread_exit() {
     }
     for early_first in [true, false] {
         let recorder = Recorder::new();
-        let live = LiveSet::new();
-        let scope = Scope::new((recorder.clone(), live.clone()));
+        let scope = Scope::new(recorder.clone());
+        let outside = scope.clone();
         let thread = std::thread::spawn(move || {
             // Locals are destroyed in some order that depends on their first use: try both, before and after
             // refscope's own.
@@ -180,7 +178,7 @@ fn events_during_thread_exit() {
         let recording = recorder.recording();
         assert_eq!(recording.events().len(), 4);
         recording.verify().unwrap();
-        assert!(live.is_empty());
+        assert_eq!(outside.alive(), []);
     }
 }
 
@@ -203,15 +201,15 @@ fn scopes_nest_and_sinks_combine() {
     });
     assert_eq!(outer.recording().timelines().len(), 2);
     assert_eq!(inner.recording().timelines().len(), 2);
-    assert!(refscope::unseen().filtered >= 1);
+    assert!(refscope::untraced_counts().filtered >= 1);
 }
 
 /// A future carries its scope to wherever it is polled and dropped.
 #[test]
 fn futures_enter_a_scope_at_each_poll() {
-    let live = LiveSet::new();
+    let scope = Scope::mark();
     let mut yielded = false;
-    let future = Scope::new(live.clone()).instrument(async move {
+    let future = scope.instrument(async move {
         let first = Arc::new(1);
         std::future::poll_fn(|_| match std::mem::replace(&mut yielded, true) {
             true => Poll::Ready(()),
@@ -224,11 +222,11 @@ fn futures_enter_a_scope_at_each_poll() {
     let mut future = pin!(future);
     assert!(future.as_mut().poll(&mut context).is_pending());
     let _mine = Arc::new(3); // between polls: not the scope's
-    assert_eq!(live.len(), 1);
+    assert_eq!(scope.alive().len(), 1);
     let Poll::Ready(values) = future.as_mut().poll(&mut context) else { panic!("it is ready") };
-    assert_eq!(live.len(), 2);
+    assert_eq!(scope.alive().len(), 2);
     drop(values);
-    assert!(live.is_empty());
+    assert_eq!(scope.alive(), []);
 }
 
 /// Each method of `Sink` is forwarded by each pointer to one, and by a pair.
@@ -240,13 +238,9 @@ fn every_method_is_forwarded() {
         fn event(&self, _: &Event) {
             self.0.lock().unwrap().push("event");
         }
-        fn wants(&self, _: &Object) -> bool {
-            self.0.lock().unwrap().push("wants");
+        fn enabled(&self, _: &Object) -> bool {
+            self.0.lock().unwrap().push("enabled");
             true
-        }
-        fn handles(&self, _: ObjectId) -> Option<Vec<Handle>> {
-            self.0.lock().unwrap().push("handles");
-            Some(Vec::new())
         }
         fn flush(&self) {
             self.0.lock().unwrap().push("flush");
@@ -255,10 +249,9 @@ fn every_method_is_forwarded() {
     fn check(calls: &'static Calls, sink: impl Sink) {
         let shared = std::sync::Arc::new(sink);
         let one = Scope::new(shared.clone()).run(|| Rc::new(1));
-        refscope::holders(&one);
         shared.flush();
         let told = std::mem::take(&mut *calls.0.lock().unwrap());
-        assert_eq!(told, ["wants", "event", "handles", "flush"]);
+        assert_eq!(told, ["enabled", "event", "flush"]);
         std::mem::forget(one);
     }
     let calls: &'static Calls = std::boxed::Box::leak(std::boxed::Box::default());
@@ -291,30 +284,12 @@ fn the_global_sink_is_set_once() {
     assert!(refscope::holders(&late).object().is_none());
 }
 
-/// A set at its cap takes no further object, and says how many it refused.
-#[test]
-fn a_live_set_at_its_cap_counts_what_it_refuses() {
-    let live = LiveSet::with_cap(3);
-    let _guard = Scope::new(live.clone()).enter();
-    let one = Rc::new(1);
-    let more: Vec<_> = (0..4).map(|_| one.clone()).collect();
-    let refused = Rc::new(2);
-    assert_eq!((live.len(), live.refused()), (1, 1));
-    assert_eq!(live.objects()[0].handles.len(), 5, "what it has is followed on");
-    drop((more, one));
-    let taken = Rc::new(3);
-    assert_eq!((live.len(), live.refused()), (1, 1));
-    drop((refused, taken));
-}
-
 /// Filters decide once, at birth; what they leave out is counted, and costs nothing later.
 #[test]
-fn wanted_by_type_site_size_and_one_in_so_many() {
-    use refscope::sink::{Filter, Wanted};
-
-    let kept = |wanted: Wanted, f: fn()| {
+fn accepted_by_type_site_size_and_one_in_so_many() {
+    let kept = |wanted: ObjectFilter, f: fn()| {
         let recorder = Recorder::new();
-        Scope::new(Filter::wanted(recorder.clone(), wanted)).run(f);
+        Scope::new(Filter::by(recorder.clone(), wanted)).run(f);
         let mut names: Vec<String> =
             recorder.recording().objects().values().map(|o| o.type_name.to_string()).collect();
         names.sort();
@@ -328,20 +303,20 @@ fn wanted_by_type_site_size_and_one_in_so_many() {
             drop(Rc::new(String::new()));
         }
     };
-    assert_eq!(kept(Wanted::all(), program).0, 30);
+    assert_eq!(kept(ObjectFilter::all(), program).0, 30);
     assert_eq!(
-        kept(Wanted::all().of_type("String"), program),
+        kept(ObjectFilter::all().of_type("String"), program),
         (10, vec!["alloc::string::String".to_owned()])
     );
-    assert_eq!(kept(Wanted::all().of_type("String").of_type("[u64"), program).0, 20);
-    assert_eq!(kept(Wanted::all().at_least(9).at_most(100), program).0, 10);
-    assert_eq!(kept(Wanted::all().born_in("tests::sinks"), program).0, 30);
-    assert_eq!(kept(Wanted::all().born_in("elsewhere"), program).0, 0);
-    let before = refscope::unseen().filtered;
-    assert_eq!(kept(Wanted::all().of_type("String").one_in(4), program).0, 3);
-    assert!(refscope::unseen().filtered >= before + 27);
+    assert_eq!(kept(ObjectFilter::all().of_type("String").of_type("[u64"), program).0, 20);
+    assert_eq!(kept(ObjectFilter::all().at_least(9).at_most(100), program).0, 10);
+    assert_eq!(kept(ObjectFilter::all().located_in("tests::sinks"), program).0, 30);
+    assert_eq!(kept(ObjectFilter::all().located_in("elsewhere"), program).0, 0);
+    let before = refscope::untraced_counts().filtered;
+    assert_eq!(kept(ObjectFilter::all().of_type("String").one_in(4), program).0, 3);
+    assert!(refscope::untraced_counts().filtered >= before + 27);
     // One that was left out is untraced: nothing is known of it.
-    let scope = Scope::new(Filter::wanted(LiveSet::new(), Wanted::all().of_type("no such type")));
+    let scope = Scope::new(Filter::by(Nop, ObjectFilter::all().of_type("no such type")));
     let one = scope.run(|| Rc::new(1));
     assert!(refscope::holders(&one).object().is_none());
 }

@@ -3,7 +3,7 @@
 //! `cargo install refscope-cli`, then `refscope leaks run.jsonl`.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use refscope::__private::totals;
+use refscope::__private::{escape, totals};
 use refscope::Recording;
 use refscope::analysis::{LeakReport, Snapshot, Timeline, Timelines};
 use refscope::model::LiveObject;
@@ -24,6 +24,10 @@ use std::time::Instant;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Where the recorded program was built: source lines are read from `.rs` files below it [default: the working
+    /// directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    source: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -173,10 +177,11 @@ impl Filter {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let Cli { command, source } = Cli::parse();
+    match run(command, source.as_deref()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("refscope: {error}");
+            eprintln!("refscope: {}", escape(&error.to_string()));
             ExitCode::from(2)
         }
     }
@@ -273,7 +278,11 @@ fn told(recording: &Recording, path: &Path) {
     }
 }
 
-fn run(command: Command) -> Result<ExitCode, Failed> {
+fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
+    let terminal = || match source {
+        Some(source) => Terminal::stdout().source(source),
+        None => Terminal::stdout(),
+    };
     let out = &mut io::stdout().lock();
     match command {
         Command::Leaks { file, filter, json, annotations } => {
@@ -283,7 +292,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
             let text = match (json, annotations) {
                 (true, _) => format!("{}\n", leaks.json()),
                 (_, true) => leaks.annotations(),
-                _ => Terminal::stdout().render_report(&leaks),
+                _ => terminal().render_report(&leaks),
             };
             write(out, &text)?;
             return Ok(if leaks.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -292,7 +301,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
             let recording = read(&file)?;
             let mut timelines = recording.timelines();
             filter.timelines(&recording, &mut timelines);
-            write(out, &Terminal::stdout().limit(limit).to_string(&timelines))?;
+            write(out, &terminal().limit(limit).to_string(&timelines))?;
         }
         Command::Top { file, filter, by, limit } => {
             let (recording, mut living) = read_living(&file)?;
@@ -314,7 +323,12 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
                 let age = row.created.until(recording.end()).as_secs_f64();
                 text.push_str(&format!(
                     "{:>9} {:>11} {:>8} {age:>8.1}s  {}<{}>  {}\n",
-                    row.objects, row.bytes, row.strong, row.kind, row.type_name, row.location
+                    row.objects,
+                    row.bytes,
+                    row.strong,
+                    row.kind,
+                    escape(&row.type_name),
+                    escape(&row.location.to_string())
                 ));
             }
             if rows.len() > limit {
@@ -328,8 +342,10 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
                 filter.living(&mut living);
                 let mut counts: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
                 for row in totals(Snapshot::new(living, recording.end()).objects()) {
-                    let key =
-                        (format!("{}<{}>", row.kind, row.type_name), row.location.to_string());
+                    let key = (
+                        format!("{}<{}>", row.kind, escape(&row.type_name)),
+                        escape(&row.location.to_string()).into_owned(),
+                    );
                     counts.insert(key, (row.objects, row.bytes));
                 }
                 Ok(counts)
@@ -349,9 +365,9 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
                 "{:>9} {:>9} {:>9} {:>11}  type, and where born\n",
                 "A", "B", "more", "bytes"
             );
-            for ((name, born), before, after) in rows {
+            for ((name, location), before, after) in rows {
                 text.push_str(&format!(
-                    "{:>9} {:>9} {:>+9} {:>+11}  {name}  {born}\n",
+                    "{:>9} {:>9} {:>+9} {:>+11}  {name}  {location}\n",
                     before.0,
                     after.0,
                     after.0 as i128 - before.0 as i128,
@@ -364,7 +380,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
             let recording = read(&file)?;
             let timelines = recording.timelines();
             let found = find(&timelines, object, &file)?;
-            write(out, &Terminal::stdout().tree(&timelines, found))?;
+            write(out, &terminal().tree(&timelines, found))?;
         }
         Command::Export { file, filter, format, output } => {
             let recording = read(&file)?;
@@ -379,7 +395,9 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
                 None => Box::new(out),
             };
             match format {
-                Format::Html => to.write_all(render::html(&timelines).as_bytes())?,
+                Format::Html => {
+                    to.write_all(render::html_with_sources(&timelines, source).as_bytes())?;
+                }
                 Format::Perfetto => render::perfetto(&timelines, &mut to)?,
                 Format::Json => {
                     let mut living = recording.live_objects();

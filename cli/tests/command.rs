@@ -57,7 +57,7 @@ fn leaks() {
         serde_json::from_slice(&refscope(&["leaks", &file, "--json"]).stdout).unwrap();
     assert_eq!(json["leaks"][0]["count"], 3);
     let (out, _) = texts(&refscope(&["leaks", &file, "--annotations"]));
-    assert!(out.starts_with("::error file=tests/command.rs,line="), "{out}");
+    assert!(out.starts_with(concat!("::error file=", file!(), ",line=")), "{out}");
     // By standard input.
     let mut child = Command::new(env!("CARGO_BIN_EXE_refscope"))
         .args(["leaks", "-"])

@@ -34,7 +34,7 @@ fn main() {
         if wanted.as_ref().is_some_and(|wanted| wanted != name) {
             continue;
         }
-        let check = Check::new().settle(Duration::from_millis(20));
+        let check = Check::new().timeout(Duration::from_millis(20));
         check.scope().run(|| run(&check));
         println!("--- {name}\n");
         match check.verify() {

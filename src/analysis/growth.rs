@@ -54,14 +54,15 @@ pub fn totals(objects: &[LiveObject]) -> Vec<Total> {
 /// # Examples
 ///
 /// ```
-/// use refscope::{Rc, Scope, sink::LiveSet};
+/// use refscope::{Rc, Scope, analysis::Snapshot, event::Time};
 ///
-/// let live = LiveSet::new();
-/// let _guard = Scope::new(live.clone()).enter();
-/// let before = live.snapshot();
+/// let scope = Scope::mark();
+/// let snapshot = || Snapshot::new(scope.alive(), Time::coarse());
+/// let _guard = scope.enter();
+/// let before = snapshot();
 /// let kept = Rc::new("kept");
 /// drop(Rc::new("gone"));
-/// let growth = live.snapshot().since(&before);
+/// let growth = snapshot().since(&before);
 /// # if refscope::ENABLED {
 /// assert_eq!(growth.objects(), 1);
 /// # }

@@ -1,5 +1,5 @@
 use super::{Caller, Location};
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt;

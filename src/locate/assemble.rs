@@ -9,7 +9,7 @@ use super::ownership::{
     Step,
 };
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
-use super::{HandleInput, ObjectInput};
+use super::inputs::{HandleInput, ObjectInput};
 
 /// What there is to search.
 pub(super) struct Picture {

@@ -6,7 +6,7 @@
 
 use super::memory::Memory;
 use super::scan::{AreaKind, Scanned, Sighting};
-use super::{HandleInput, ObjectInput};
+use super::inputs::{HandleInput, ObjectInput};
 use std::collections::VecDeque;
 
 pub(super) const NONE: u32 = u32::MAX;

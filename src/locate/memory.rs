@@ -64,13 +64,11 @@ fn parse_line(line: &str) -> Option<Region> {
 }
 
 /// The memory of a process.
-#[cfg(target_os = "linux")]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProcessMemory {
     pid: libc::pid_t,
 }
 
-#[cfg(target_os = "linux")]
 impl ProcessMemory {
     pub(super) fn of(pid: libc::pid_t) -> Self {
         Self { pid }
@@ -93,7 +91,6 @@ impl ProcessMemory {
     }
 }
 
-#[cfg(target_os = "linux")]
 impl Memory for ProcessMemory {
     fn read(&self, address: u64, into: &mut [u64]) -> usize {
         let remote = piece(address, size_of_val(into));
@@ -122,7 +119,6 @@ impl Memory for ProcessMemory {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn piece(address: u64, bytes: usize) -> libc::iovec {
     libc::iovec { iov_base: std::ptr::without_provenance_mut(address as usize), iov_len: bytes }
 }
@@ -175,8 +171,7 @@ nonsense
         assert_eq!(without(10..20, &[]), [10..20]);
     }
 
-    #[cfg(target_os = "linux")]
-    #[test]
+        #[test]
     fn own_memory_is_read_and_what_is_not_there_is_said() {
         let words: Vec<u64> = (0..10_000).collect();
         let memory = ProcessMemory::of(std::process::id() as _);

@@ -8,7 +8,7 @@ use super::ownership::Ownership;
 use super::scan::{Area, AreaKind, Limits};
 use super::search::{Search, Unavailable};
 use super::threads::{self, Room, Stopped, Thread};
-use super::{HandleInput, ObjectInput};
+use super::inputs::{HandleInput, ObjectInput};
 use crate::alloc::map;
 use crate::event::Strength;
 use crate::runtime::view;

@@ -2,7 +2,7 @@
 
 use super::blocks::Blocks;
 use super::memory::{Memory, PAGE};
-use super::{HandleInput, ObjectInput};
+use super::inputs::{HandleInput, ObjectInput};
 use std::ops::Range;
 use std::time::Instant;
 

@@ -5,6 +5,7 @@
 //! other thread is stopped by a signal, whose frame has them all (vector registers too), until the memory is copied.
 //! Nothing is proven while a thread is not known so well.
 
+use crate::runtime::clock::is_own_thread;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
@@ -440,7 +441,7 @@ impl Stopped {
         loop {
             let before = tids.len();
             let listed = for_each_thread(directory, |tid| {
-                if tid == own || tids.contains(&tid) {
+                if tid == own || is_own_thread(tid) || tids.contains(&tid) {
                     return;
                 }
                 if tids.len() == tids.capacity() || blocks(tid, signal, text) {
@@ -529,7 +530,7 @@ impl Stopped {
             && SESSION.left.load(Ordering::Acquire) == 0;
         let known = threads.len();
         for (tid, stack_pointer) in unstopped() {
-            if threads[..known].iter().all(|thread| thread.tid != tid) {
+            if !is_own_thread(tid) && threads[..known].iter().all(|thread| thread.tid != tid) {
                 // It may have been made since: then it does no harm.
                 all = false;
                 threads.push(Thread {

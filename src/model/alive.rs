@@ -5,7 +5,8 @@ use crate::event::{Strength, Thread, Time};
 use crate::runtime::entry::EntryDetails;
 use crate::runtime::scope::Scope;
 use crate::runtime::view::{self, HandleView};
-use rustc_hash::FxHashMap;
+use crate::stack::StackId;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Returns every living traced object with its handles, oldest first.
@@ -89,9 +90,9 @@ pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveOb
 /// What is made once of what many handles have alike.
 #[derive(Default)]
 struct Texts {
-    threads: FxHashMap<u32, Arc<str>>,
-    paths: FxHashMap<u32, Arc<[PathStep]>>,
-    spans: FxHashMap<u32, Option<Arc<str>>>,
+    threads: HashMap<u32, Arc<str>>,
+    paths: HashMap<u32, Arc<[PathStep]>>,
+    spans: HashMap<u32, Option<Arc<str>>>,
 }
 
 impl Texts {
@@ -146,6 +147,7 @@ impl Texts {
             created: Time::from_nanos(details.time),
             raw: details.raw,
             span: self.span(details.span),
+            stack: StackId::new(details.stack),
         })
     }
 }

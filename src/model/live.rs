@@ -1,4 +1,5 @@
 use crate::event::{Kind, Location, Op, Strength, Time};
+use crate::stack::StackId;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -53,6 +54,9 @@ pub struct Handle {
     pub raw: bool,
     /// The `tracing` span in which it was made (feature `spans`).
     pub span: Option<Arc<str>>,
+    /// The stack on which it was made, if that was asked for, or if its line is not the user's own: std's, in
+    /// `vec.clone()`, or a derive's.
+    pub stack: Option<StackId>,
 }
 
 /// A step of a handle's path: an operation and its line.
@@ -116,6 +120,18 @@ impl Handle {
         self.last_step()?.location.as_ref()
     }
 
+    /// Returns the user's line that made it, and the one that called its function, where [`location`](Self::location) is
+    /// std's or a derive's: the first two lines of the [stack](Self::stack) that are neither's. `None` where the stack or its
+    /// lines are not known.
+    ///
+    /// See [`StackId::resolve`] for what it costs, and needs.
+    pub fn user_lines(&self) -> Option<(Location, Option<Location>)> {
+        let location = self.location()?;
+        let stack = self.stack.filter(|_| !location.is_users())?.resolve();
+        let (line, caller) = stack.user_frame()?;
+        Some((Location::of_frame(line)?, caller.and_then(Location::of_frame)))
+    }
+
     /// Returns whether it came about as `other` did.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let key = |handle: &Self| (handle.strength, handle.raw);
@@ -123,6 +139,7 @@ impl Handle {
             && self.path == other.path
             && self.thread == other.thread
             && self.span == other.span
+            && (self.stack == other.stack || self.user_lines() == other.user_lines())
     }
 }
 

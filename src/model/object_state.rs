@@ -48,6 +48,13 @@ pub(crate) struct Earlier {
     pub(crate) weak: i64,
 }
 
+impl Earlier {
+    /// Returns whether the event of this number is one of them, as far as is known.
+    pub(crate) fn includes(&self, seq: u64) -> bool {
+        seq <= self.highest && self.events == self.highest
+    }
+}
+
 impl<H> Default for ObjectState<H> {
     fn default() -> Self {
         Self::after(Earlier::default())

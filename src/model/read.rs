@@ -48,6 +48,7 @@ struct Line<'a> {
     label: Option<String>,
     #[serde(default)]
     earlier: u64,
+    highest: Option<u64>,
     #[serde(default)]
     strong: u32,
     #[serde(default)]
@@ -161,6 +162,7 @@ impl Recording {
     pub fn read(input: impl BufRead) -> Result<Self, ReadError> {
         let mut recording = Self::default();
         let mut events: Vec<EventRecord> = Vec::new();
+        let mut labels: HashMap<u64, u64> = HashMap::new();
         read_lines(input, &mut recording, |recording, item| match item {
             // A later part names what is alive again: what the earlier part said is more.
             Item::Object(object, earlier) if !recording.objects.contains_key(&object.id) => {
@@ -172,14 +174,18 @@ impl Recording {
             Item::Object(..) => {}
             Item::Event(event) => {
                 let earlier = recording.earlier.get(&event.object);
-                if event.seq > earlier.map_or(0, |earlier| earlier.events)
-                    && recording.objects.contains_key(&event.object)
-                {
+                let known = earlier.is_some_and(|earlier| earlier.includes(event.seq));
+                if !known && recording.objects.contains_key(&event.object) {
                     events.push(event);
                 }
             }
-            Item::Label(object, label) => {
-                if let Some(object) = recording.objects.get_mut(&object) {
+            Item::Label(object, seq, label) => {
+                // The latest, in whichever order they are written.
+                let latest = labels.entry(object).or_default();
+                if let Some(object) = recording.objects.get_mut(&object)
+                    && seq >= *latest
+                {
+                    *latest = seq;
                     object.label = Some(label);
                 }
             }
@@ -204,7 +210,7 @@ impl Recording {
         read_lines(input, &mut recording, |_, item| match item {
             Item::Object(object, earlier) => replay.object(object, earlier),
             Item::Event(event) => replay.event(event),
-            Item::Label(object, label) => replay.label(object, &label),
+            Item::Label(object, seq, label) => replay.label(object, seq, &label),
         })?;
         let objects = replay.live_objects(&recording.locations, &recording.threads);
         Ok((recording, objects))
@@ -215,7 +221,8 @@ impl Recording {
 enum Item {
     Object(ObjectRecord, Earlier),
     Event(EventRecord),
-    Label(u64, String),
+    /// Object, number of the event, text.
+    Label(u64, u64, String),
 }
 
 fn read_lines(
@@ -436,6 +443,7 @@ impl Reader {
             site: Some(site),
             label,
             earlier,
+            highest,
             strong,
             weak,
             ..
@@ -453,7 +461,8 @@ impl Reader {
             location: self.site(site)?,
             label,
         };
-        let earlier = Earlier { events: earlier, highest: earlier, strong, weak };
+        let earlier =
+            Earlier { events: earlier, highest: highest.unwrap_or(earlier), strong, weak };
         take(recording, Item::Object(object, earlier));
         Ok(())
     }
@@ -502,7 +511,7 @@ impl Reader {
         take(recording, Item::Event(event));
         recording.end = recording.end.max(time);
         if let Some(label) = label {
-            take(recording, Item::Label(object, label));
+            take(recording, Item::Label(object, seq, label));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@ use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
 use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep};
 use crate::event::{Location, Op, Time};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What is alive after the events so far, in memory that is bounded by what is alive.
@@ -27,6 +27,10 @@ struct State {
     next: u64,
     /// Events that came before their turn.
     early: BTreeMap<u64, EventRecord>,
+    /// Those that came after their turn, where some are missing from what is known of the beginning.
+    late: Option<BTreeSet<u64>>,
+    /// The number of the event that gave the label.
+    labeled: u64,
     allowed: bool,
     state: ObjectState<Kept>,
 }
@@ -54,16 +58,22 @@ impl Replay {
             object,
             thread: None,
             created: Time::START,
-            next: earlier.events.saturating_add(1),
+            next: earlier.highest.saturating_add(1),
+            late: (!earlier.includes(earlier.highest)).then(BTreeSet::new),
             early: BTreeMap::new(),
+            labeled: 0,
             allowed: false,
             state: ObjectState::after(earlier),
         });
     }
 
     /// Labels an object.
-    pub(crate) fn label(&mut self, object: u64, label: &str) {
-        if let Some(state) = self.objects.get_mut(&object) {
+    pub(crate) fn label(&mut self, object: u64, seq: u64, label: &str) {
+        // The latest, in whichever order they come.
+        if let Some(state) = self.objects.get_mut(&object)
+            && seq >= state.labeled
+        {
+            state.labeled = seq;
             state.object.label = Some(label.to_owned());
         }
     }
@@ -72,11 +82,13 @@ impl Replay {
     pub fn event(&mut self, event: EventRecord) {
         self.events += 1;
         let Some(state) = self.objects.get_mut(&event.object) else { return };
-        // What is not its turn and not early was applied already, or is part of what is known of the beginning.
         if event.seq > state.next {
             state.early.entry(event.seq).or_insert(event);
             return;
-        } else if event.seq < state.next {
+        }
+        // It was applied already, or is part of what is known of the beginning.
+        if event.seq < state.next && !state.late.as_mut().is_some_and(|late| late.insert(event.seq))
+        {
             return;
         }
         state.apply(&event, &mut self.paths);
@@ -167,6 +179,7 @@ impl State {
             created: living.handle.created,
             raw: living.raw,
             span: None,
+            stack: None,
         });
         LiveObject {
             handles: handles.collect(),

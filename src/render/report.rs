@@ -1,5 +1,6 @@
 //! A leak report, as rustc prints diagnostics.
 
+use super::source::Sources;
 use super::style::{Line, Look};
 use super::{Terminal, age, bytes, count, plural};
 use crate::analysis::{Leak, LeakReport, ReportKind};
@@ -12,6 +13,7 @@ struct ReportStyle {
     color: bool,
     ascii: bool,
     width: usize,
+    sources: Sources,
 }
 
 /// Leaks that are shown.
@@ -28,7 +30,12 @@ impl Terminal {
     /// be read from here), every other handle, how it came about, and what to do next.
     pub fn render_report(&self, report: &LeakReport) -> String {
         let mut text = String::new();
-        let style = ReportStyle { color: self.color, ascii: self.ascii, width: self.width };
+        let style = ReportStyle {
+            color: self.color,
+            ascii: self.ascii,
+            width: self.width,
+            sources: Sources::new(self.source.as_deref()),
+        };
         let _ = style.write(report, &mut text);
         text.truncate(text.trim_end().len());
         text.push('\n');
@@ -38,7 +45,7 @@ impl Terminal {
 
 impl ReportStyle {
     fn plain() -> Self {
-        Self { color: false, ascii: true, width: 80 }
+        Self { color: false, ascii: true, width: 80, sources: Sources::new(None) }
     }
 
     fn line(&self) -> Line {
@@ -104,6 +111,7 @@ impl ReportStyle {
         let fault = leak.fault();
         if let Some(holder) = fault {
             self.excerpt(leak, holder, out)?;
+            self.made_by(holder, out)?;
         }
         let mut line = self.line();
         let span = object.span.as_ref().map_or_else(String::new, |span| format!(" in `{span}`"));
@@ -117,18 +125,17 @@ impl ReportStyle {
         let strong: Vec<_> = object.strong_handles().collect();
         let weak = object.handles.len() - strong.len();
         let each = if leak.objects.len() > 1 { " each" } else { "" };
-        let held = match (strong.len(), weak) {
-            (0, 0) => format!("{}{each}", plural(object.strong.into(), "strong handle")),
-            (0, n) if object.strong == 0 => format!(
+        // Of an object older than the recording, the count may be all that is known.
+        let count = if strong.is_empty() { object.strong.into() } else { strong.len() as u64 };
+        let held = match (count, weak) {
+            (0, n) => format!(
                 "{}{each} alone: the value is gone, its memory is not",
                 plural(n as u64, "weak handle")
             ),
-            (n, 0) => format!("{}{each}", plural(n as u64, "strong handle")),
-            (n, w) => format!(
-                "{}, {}{each}",
-                plural(n as u64, "strong handle"),
-                plural(w as u64, "weak one")
-            ),
+            (n, 0) => format!("{}{each}", plural(n, "strong handle")),
+            (n, w) => {
+                format!("{}, {}{each}", plural(n, "strong handle"), plural(w as u64, "weak one"))
+            }
         };
         self.row(out, "held by", &held)?;
         // Handles that came about alike are one row, where the youngest stands.
@@ -160,7 +167,10 @@ impl ReportStyle {
 
     /// The source line at fault, with a caret under what made the handle.
     fn excerpt(&self, leak: &Leak, holder: &Handle, out: &mut impl fmt::Write) -> fmt::Result {
-        let Some(place) = holder.location() else { return Ok(()) };
+        let Some(made) = holder.location() else { return Ok(()) };
+        // The user's line, where std's or a derive's made the handle.
+        let lines = holder.user_lines();
+        let place = lines.as_ref().map_or(made, |(line, _)| line);
         let op = holder.op().unwrap_or(Op::New);
         let bar = if self.ascii { "|" } else { "│" };
         let mut line = self.line();
@@ -180,7 +190,7 @@ impl ReportStyle {
         };
         let gutter = place.line.to_string();
         let blank = " ".repeat(gutter.len());
-        let Some(source) = super::source::line(place) else {
+        let Some(source) = self.sources.line(place) else {
             let mut line = self.line();
             line.put(Look::Dim, &format!("{blank} {bar} ")).put(Look::Alive, &says);
             return writeln!(out, "{}", line.finish());
@@ -209,6 +219,21 @@ impl ReportStyle {
         let mut line = self.line();
         line.put(Look::Dim, &format!("{blank} {bar}"));
         writeln!(out, "{}", line.finish())
+    }
+
+    /// Who made the handle at fault, where it wasn't the user's line itself: std or a derive, and on whose behalf.
+    fn made_by(&self, holder: &Handle, out: &mut impl fmt::Write) -> fmt::Result {
+        let Some(made) = holder.location().filter(|made| !made.is_users()) else { return Ok(()) };
+        let op = holder.op().unwrap_or(Op::Clone);
+        let maker = if made.is_std() { "std" } else { "a derive" };
+        let text = match holder.user_lines() {
+            Some((_, Some(caller))) => {
+                format!("{maker} made this {op} at {made}; called from {caller}")
+            }
+            Some((_, None)) => format!("{maker} made this {op} at {made}"),
+            None => format!("{maker} made this {op} at {made}; its caller is not known"),
+        };
+        self.row(out, "made by", &text)
     }
 
     /// The part of a line that fits, so that what is at `column`, and what is said below it up to `end`, fits as well;
@@ -259,7 +284,9 @@ impl ReportStyle {
             }
             let last = number + 1 == holder.path.len();
             line.put(if last { look } else { Look::Dim }, step.op.name());
-            if let Some(location) = &step.location {
+            let lines = if last { holder.user_lines() } else { None };
+            if let Some(location) = lines.as_ref().map(|(line, _)| line).or(step.location.as_ref())
+            {
                 let text = format!(" {}", short(location));
                 line.put(if last { Look::Plain } else { Look::Dim }, &text);
             }

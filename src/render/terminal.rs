@@ -1,4 +1,5 @@
 use super::chart::{self, Axis};
+use super::source::Sources;
 use super::style::{ASCII, Glyphs, Line, Look, UNICODE};
 use super::{age, bytes, count, plural};
 use crate::analysis::{Lifeline, Timeline, Timelines};
@@ -27,6 +28,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Terminal {
+    pub(super) source: Option<std::path::PathBuf>,
     pub(super) width: usize,
     pub(super) color: bool,
     pub(super) ascii: bool,
@@ -70,7 +72,7 @@ impl Terminal {
 
     /// Without colour, `width` columns wide (at least 60).
     pub fn plain(width: usize) -> Self {
-        Self { width: width.max(NARROWEST), color: false, ascii: false, limit: 8 }
+        Self { source: None, width: width.max(NARROWEST), color: false, ascii: false, limit: 8 }
     }
 
     /// Whether to use colour.
@@ -82,6 +84,15 @@ impl Terminal {
     /// Whether to use ASCII alone. (Names and labels stay what they are.)
     pub fn ascii(mut self, ascii: bool) -> Self {
         self.ascii = ascii;
+        self
+    }
+
+    /// Reads source lines below `root`: the directory in which the recorded program was built.
+    ///
+    /// By default they are read below the working directory, or the package's that cargo names. Of a recording
+    /// from a file only `.rs` files below these are read, since it may name any file.
+    pub fn source(mut self, root: impl Into<std::path::PathBuf>) -> Self {
+        self.source = Some(root.into());
         self
     }
 
@@ -124,8 +135,9 @@ impl Terminal {
         });
         let rest = shown.split_off(self.limit.min(shown.len()));
         shown.sort_by_key(|t| (!t.is_alive(), t.object.id));
+        let sources = &Sources::new(self.source.as_deref());
         for timeline in &shown {
-            Object { how: self, recording, timeline }.write(out)?;
+            Object { how: self, sources, recording, timeline }.write(out)?;
             writeln!(out)?;
         }
         self.write_rest(&rest, out)?;
@@ -247,6 +259,7 @@ fn shorten(text: &str, room: usize, glyphs: &Glyphs) -> String {
 /// One object, drawn.
 struct Object<'a> {
     how: &'a Terminal,
+    sources: &'a Sources,
     recording: &'a Recording,
     timeline: &'a Timeline<'a>,
 }
@@ -334,7 +347,7 @@ impl Object<'_> {
         else {
             return Ok(());
         };
-        let Some(source) = super::source::line(location) else { return Ok(()) };
+        let Some(source) = self.sources.line(location) else { return Ok(()) };
         let glyphs = self.how.glyphs();
         let mut row = self.how.line();
         row.put(Look::Alive, &format!("  kept by {} ", line.handle))
@@ -542,7 +555,7 @@ impl Object<'_> {
 }
 
 /// The terminal's width.
-#[cfg(unix)]
+#[cfg(all(unix, any(feature = "trace", feature = "json")))]
 fn width() -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: WINSIZE: the request writes a `winsize`, and gets a place for one.
@@ -550,7 +563,7 @@ fn width() -> Option<usize> {
     (done == 0 && size.ws_col > 0).then_some(size.ws_col as usize)
 }
 
-#[cfg(not(unix))]
+#[cfg(not(all(unix, any(feature = "trace", feature = "json"))))]
 fn width() -> Option<usize> {
     std::env::var("COLUMNS").ok()?.parse().ok()
 }

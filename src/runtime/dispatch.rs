@@ -8,12 +8,12 @@
 use super::entry::{AT_ONCE, LOGGED};
 use super::local::{Entered, enter_sink};
 use super::log::Log;
-use super::primitive::{
-    AT_FIRST_BIRTH, Arc, AtomicBool, AtomicU64, AtomicUsize, OnceLock, Ordering, statics,
-};
 use super::scope::{self, ScopeNode};
 use super::sink::Sink;
 use crate::event::{Event, Object, ObjectId, UntracedCounts};
+use crate::primitive::{
+    AT_FIRST_BIRTH, Arc, AtomicBool, AtomicU64, AtomicUsize, OnceLock, Ordering, statics,
+};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -142,7 +142,7 @@ statics! {
 
 /// Whether no sink can want an object that is made now.
 #[inline]
-pub(super) fn idle() -> bool {
+pub(crate) fn idle() -> bool {
     // Relaxed: a sink that another thread installs at this moment is seen by the next birth; one that
     // this thread installed is seen by program order.
     ACTIVE.load(Ordering::Relaxed) == 0

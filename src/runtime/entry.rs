@@ -5,10 +5,10 @@
 //! [`publish`](super::slab::publish) and [`read`](super::slab::read) order them.
 
 use super::dispatch::Dispatch;
-use super::primitive::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use super::scope::ScopeNode;
 use super::slab::Slot;
 use crate::event::{Label, Object, ObjectId, Type};
+use crate::primitive::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Witness, plain};
 
 const RELAXED: Ordering = Ordering::Relaxed;
 
@@ -60,28 +60,29 @@ pub(crate) struct Entry {
     state: AtomicU64,
     flags: AtomicU32,
     /// Events that no sink saw, because they were raised inside one.
-    withheld: AtomicU32,
+    withheld: plain::AtomicU32,
     /// Where the events go. Null: nowhere.
-    dispatch: AtomicPtr<Dispatch>,
+    dispatch: plain::AtomicPtr<Dispatch>,
     /// The scope that the object was made in, one share of it. While the slot is free: the next free one.
     scope: AtomicPtr<()>,
     id: AtomicU64,
-    ty: AtomicPtr<Type>,
-    location: AtomicPtr<std::panic::Location<'static>>,
+    ty: plain::AtomicPtr<Type>,
+    location: plain::AtomicPtr<std::panic::Location<'static>>,
     // Second cache line: what only reports and first events ask for.
     /// Where the value is, [`scrambled`].
-    address: AtomicU64,
-    size: AtomicU64,
-    time: AtomicU64,
+    address: plain::AtomicU64,
+    size: plain::AtomicU64,
+    time: plain::AtomicU64,
     /// The handle that the first one was made from: of another object, for a copy on write.
-    parent_object: AtomicU64,
-    parent: AtomicU64,
-    thread: AtomicU32,
-    span: AtomicU32,
-    label: AtomicU32,
-    scope_id: AtomicU32,
-    align: AtomicU32,
-    stack: AtomicU32,
+    parent_object: plain::AtomicU64,
+    parent: plain::AtomicU64,
+    thread: plain::AtomicU32,
+    span: plain::AtomicU32,
+    label: plain::AtomicU32,
+    scope_id: plain::AtomicU32,
+    align: plain::AtomicU32,
+    stack: plain::AtomicU32,
+    witness: Witness,
 }
 
 /// The events go to the dispatch's sink, at once.
@@ -95,6 +96,9 @@ pub(crate) const ALLOWED: u32 = 1 << 3;
 /// The object was made from a pointer of std's: another object may stand for the same allocation.
 pub(crate) const ADOPTED: u32 = 1 << 4;
 
+/// Stacks are taken of what happens to the object's handles.
+pub(crate) const STACKS: u32 = 1 << 5;
+
 /// An address as the ledger keeps it, so that a search of the memory for addresses finds owners alone. Its own inverse.
 pub(crate) const fn scrambled(address: u64) -> u64 {
     address ^ 0xa5a5_5a5a_c3c3_3c3c
@@ -102,6 +106,33 @@ pub(crate) const fn scrambled(address: u64) -> u64 {
 
 // SAFETY: VACANT: all fields are atomics, for which zero is a value; a generation of 0 is even.
 unsafe impl Slot for Entry {
+    fn vacant() -> Self {
+        Self {
+            generation: AtomicU32::new(0),
+            refs: AtomicU32::new(0),
+            state: AtomicU64::new(0),
+            flags: AtomicU32::new(0),
+            withheld: plain::AtomicU32::new(0),
+            dispatch: plain::AtomicPtr::new(std::ptr::null_mut()),
+            scope: AtomicPtr::new(std::ptr::null_mut()),
+            id: AtomicU64::new(0),
+            ty: plain::AtomicPtr::new(std::ptr::null_mut()),
+            location: plain::AtomicPtr::new(std::ptr::null_mut()),
+            address: plain::AtomicU64::new(0),
+            size: plain::AtomicU64::new(0),
+            time: plain::AtomicU64::new(0),
+            parent_object: plain::AtomicU64::new(0),
+            parent: plain::AtomicU64::new(0),
+            thread: plain::AtomicU32::new(0),
+            span: plain::AtomicU32::new(0),
+            label: plain::AtomicU32::new(0),
+            scope_id: plain::AtomicU32::new(0),
+            align: plain::AtomicU32::new(0),
+            stack: plain::AtomicU32::new(0),
+            witness: Witness::new(),
+        }
+    }
+
     fn generation(&self) -> &AtomicU32 {
         &self.generation
     }
@@ -134,6 +165,7 @@ impl Entry {
     /// Writes the fields of a new object, whose first event is number 1.
     pub(crate) fn fill(&self, new: &NewEntry<'_>) {
         let object = new.object;
+        self.witness.write();
         self.refs.store(1, RELAXED);
         self.state.store(Position { seq: 1, strong: new.strong }.state(), RELAXED);
         self.flags.store(new.flags, RELAXED);
@@ -169,6 +201,7 @@ impl Entry {
 
     #[inline]
     pub(crate) fn dispatch(&self) -> *const Dispatch {
+        self.witness.read();
         self.dispatch.load(RELAXED)
     }
 
@@ -191,11 +224,6 @@ impl Entry {
             label: Label(self.label.load(RELAXED)),
             location,
         }
-    }
-
-    pub(crate) fn kind(&self) -> crate::event::Kind {
-        // SAFETY: STATIC: the pointer of an entry that was filled is that of a `&'static`.
-        unsafe { &*self.ty.load(RELAXED) }.kind
     }
 
     pub(crate) fn label(&self, label: Label) {
@@ -248,13 +276,6 @@ impl Entry {
         } else {
             self.refs.store(self.refs.load(RELAXED) + 1, RELAXED);
         }
-    }
-
-    /// Takes a share of `refs` if the entry is open yet.
-    pub(crate) fn try_share(&self) -> bool {
-        // Relaxed: a share is added to others, so the entry's end, which needs them all, sees this one's too.
-        let more = |refs: u32| (refs > 0).then_some(refs + 1);
-        self.refs.fetch_update(RELAXED, RELAXED, more).is_ok()
     }
 
     /// The step of a handle that is made from a strong one.
@@ -331,8 +352,9 @@ impl Entry {
         true
     }
 
-    /// Takes the share of the scope out.
+    /// Takes the share of the scope out: the entry ends.
     pub(crate) fn take_scope(&self) -> *const ScopeNode {
+        self.witness.write();
         self.scope.load(RELAXED).cast_const().cast()
     }
 
@@ -402,12 +424,12 @@ pub(crate) struct Place {
     /// The number of the event that made the handle, which is the handle's own.
     number: AtomicU64,
     /// The number of the handle that it was made from, of the same object; 0 for none.
-    parent: AtomicU64,
-    time: AtomicU64,
-    path: AtomicU32,
-    thread: AtomicU32,
-    span: AtomicU32,
-    stack: AtomicU32,
+    parent: plain::AtomicU64,
+    time: plain::AtomicU64,
+    path: plain::AtomicU32,
+    thread: plain::AtomicU32,
+    span: plain::AtomicU32,
+    stack: plain::AtomicU32,
 }
 
 const _: () = assert!(cfg!(test) || size_of::<Place>() <= 64);
@@ -420,6 +442,22 @@ pub(crate) const RETURNED: u32 = 1 << 9;
 
 // SAFETY: VACANT: all fields are atomics, for which zero is a value; a generation of 0 is even.
 unsafe impl Slot for Place {
+    fn vacant() -> Self {
+        Self {
+            generation: AtomicU32::new(0),
+            flags: AtomicU32::new(0),
+            entry: AtomicPtr::new(std::ptr::null_mut()),
+            link: AtomicPtr::new(std::ptr::null_mut()),
+            number: AtomicU64::new(0),
+            parent: plain::AtomicU64::new(0),
+            time: plain::AtomicU64::new(0),
+            path: plain::AtomicU32::new(0),
+            thread: plain::AtomicU32::new(0),
+            span: plain::AtomicU32::new(0),
+            stack: plain::AtomicU32::new(0),
+        }
+    }
+
     fn generation(&self) -> &AtomicU32 {
         &self.generation
     }

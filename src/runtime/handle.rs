@@ -11,16 +11,18 @@ use super::clock;
 use super::dispatch::{self, Dispatch};
 use super::entry::{
     ADOPTED, ALLOWED, AT_ONCE, Entry, LOGGED, NewEntry, NewPlace, Place, Position, RAW, RETURNED,
+    STACKS,
 };
 use super::ledger::LEDGER;
 use super::local::{self, Local, enter_sink};
 use super::log::{Birth, NewRecord};
-use super::primitive::{Arc, AtomicU64, statics};
 use super::raw::{Claimed, Side};
 use super::scope::ScopeNode;
 use super::slab::{hide, publish, read};
+use super::stacks;
 use super::ticket::Ticket;
 use crate::event::{Caller, Event, HandleId, Kind, Label, Object, ObjectId, Op, Type};
+use crate::primitive::{Arc, AtomicU64, statics};
 use std::panic::Location;
 
 statics! {
@@ -201,7 +203,13 @@ fn make<const SHARED: bool>(
             How::Upgrade => entry.upgrade::<SHARED>(),
             How::Weak => entry.clone_weak::<SHARED>(),
         };
-        let path = LEDGER.paths.of(local, path, op, site);
+        let to_line = LEDGER.paths.find(local, path, op, site);
+        let stack = if flags & STACKS != 0 || to_line.needs_stack() {
+            stacks::of_clone(flags & STACKS != 0, site)
+        } else {
+            0
+        };
+        let path = to_line.number();
         let new = NewPlace {
             op,
             number: position.seq,
@@ -210,7 +218,7 @@ fn make<const SHARED: bool>(
             path,
             thread: local::thread(local),
             span: crate::span::current(),
-            stack: 0,
+            stack,
         };
         place.fill(entry, &new, 0);
         let ticket = Ticket::new(place, publish(place));
@@ -414,7 +422,8 @@ fn open(
     let binding = dispatch::bind(&mut object, &NEXT)?;
     let strong = u32::from(!matches!(op, Op::NewCyclic | Op::WeakFromStd));
     let adopted = if matches!(op, Op::FromStd | Op::WeakFromStd) { ADOPTED } else { 0 };
-    let flags = binding.flags;
+    let stacks = if stacks::asked_for() { STACKS } else { 0 };
+    let flags = binding.flags | stacks;
     let scope_id = binding.scope.as_ref().map_or(0, |scope| scope.id());
     let scope = binding.scope.map_or(std::ptr::null(), Arc::into_raw);
     let parent = parent.map(|parent| (parent.object().number(), parent.number()));
@@ -425,6 +434,12 @@ fn open(
             return None;
         };
         let (thread, time, span) = (local::thread(local), clock::now(), crate::span::current());
+        let to_line = LEDGER.paths.find(local, 0, op, site);
+        let stack = if stacks != 0 || to_line.needs_stack() {
+            stacks::of_birth(stacks != 0, site)
+        } else {
+            0
+        };
         entry.fill(&NewEntry {
             object: &object,
             address: value.address,
@@ -437,18 +452,18 @@ fn open(
             time,
             span,
             parent,
-            stack: 0,
+            stack,
             strong,
         });
         publish(entry);
-        let path = LEDGER.paths.of(local, 0, op, site);
-        let new = NewPlace { op, number: 1, parent: 0, time, path, thread, span, stack: 0 };
+        let path = to_line.number();
+        let new = NewPlace { op, number: 1, parent: 0, time, path, thread, span, stack };
         place.fill(entry, &new, 0);
         let ticket = Ticket::new(place, publish(place));
         let position = Position { seq: 1, strong };
         let from = parent.map_or(0, |(_, number)| number);
         let fact = Fact { op, handle: 1, from, position, site: Some(site) };
-        let logged = flags & LOGGED != 0 && log_birth(local, entry, &fact, parent, path);
+        let logged = flags & LOGGED != 0 && log_birth(local, entry, &fact, parent, path, stack);
         Some((ticket, fact, logged))
     });
     let Some((ticket, fact, logged)) = opened else {
@@ -472,6 +487,7 @@ fn log_birth(
     fact: &Fact,
     parent: Option<(u64, u64)>,
     path: u32,
+    stack: u32,
 ) -> bool {
     let Some(local) = local else { return false };
     // Nothing is made inside a sink that is traced.
@@ -481,7 +497,7 @@ fn log_birth(
         let object = entry.object();
         let time = local.tails.time(log.clock());
         let from_object = parent.map_or(0, |(object, _)| object);
-        let birth = Birth { ty: object.ty, size: object.size, from_object, stack: 0 };
+        let birth = Birth { ty: object.ty, size: object.size, from_object, stack };
         local.tails.write_birth(&fact.record(object.id.0, path, time), &birth);
     }
     true
@@ -567,9 +583,6 @@ fn of_raw<const SHARED: bool>(
 pub(crate) struct Strong<const SHARED: bool>(Option<Ticket>);
 
 impl<const SHARED: bool> Strong<SHARED> {
-    /// A handle whose events nobody gets.
-    pub(crate) const UNTRACED: Self = Self(None);
-
     /// A new object, if a sink wants it.
     #[inline]
     #[track_caller]

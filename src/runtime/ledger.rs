@@ -23,10 +23,10 @@
 use super::entry::{Entry, Place, RAW};
 use super::local::{self, Local};
 use super::paths::Paths;
-use super::primitive::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, constructor, statics};
 use super::raw::RawTable;
 use super::scope::ScopeNode;
 use super::slab::{Slab, hide};
+use crate::primitive::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, constructor, statics};
 
 statics! {
     /// The tables of all living traced objects, and of their handles.

@@ -5,11 +5,12 @@ use super::entry::{Entry, Place};
 use super::ledger::LEDGER;
 use super::log::Tails;
 use super::paths::PathCache;
-use super::primitive::{Ordering, compiler_fence, thread_state};
 use super::scope::ScopeNode;
 use super::slab::Magazine;
 use crate::event::Thread;
+use crate::primitive::{Ordering, compiler_fence, thread_state};
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 
 /// Nothing was done here yet.
 const FRESH: u8 = 0;
@@ -29,8 +30,11 @@ pub(crate) struct Local {
     pub(super) places: Magazine<Place>,
     pub(super) entries: Magazine<Entry>,
     pub(super) paths: PathCache,
-    pub(super) tails: Tails,
+    /// Empty once the thread has ended. Its own destructor would take the whole from destructors that run later.
+    pub(super) tails: ManuallyDrop<Tails>,
 }
+
+const _: () = assert!(!std::mem::needs_drop::<Local>());
 
 thread_state! {
     static LOCAL: Local = Local::new(), ends by Local::end;
@@ -46,7 +50,7 @@ impl Local {
             places: Magazine::new(),
             entries: Magazine::new(),
             paths: PathCache::new(),
-            tails: Tails::new(),
+            tails: ManuallyDrop::new(Tails::new()),
         }
     }
 

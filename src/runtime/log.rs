@@ -11,13 +11,14 @@
 //! program.
 
 pub(crate) mod evicted;
+mod options;
 pub(crate) mod record;
 pub(crate) mod segment;
 pub(crate) mod tail;
 
 pub(crate) use self::evicted::Evicted;
+pub use self::options::{Clock, Overflow};
 pub(crate) use self::record::{Birth, NewRecord, Record};
-pub use self::segment::Overflow;
 pub(crate) use self::segment::Segment;
 pub(crate) use self::tail::Tails;
 
@@ -25,25 +26,10 @@ use self::segment::Store;
 use super::clock;
 use super::ledger::LEDGER;
 use super::local::{self, Local};
-use super::primitive::Mutex;
 use crate::event::{Event, Op, Time};
+use crate::primitive::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Which clock a [`Recorder`](crate::sink::Recorder) stamps its events with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Clock {
-    /// Read on each event, one load: moves every millisecond or so.
-    #[default]
-    Coarse,
-    /// The coarse clock, read on every 32nd event of a thread; those between have the same time.
-    Batch,
-    /// Read on each event: some 20 to 45 ns a reading; moves every nanosecond.
-    Precise,
-    /// No clock is read: order alone.
-    None,
-}
 
 impl Clock {
     /// Events of a batch.
@@ -111,7 +97,7 @@ impl Log {
     }
 
     /// All segments, what is known from those that had to go, and how many events are not kept: of one moment.
-    pub(crate) fn all(&self) -> (Vec<super::primitive::Arc<Segment>>, Evicted, u64) {
+    pub(crate) fn all(&self) -> (Vec<crate::primitive::Arc<Segment>>, Evicted, u64) {
         self.inner.store.all()
     }
 

@@ -6,8 +6,8 @@
 
 use super::dispatch::{ACTIVE, Dispatch};
 use super::local::with_scope;
-use super::primitive::{Arc, AtomicU32, Mutex, Ordering, statics};
 use super::sink::Sink;
+use crate::primitive::{Arc, AtomicU32, Mutex, Ordering, statics};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;

@@ -20,9 +20,9 @@
 //! * **FREE**: a slot whose generation is even is in one magazine, one batch, or on the stack of returned
 //!   ones, once; who takes it from there has it alone, until it makes the generation odd.
 
-use super::primitive::{
+use crate::primitive::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, BATCH, FIRST_CHUNK, Mutex, Ordering, constructor,
-    fence, free_slots, zeroed_slots,
+    fence, free_slots, plain, zeroed_slots,
 };
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -37,6 +37,9 @@ const CHUNKS: usize = 32 - FIRST_CHUNK.ilog2() as usize + 1;
 ///
 /// VACANT holds for the type.
 pub(crate) unsafe trait Slot: Sized + 'static {
+    /// A slot whose fields are all zero.
+    fn vacant() -> Self;
+
     /// Odd while the slot is in use.
     fn generation(&self) -> &AtomicU32;
 
@@ -185,7 +188,7 @@ struct Pool<T> {
 
 /// A table of slots. See the [module](self).
 pub(crate) struct Slab<T> {
-    chunks: [AtomicPtr<T>; CHUNKS],
+    chunks: [plain::AtomicPtr<T>; CHUNKS],
     /// Slots below this may have been used.
     used: AtomicUsize,
     pool: Mutex<Pool<T>>,
@@ -217,7 +220,7 @@ impl<T: Slot + Sync> Slab<T> {
     constructor! {
         pub(crate) fn new() -> Self {
             Self {
-                chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
+                chunks: [const { plain::AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
                 used: AtomicUsize::new(0),
                 pool: Mutex::new(Pool { batches: VecDeque::new(), fresh: 0 }),
                 returned: AtomicPtr::new(ptr::null_mut()),
@@ -348,7 +351,7 @@ impl<T: Slot + Sync> Slab<T> {
         // Relaxed: written under the lock that is held.
         let mut slots = self.chunks[chunk].load(Ordering::Relaxed);
         if slots.is_null() {
-            slots = zeroed_slots::<T>(len)?.as_ptr();
+            slots = zeroed_slots::<T>(len, T::vacant)?.as_ptr();
             // A ticket has 48 bits for an address. No system gives more unless asked to.
             if (slots.addr() + len * size_of::<T>()) as u64 >> 48 != 0 {
                 return None;

@@ -1,12 +1,15 @@
+mod open;
+mod write;
+
 use super::Sink;
 use crate::event::{Caller, Event, Object, Op, Thread, warn};
 use crate::exit::at_exit;
+use crate::lock::{Mutex, MutexGuard};
 use crate::render::json::Json;
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,9 +17,17 @@ use std::time::Duration;
 /// Writes events to a file, as JSON Lines.
 ///
 /// Events are gathered in memory and written by a thread of the sink's own, four times a second and
-/// whenever a good deal has come together, so that the program does not wait for the disk; what a process
-/// that is killed leaves behind is whole up to the last write. A file that cannot be written is reported
-/// once on stderr, and the sink takes nothing more.
+/// whenever a good deal has come together, so that the program seldom waits for the disk; what a process
+/// that is killed leaves behind is whole up to the last write. A file that cannot be written, because the disk is
+/// full, its folder vanished or a limit on file sizes is reached, is reported once on stderr, and the sink takes
+/// nothing more.
+///
+/// At most some 32 MiB are gathered. Beyond, a thread that emits an event waits for a file; where it is recorded to
+/// a pipe whose reader is stalled, the event is lost, and the recording says how many were.
+///
+/// The file is readable by its owner alone, and locked while it is written: a recording to one that is in use is
+/// written beside it, to `run-4711.jsonl` in place of `run.jsonl`, with the process id. In a folder where others may
+/// write, it is not written through a link or to a file of somebody else's.
 ///
 /// A process that ends by `exit`, or by returning from `main`, writes out what is left; so does one that panics, where
 /// [`flush_on_panic`](Self::flush_on_panic) is asked for. A file whose folder vanishes is as one that cannot be written.
@@ -34,7 +45,8 @@ use std::time::Duration;
 /// | `{"type":N,…}` | `name` |
 /// | `{"site":N,…}` | `file`, `line`, `column` |
 /// | `{"thread":N,…}` | `name` |
-/// | `{"object":N,…}` | `kind` (`Box`, `Rc`, `Arc`), `type`, `size` in bytes, `site` of birth; `earlier` where it was born in a part that is gone: how many events it has had |
+/// | `{"object":N,…}` | `kind` (`Box`, `Rc`, `Arc`), `type`, `size` in bytes, `site` of its creation; `earlier` where it was created in a part that is gone: how many events it has had, with the counts `strong` and `weak` after them |
+/// | `{"lost":N}` | so many events were lost here |
 /// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `t` thread, `ns` time, `label` |
 ///
 /// Events of one object may stand in another order than they happened: sort by `n`. A second head, as in two parts that
@@ -67,6 +79,8 @@ struct Inner {
     file: Mutex<Open>,
     /// How long a part may be.
     part: Option<u64>,
+    /// A regular file, which is worth waiting for.
+    waits: bool,
     writer: std::sync::OnceLock<std::thread::Thread>,
 }
 
@@ -84,16 +98,24 @@ struct Out {
     sites: HashMap<Caller, usize>,
     threads: HashSet<Thread>,
     failed: bool,
+    /// Events that found no room, and that no line tells of yet.
+    lost: u64,
 }
 
 /// An object that is alive, as the next part's head has to tell of it.
 struct Known {
     object: Object,
     events: u64,
+    /// The highest number of an event.
+    highest: u64,
     strong: u32,
     weak: i64,
 }
 
+/// How much is gathered at most.
+const MOST: usize = 32 << 20;
+/// How long an exit waits for a pipe's reader.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 /// How much is gathered before the writer is woken early.
 const PLENTY: usize = 1 << 18;
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -122,9 +144,10 @@ impl FileSink {
     }
 
     fn open(path: &Path, part: Option<u64>) -> io::Result<Self> {
-        let file = File::create(path)?;
+        let (file, path) = open::open(path)?;
+        let waits = file.metadata()?.is_file();
         let inner = Arc::new(Inner {
-            path: path.to_owned(),
+            path,
             out: Mutex::new(Out {
                 lines: Out::head(),
                 living: part.map(|_| HashMap::new()),
@@ -132,9 +155,11 @@ impl FileSink {
                 sites: HashMap::new(),
                 threads: HashSet::new(),
                 failed: false,
+                lost: 0,
             }),
             file: Mutex::new(Open { file, written: 0 }),
-            part,
+            part: part.filter(|_| waits),
+            waits,
             writer: std::sync::OnceLock::new(),
         });
         inner.write_out();
@@ -146,7 +171,7 @@ impl FileSink {
         let weak = Arc::downgrade(&inner);
         at_exit(Box::new(move || {
             if let Some(inner) = weak.upgrade() {
-                inner.write_out();
+                inner.write_last();
             }
         }));
         Ok(Self { inner })
@@ -202,6 +227,22 @@ impl Inner {
         self.write(self.file.lock(), self.out.lock());
     }
 
+    /// At the process's exit: a pipe that nobody reads does not keep it from ending.
+    fn write_last(&self) {
+        if self.waits {
+            return self.write_out();
+        }
+        let end = std::time::Instant::now() + LAST_WAIT;
+        while !self.out.lock().is_written() && std::time::Instant::now() < end {
+            if let Some(writer) = self.writer.get() {
+                writer.unpark();
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // Until the last write is done.
+        drop(self.file.try_lock_until(end));
+    }
+
     fn write_out_within(&self, time: Duration) {
         if let (Some(file), Some(out)) = (self.file.try_lock_for(time), self.out.try_lock_for(time))
         {
@@ -210,9 +251,12 @@ impl Inner {
     }
 
     fn write(&self, mut open: MutexGuard<'_, Open>, mut out: MutexGuard<'_, Out>) {
-        let lines = std::mem::take(&mut out.lines);
-        if lines.is_empty() || out.failed {
+        if out.is_written() {
             return;
+        }
+        let mut lines = std::mem::take(&mut out.lines);
+        if out.lost > 0 {
+            let _ = writeln!(lines, r#"{{"lost":{}}}"#, std::mem::take(&mut out.lost));
         }
         open.written += lines.len() as u64;
         let full = self.part.is_some_and(|part| open.written >= part);
@@ -221,9 +265,8 @@ impl Inner {
             out.begin_part();
         }
         drop(out);
-        let done = open.file.write_all(lines.as_bytes()).and_then(|()| {
-            // On unix a file that is removed can be written to, and is gone.
-            if !self.path.exists() {
+        let done = write::write_all(&mut open.file, lines.as_bytes()).and_then(|()| {
+            if open::is_removed(&open.file, &self.path)? {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the file has been removed"));
             }
             if full {
@@ -232,13 +275,16 @@ impl Inner {
                 std::fs::rename(&self.path, old)?;
                 // At once with its head: a part without one is no recording.
                 let head = std::mem::take(&mut self.out.lock().lines);
-                *open = Open { file: File::create(&self.path)?, written: head.len() as u64 };
-                open.file.write_all(head.as_bytes())?;
+                *open = Open { file: open::part(&self.path)?, written: head.len() as u64 };
+                write::write_all(&mut open.file, head.as_bytes())?;
             }
             Ok(())
         });
         if let Err(error) = done {
-            self.out.lock().failed = true;
+            let mut out = self.out.lock();
+            out.failed = true;
+            out.lines = String::new();
+            drop(out);
             warn(format_args!(
                 "{}: {error}; the sink is switched off, and events from here on are lost",
                 self.path.display()
@@ -256,6 +302,11 @@ impl Drop for Inner {
 impl Out {
     fn head() -> String {
         format!("{{\"refscope\":1,\"pid\":{}}}\n", std::process::id())
+    }
+
+    /// Whether there is nothing to be written.
+    fn is_written(&self) -> bool {
+        self.failed || (self.lines.is_empty() && self.lost == 0)
     }
 
     /// The head of a new part: tables begin anew, and what is alive is told first.
@@ -287,7 +338,15 @@ impl Out {
             object.size()
         );
         if let Some(known) = known {
-            let _ = write!(self.lines, r#","earlier":{},"weak":{}"#, known.events, known.weak);
+            let _ = write!(
+                self.lines,
+                r#","earlier":{},"strong":{},"weak":{}"#,
+                known.events, known.strong, known.weak
+            );
+            if known.highest != known.events {
+                // Some are under way still, on other threads.
+                let _ = write!(self.lines, r#","highest":{}"#, known.highest);
+            }
             if let Some(label) = object.label() {
                 let _ = write!(self.lines, r#","label":{}"#, Json(label));
             }
@@ -301,14 +360,18 @@ impl Out {
         let known = living.entry(id).or_insert_with(|| Known {
             object: *event.object(),
             events: 0,
+            highest: 0,
             strong: 0,
             weak: 0,
         });
         known.object = *event.object();
         known.events += 1;
         known.weak += i64::from(event.op().weak_delta());
-        known.strong = event.strong();
-        if known.strong == 0 && known.weak <= 0 && known.events > 1 {
+        if event.seq() >= known.highest {
+            (known.highest, known.strong) = (event.seq(), event.strong());
+        }
+        let complete = known.events == known.highest;
+        if complete && known.strong == 0 && known.weak <= 0 && known.events > 1 {
             living.remove(&id);
         }
     }
@@ -371,6 +434,15 @@ impl Out {
 impl Sink for FileSink {
     fn event(&self, event: &Event) {
         let mut out = self.inner.out.lock();
+        if out.lines.len() >= MOST {
+            if !self.inner.waits {
+                out.lost += u64::from(!out.failed);
+                return;
+            }
+            drop(out);
+            self.inner.write_out();
+            out = self.inner.out.lock();
+        }
         if out.failed {
             return;
         }

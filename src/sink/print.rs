@@ -1,6 +1,6 @@
 use super::Sink;
 use crate::event::{Event, eprint};
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 use std::io::Write;
 
 /// Prints each event as a line.

@@ -1,13 +1,11 @@
-use super::{Route, Sink};
+use super::{Clock, Overflow, Route, Sink};
 use crate::event::{Event, Label, Op, Thread, Time};
 use crate::model::{Earlier, EventRecord, Location, ObjectRecord, Recording};
 use crate::runtime::log::{Birth, Log, Record};
 use crate::runtime::view;
-use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
-
-pub use crate::runtime::log::{Clock, Overflow};
 
 /// Keeps events in memory, within a budget, for a timeline.
 ///
@@ -168,9 +166,9 @@ impl Recorder {
 #[derive(Default)]
 struct Tables {
     /// By path, and by content: several paths end with one line.
-    paths: FxHashMap<u32, Option<u32>>,
-    locations: FxHashMap<Location, u32>,
-    threads: FxHashMap<u32, u32>,
+    paths: HashMap<u32, Option<u32>>,
+    locations: HashMap<Location, u32>,
+    threads: HashMap<u32, u32>,
 }
 
 impl Tables {

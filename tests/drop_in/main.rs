@@ -15,7 +15,8 @@
     clippy::cmp_owned,
     clippy::boxed_local,
     clippy::double_ended_iterator_last,
-    clippy::redundant_closure
+    clippy::redundant_closure,
+    clippy::useless_conversion
 )]
 
 /// The suite, on the pointers that a module has.
@@ -58,13 +59,13 @@ mod idle {
 
 #[path = "."]
 mod recorded {
-    use refscope::sink::{LiveSet, Recorder};
+    use refscope::sink::Recorder;
     pub(crate) use refscope::{boxed, rc, sync};
 
     /// A recorder watches: what it has must replay exactly.
     pub(crate) fn watched(f: impl FnOnce()) {
         let recorder = Recorder::new();
-        refscope::Scope::new((recorder.clone(), LiveSet::new())).run(f);
+        refscope::Scope::new(recorder.clone()).run(f);
         let recording = recorder.recording();
         recording.verify().expect("numbered without a gap, replayed to the counts");
         assert_eq!(recording.lost(), 0);

@@ -1,14 +1,13 @@
 //! `cargo run -p service`: a tokio service that forgets to close some of its sessions, found by checkpoints.
 //!
-//! Nothing is wrong at any one moment: sessions come and go. But from checkpoint to checkpoint some stay that were born
+//! Nothing is wrong at any one moment: sessions come and go. But from checkpoint to checkpoint some stay that were opened
 //! since, and the report of those names the line that holds them.
 #![allow(dead_code)] // tests/integration runs it as well
 
 use refscope::Scope;
-use refscope::analysis::Growth;
-use refscope::analysis::ReportKind;
+use refscope::analysis::{Growth, ReportKind, Snapshot};
+use refscope::event::Time;
 use refscope::render::Terminal;
-use refscope::sink::LiveSet;
 use refscope::sync::Arc; // was: use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -35,11 +34,13 @@ impl Service {
 }
 
 /// Runs the service for some rounds, and gives what grew from each to the next.
-pub(crate) fn run(live: &LiveSet) -> Vec<Growth> {
-    let scope = Scope::new(live.clone());
+pub(crate) fn run() -> Vec<Growth> {
+    // What is alive in the scope; for the whole process it is `refscope::track()` and `refscope::leaks::snapshot()`.
+    let scope = Scope::mark();
+    let snapshot = || Snapshot::new(scope.alive(), Time::coarse());
     let service = std::sync::Arc::new(Service::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut before = live.snapshot();
+    let mut before = snapshot();
     let mut grown = Vec::new();
     for round in 0..3 {
         runtime.block_on(async {
@@ -50,7 +51,7 @@ pub(crate) fn run(live: &LiveSet) -> Vec<Growth> {
                 task.await.unwrap();
             }
         });
-        let now = live.snapshot();
+        let now = snapshot();
         grown.push(now.since(&before));
         before = now;
     }
@@ -61,7 +62,7 @@ fn main() {
     if !refscope::ENABLED {
         println!("Tracing is off: refscope is built without its feature `trace`.");
     }
-    let grown = run(&LiveSet::new());
+    let grown = run();
     for (round, growth) in (1..).zip(&grown) {
         println!("checkpoint {round}: {growth}");
     }

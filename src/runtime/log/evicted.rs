@@ -3,12 +3,12 @@
 
 use super::record::{Birth, Brief};
 use super::segment::Segment;
-use rustc_hash::FxHashMap;
+use std::collections::HashMap;
 
 /// The objects of records that are gone.
 #[derive(Clone, Default)]
 pub(crate) struct Evicted {
-    objects: FxHashMap<u64, EvictedObject>,
+    objects: HashMap<u64, EvictedObject>,
     /// How many events a segment held.
     events: u64,
 }

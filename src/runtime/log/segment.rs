@@ -1,10 +1,9 @@
 //! Where records lie: segments that one thread writes and anyone reads, and the store that has them all.
 
 use super::evicted::Evicted;
+use super::options::Overflow;
 use super::record::{WORDS, Words};
-use crate::runtime::primitive::{
-    Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, SEGMENT,
-};
+use crate::primitive::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, SEGMENT};
 use std::collections::VecDeque;
 
 /// Bytes of a segment's records.
@@ -55,18 +54,6 @@ impl Segment {
             std::array::from_fn(|i| words[i].load(Ordering::Relaxed))
         })
     }
-}
-
-/// What a recorder does when its budget is used up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// Keep what is there; further events are lost.
-    #[default]
-    DropNewest,
-    /// Keep the newest events; the oldest are lost, a segment of some hundred at a time. Which objects are
-    /// alive, what they are and their counts is never lost.
-    DropOldest,
 }
 
 /// A log's segments, within its budget.

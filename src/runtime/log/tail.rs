@@ -3,7 +3,7 @@
 use super::record::{Birth, NewRecord, Words, thread};
 use super::segment::{Segment, USEFUL};
 use super::{Clock, Inner, Log};
-use crate::runtime::primitive::{Arc, SEGMENT};
+use crate::primitive::{Arc, SEGMENT};
 use std::cell::Cell;
 use std::sync::Weak;
 

@@ -8,22 +8,22 @@ use std::time::Duration;
 
 #[test]
 fn json_and_annotations() {
-    let check = Check::new().settle(Duration::ZERO);
+    let check = Check::new().timeout(Duration::ZERO);
     let kept = check.scope().run(|| {
         let one = Rc::new(1);
         refscope::label(&one, "a \"label\"");
         (one.clone(), one)
     });
-    let leaks = check.leaks();
+    let leaks = check.report();
     let json: serde_json::Value = serde_json::from_str(&leaks.json()).expect("it is JSON");
     assert_eq!(json["refscope_leaks"], 1);
     assert_eq!(json["objects"], 1);
     let leak = &json["leaks"][0];
     assert_eq!((&leak["kind"], &leak["type"]), (&"Rc".into(), &"i32".into()));
     assert_eq!(leak["label"], "a \"label\"");
-    assert_eq!(leak["holders"].as_array().unwrap().len(), 2);
+    assert_eq!(leak["handles"].as_array().unwrap().len(), 2);
     let fault = leak["fault"].as_u64().unwrap();
-    let holder = leak["holders"].as_array().unwrap().iter().find(|h| h["number"] == fault).unwrap();
+    let holder = leak["handles"].as_array().unwrap().iter().find(|h| h["number"] == fault).unwrap();
     assert_eq!(holder["path"][1]["op"], "clone");
     assert_eq!(holder["path"][1]["file"], file!());
     let annotations = leaks.annotations();

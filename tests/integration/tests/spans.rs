@@ -40,7 +40,7 @@ fn the_report_says_in_which_request_the_holder_was_made() {
     let subscriber = tracing_subscriber::registry().with(refscope::span::layer());
     let _default = tracing::subscriber::set_default(subscriber);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let check = Check::new().settle(Duration::ZERO);
+    let check = Check::new().timeout(Duration::ZERO);
     let sessions = Session(check.scope().run(|| Arc::new(Mutex::new(Vec::new()))));
     refscope::allow_leak(&sessions.0);
     runtime.block_on(async {

@@ -4,21 +4,31 @@
 //! # What is checked after every step
 //!
 //! * LOCKSTEP: the same result, the same counts of every handle, the same destructors in the same order.
-//! * FOLD: for every handle, the count that the ledger has is std's, and the living handles that the live set knows are
+//! * COUNTS: for every handle, the count that the ledger has is std's, and the living handles that it knows are
 //!   as many as std counts, strong and weak. (An object that has been std's in between is known only in part: there
-//!   ledger and live set agree with each other, and are not above std.)
+//!   the ledger's two numbers agree with each other, and are not above std's.)
+//! * HANDLES: over all objects the ledger knows as many strong and weak handles, raw pointers and boxes as the program
+//!   has, wherever it has them: in the pool, in other objects, forgotten.
+//! * VIEWS: the ledger and the replay of a recording give the same objects, with the same handles (number, strength,
+//!   path, parent, raw, thread), counts and labels.
 //!
-//! and at the end: REPLAY (the recording is gap-free and its counts replay) and EMPTY (when everything is dropped, the live
-//! set knows of nothing but what a cycle keeps, and of all that).
+//! and at the end: REPLAY (the recording is gap-free and its counts replay; its report has the fingerprints of
+//! the ledger's) and EMPTY (when everything is dropped, the
+//! ledger knows of nothing but what a cycle keeps and what was forgotten, and of all that).
 //!
 //! Programs of several threads are checked when all have ended, since std's own results depend on who comes first; what
 //! can happen in between is left to loom (`tests/loom`). A failure is shrunk, and prints as the list of its steps.
 
 use proptest::prelude::*;
+use refscope::Scope;
 use refscope::StdPtr as _;
-use refscope::sink::{Clock, LiveSet, Recorder};
-use std::cell::RefCell;
+use refscope::analysis::LeakReport;
+use refscope::event::{Kind, Strength, Time};
+use refscope::model::LiveObject;
+use refscope::sink::{Clock, Recorder};
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,6 +39,67 @@ fn cases(unless_told: u32) -> ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(told.unwrap_or(unless_told))
     }
+}
+
+/// What is alive in a scope by the ledger, after it was compared with what its recorder has. (VIEWS)
+fn alive(scope: &Scope, recorder: &Recorder) -> Result<Vec<LiveObject>, TestCaseError> {
+    let ledger = timeless(scope.alive());
+    let recording = recorder.recording();
+    prop_assert_eq!(recording.lost(), 0);
+    for (name, view) in [("recording in memory", timeless(recording.live_objects()))] {
+        for (ledger, view) in ledger.iter().zip(&view) {
+            prop_assert_eq!(ledger, view, "VIEWS: ledger and {}", name);
+        }
+        prop_assert_eq!(&ledger, &view, "VIEWS: ledger and {}", name);
+    }
+    Ok(ledger)
+}
+
+/// Without times, which a recorder need not have.
+fn timeless(mut objects: Vec<LiveObject>) -> Vec<LiveObject> {
+    for object in &mut objects {
+        object.created = Time::START;
+        object.handles.iter_mut().for_each(|handle| handle.created = Time::START);
+    }
+    objects
+}
+
+fn fingerprints(objects: &[LiveObject]) -> Vec<(u64, usize)> {
+    let report = LeakReport::new(objects.to_vec(), Time::START);
+    report.leaks().iter().map(|leak| (leak.fingerprint, leak.objects.len())).collect()
+}
+
+/// How many handles there are.
+#[derive(Debug, Default, PartialEq)]
+struct Handles {
+    strong: usize,
+    weak: usize,
+    boxes: usize,
+    raw: usize,
+}
+
+impl Handles {
+    fn of(objects: &[LiveObject]) -> Self {
+        let mut handles = Self::default();
+        for object in objects {
+            for handle in &object.handles {
+                handles.raw += usize::from(handle.raw);
+                *match (object.kind, handle.strength) {
+                    (Kind::Box, _) => &mut handles.boxes,
+                    (_, Strength::Strong) => &mut handles.strong,
+                    (_, Strength::Weak) => &mut handles.weak,
+                } += 1;
+            }
+        }
+        handles
+    }
+}
+
+/// Handles that objects hold.
+#[derive(Default)]
+struct Held {
+    strong: Cell<usize>,
+    weak: Cell<usize>,
 }
 
 /// A step. Its numbers choose among the handles that there are, modulo how many.
@@ -54,6 +125,8 @@ enum Step {
     View(usize),
     Increment(usize),
     WeakThroughRaw(usize),
+    WeakIntoRaw(usize),
+    WeakFromRaw(usize),
     /// A clone of the second handle goes into the payload of the first.
     Nest(usize, usize),
     /// What the payload holds goes.
@@ -102,6 +175,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => at.clone().prop_map(View),
         1 => at.clone().prop_map(Increment),
         1 => at.clone().prop_map(WeakThroughRaw),
+        1 => at.clone().prop_map(WeakIntoRaw),
+        1 => at.clone().prop_map(WeakFromRaw),
         3 => (at.clone(), at.clone()).prop_map(|(a, b)| Nest(a, b)),
         1 => at.clone().prop_map(Empty),
         1 => at.clone().prop_map(Label),
@@ -122,6 +197,31 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
+/// The same with few objects and many raw pointers, and views of them.
+fn raw_steps() -> impl Strategy<Value = Vec<Step>> {
+    use Step::*;
+    let at = 0_usize..4;
+    let step = prop_oneof![
+        2 => (0_u32..100).prop_map(New),
+        2 => at.clone().prop_map(Clone),
+        2 => at.clone().prop_map(Drop),
+        1 => at.clone().prop_map(Downgrade),
+        1 => at.clone().prop_map(WeakDrop),
+        1 => at.clone().prop_map(Upgrade),
+        6 => at.clone().prop_map(IntoRaw),
+        5 => at.clone().prop_map(FromRaw),
+        6 => at.clone().prop_map(View),
+        2 => at.clone().prop_map(Increment),
+        2 => at.clone().prop_map(WeakIntoRaw),
+        2 => at.clone().prop_map(WeakFromRaw),
+        1 => at.clone().prop_map(IntoStd),
+        1 => at.clone().prop_map(FromStd),
+        1 => at.clone().prop_map(IntoInner),
+        1 => at.prop_map(MakeMut),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
 /// What a step gave, and the state after it.
 type Outcome = (String, Vec<(usize, usize)>, Vec<(usize, usize)>, Vec<u32>);
 
@@ -136,7 +236,8 @@ macro_rules! world {
             pub(super) struct Node {
                 id: u32,
                 inner: RefCell<Vec<$Ptr<Node>>>,
-                _me: Weak<Node>,
+                me: Weak<Node>,
+                held: std::rc::Rc<Held>,
                 log: std::rc::Rc<RefCell<Vec<u32>>>,
             }
 
@@ -145,11 +246,13 @@ macro_rules! world {
                     if self.id % 4 == 3 {
                         resume_unwind(std::boxed::Box::new("on purpose"));
                     }
-                    let inner = self.inner.borrow().iter().map($Ptr::clone).collect();
+                    let inner: Vec<_> = self.inner.borrow().iter().map($Ptr::clone).collect();
+                    self.held.strong.update(|strong| strong + inner.len());
                     Self {
                         id: self.id + 1000,
                         inner: RefCell::new(inner),
-                        _me: Weak::new(),
+                        me: Weak::new(),
+                        held: self.held.clone(),
                         log: self.log.clone(),
                     }
                 }
@@ -158,6 +261,22 @@ macro_rules! world {
             impl Drop for Node {
                 fn drop(&mut self) {
                     self.log.borrow_mut().push(self.id);
+                    self.held.strong.update(|strong| strong - self.inner.borrow().len());
+                    self.held.weak.update(|weak| weak - self.is_mine());
+                }
+            }
+
+            impl Node {
+                /// How many weak handles it has of itself.
+                fn is_mine(&self) -> usize {
+                    usize::from(!self.me.ptr_eq(&Weak::new()))
+                }
+
+                /// Takes out what it holds.
+                fn take(&self) -> Vec<$Ptr<Node>> {
+                    let taken = self.inner.take();
+                    self.held.strong.update(|strong| strong - taken.len());
+                    taken
                 }
             }
 
@@ -166,10 +285,16 @@ macro_rules! world {
                 pub(super) strong: Vec<$Ptr<Node>>,
                 pub(super) weak: Vec<Weak<Node>>,
                 raw: Vec<*const Node>,
+                weak_raw: Vec<*const Node>,
                 boxes: Vec<Box<Node>>,
                 theirs: Vec<std::$module::$Ptr<Node>>,
                 /// Where the objects lie of which some handle was std's.
                 pub(super) mixed: HashSet<*const Node>,
+                /// Views of raw pointers that there were.
+                pub(super) views: usize,
+                /// Handles that are forgotten, until all is checked.
+                forgotten: Vec<ManuallyDrop<$Ptr<Node>>>,
+                held: std::rc::Rc<Held>,
                 log: std::rc::Rc<RefCell<Vec<u32>>>,
             }
 
@@ -179,7 +304,23 @@ macro_rules! world {
 
             impl World {
                 fn node(&self, id: u32, me: Weak<Node>) -> Node {
-                    Node { id, inner: RefCell::default(), _me: me, log: self.log.clone() }
+                    let (held, log) = (self.held.clone(), self.log.clone());
+                    let node = Node { id, inner: RefCell::default(), me, held, log };
+                    node.held.weak.update(|weak| weak + node.is_mine());
+                    node
+                }
+
+                /// The handles that the program has. (A raw pointer is one.)
+                pub(super) fn handles(&self) -> Handles {
+                    let raw = self.raw.len() + self.weak_raw.len();
+                    let strong = self.strong.len() + self.raw.len() + self.forgotten.len();
+                    let weak = self.weak.len() + self.weak_raw.len();
+                    Handles {
+                        strong: strong + self.held.strong.get(),
+                        weak: weak + self.held.weak.get(),
+                        boxes: self.boxes.len(),
+                        raw,
+                    }
                 }
 
                 /// Runs a step, and says what came of it.
@@ -271,8 +412,9 @@ macro_rules! world {
                         }
                         Step::View(at) => {
                             let ptr = self.raw[place(at, raw)?];
+                            self.views += 1;
                             // SAFETY: `ptr` came from `into_raw`, and the view is not dropped.
-                            let view = std::mem::ManuallyDrop::new(unsafe { $Ptr::from_raw(ptr) });
+                            let view = ManuallyDrop::new(unsafe { $Ptr::from_raw(ptr) });
                             self.strong.push($Ptr::clone(&view));
                         }
                         Step::Increment(at) => {
@@ -286,12 +428,23 @@ macro_rules! world {
                             // SAFETY: `ptr` came from `into_raw`.
                             self.weak.push(unsafe { Weak::from_raw(ptr) });
                         }
+                        Step::WeakIntoRaw(at) => {
+                            let weak = self.weak.swap_remove(place(at, weak)?);
+                            self.weak_raw.push(weak.into_raw());
+                        }
+                        Step::WeakFromRaw(at) => {
+                            let at = place(at, self.weak_raw.len())?;
+                            let ptr = self.weak_raw.swap_remove(at);
+                            // SAFETY: `ptr` came from `into_raw`, and is taken back once.
+                            self.weak.push(unsafe { Weak::from_raw(ptr) });
+                        }
                         Step::Nest(outer, inner) => {
                             let inner = self.strong[place(inner, strong)?].clone();
+                            self.held.strong.update(|strong| strong + 1);
                             self.strong[place(outer, strong)?].inner.borrow_mut().push(inner);
                         }
                         Step::Empty(at) => {
-                            let held = self.strong[place(at, strong)?].inner.take();
+                            let held = self.strong[place(at, strong)?].take();
                             gave = format!("{}", held.len());
                         }
                         Step::Label(at) => {
@@ -302,7 +455,8 @@ macro_rules! world {
                             self.strong[place(to, strong)?] = clone;
                         }
                         Step::Forget(at) => {
-                            std::mem::forget(self.strong.swap_remove(place(at, strong)?));
+                            let this = self.strong.swap_remove(place(at, strong)?);
+                            self.forgotten.push(ManuallyDrop::new(this));
                         }
                         Step::IntoStd(at) => {
                             let this = self.strong.swap_remove(place(at, strong)?);
@@ -352,19 +506,31 @@ macro_rules! world {
                 }
 
                 /// Everything that the pool holds goes.
-                pub(super) fn end(mut self) -> Vec<u32> {
-                    self.strong.iter().for_each(|p| drop(p.inner.take()));
+                pub(super) fn end(&mut self) -> Vec<u32> {
+                    self.strong.iter().for_each(|p| drop(p.take()));
                     for ptr in self.raw.drain(..) {
                         // SAFETY: `ptr` came from `into_raw`, and is taken back once.
                         let back = unsafe { $Ptr::from_raw(ptr) };
-                        drop(back.inner.take());
+                        drop(back.take());
                     }
-                    self.theirs.iter().for_each(|p| drop(p.inner.take()));
+                    self.theirs.iter().for_each(|p| drop(p.take()));
+                    for ptr in self.weak_raw.drain(..) {
+                        // SAFETY: `ptr` came from `into_raw`, and is taken back once.
+                        drop(unsafe { Weak::from_raw(ptr) });
+                    }
                     self.theirs.clear();
                     self.boxes.clear();
                     self.strong.clear();
                     self.weak.clear();
                     self.log.borrow().clone()
+                }
+
+                /// What was forgotten goes as well, so that the ledger does not grow from case to case.
+                pub(super) fn remember(self) {
+                    for this in self.forgotten {
+                        let this = ManuallyDrop::into_inner(this);
+                        drop(this.take());
+                    }
                 }
             }
         }
@@ -377,27 +543,43 @@ macro_rules! lockstep {
         world! { $ours, refscope, $module, $Ptr, |boxed| refscope::unbox(boxed) }
 
         fn $name(steps: &[Step]) -> Result<(), TestCaseError> {
-            let (live, recorder) = (LiveSet::new(), Recorder::with(16 << 20, Clock::None));
-            let _guard = refscope::Scope::new((live.clone(), recorder.clone())).enter();
+            let recorder = Recorder::with(16 << 20, Clock::None);
+            let scope = Scope::new(recorder.clone());
+            let _guard = scope.enter();
             let mut theirs = $theirs::World::default();
             let mut ours = $ours::World::default();
             for (number, step) in steps.iter().enumerate() {
                 let (want, got) = (theirs.run(*step), ours.run(*step));
                 prop_assert_eq!(want, got, "LOCKSTEP at step {}: {:?}", number, step);
+                let mut seen = HashSet::new();
                 for pointer in &ours.strong {
                     use refscope::$module::$Ptr;
+                    if !ours.mixed.contains(&$Ptr::as_ptr(pointer))
+                        && !seen.insert($Ptr::as_ptr(pointer))
+                    {
+                        continue;
+                    }
                     let holders = refscope::holders(pointer);
                     let (strong, weak) = ($Ptr::strong_count(pointer), $Ptr::weak_count(pointer));
                     let known = (holders.strong().len(), holders.handles().len());
                     if ours.mixed.contains(&$Ptr::as_ptr(pointer)) {
                         let traced = holders.traced() as usize;
-                        prop_assert_eq!(traced, known.0, "FOLD at step {}", number);
-                        prop_assert!(traced <= strong, "FOLD at step {}", number);
+                        prop_assert_eq!(traced, known.0, "COUNTS at step {}", number);
+                        prop_assert!(traced <= strong, "COUNTS at step {}", number);
                         continue;
                     }
-                    prop_assert_eq!(holders.traced() as usize, strong, "FOLD at step {}", number);
-                    prop_assert_eq!(known, (strong, strong + weak), "FOLD at step {}", number);
+                    prop_assert_eq!(holders.traced() as usize, strong, "COUNTS at step {}", number);
+                    prop_assert_eq!(known, (strong, strong + weak), "COUNTS at step {}", number);
                 }
+                let alive = alive(&scope, &recorder)?;
+                let (want, mut got) = (ours.handles(), Handles::of(&alive));
+                prop_assert_eq!(&theirs.handles(), &want, "LOCKSTEP at step {}", number);
+                prop_assert!(got.raw <= want.raw, "HANDLES at step {}: {:?}", number, alive);
+                if ours.views > 0 {
+                    // A raw pointer that was looked at has returned, as far as can be known.
+                    got.raw = want.raw;
+                }
+                prop_assert_eq!(want, got, "HANDLES at step {}: {:?}", number, alive);
             }
             let (want, got) = (theirs.end(), ours.end());
             prop_assert_eq!(want, got, "LOCKSTEP at the end");
@@ -410,7 +592,13 @@ macro_rules! lockstep {
             let left = |t: &refscope::analysis::Timeline<'_>| t.strong() + t.weak() > 0;
             let timelines = recording.timelines();
             let left = timelines.iter().filter(|timeline| left(timeline)).count();
-            prop_assert_eq!(live.len(), left, "EMPTY: {:?}", live.objects());
+            let alive = alive(&scope, &recorder)?;
+            let ended = fingerprints(&timeless(recording.live_objects()));
+            prop_assert_eq!(fingerprints(&alive), ended, "REPLAY");
+            prop_assert_eq!(alive.len(), left, "EMPTY: {:?}", alive);
+            prop_assert_eq!(ours.handles(), Handles::of(&alive), "EMPTY: {:?}", alive);
+            theirs.remember();
+            ours.remember();
             Ok(())
         }
     };
@@ -425,6 +613,12 @@ proptest! {
     #[test]
     fn rc_in_lockstep(steps in steps()) {
         lockstep_rc(&steps)?;
+    }
+
+    #[test]
+    fn raw_pointers_in_lockstep(steps in raw_steps()) {
+        lockstep_rc(&steps)?;
+        lockstep_arc(&steps)?;
     }
 
     #[test]
@@ -548,13 +742,13 @@ fn play<'a>(moves: &[Move], slot: &Slot<'a>, values: &'a AtomicU64, pool: &mut P
 proptest! {
     #![proptest_config(cases(300))]
 
-    /// Three threads at once, checked when all have come to rest. FOLD: the ledger, the live set and the recording tell
-    /// of the same handles, which are those that the threads have. EMPTY: when they go, nothing is left, and every
+    /// Three threads at once, checked when all have come to rest. COUNTS and VIEWS: the ledger and the recording
+    /// have the same handles, which are those that the threads have. EMPTY: when they go, nothing is left, and every
     /// value has been destroyed once.
     #[test]
     fn threads_at_rest(programs in prop::array::uniform3(moves())) {
-        let (live, recorder) = (LiveSet::new(), Recorder::with(16 << 20, Clock::None));
-        let scope = refscope::Scope::new((live.clone(), recorder.clone()));
+        let recorder = Recorder::with(16 << 20, Clock::None);
+        let scope = Scope::new(recorder.clone());
         let values = AtomicU64::new(0);
         let (slot, start) = (Slot::default(), std::sync::Barrier::new(programs.len()));
         let first = scope.run(|| Shared::new(Counted::new(&values)));
@@ -585,8 +779,8 @@ proptest! {
         for pointer in &all {
             let holders = refscope::holders(*pointer);
             let mine = objects[&holders.object().expect("traced").id()];
-            prop_assert_eq!(holders.traced(), mine, "FOLD");
-            prop_assert_eq!(holders.strong().len(), mine as usize, "FOLD");
+            prop_assert_eq!(holders.traced(), mine, "COUNTS");
+            prop_assert_eq!(holders.strong().len(), mine as usize, "COUNTS");
         }
         drop(all);
         let recording = recorder.recording();
@@ -595,9 +789,16 @@ proptest! {
             return Err(TestCaseError::fail(format!("REPLAY: {mismatch}")));
         }
         let told = recording.timelines().iter().filter(|timeline| timeline.is_alive()).count();
-        prop_assert_eq!(told, objects.len(), "FOLD");
+        prop_assert_eq!(told, objects.len(), "COUNTS");
+        let handles = Handles::of(&alive(&scope, &recorder)?);
+        let want = Handles {
+            strong: objects.values().sum::<u32>() as usize,
+            weak: pools.iter().map(|(_, weak)| weak.len()).sum(),
+            ..Handles::default()
+        };
+        prop_assert_eq!(handles, want, "HANDLES");
         drop((pools, waiting, first));
-        prop_assert_eq!(live.len(), 0, "EMPTY: {:?}", live.objects());
+        prop_assert_eq!(scope.alive(), [], "EMPTY");
         prop_assert_eq!(values.load(Ordering::Relaxed), 0, "EMPTY");
     }
 }
