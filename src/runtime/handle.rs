@@ -111,7 +111,6 @@ impl Fact {
             path,
             span: crate::span::current(),
             time,
-            stack: self.stack,
         }
     }
 }
@@ -134,7 +133,11 @@ fn log(local: Option<&Local>, entry: &Entry, fact: &Fact, path: u32) -> bool {
         && local.tails.has_room(log, fact.records(), local::thread(Some(local)))
     {
         let time = local.tails.time(log.clock());
-        local.tails.write(&fact.record(entry.id(), path, time));
+        let record = fact.record(entry.id(), path, time);
+        match fact.stack {
+            0 => local.tails.write(&record),
+            stack => local.tails.write_on_stack(&record, stack),
+        }
     }
     true
 }
@@ -431,10 +434,9 @@ fn end_strong<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
 #[inline(never)]
 fn end_strong_emitting<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
-    if entry.flags() & (AT_ONCE | LOGGED) != LOGGED {
+    if entry.flags() & (AT_ONCE | LOGGED | STACKS) != LOGGED {
         return end_strong_pinned::<SHARED>(held, op, site);
     }
-    let stack = if entry.flags() & STACKS != 0 { stacks::of_end() } else { 0 };
     // After the step nothing pins the entry. So what the record needs is taken before.
     let local = local::own();
     let (Some(own), false) = (*local, is_inside(*local)) else {
@@ -442,13 +444,13 @@ fn end_strong_emitting<const SHARED: bool>(held: Held, op: Op, site: Option<Call
         return end_strong_pinned::<SHARED>(held, op, site);
     };
     let log = dispatch_of(entry).and_then(Dispatch::log);
-    let log = log.filter(|log| own.tails.has_room(log, 1 + usize::from(stack != 0), local::thread(Some(own))));
+    let log = log.filter(|log| own.tails.has_room(log, 1, local::thread(Some(own))));
     let (clock, object, handle) = (log.map(|log| log.clock()), entry.id(), place.number());
     LEDGER.free_place(Some(own), place);
     let (position, last) = entry.drop_strong::<SHARED>();
     if let Some(clock) = clock {
         let path = site.map_or(0, |site| LEDGER.paths.of(Some(own), 0, op, site));
-        let fact = Fact { op, handle, from: 0, position, site, stack };
+        let fact = Fact { op, handle, from: 0, position, site, stack: 0 };
         own.tails.write(&fact.record(object, path, own.tails.time(clock)));
     }
     drop(local);
@@ -461,7 +463,7 @@ fn is_inside(local: Option<&Local>) -> bool {
     local.is_some_and(Local::is_inside)
 }
 
-/// The same, with a share of the entry for the sink's time.
+/// The same, with a share of the entry for the sink's time, and with a stack.
 #[inline(never)]
 fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;

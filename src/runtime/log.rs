@@ -150,12 +150,13 @@ impl Log {
             path,
             span: crate::span::current(),
             time,
-            stack: event.stack,
         };
         if birth {
             let from_object = if event.from == 0 { 0 } else { event.from_object.0 };
             let (ty, size) = (event.object.ty, event.object.size);
             tails.write_birth(&record, &Birth { ty, size, from_object, stack: event.stack });
+        } else if event.stack != 0 {
+            tails.write_on_stack(&record, event.stack);
         } else {
             tails.write(&record);
         }

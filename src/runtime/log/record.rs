@@ -42,8 +42,6 @@ pub(crate) struct NewRecord {
     pub(crate) span: u32,
     /// Nanoseconds; the label, for a label.
     pub(crate) time: u64,
-    /// The stack on which it happened, or 0. A birth's is in its second record.
-    pub(crate) stack: u32,
 }
 
 impl NewRecord {

@@ -77,13 +77,16 @@ impl Tails {
     /// Writes an event for which there is [room](Self::has_room).
     #[inline]
     pub(crate) fn write(&self, record: &NewRecord) {
-        let mut records = 0;
-        if record.stack != 0 {
-            self.put(&stack(record.stack), 0);
-            records = 1;
-        }
-        self.put(&record.pack(), records);
-        self.advance(records + 1);
+        self.put(&record.pack(), 0);
+        self.advance(1);
+    }
+
+    /// Writes an event and the stack that it was on, for which there is room: two records, which stay together.
+    #[cold]
+    pub(crate) fn write_on_stack(&self, record: &NewRecord, number: u32) {
+        self.put(&stack(number), 0);
+        self.put(&record.pack(), 1);
+        self.advance(2);
     }
 
     /// Writes an object's first event, for which there is room: two records, which stay together.
