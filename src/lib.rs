@@ -148,6 +148,8 @@
 //! | `futures::future::BoxFuture` | `Box::pin(future).into_std()` |
 //! | `tokio::sync::Mutex::lock_owned` and its like, which take std's `Arc` | `mutex.as_std().clone().lock_owned()`: the guard's handle is untraced, [`holders`] counts it |
 //! | a `Waker` of an `Arc<impl Wake>` | `Waker::from(arc)`: each clone of the waker is a traced handle |
+//! | `arc_swap::ArcSwap<T>` | feature `arc-swap`: `ArcSwapAny<Arc<T>>` |
+//! | rayon's `collect` into a pointer, `par_iter` of a `Box<[T]>` | feature `rayon` |
 //! | `futures::task::ArcWake` | it takes std's `Arc`; implement [`task::Wake`] |
 //!
 //! And what no event can tell: where a handle is *stored*. Rust moves values by a copy that nothing can hook, so a
@@ -181,6 +183,8 @@ compile_error!(
 #[cfg(feature = "trace")]
 pub mod boxed;
 #[cfg(feature = "trace")]
+mod foreign;
+#[cfg(feature = "trace")]
 mod forward;
 #[cfg(feature = "trace")]
 mod make_mut;
@@ -197,6 +201,7 @@ pub mod task;
 mod unsize;
 
 // What a user calls, and REFSCOPE.
+mod alloc;
 #[cfg(feature = "trace")]
 mod env;
 #[cfg(feature = "trace")]
@@ -209,6 +214,7 @@ mod watch;
 
 // From plain data to text, and from what happened to plain data.
 pub mod analysis;
+pub mod locate;
 pub mod model;
 pub mod render;
 mod text;
@@ -229,6 +235,7 @@ pub mod guarantees;
 #[cfg(not(feature = "trace"))]
 pub use off::{boxed, rc, sync, task};
 
+pub use alloc::Alloc;
 pub use boxed::Box;
 pub use event::{
     Event, HandleId, Kind, Location, Object, ObjectId, Op, OwnedEvent, Strength, UntracedCounts,
