@@ -250,8 +250,8 @@ fn a_recording_reads_back() {
         assert_eq!(part.truncated(), text[cut - 1] != b'\n' && text[cut] != b'\n', "{cut}");
     }
     let error = |text: &str| Recording::read(text.as_bytes()).unwrap_err().to_string();
-    assert!(error("").contains("no recording"));
-    assert!(error("hello\n").contains("line 1: this is no recording"));
+    assert!(error("").contains("not a refscope recording"));
+    assert!(error("hello\n").contains("line 1: not a refscope recording"));
     assert!(error("{\"refscope\":2}\n").contains("version 2"));
     assert!(error("{\"refscope\":1}\n{\"site\"\n{}\n").contains("line 2: "));
     assert!(
