@@ -157,9 +157,14 @@ impl Diagnostic {
     fn cast(&self, span: &Span, code: &str) -> Option<Edit> {
         let at = mask(code).rfind(" as ")?;
         let (value, target) = (&code[..at], code[at + 4..].trim());
-        let pointer = &target[..target.find('<')?];
-        POINTERS.iter().find(|name| pointer.rsplit("::").next() == Some(name))?;
         let value = coerced(value);
+        if target == "_" {
+            return Some(whole(span, value));
+        }
+        let name = target[..target.find('<')?].rsplit("::").next()?;
+        if name != "Pin" && !POINTERS.contains(&name) {
+            return None;
+        }
         Some(whole(span, format!("{{ let coerced: {target} = {value}; coerced }}")))
     }
 
