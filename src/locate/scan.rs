@@ -344,10 +344,12 @@ impl<M: Memory> Scanner<'_, M> {
                     let word = self.words[at];
                     word == object.address || word == object.block()
                 };
-                // Where the window ends between the two, they are taken to belong together.
+                // The pointer may be wide, and the compiler orders the two as it likes. Where the window ends between them,
+                // they are taken to belong together.
+                let before = (1..=2).any(|by| at >= words.start + by && belongs(at - by));
                 let is_complete = object.size == 0
-                    || (at > words.start && belongs(at - 1))
-                    || if at + 1 < words.end { belongs(at + 1) } else { continues };
+                    || before
+                    || (1..=2).any(|by| if at + by < words.end { belongs(at + by) } else { continues });
                 let address = base + 8 * at as u64;
                 self.found.sightings.push(Sighting { address, handle, source, is_complete });
             }

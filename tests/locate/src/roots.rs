@@ -1,6 +1,6 @@
 //! Values that something holds: each root is to be named, and no cycle to be proven.
 
-use crate::{Ask, Case, id, is_in_block_of};
+use crate::{Ask, Case, clear_dead_stack, id, is_in_block_of};
 use refscope::locate::{NodeKind, Owner};
 use refscope::{Arc, Rc};
 use std::cell::RefCell;
@@ -302,6 +302,7 @@ fn forgotten(ask: &Ask) {
         id
     }
     let id = black_box(forget)();
+    clear_dead_stack();
     ask.root(id, |owner| *owner == Owner::NotFound);
 }
 
