@@ -3,12 +3,12 @@
 use super::assemble::{Picture, assemble};
 use super::blocks::{Blocks, Heap, walk};
 use super::fork::Frozen;
+use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE, ProcessMemory, Region, without};
 use super::ownership::Ownership;
 use super::scan::{Area, AreaKind, Limits};
 use super::search::{Search, Unavailable};
 use super::threads::{self, Room, Stopped, Thread};
-use super::inputs::{HandleInput, ObjectInput};
 use crate::alloc::map;
 use crate::event::Strength;
 use crate::runtime::view;

@@ -107,7 +107,12 @@ impl Ask {
         self.check_owner(&ownership, id, is_owner);
     }
 
-    fn check_owner(&self, ownership: &Ownership, id: u64, is_owner: impl Fn(&Owner, &Ownership) -> bool) {
+    fn check_owner(
+        &self,
+        ownership: &Ownership,
+        id: u64,
+        is_owner: impl Fn(&Owner, &Ownership) -> bool,
+    ) {
         assert_nothing_proven(ownership);
         let handles = ownership.handles_of(id).iter().filter(|handle| handle.is_strong);
         let owners: Vec<&Owner> = handles.map(|handle| &handle.owner).collect();

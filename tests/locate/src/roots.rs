@@ -378,7 +378,8 @@ fn moved_by_growth(ask: &Ask) {
     }
     let (id, shelf) = black_box(build)();
     ask.owner(id, |owner, ownership| {
-        is_in_block_of(owner, ownership, shelf) && matches!(owner, Owner::Block { offset: 0 | 8, .. })
+        is_in_block_of(owner, ownership, shelf)
+            && matches!(owner, Owner::Block { offset: 0 | 8, .. })
     });
 }
 
