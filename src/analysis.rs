@@ -1,9 +1,11 @@
 //! Plain data in, plain data out: leaks, growth, timelines.
 
+mod balance;
 mod growth;
 mod leak_report;
 mod timeline;
 
+pub use balance::{Balance, BalanceEvent, BalanceNode, Made};
 #[doc(hidden)]
 pub use growth::totals;
 pub use growth::{Grown, Growth, Snapshot, Total};

@@ -103,6 +103,7 @@ impl<T> Box<T> {
     }
 
     /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Box<MaybeUninit<T>> {
         Box::wrap_new(boxed::Box::new_zeroed())
@@ -123,6 +124,7 @@ impl<T> Box<[T]> {
     }
 
     /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Box<[MaybeUninit<T>]> {
         Box::wrap_new(boxed::Box::new_zeroed_slice(len))

@@ -201,6 +201,7 @@ pub mod task;
 mod unsize;
 
 // What a user calls, and REFSCOPE.
+mod alloc;
 #[cfg(feature = "trace")]
 mod env;
 #[cfg(feature = "trace")]
@@ -213,6 +214,7 @@ mod watch;
 
 // From plain data to text, and from what happened to plain data.
 pub mod analysis;
+pub mod locate;
 pub mod model;
 pub mod render;
 mod text;
@@ -233,6 +235,7 @@ pub mod guarantees;
 #[cfg(not(feature = "trace"))]
 pub use off::{boxed, rc, sync, task};
 
+pub use alloc::Alloc;
 pub use boxed::Box;
 pub use event::{
     Event, HandleId, Kind, Location, Object, ObjectId, Op, OwnedEvent, Strength, UntracedCounts,

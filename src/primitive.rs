@@ -107,13 +107,19 @@ macro_rules! thread_state {
 
         impl Drop for Ending {
             fn drop(&mut self) {
-                $NAME.with($end);
+                if let Some(state) = state() {
+                    $end(state);
+                }
             }
         }
 
+        /// This thread's state, as long as the thread is there: it must not be given to another thread.
         #[inline(always)]
-        fn with_state<R>(f: impl FnOnce(&$Type) -> R) -> Option<R> {
-            Some($NAME.with(f))
+        fn state<'a>() -> Option<&'a $Type> {
+            // By its address, since a closure of any size would not be inlined.
+            let state = $NAME.with(|state| std::ptr::from_ref(state));
+            // SAFETY: LOCAL: a local without a destructor is there until its thread ends.
+            Some(unsafe { &*state })
         }
 
         /// Has [`ENDING`] destroyed as the thread ends. False where it has been already.

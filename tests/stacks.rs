@@ -83,6 +83,8 @@ struct ByHand(Middle);
 
 impl Clone for ByHand {
     fn clone(&self) -> Self {
+        // Otherwise it is the same code as the derived one, and optimised into it.
+        black_box(&self.0);
         Self(self.0.clone()) // <- by hand
     }
 }
@@ -115,6 +117,8 @@ fn collect(spies: &[Spy]) {
 #[inline(never)]
 fn resize(spies: &mut Vec<Spy>, spy: Spy) {
     spies.resize(4, spy); // <- resize
+    // Otherwise the call is a jump, where it is optimised, and this function is left already.
+    black_box(spies);
 }
 
 #[inline(never)]
@@ -309,8 +313,9 @@ fn a_drop_has_a_line() {
 #[inline(never)]
 fn twice() -> [Option<StackId>; 2] {
     let mut ids = [None; 2];
-    for id in &mut ids {
-        *id = black_box(stack::capture(32));
+    // A loop that can't be unrolled.
+    while ids[black_box(1)].is_none() {
+        ids[black_box(usize::from(ids[0].is_some()))] = stack::capture(32);
     }
     ids
 }

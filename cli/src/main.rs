@@ -10,6 +10,7 @@ use refscope::Recording;
 use refscope::analysis::{LeakReport, Snapshot, Timeline, Timelines};
 use refscope::model::LiveObject;
 use refscope::render::{self, Terminal};
+use refscope::{Op, stack};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
@@ -82,6 +83,22 @@ enum Command {
     },
     /// Swaps a package's imports of std's pointers, edits what does not compile then, and shows the diff
     Fix(fix::Fix),
+    /// Which lines raised one object's count, which lowered it again, and what each still has
+    Balance {
+        /// The object's number
+        object: u64,
+        file: PathBuf,
+        /// As a tree of calls, where the recording has stacks
+        #[arg(long)]
+        tree: bool,
+    },
+    /// Stacks as inferno and flamegraph.pl read them, of what has them: what is alive, or what happened
+    Flame {
+        file: PathBuf,
+        /// Of what: an operation's name, as `clone` or `drop`; of what is alive, where none is given
+        #[arg(long)]
+        of: Option<String>,
+    },
     /// Writes the recording in another format
     Export {
         file: PathBuf,
@@ -256,9 +273,10 @@ impl<R> Drop for Progress<R> {
 }
 
 fn read(path: &Path) -> Result<Recording, Failed> {
-    let recording =
+    let mut recording =
         Recording::read(open(path)?).map_err(|error| format!("{}, {error}", path.display()))?;
     told(&recording, path);
+    recording.resolve_stacks();
     Ok(recording)
 }
 
@@ -390,6 +408,36 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             if !fix.run(out)? {
                 return Ok(ExitCode::FAILURE);
             }
+        }
+        Command::Balance { object, file, tree } => {
+            let recording = read(&file)?;
+            let balance = recording
+                .balance(object)
+                .ok_or_else(|| format!("{}: no event of #{object}", file.display()))?;
+            if tree {
+                balance.tree.iter().try_for_each(|node| writeln!(out, "{node}"))
+            } else {
+                writeln!(out, "{balance}")
+            }
+            .map_err(|error| error.to_string())?;
+        }
+        Command::Flame { file, of } => {
+            let recording = read(&file)?;
+            let mut stacks = Vec::new();
+            match of.as_deref().map(|name| (name, Op::from_name(name))) {
+                Some((name, None)) => return Err(format!("`{name}` is no operation").into()),
+                Some((_, op)) => {
+                    let events = recording.events().iter().filter(|event| Some(event.op) == op);
+                    stacks.extend(events.filter_map(|event| event.stack));
+                }
+                None => {
+                    let objects = recording.live_objects();
+                    let handles = objects.iter().flat_map(|object| &object.handles);
+                    stacks.extend(handles.filter_map(|handle| handle.stack));
+                }
+            }
+            let stacks: Vec<_> = stacks.into_iter().map(|stack| stack.resolve()).collect();
+            write(out, &stack::flame_graph(stacks.iter().map(|stack| (&**stack, 1))))?;
         }
         Command::Export { file, filter, format, output } => {
             let recording = read(&file)?;

@@ -2,6 +2,7 @@ use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
 use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep};
 use crate::event::{Location, Op, Time};
+use crate::stack::StackId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ struct Kept {
     created: Time,
     /// Object and number; 0 for none.
     from: (u64, u64),
+    stack: Option<StackId>,
 }
 
 impl Replay {
@@ -160,6 +162,7 @@ impl State {
             thread: event.thread,
             created: event.time,
             from: event.from.unwrap_or_default(),
+            stack: event.stack,
         };
         self.state.apply(&event.step(), make, |_| {});
     }
@@ -179,7 +182,7 @@ impl State {
             created: living.handle.created,
             raw: living.raw,
             span: None,
-            stack: None,
+            stack: living.handle.stack,
         });
         LiveObject {
             handles: handles.collect(),

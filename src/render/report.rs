@@ -231,7 +231,13 @@ impl ReportStyle {
                 format!("{maker} made this {op} at {made}; called from {caller}")
             }
             Some((_, None)) => format!("{maker} made this {op} at {made}"),
-            None => format!("{maker} made this {op} at {made}; its caller is not known"),
+            None if cfg!(feature = "stacks") => {
+                format!("{maker} made this {op} at {made}; its caller is not known")
+            }
+            None => format!(
+                "{maker} made this {op} at {made}; its caller is not known without refscope's \
+                 feature `stacks`"
+            ),
         };
         self.row(out, "made by", &text)
     }

@@ -73,9 +73,17 @@ struct Fact {
     from: u64,
     position: Position,
     site: Option<Caller>,
+    /// The stack on which it happened; 0 for none.
+    stack: u32,
 }
 
 impl Fact {
+    /// How many records it takes, if it is no birth.
+    #[inline]
+    fn records(&self) -> usize {
+        1 + usize::from(self.stack != 0)
+    }
+
     #[inline]
     fn event(&self, object: Object, from_object: u64, logged: u64) -> Event {
         Event {
@@ -88,11 +96,12 @@ impl Fact {
             location: self.site,
             object,
             logged,
+            stack: self.stack,
         }
     }
 
     /// The record of the event, which has a line that `path` ends with.
-    #[inline]
+    #[inline(always)]
     fn record(&self, object: u64, path: u32, time: u64) -> NewRecord {
         NewRecord {
             op: self.op,
@@ -115,16 +124,20 @@ fn dispatch_of(entry: &Entry) -> Option<&Dispatch> {
 
 /// Writes a record into the thread's tail of the object's log, where it has one. False where the event is to be
 /// [written late](log_late).
-#[inline]
+#[inline(always)]
 fn log(local: Option<&Local>, entry: &Entry, fact: &Fact, path: u32) -> bool {
     let Some(local) = local else { return false };
     if local.is_inside() {
         entry.withhold();
     } else if let Some(log) = dispatch_of(entry).and_then(Dispatch::log)
-        && local.tails.has_room(log, 1, local::thread(Some(local)))
+        && local.tails.has_room(log, fact.records(), local::thread(Some(local)))
     {
         let time = local.tails.time(log.clock());
-        local.tails.write(&fact.record(entry.id(), path, time));
+        let record = fact.record(entry.id(), path, time);
+        match fact.stack {
+            0 => local.tails.write(&record),
+            stack => local.tails.write_on_stack(&record, stack),
+        }
     }
     true
 }
@@ -180,6 +193,16 @@ enum How {
     Weak,
 }
 
+/// The step of a handle that is made.
+#[inline(always)]
+fn step<const SHARED: bool>(entry: &Entry, how: How) -> Position {
+    match how {
+        How::Clone => entry.clone_strong::<SHARED>(),
+        How::Upgrade => entry.upgrade::<SHARED>(),
+        How::Weak => entry.clone_weak::<SHARED>(),
+    }
+}
+
 /// Makes a handle from that in `from`, for an entry that something pins.
 #[inline(always)]
 fn make<const SHARED: bool>(
@@ -189,47 +212,129 @@ fn make<const SHARED: bool>(
     op: Op,
     site: Caller,
 ) -> Option<Ticket> {
+    let flags = entry.flags();
+    if flags & (AT_ONCE | LOGGED | STACKS) == 0
+        && let Some(ticket) = make_ready::<SHARED, false>(entry, from, how, op, site)
+    {
+        return Some(ticket);
+    }
+    make_any::<SHARED>(entry, from, how, op, site)
+}
+
+/// The common case, in which nothing has to be waited for, fetched or looked up. `None` where it is not, and nothing is
+/// done.
+#[inline(always)]
+fn make_ready<const SHARED: bool, const LOG: bool>(
+    entry: &Entry,
+    from: &Place,
+    how: How,
+    op: Op,
+    site: Caller,
+) -> Option<Ticket> {
+    if !entry.has_room() || (how == How::Weak && !entry.has_room_for_ref()) {
+        return None;
+    }
+    let time = clock::ready()?;
+    let local = local::ready()?;
+    let path = local.paths.get(from.path(), op, site).filter(|path| !path.needs_stack())?;
+    let path = path.number();
+    let log = if LOG {
+        let log = dispatch_of(entry).and_then(Dispatch::log)?;
+        if local.is_inside() || !local.tails.is_open(log, 1) {
+            return None;
+        }
+        Some(log)
+    } else {
+        None
+    };
+    // SAFETY: FOREVER: a free slot is one of a chunk.
+    let place = unsafe { local.places.pop()?.as_ref() };
+    let position = step::<SHARED>(entry, how);
+    let parent = from.number();
+    let new = NewPlace {
+        op,
+        number: position.seq,
+        parent,
+        time,
+        path,
+        thread: local.thread.get(),
+        span: crate::span::current(),
+        stack: 0,
+    };
+    place.fill(entry, &new, 0);
+    let ticket = Ticket::new(place, publish(place));
+    if let Some(log) = log {
+        let fact =
+            Fact { op, handle: position.seq, from: parent, position, site: Some(site), stack: 0 };
+        let time = local.tails.time(log.clock());
+        local.tails.write(&fact.record(entry.id(), path, time));
+    }
+    Some(ticket)
+}
+
+/// The same in any case.
+#[inline(never)]
+fn make_any<const SHARED: bool>(
+    entry: &Entry,
+    from: &Place,
+    how: How,
+    op: Op,
+    site: Caller,
+) -> Option<Ticket> {
+    if entry.flags() & (AT_ONCE | LOGGED | STACKS) == LOGGED
+        && let Some(ticket) = make_ready::<SHARED, true>(entry, from, how, op, site)
+    {
+        return Some(ticket);
+    }
     if !entry.has_room() || (how == How::Weak && !entry.has_room_for_ref()) {
         LEDGER.refuse();
         return None;
     }
     let flags = entry.flags();
     let (number, path) = (from.number(), from.path());
-    let (ticket, fact, logged) = local::enter(|local| {
-        // Before the step, so that a handle for which there is no place is not counted.
-        let place = LEDGER.take_place(local)?;
-        let position = match how {
-            How::Clone => entry.clone_strong::<SHARED>(),
-            How::Upgrade => entry.upgrade::<SHARED>(),
-            How::Weak => entry.clone_weak::<SHARED>(),
-        };
-        let to_line = LEDGER.paths.find(local, path, op, site);
-        let stack = if flags & STACKS != 0 || to_line.needs_stack() {
-            stacks::of_clone(flags & STACKS != 0, site)
-        } else {
-            0
-        };
-        let path = to_line.number();
-        let new = NewPlace {
-            op,
-            number: position.seq,
-            parent: number,
-            time: clock::now(),
-            path,
-            thread: local::thread(local),
-            span: crate::span::current(),
-            stack,
-        };
-        place.fill(entry, &new, 0);
-        let ticket = Ticket::new(place, publish(place));
-        let fact = Fact { op, handle: position.seq, from: number, position, site: Some(site) };
-        let logged = flags & LOGGED != 0 && log(local, entry, &fact, path);
-        Some((ticket, fact, logged))
-    })?;
+    let local = local::own();
+    // Before the step, so that a handle for which there is no place is not counted.
+    let place = LEDGER.take_place(*local)?;
+    let position = step::<SHARED>(entry, how);
+    let to_line = LEDGER.paths.find(*local, path, op, site);
+    let stack = if flags & STACKS != 0 || to_line.needs_stack() {
+        clone_stack(*local, flags, path, op, site)
+    } else {
+        0
+    };
+    let path = to_line.number();
+    let new = NewPlace {
+        op,
+        number: position.seq,
+        parent: number,
+        time: clock::now(),
+        path,
+        thread: local::thread(*local),
+        span: crate::span::current(),
+        stack,
+    };
+    place.fill(entry, &new, 0);
+    let ticket = Ticket::new(place, publish(place));
     if flags & (AT_ONCE | LOGGED) != 0 {
-        emit(entry, flags, logged, &fact);
+        let fact =
+            Fact { op, handle: position.seq, from: number, position, site: Some(site), stack };
+        let logged = flags & LOGGED != 0 && log(*local, entry, &fact, path);
+        drop(local);
+        if flags & AT_ONCE != 0 || !logged {
+            emit(entry, flags, logged, &fact);
+        }
     }
     Some(ticket)
+}
+
+#[cold]
+#[inline(never)]
+fn clone_stack(local: Option<&Local>, flags: u32, from: u32, op: Op, site: Caller) -> u32 {
+    let stack = stacks::of_clone(flags & STACKS != 0, site);
+    if stack == 0 {
+        LEDGER.paths.without_stack(local, from, op, site);
+    }
+    stack
 }
 
 /// Does something with the entry and the place of a handle. `None` where that handle came from a raw pointer and
@@ -265,6 +370,7 @@ fn pin_returned<const SHARED: bool>(
 }
 
 /// Gives a share of an entry back, and ends the entry with the last one.
+#[inline]
 fn unpin<const SHARED: bool>(entry: &'static Entry) {
     if entry.unpin::<SHARED>() {
         end_entry(entry);
@@ -307,36 +413,49 @@ fn hold_returned(ticket: &Ticket, side: Side) -> Option<Held> {
 }
 
 /// The end of a strong handle, whichever way.
-#[inline(never)]
+#[inline(always)]
 fn end_strong<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
-    let flags = entry.flags();
-    if flags & AT_ONCE != 0 {
+    if entry.flags() & (AT_ONCE | LOGGED) == 0
+        && let Some(local) = local::ready()
+    {
+        hide(place);
+        LEDGER.places.put(&local.places, place);
+        let (_, last) = entry.drop_strong::<SHARED>();
+        drop(local);
+        if last {
+            unpin::<SHARED>(entry);
+        }
+        return;
+    }
+    end_strong_emitting::<SHARED>(held, op, site);
+}
+
+#[inline(never)]
+fn end_strong_emitting<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
+    let Held { place, entry } = held;
+    if entry.flags() & (AT_ONCE | LOGGED | STACKS) != LOGGED {
         return end_strong_pinned::<SHARED>(held, op, site);
     }
     // After the step nothing pins the entry. So what the record needs is taken before.
-    let done = local::enter(|local| {
-        if flags & LOGGED != 0 {
-            let (Some(own), false) = (local, is_inside(local)) else { return Err(()) };
-            let log = dispatch_of(entry).and_then(Dispatch::log);
-            let log = log.filter(|log| own.tails.has_room(log, 1, local::thread(local)));
-            let (clock, object, handle) = (log.map(|log| log.clock()), entry.id(), place.number());
-            LEDGER.free_place(local, place);
-            let (position, last) = entry.drop_strong::<SHARED>();
-            if let Some(clock) = clock {
-                let path = site.map_or(0, |site| LEDGER.paths.of(local, 0, op, site));
-                let fact = Fact { op, handle, from: 0, position, site };
-                own.tails.write(&fact.record(object, path, own.tails.time(clock)));
-            }
-            return Ok(last);
-        }
-        LEDGER.free_place(local, place);
-        Ok(entry.drop_strong::<SHARED>().1)
-    });
-    match done {
-        Ok(true) => unpin::<SHARED>(entry),
-        Ok(false) => {}
-        Err(()) => end_strong_pinned::<SHARED>(held, op, site),
+    let local = local::own();
+    let (Some(own), false) = (*local, is_inside(*local)) else {
+        drop(local);
+        return end_strong_pinned::<SHARED>(held, op, site);
+    };
+    let log = dispatch_of(entry).and_then(Dispatch::log);
+    let log = log.filter(|log| own.tails.has_room(log, 1, local::thread(Some(own))));
+    let (clock, object, handle) = (log.map(|log| log.clock()), entry.id(), place.number());
+    LEDGER.free_place(Some(own), place);
+    let (position, last) = entry.drop_strong::<SHARED>();
+    if let Some(clock) = clock {
+        let path = site.map_or(0, |site| LEDGER.paths.of(Some(own), 0, op, site));
+        let fact = Fact { op, handle, from: 0, position, site, stack: 0 };
+        own.tails.write(&fact.record(object, path, own.tails.time(clock)));
+    }
+    drop(local);
+    if last {
+        unpin::<SHARED>(entry);
     }
 }
 
@@ -344,17 +463,18 @@ fn is_inside(local: Option<&Local>) -> bool {
     local.is_some_and(Local::is_inside)
 }
 
-/// The same, with a share of the entry for the sink's time.
+/// The same, with a share of the entry for the sink's time, and with a stack.
 #[inline(never)]
 fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
     entry.share::<SHARED>();
     let handle = place.number();
     let flags = entry.flags();
+    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
     let (fact, logged, last) = local::enter(|local| {
         LEDGER.free_place(local, place);
         let (position, last) = entry.drop_strong::<SHARED>();
-        let fact = Fact { op, handle, from: 0, position, site };
+        let fact = Fact { op, handle, from: 0, position, site, stack };
         let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
         (fact, logged, last)
     });
@@ -378,11 +498,12 @@ fn end_weak<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
     let flags = entry.flags();
     let handle = place.number();
+    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
     let (fact, logged) = local::enter(|local| {
         LEDGER.free_place(local, place);
         // The handle's share of `refs` keeps the entry.
         let position = entry.note::<SHARED>();
-        let fact = Fact { op, handle, from: 0, position, site };
+        let fact = Fact { op, handle, from: 0, position, site, stack };
         let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
         (fact, logged)
     });
@@ -397,7 +518,7 @@ fn note<const SHARED: bool>(entry: &Entry, handle: u64, op: Op, site: Caller, al
     }
     let flags = entry.flags();
     let position = entry.note::<SHARED>();
-    let fact = Fact { op, handle, from: 0, position, site: Some(site) };
+    let fact = Fact { op, handle, from: 0, position, site: Some(site), stack: 0 };
     let logged = flags & LOGGED != 0
         && op != Op::Label
         && local::enter(|local| log_with_site(local, entry, &fact));
@@ -436,7 +557,11 @@ fn open(
         let (thread, time, span) = (local::thread(local), clock::now(), crate::span::current());
         let to_line = LEDGER.paths.find(local, 0, op, site);
         let stack = if stacks != 0 || to_line.needs_stack() {
-            stacks::of_birth(stacks != 0, site)
+            let stack = stacks::of_birth(stacks != 0, site);
+            if stack == 0 {
+                LEDGER.paths.without_stack(local, 0, op, site);
+            }
+            stack
         } else {
             0
         };
@@ -462,7 +587,7 @@ fn open(
         let ticket = Ticket::new(place, publish(place));
         let position = Position { seq: 1, strong };
         let from = parent.map_or(0, |(_, number)| number);
-        let fact = Fact { op, handle: 1, from, position, site: Some(site) };
+        let fact = Fact { op, handle: 1, from, position, site: Some(site), stack };
         let logged = flags & LOGGED != 0 && log_birth(local, entry, &fact, parent, path, stack);
         Some((ticket, fact, logged))
     });
@@ -570,7 +695,7 @@ fn of_raw<const SHARED: bool>(
         let ticket = Ticket::new_returned(place, publish(place));
         raw.returned(entry, side, place, &ticket);
         drop(raw);
-        let fact = Fact { op, handle: position.seq, from, position, site: Some(site) };
+        let fact = Fact { op, handle: position.seq, from, position, site: Some(site), stack: 0 };
         let logged = entry.flags() & LOGGED != 0 && log(local, entry, &fact, path);
         Some((entry, ticket, fact, logged))
     })?;

@@ -35,6 +35,7 @@ impl Clock {
     /// Events of a batch.
     const BATCH: usize = 32;
 
+    #[inline]
     pub(crate) fn now(self) -> u64 {
         match self {
             Self::Coarse | Self::Batch => clock::now(),
@@ -133,7 +134,7 @@ impl Log {
     fn write_to(&self, tails: &Tails, event: &Event, path: u32, thread: u32) {
         let made = event.handle == event.seq;
         let birth = event.seq == 1;
-        if !tails.has_room(self, if birth { 2 } else { 1 }, thread) {
+        if !tails.has_room(self, 1 + usize::from(birth || event.stack != 0), thread) {
             return;
         }
         let time = if event.op == Op::Label {
@@ -153,7 +154,9 @@ impl Log {
         if birth {
             let from_object = if event.from == 0 { 0 } else { event.from_object.0 };
             let (ty, size) = (event.object.ty, event.object.size);
-            tails.write_birth(&record, &Birth { ty, size, from_object, stack: 0 });
+            tails.write_birth(&record, &Birth { ty, size, from_object, stack: event.stack });
+        } else if event.stack != 0 {
+            tails.write_on_stack(&record, event.stack);
         } else {
             tails.write(&record);
         }

@@ -56,7 +56,7 @@ impl PathToLine {
     const NEEDS_STACK: u32 = 1 << 31;
 
     fn new(path: u32, site: Caller) -> Self {
-        Self(if crate::stack::needs_stack(site) { path | Self::NEEDS_STACK } else { path })
+        Self(if super::stacks::needs_stack(site) { path | Self::NEEDS_STACK } else { path })
     }
 
     #[inline]
@@ -112,17 +112,34 @@ impl Paths {
         op: Op,
         site: Caller,
     ) -> PathToLine {
-        match local {
-            Some(local) => match local.paths.get(from, op, site) {
-                Ok(path) => path,
-                Err(slot) => {
-                    let path = self.add(&mut self.known.lock(), from, op, site);
-                    let path = PathToLine::new(path, site);
-                    slot.set(CacheSlot { key: key(op, site), from, path });
-                    path
-                }
-            },
-            None => PathToLine::new(self.of_shared(from, op, site), site),
+        if let Some(local) = local
+            && let Some(path) = local.paths.get(from, op, site)
+        {
+            return path;
+        }
+        self.find_slow(local, from, op, site)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_slow(&self, local: Option<&Local>, from: u32, op: Op, site: Caller) -> PathToLine {
+        let Some(local) = local else {
+            return PathToLine::new(self.of_shared(from, op, site), site);
+        };
+        let path = self.add(&mut self.known.lock(), from, op, site);
+        let path = PathToLine::new(path, site);
+        local.paths.slot(from, op, site).set(CacheSlot { key: key(op, site), from, path });
+        path
+    }
+
+    /// No stack is taken any more of handles that are made on this line: it is not asked for again.
+    #[cold]
+    pub(crate) fn without_stack(&self, local: Option<&Local>, from: u32, op: Op, site: Caller) {
+        if let Some(local) = local
+            && let Some(path) = local.paths.get(from, op, site)
+        {
+            let path = PathToLine(path.number());
+            local.paths.slot(from, op, site).set(CacheSlot { key: key(op, site), from, path });
         }
     }
 
@@ -295,13 +312,15 @@ impl PathCache {
         Self([const { Cell::new(CacheSlot { key: 0, from: 0, path: PathToLine(0) }) }; Self::LEN])
     }
 
-    /// The path, or the slot where it belongs.
     #[inline]
-    fn get(&self, from: u32, op: Op, site: Caller) -> Result<PathToLine, &Cell<CacheSlot>> {
-        let key = key(op, site);
+    pub(super) fn get(&self, from: u32, op: Op, site: Caller) -> Option<PathToLine> {
+        let found = self.slot(from, op, site).get();
+        (found.key == key(op, site) && found.from == from).then_some(found.path)
+    }
+
+    #[inline]
+    fn slot(&self, from: u32, op: Op, site: Caller) -> &Cell<CacheSlot> {
         // Locations are three words apart, at the least.
-        let slot = &self.0[(key as usize / 8 ^ from as usize * 5) % Self::LEN];
-        let found = slot.get();
-        if found.key == key && found.from == from { Ok(found.path) } else { Err(slot) }
+        &self.0[(key(op, site) as usize / 8 ^ from as usize * 5) % Self::LEN]
     }
 }

@@ -135,7 +135,7 @@ impl<T: Slot> Magazine<T> {
 
     /// The oldest free slot.
     #[inline]
-    fn pop(&self) -> Option<NonNull<T>> {
+    pub(super) fn pop(&self) -> Option<NonNull<T>> {
         let slot = NonNull::new(self.head.get().cast_mut())?;
         let next = link::<T>(slot.as_ptr());
         self.head.set(next);

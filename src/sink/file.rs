@@ -45,9 +45,11 @@ use std::time::Duration;
 /// | `{"type":N,…}` | `name` |
 /// | `{"site":N,…}` | `file`, `line`, `column` |
 /// | `{"thread":N,…}` | `name` |
+/// | `{"module":N,…}` | an executable or library that stacks lie in: `path`, `build` (the linker's id of it) |
+/// | `{"stack":N,…}` | `frames`: module and offset of each return address, the innermost first; module 0 for an address that lies in none |
 /// | `{"object":N,…}` | `kind` (`Box`, `Rc`, `Arc`), `type`, `size` in bytes, `site` of its creation; `earlier` where it was created in a part that is gone: how many events it has had, with the counts `strong` and `weak` after them |
 /// | `{"lost":N}` | so many events were lost here |
-/// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `t` thread, `ns` time, `label` |
+/// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `k` stack, `t` thread, `ns` time, `label` |
 ///
 /// Events of one object may stand in another order than they happened: sort by `n`. A second head, as in two parts that
 /// were put together, begins the numbers of types, sites and threads anew.
@@ -97,6 +99,7 @@ struct Out {
     types: HashMap<usize, usize>,
     sites: HashMap<Caller, usize>,
     threads: HashSet<Thread>,
+    stacks: crate::stack::Told,
     failed: bool,
     /// Events that found no room, and that no line tells of yet.
     lost: u64,
@@ -154,6 +157,7 @@ impl FileSink {
                 types: HashMap::new(),
                 sites: HashMap::new(),
                 threads: HashSet::new(),
+                stacks: crate::stack::Told::default(),
                 failed: false,
                 lost: 0,
             }),
@@ -315,6 +319,7 @@ impl Out {
         self.types.clear();
         self.sites.clear();
         self.threads.clear();
+        self.stacks = crate::stack::Told::default();
         let living = self.living.take();
         for known in living.iter().flatten().map(|(_, known)| known) {
             self.object(&known.object, Some(known));
@@ -405,6 +410,9 @@ impl Out {
             self.object(object, None);
         }
         self.follow(event);
+        if let Some(stack) = event.stack() {
+            self.stacks.tell(stack, &mut self.lines);
+        }
         let _ = write!(
             self.lines,
             r#"{{"event":"{}","o":{id},"n":{},"h":{},"s":{},"t":{},"ns":{}"#,
@@ -423,6 +431,9 @@ impl Out {
         }
         if let Some(site) = site {
             let _ = write!(self.lines, r#","at":{site}"#);
+        }
+        if let Some(stack) = event.stack() {
+            let _ = write!(self.lines, r#","k":{}"#, stack.number());
         }
         if let (Op::Label, Some(label)) = (event.op(), object.label()) {
             let _ = write!(self.lines, r#","label":{}"#, Json(label));

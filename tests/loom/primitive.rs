@@ -135,8 +135,10 @@ macro_rules! thread_state {
             static $NAME: $Type = $value;
         }
 
-        fn with_state<R>(f: impl FnOnce(&$Type) -> R) -> Option<R> {
-            $NAME.try_with(f).ok()
+        fn state<'a>() -> Option<&'a $Type> {
+            let state = $NAME.try_with(|state| std::ptr::from_ref(state)).ok()?;
+            // SAFETY: LOCAL: loom's local is there until its thread ends, and `world::spawn` uses it no longer.
+            Some(unsafe { &*state })
         }
 
         fn register_end() -> bool {

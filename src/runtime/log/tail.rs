@@ -1,6 +1,6 @@
 //! The end of a log at which a thread writes.
 
-use super::record::{Birth, NewRecord, Words, thread};
+use super::record::{Birth, NewRecord, Words, stack, thread};
 use super::segment::{Segment, USEFUL};
 use super::{Clock, Inner, Log};
 use crate::primitive::{Arc, SEGMENT};
@@ -50,12 +50,17 @@ impl Tails {
         }
     }
 
-    /// Makes room for an event in `log`: one record, two for a birth. Where there is none the event is lost, and
+    /// Makes room for an event in `log`: one record, two for a birth or where there is a stack. Where there is none the event is lost, and
     /// counted. `thread` is the number of this thread.
     #[inline]
     pub(crate) fn has_room(&self, log: &Log, records: usize, thread: u32) -> bool {
-        (self.log.get() == log.inner.id && self.at.get() + records <= SEGMENT)
-            || self.extend(log, records, thread)
+        self.is_open(log, records) || self.extend(log, records, thread)
+    }
+
+    /// Whether there is room in the segment that lies open.
+    #[inline]
+    pub(crate) fn is_open(&self, log: &Log, records: usize) -> bool {
+        self.log.get() == log.inner.id && self.at.get() + records <= SEGMENT
     }
 
     /// The time of the next record.
@@ -74,6 +79,14 @@ impl Tails {
     pub(crate) fn write(&self, record: &NewRecord) {
         self.put(&record.pack(), 0);
         self.advance(1);
+    }
+
+    /// Writes an event and the stack that it was on, for which there is room: two records, which stay together.
+    #[cold]
+    pub(crate) fn write_on_stack(&self, record: &NewRecord, number: u32) {
+        self.put(&stack(number), 0);
+        self.put(&record.pack(), 1);
+        self.advance(2);
     }
 
     /// Writes an object's first event, for which there is room: two records, which stay together.
