@@ -310,9 +310,9 @@ impl<M: Memory> Walk<'_, M> {
             let mut words = vec![0; (len / 8) as usize];
             let read = self.window.memory.read(region.range.start, &mut words);
             words.truncate(read);
-            let found = words.windows(arena::WORDS).position(|words| {
-                words[arena::TOP] == top && words[1] >> 32 == 0
-            });
+            let found = words
+                .windows(arena::WORDS)
+                .position(|words| words[arena::TOP] == top && words[1] >> 32 == 0);
             for at in found {
                 let start = region.range.start + 8 * at as u64;
                 let bins = words[at..][arena::BINS].iter().enumerate();

@@ -3,12 +3,12 @@
 use super::assemble::{Picture, assemble};
 use super::blocks::{Blocks, Heap, walk};
 use super::fork::Frozen;
+use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE, ProcessMemory, Region, without};
 use super::ownership::Ownership;
 use super::scan::{Area, AreaKind, Limits};
 use super::search::{Search, Unavailable};
 use super::threads::{self, Room, Stopped, Thread};
-use super::inputs::{HandleInput, ObjectInput};
 use crate::alloc::map;
 use crate::event::Strength;
 use crate::runtime::view;
@@ -353,7 +353,8 @@ fn static_locals(_: &impl Memory) -> u64 {
 
 /// Where the stack of a thread that has ended, and that glibc keeps for another, ends.
 ///
-/// glibc's data of the thread stand at its end: twice their own address, and a thread number that the kernel cleared.
+/// glibc's data of the thread stand at its end: twice their own address, and a thread number that is
+/// 0, or -1 once the thread was joined.
 #[cfg(target_arch = "x86_64")]
 fn dead_stack(memory: &ProcessMemory, region: &Region) -> Option<u64> {
     let number = number_offset(memory)?;
@@ -373,7 +374,7 @@ fn dead_stack(memory: &ProcessMemory, region: &Region) -> Option<u64> {
                 let read = memory.read((address + number) & !7, &mut word);
                 let tid = (word[0] >> (8 * (number % 8))) as u32;
                 let end = (address + THREAD_DATA / 2).next_multiple_of(PAGE);
-                return (read == 1 && tid == 0).then_some(end.min(region.range.end));
+                return (read == 1 && tid as i32 <= 0).then_some(end.min(region.range.end));
             }
         }
         at += 8 * read as u64;

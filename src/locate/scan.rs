@@ -1,8 +1,8 @@
 //! Reads each word once: which are tickets, and which point to a block.
 
 use super::blocks::Blocks;
-use super::memory::{Memory, PAGE};
 use super::inputs::{HandleInput, ObjectInput};
+use super::memory::{Memory, PAGE};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -302,7 +302,8 @@ impl<M: Memory> Scanner<'_, M> {
     fn fill(&mut self, at: u64) {
         let found = &mut self.found;
         let kept = found.edges.to.len() + found.from_areas.len() + found.sightings.len();
-        found.is_cut = found.is_cut || kept > self.limits.edges || Instant::now() > self.limits.until;
+        found.is_cut =
+            found.is_cut || kept > self.limits.edges || Instant::now() > self.limits.until;
         if self.found.is_cut {
             self.window = at..at;
             return;
@@ -344,10 +345,13 @@ impl<M: Memory> Scanner<'_, M> {
                     let word = self.words[at];
                     word == object.address || word == object.block()
                 };
-                // Where the window ends between the two, they are taken to belong together.
+                // The pointer may be wide, and the compiler orders the two as it likes. Where the window ends between them,
+                // they are taken to belong together.
+                let before = (1..=2).any(|by| at >= words.start + by && belongs(at - by));
                 let is_complete = object.size == 0
-                    || (at > words.start && belongs(at - 1))
-                    || if at + 1 < words.end { belongs(at + 1) } else { continues };
+                    || before
+                    || (1..=2)
+                        .any(|by| if at + by < words.end { belongs(at + by) } else { continues });
                 let address = base + 8 * at as u64;
                 self.found.sightings.push(Sighting { address, handle, source, is_complete });
             }

@@ -76,6 +76,8 @@ fn entry<F: FnOnce(u64) -> R, R>(_: &Call<F, R>) -> Entry {
 #[unsafe(naked)]
 unsafe extern "C" fn trampoline(call: Entry, data: *mut c_void) {
     std::arch::naked_asm!(
+        // So that a debugger and a panic's backtrace see the frames above.
+        ".cfi_startproc",
         "push rbp",
         "push rbx",
         "push r12",
@@ -83,6 +85,7 @@ unsafe extern "C" fn trampoline(call: Entry, data: *mut c_void) {
         "push r14",
         "push r15",
         "sub rsp, 8",
+        ".cfi_adjust_cfa_offset 56",
         "mov rax, rdi",
         "mov rdi, rsi",
         "mov rsi, rsp",
@@ -94,7 +97,9 @@ unsafe extern "C" fn trampoline(call: Entry, data: *mut c_void) {
         "pop r12",
         "pop rbx",
         "pop rbp",
+        ".cfi_adjust_cfa_offset -56",
         "ret",
+        ".cfi_endproc",
     )
 }
 
@@ -340,7 +345,11 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new() -> Self {
-        Self { directory: vec![0; 1 << 13], text: vec![0; 1 << 13], tids: Vec::with_capacity(SLOTS) }
+        Self {
+            directory: vec![0; 1 << 13],
+            text: vec![0; 1 << 13],
+            tids: Vec::with_capacity(SLOTS),
+        }
     }
 }
 
@@ -437,15 +446,17 @@ impl Stopped {
         let (own, until) = (current_tid(), Instant::now() + PATIENCE);
         let Room { directory, text, tids } = room;
         tids.clear();
-        // A thread that was not stopped yet may have made another: until no new one is there.
+        // A thread that was not stopped yet may have made another: until no new one is there. One that begins blocks all
+        // signals for a moment.
+        let mut patience = 5;
         loop {
-            let before = tids.len();
+            let (before, mut blocked) = (tids.len(), false);
             let listed = for_each_thread(directory, |tid| {
                 if tid == own || is_own_thread(tid) || tids.contains(&tid) {
                     return;
                 }
                 if tids.len() == tids.capacity() || blocks(tid, signal, text) {
-                    stopped.missed = true;
+                    blocked = true;
                     return;
                 }
                 tids.push(tid);
@@ -456,7 +467,14 @@ impl Stopped {
                 stopped.sent += u32::from(sent == 0);
             });
             stopped.missed |= !listed;
-            if !stopped.wait(until) || !listed || tids.len() == before {
+            if !stopped.wait(until) || !listed {
+                break;
+            }
+            if blocked && patience > 0 {
+                patience -= 1;
+                std::thread::sleep(Duration::from_millis(1));
+            } else if tids.len() == before {
+                stopped.missed |= blocked;
                 break;
             }
         }
@@ -511,8 +529,8 @@ impl Stopped {
             // Acquire: pairs with the release that published the slot.
             let tid = slot.tid.load(Ordering::Acquire);
             let pointer = slot.stack_pointer.load(Ordering::Relaxed);
-            let alternate = slot.alternate.load(Ordering::Relaxed)
-                ..slot.alternate_end.load(Ordering::Relaxed);
+            let alternate =
+                slot.alternate.load(Ordering::Relaxed)..slot.alternate_end.load(Ordering::Relaxed);
             (tid != 0).then(|| Thread {
                 tid,
                 alternate: Some(alternate).filter(|range| !range.contains(&pointer)),

@@ -67,6 +67,7 @@ impl Diagnostic {
                 "E0308" => self.mismatch(span, code),
                 "E0507" => self.moved_out(span, code),
                 "E0277" => self.unsatisfied(span, code),
+                "E0605" => self.cast(span, code),
                 _ => None,
             };
             edits.extend(edit.map(|edit| (span.file.clone(), edit)));
@@ -150,6 +151,21 @@ impl Diagnostic {
             });
         }
         None
+    }
+
+    /// E0605: `rc as Rc<dyn Trait>`.
+    fn cast(&self, span: &Span, code: &str) -> Option<Edit> {
+        let at = mask(code).rfind(" as ")?;
+        let (value, target) = (&code[..at], code[at + 4..].trim());
+        let value = coerced(value);
+        if target == "_" {
+            return Some(whole(span, value));
+        }
+        let name = target[..target.find('<')?].rsplit("::").next()?;
+        if name != "Pin" && !POINTERS.contains(&name) {
+            return None;
+        }
+        Some(whole(span, format!("{{ let coerced: {target} = {value}; coerced }}")))
     }
 
     /// E0038, E0053: a method on `self: Rc<Self>`, of a trait that has objects, keeps std's
@@ -315,6 +331,15 @@ mod tests {
             remedy("5", "E0308", "mismatched types", "expected `u8`, found `i32`", &[]),
             None
         );
+    }
+
+    #[test]
+    fn casts() {
+        let message = "non-primitive cast: `refscope::Rc<A>` as `refscope::Rc<dyn B>`";
+        let cast = remedy("Rc::new(a as u8) as Rc<dyn B>", "E0605", message, "", &[]).unwrap();
+        let expected =
+            "{ let coerced: Rc<dyn B> = ::refscope::coerce!(Rc::new(a as u8)); coerced }";
+        assert_eq!(cast, expected);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Recordings that somebody else wrote: no input makes a reader or a report panic, hang, act on the terminal, or show
 //! a file that is none of the recording's business.
-#![cfg(all(feature = "trace", feature = "json", feature = "html"))]
 
 use proptest::prelude::*;
 use refscope::analysis::LeakReport;

@@ -1,6 +1,6 @@
 //! Values that something holds: each root is to be named, and no cycle to be proven.
 
-use crate::{Ask, Case, id, is_in_block_of};
+use crate::{Ask, Case, clear_dead_stack, id, is_in_block_of};
 use refscope::locate::{NodeKind, Owner};
 use refscope::{Arc, Rc};
 use std::cell::RefCell;
@@ -302,6 +302,7 @@ fn forgotten(ask: &Ask) {
         id
     }
     let id = black_box(forget)();
+    clear_dead_stack();
     ask.root(id, |owner| *owner == Owner::NotFound);
 }
 
@@ -377,7 +378,8 @@ fn moved_by_growth(ask: &Ask) {
     }
     let (id, shelf) = black_box(build)();
     ask.owner(id, |owner, ownership| {
-        is_in_block_of(owner, ownership, shelf) && matches!(owner, Owner::Block { offset: 0 | 8, .. })
+        is_in_block_of(owner, ownership, shelf)
+            && matches!(owner, Owner::Block { offset: 0 | 8, .. })
     });
 }
 
