@@ -64,11 +64,12 @@ const GRANULE: u32 = 3;
 const MAP: usize = 1 << (GIGABYTE - GRANULE);
 /// Gigabytes that an address can be in: systems give no more to a process that does not ask for it. None where nothing is
 /// searched.
-const GIGABYTES: usize = if cfg!(all(target_os = "linux", target_pointer_width = "64", feature = "trace")) {
-    1 << (47 - GIGABYTE)
-} else {
-    0
-};
+const GIGABYTES: usize =
+    if cfg!(all(target_os = "linux", target_pointer_width = "64", feature = "trace")) {
+        1 << (47 - GIGABYTE)
+    } else {
+        0
+    };
 
 /// In place of the length of a block that has more granules: it stands in the four bytes behind.
 const LONG: u8 = 255;
@@ -339,7 +340,9 @@ mod tests {
             };
             let layout = Layout::from_size_align(size, 1 << next(8)).expect("a layout");
             // SAFETY: the size is not zero.
-            let block = unsafe { if turn % 2 == 0 { alloc.alloc(layout) } else { alloc.alloc_zeroed(layout) } };
+            let block = unsafe {
+                if turn % 2 == 0 { alloc.alloc(layout) } else { alloc.alloc_zeroed(layout) }
+            };
             alive.push((block, layout));
             if next(3) == 0 {
                 let (block, layout) = alive.swap_remove(next(alive.len()));

@@ -81,6 +81,14 @@ mod graph;
 ))]
 mod inputs;
 #[cfg(all(
+    test,
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod made_up;
+#[cfg(all(
     feature = "trace",
     target_os = "linux",
     target_pointer_width = "64",
@@ -108,14 +116,6 @@ mod scan;
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 mod threads;
-#[cfg(all(
-    test,
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-mod made_up;
 
 pub use ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,

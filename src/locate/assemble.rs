@@ -3,13 +3,13 @@
 use super::blocks::Blocks;
 use super::dominators::{Retained, retained};
 use super::graph::{self, Graph, NONE, Reach};
+use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
 use super::ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
     Step,
 };
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
-use super::inputs::{HandleInput, ObjectInput};
 
 /// What there is to search.
 pub(super) struct Picture {
@@ -72,12 +72,8 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
     doubts.extend(doubts_of(&scanned, &handles, &missing));
     let kinds: Vec<AreaKind> = areas.iter().map(|area| area.kind.clone()).collect();
     drop(areas);
-    let graph = Graph::new(
-        (&objects, &handles),
-        (&blocks, &owners, &block_of),
-        (&scanned, &kinds),
-        memory,
-    );
+    let graph =
+        Graph::new((&objects, &handles), (&blocks, &owners, &block_of), (&scanned, &kinds), memory);
     let mut held = graph.holders(memory);
     let components = graph.cycles(&mut held);
     let reached = (!components.is_empty()).then(|| graph.reached(memory));

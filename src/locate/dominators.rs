@@ -188,12 +188,14 @@ mod tests {
         let all = reach(None);
         let strict: Vec<Vec<u32>> = (0..edges.len() as u32)
             .map(|at| {
-                let dominates = |by: &u32| *by != at && all[at as usize] && !reach(Some(*by))[at as usize];
+                let dominates =
+                    |by: &u32| *by != at && all[at as usize] && !reach(Some(*by))[at as usize];
                 (0..edges.len() as u32).filter(dominates).collect()
             })
             .collect();
         // The immediate one is the one that all others dominate.
-        let immediate = |at: usize| strict[at].iter().copied().max_by_key(|&by| strict[by as usize].len());
+        let immediate =
+            |at: usize| strict[at].iter().copied().max_by_key(|&by| strict[by as usize].len());
         (0..edges.len()).map(immediate).collect()
     }
 

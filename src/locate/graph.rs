@@ -4,9 +4,9 @@
 //! blocks between objects are held by what points to them. It is for the text. In the **proof**, every word counts: stale
 //! copies, weak handles, plain pointers. What no root reaches there, the program cannot reach.
 
+use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
 use super::scan::{AreaKind, Scanned, Sighting};
-use super::inputs::{HandleInput, ObjectInput};
 use std::collections::VecDeque;
 
 pub(super) const NONE: u32 = u32::MAX;
@@ -71,7 +71,8 @@ impl<'a> Graph<'a> {
         (scanned, areas): (&'a Scanned, &'a [AreaKind]),
         memory: &impl Memory,
     ) -> Self {
-        let in_blocks = scanned.sightings.partition_point(|found| found.source.as_block().is_some());
+        let in_blocks =
+            scanned.sightings.partition_point(|found| found.source.as_block().is_some());
         let mut graph = Self {
             objects,
             handles,
@@ -129,9 +130,8 @@ impl<'a> Graph<'a> {
         several.sort_unstable();
         several.dedup();
         // Copies that stand in the part of a buffer that is not in use come last.
-        let is_several = |found: &Sighting| {
-            found.is_complete && several.binary_search(&found.handle).is_ok()
-        };
+        let is_several =
+            |found: &Sighting| found.is_complete && several.binary_search(&found.handle).is_ok();
         let copies: Vec<usize> = (0..self.scanned.sightings.len())
             .filter(|&index| is_several(&self.scanned.sightings[index]))
             .collect();
@@ -217,11 +217,23 @@ impl<'a> Graph<'a> {
         plain.chain(handles)
     }
 
+    /// Whether words there may be copies of what is elsewhere: stacks, and libc's own data, whose lists of free memory
+    /// lead to blocks beside it.
+    fn is_doubtful(&self, area: u32) -> bool {
+        match &self.areas[area as usize] {
+            AreaKind::Stack(_) => true,
+            AreaKind::Static(image) => {
+                image.rsplit('/').next().is_some_and(|name| name.starts_with("libc"))
+            }
+            _ => false,
+        }
+    }
+
     /// Who holds each block, by the shortest way: statics and thread-locals first, stacks last.
     pub(super) fn holders(&self, memory: &impl Memory) -> Vec<Held> {
         let mut held = vec![Held::Not; self.blocks.len()];
         let mut queue = VecDeque::new();
-        let is_stack = |area: u32| matches!(self.areas[area as usize], AreaKind::Stack(_));
+        let is_stack = |area: u32| self.is_doubtful(area);
         let is_freed = |area: u32| matches!(self.areas[area as usize], AreaKind::Freed);
         for stacks in [false, true] {
             let from_stacks = stacks.then(|| self.held_by_stacks(memory));
@@ -274,7 +286,9 @@ impl<'a> Graph<'a> {
         }
         for (object, input) in self.objects.iter().enumerate() {
             let count = self.scanned.counts[object][0];
-            if self.block_of[object] != NONE && input.is_counted() && count > u64::from(input.strong)
+            if self.block_of[object] != NONE
+                && input.is_counted()
+                && count > u64::from(input.strong)
             {
                 hidden.push((self.block_of[object], Held::Untraced));
             }
@@ -285,7 +299,7 @@ impl<'a> Graph<'a> {
     /// The words on stacks that count in the guess: a block that something else points to is not held by a word that may
     /// be a copy, unless it counts its owners and has one more.
     fn held_by_stacks(&self, memory: &impl Memory) -> std::collections::BTreeSet<u32> {
-        let is_stack = |area: u32| matches!(self.areas[area as usize], AreaKind::Stack(_));
+        let is_stack = |area: u32| self.is_doubtful(area);
         let on_stacks: Vec<(u32, u32)> = (self.scanned.from_areas.iter().zip(0..))
             .filter(|(edge, _)| is_stack(edge.area) && self.owners[edge.to as usize] == 0)
             .map(|(edge, index)| (edge.to, index))
@@ -313,9 +327,8 @@ impl<'a> Graph<'a> {
 
     /// The blocks that areas hold, besides those that they hold first.
     pub(super) fn other_roots(&self, held: &[Held]) -> Vec<u32> {
-        let is_root = |area: u32| {
-            !matches!(self.areas[area as usize], AreaKind::Stack(_) | AreaKind::Freed)
-        };
+        let is_root =
+            |area: u32| !matches!(self.areas[area as usize], AreaKind::Stack(_) | AreaKind::Freed);
         let words = self.scanned.from_areas.iter();
         let words = words.filter(|edge| is_root(edge.area) && self.owners[edge.to as usize] == 0);
         let handles = self.chosen.iter().enumerate().filter_map(|(handle, &sighting)| {
@@ -535,7 +548,8 @@ impl<'a> Graph<'a> {
         let plain = |&block: &u32| {
             reached[block as usize].is_none()
                 && self.owners[block as usize] == 0
-                && (!self.scanned.edges.targets(block).is_empty() || !self.owned_by(block).is_empty())
+                && (!self.scanned.edges.targets(block).is_empty()
+                    || !self.owned_by(block).is_empty())
         };
         let plain: Vec<u32> = (0..self.blocks.len() as u32).filter(plain).collect();
         let mut pointers = vec![0_u64; plain.len()];
@@ -549,7 +563,8 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        let starts: Vec<u64> = plain.iter().map(|&block| self.blocks.start[block as usize]).collect();
+        let starts: Vec<u64> =
+            plain.iter().map(|&block| self.blocks.start[block as usize]).collect();
         let counts = memory.pairs(&starts);
         let more = |at: usize| {
             counts[at].is_some_and(|[strong, weak]| {
@@ -583,7 +598,11 @@ fn reach(reached: &mut [Option<Reach>], queue: &mut VecDeque<u32>, block: u32, w
 ///
 /// A guess, for the text alone: a `VecDeque` has its head where the length may stand, so a word there counts as spare only
 /// if it is so either way.
-fn is_spare([before2, before, _, after, after2]: [u64; 5], bytes: u64, offset: u64) -> Option<bool> {
+fn is_spare(
+    [before2, before, _, after, after2]: [u64; 5],
+    bytes: u64,
+    offset: u64,
+) -> Option<bool> {
     let vec = |capacity: u64, len: u64, other: u64| {
         if capacity == 0 || len > capacity || capacity > bytes / 8 {
             return None;

@@ -31,7 +31,9 @@ pub(super) struct MadeUp {
 
 impl Memory for MadeUp {
     fn read(&self, address: u64, into: &mut [u64]) -> usize {
-        let Some(at) = address.checked_sub(self.start).map(|at| (at / 8) as usize) else { return 0 };
+        let Some(at) = address.checked_sub(self.start).map(|at| (at / 8) as usize) else {
+            return 0;
+        };
         let Some(words) = self.words.get(at..) else { return 0 };
         let count = words.len().min(into.len());
         into[..count].copy_from_slice(&words[..count]);

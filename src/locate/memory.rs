@@ -171,7 +171,7 @@ nonsense
         assert_eq!(without(10..20, &[]), [10..20]);
     }
 
-        #[test]
+    #[test]
     fn own_memory_is_read_and_what_is_not_there_is_said() {
         let words: Vec<u64> = (0..10_000).collect();
         let memory = ProcessMemory::of(std::process::id() as _);

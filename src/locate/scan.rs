@@ -1,8 +1,8 @@
 //! Reads each word once: which are tickets, and which point to a block.
 
 use super::blocks::Blocks;
-use super::memory::{Memory, PAGE};
 use super::inputs::{HandleInput, ObjectInput};
+use super::memory::{Memory, PAGE};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -302,7 +302,8 @@ impl<M: Memory> Scanner<'_, M> {
     fn fill(&mut self, at: u64) {
         let found = &mut self.found;
         let kept = found.edges.to.len() + found.from_areas.len() + found.sightings.len();
-        found.is_cut = found.is_cut || kept > self.limits.edges || Instant::now() > self.limits.until;
+        found.is_cut =
+            found.is_cut || kept > self.limits.edges || Instant::now() > self.limits.until;
         if self.found.is_cut {
             self.window = at..at;
             return;
@@ -349,7 +350,8 @@ impl<M: Memory> Scanner<'_, M> {
                 let before = (1..=2).any(|by| at >= words.start + by && belongs(at - by));
                 let is_complete = object.size == 0
                     || before
-                    || (1..=2).any(|by| if at + by < words.end { belongs(at + by) } else { continues });
+                    || (1..=2)
+                        .any(|by| if at + by < words.end { belongs(at + by) } else { continues });
                 let address = base + 8 * at as u64;
                 self.found.sightings.push(Sighting { address, handle, source, is_complete });
             }

@@ -78,8 +78,12 @@ fn step_text(step: &Step) -> String {
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Object { object, offset, field: None } => write!(f, "object #{object}, +{offset}"),
-            Self::Object { object, field: Some(field), .. } => write!(f, "object #{object}, .{field}"),
+            Self::Object { object, offset, field: None } => {
+                write!(f, "object #{object}, +{offset}")
+            }
+            Self::Object { object, field: Some(field), .. } => {
+                write!(f, "object #{object}, .{field}")
+            }
             Self::Block { size, offset, .. } => {
                 write!(f, "heap block, {}, +{offset}", bytes(*size))
             }
@@ -96,7 +100,9 @@ impl fmt::Display for Owner {
             Self::Stack { thread } => write!(f, "a word on {}'s stack", escape(thread)),
             Self::Unknown { .. } => f.write_str("memory that is neither the heap's nor a thread's"),
             Self::Raw => f.write_str("a raw pointer"),
-            Self::NotFound => f.write_str("nothing that was found: it is forgotten, or in a register"),
+            Self::NotFound => {
+                f.write_str("nothing that was found: it is forgotten, or in a register")
+            }
             Self::Untraced => f.write_str("a pointer of std's that is not traced"),
         }
     }
@@ -113,7 +119,9 @@ impl fmt::Display for PathText<'_> {
                 None => f.write_str("a cycle")?,
             },
             Held::Unreferenced => f.write_str("a heap block that nothing was found to point to")?,
-            Held::Dropped | Held::By(_) => f.write_str("weak handles alone: its value is dropped")?,
+            Held::Dropped | Held::By(_) => {
+                f.write_str("weak handles alone: its value is dropped")?
+            }
         }
         let mut depth = 9;
         let mut is_line_open = false;
@@ -154,9 +162,8 @@ impl fmt::Display for CycleText<'_> {
             write!(f, "#{first}")?;
         }
         let round = cycle.round.iter();
-        let round = round.filter(|step| {
-            matches!(ownership.nodes[step.from as usize].kind, NodeKind::Object(_))
-        });
+        let round = round
+            .filter(|step| matches!(ownership.nodes[step.from as usize].kind, NodeKind::Object(_)));
         let others = cycle.objects.len().saturating_sub(round.count());
         if others > 0 {
             write!(f, " and {} more", crate::text::count(others as u64))?;

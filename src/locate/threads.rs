@@ -345,7 +345,11 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new() -> Self {
-        Self { directory: vec![0; 1 << 13], text: vec![0; 1 << 13], tids: Vec::with_capacity(SLOTS) }
+        Self {
+            directory: vec![0; 1 << 13],
+            text: vec![0; 1 << 13],
+            tids: Vec::with_capacity(SLOTS),
+        }
     }
 }
 
@@ -525,8 +529,8 @@ impl Stopped {
             // Acquire: pairs with the release that published the slot.
             let tid = slot.tid.load(Ordering::Acquire);
             let pointer = slot.stack_pointer.load(Ordering::Relaxed);
-            let alternate = slot.alternate.load(Ordering::Relaxed)
-                ..slot.alternate_end.load(Ordering::Relaxed);
+            let alternate =
+                slot.alternate.load(Ordering::Relaxed)..slot.alternate_end.load(Ordering::Relaxed);
             (tid != 0).then(|| Thread {
                 tid,
                 alternate: Some(alternate).filter(|range| !range.contains(&pointer)),

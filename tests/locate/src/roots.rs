@@ -152,6 +152,8 @@ fn leaked_box(ask: &Ask) {
         id(leaked)
     }
     ask.root(black_box(put)(), is_static);
+    // Or the compiler would leave out the store.
+    black_box(LEAKED.load(Ordering::Relaxed));
 }
 
 thread_local! {
@@ -378,7 +380,8 @@ fn moved_by_growth(ask: &Ask) {
     }
     let (id, shelf) = black_box(build)();
     ask.owner(id, |owner, ownership| {
-        is_in_block_of(owner, ownership, shelf) && matches!(owner, Owner::Block { offset: 0 | 8, .. })
+        is_in_block_of(owner, ownership, shelf)
+            && matches!(owner, Owner::Block { offset: 0 | 8, .. })
     });
 }
 

@@ -36,7 +36,13 @@ impl Way {
 }
 
 /// Runs all cases in one way. How many cycles may be only likely.
-fn all(program: &'static str, blocks: &'static str, fork: &'static str, threads: &'static str, likely: usize) {
+fn all(
+    program: &'static str,
+    blocks: &'static str,
+    fork: &'static str,
+    threads: &'static str,
+    likely: usize,
+) {
     let way = Way { program, blocks, fork, threads };
     let (mut failures, mut graded, mut seen) = (Vec::new(), Vec::new(), 0);
     for (case, _) in refscope_locate::all() {
