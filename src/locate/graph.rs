@@ -217,11 +217,23 @@ impl<'a> Graph<'a> {
         plain.chain(handles)
     }
 
+    /// Whether words there may be copies of what is elsewhere: stacks, and libc's own data, whose lists of free memory
+    /// lead to blocks beside it.
+    fn is_doubtful(&self, area: u32) -> bool {
+        match &self.areas[area as usize] {
+            AreaKind::Stack(_) => true,
+            AreaKind::Static(image) => {
+                image.rsplit('/').next().is_some_and(|name| name.starts_with("libc"))
+            }
+            _ => false,
+        }
+    }
+
     /// Who holds each block, by the shortest way: statics and thread-locals first, stacks last.
     pub(super) fn holders(&self, memory: &impl Memory) -> Vec<Held> {
         let mut held = vec![Held::Not; self.blocks.len()];
         let mut queue = VecDeque::new();
-        let is_stack = |area: u32| matches!(self.areas[area as usize], AreaKind::Stack(_));
+        let is_stack = |area: u32| self.is_doubtful(area);
         let is_freed = |area: u32| matches!(self.areas[area as usize], AreaKind::Freed);
         for stacks in [false, true] {
             let from_stacks = stacks.then(|| self.held_by_stacks(memory));
@@ -287,7 +299,7 @@ impl<'a> Graph<'a> {
     /// The words on stacks that count in the guess: a block that something else points to is not held by a word that may
     /// be a copy, unless it counts its owners and has one more.
     fn held_by_stacks(&self, memory: &impl Memory) -> std::collections::BTreeSet<u32> {
-        let is_stack = |area: u32| matches!(self.areas[area as usize], AreaKind::Stack(_));
+        let is_stack = |area: u32| self.is_doubtful(area);
         let on_stacks: Vec<(u32, u32)> = (self.scanned.from_areas.iter().zip(0..))
             .filter(|(edge, _)| is_stack(edge.area) && self.owners[edge.to as usize] == 0)
             .map(|(edge, index)| (edge.to, index))

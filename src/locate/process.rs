@@ -84,6 +84,16 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     if search.alloc {
         add_alloc(&moment, &mut heap, search.walk, &mut doubts);
     }
+    if !is_frozen {
+        // What the search itself has by now: addresses of all blocks, for one.
+        let own = [
+            heap.blocks.start.as_ptr().addr(),
+            heap.blocks.words.as_ptr().addr(),
+            objects.as_ptr().addr(),
+            handles.as_ptr().addr(),
+        ];
+        heap.blocks.remove(&own.map(|own| own as u64));
+    }
     let mut picture = Picture {
         areas: areas(&moment, &heap),
         threads: moment.threads.iter().map(|thread| thread.name.clone()).collect(),
@@ -121,7 +131,10 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<St
         }
         let before = heap.blocks.len();
         map::blocks(region.range.clone(), read, |start, words| {
-            if walked && heap.blocks.start[..known].binary_search(&start).is_ok() {
+            if walked && let Ok(block) = heap.blocks.start[..known].binary_search(&start) {
+                // The chunk has room behind the block, where stale words may stand.
+                let chunk = &mut heap.blocks.words[block];
+                *chunk = words.min((*chunk).into()) as u32;
                 return;
             }
             heap.blocks.push(start, words);
@@ -144,6 +157,7 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     if own.read(stack_pointer & !7, &mut probe) == 0 {
         return Err(Unavailable("this process may not read its own memory".to_owned()));
     }
+    crate::runtime::clock::wait_for_own_thread();
     let stopping = Instant::now();
     // Nothing is allocated from here on, until the threads go on.
     let mut stopped = (search.stop_threads && search.fork).then(|| Stopped::new(&mut room));

@@ -152,6 +152,8 @@ fn leaked_box(ask: &Ask) {
         id(leaked)
     }
     ask.root(black_box(put)(), is_static);
+    // Or the compiler would leave out the store.
+    black_box(LEAKED.load(Ordering::Relaxed));
 }
 
 thread_local! {
