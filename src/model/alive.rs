@@ -56,11 +56,6 @@ pub(crate) fn live_object(id: u64) -> Option<LiveObject> {
     live_objects(|object| object.object.id().number() == id).pop()
 }
 
-/// Returns how many objects are alive of those that `wanted` wants: [`live_objects`] without their handles.
-pub(crate) fn count(wanted: impl Fn(&EntryDetails) -> bool) -> usize {
-    view::objects(wanted).len()
-}
-
 pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveObject> {
     let mut objects = view::objects(wanted);
     objects.sort_unstable_by_key(|object| object.object.id().number());

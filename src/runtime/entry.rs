@@ -387,7 +387,6 @@ impl Entry {
             time: self.time.load(RELAXED),
             span: self.span.load(RELAXED),
             scope: self.scope_id.load(RELAXED),
-            stack: self.stack.load(RELAXED),
             parent: (parent_object != 0).then(|| (parent_object, self.parent.load(RELAXED))),
         }
     }
@@ -405,7 +404,6 @@ pub(crate) struct EntryDetails {
     pub(crate) time: u64,
     pub(crate) span: u32,
     pub(crate) scope: u32,
-    pub(crate) stack: u32,
     pub(crate) parent: Option<(u64, u64)>,
 }
 

@@ -47,7 +47,7 @@ impl Clock {
 
 /// A log. Clones share it.
 #[derive(Clone)]
-pub struct Log {
+pub(crate) struct Log {
     inner: Arc<Inner>,
 }
 

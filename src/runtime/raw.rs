@@ -190,13 +190,6 @@ impl RawTable {
         }
     }
 
-    /// Puts a claimed place back, as one that waits.
-    pub(crate) fn unclaim(&mut self, entry: &Entry, side: Side, place: &'static Place) {
-        if let Some(raw) = self.by_entry.get_mut(&key(entry)) {
-            raw.sides[side as usize].waiting.push(place);
-        }
-    }
-
     /// The object of which a handle returned with this ticket, and the place that the handle has now.
     pub(crate) fn known(
         &self,

@@ -36,7 +36,7 @@ pub(crate) struct Tails {
     at: Cell<usize>,
     stamp: Cell<u64>,
     // Taken out while it changes, so that nothing is borrowed twice.
-    all: Cell<Option<Box<Vec<Tail>>>>,
+    all: Cell<Vec<Tail>>,
 }
 
 impl Tails {
@@ -46,7 +46,7 @@ impl Tails {
             segment: Cell::new(std::ptr::null()),
             at: Cell::new(SEGMENT),
             stamp: Cell::new(0),
-            all: Cell::new(None),
+            all: Cell::new(Vec::new()),
         }
     }
 
@@ -115,7 +115,7 @@ impl Tails {
     #[cold]
     #[inline(never)]
     fn extend(&self, log: &Log, records: usize, number: u32) -> bool {
-        let mut all = self.all.take().unwrap_or_default();
+        let mut all = self.all.take();
         let place = all.iter().position(|tail| tail.log == log.inner.id).unwrap_or_else(|| {
             all.retain(|tail| tail.inner.strong_count() > 0);
             let inner = std::sync::Arc::downgrade(&log.inner);
@@ -136,10 +136,10 @@ impl Tails {
         };
         let segment = tail.segment.as_ref().filter(|_| found);
         self.log.set(if found { log.inner.id } else { 0 });
-        self.segment.set(segment.map_or(std::ptr::null(), |segment| Arc::as_ptr(segment)));
+        self.segment.set(segment.map_or(std::ptr::null(), Arc::as_ptr));
         self.at.set(segment.map_or(SEGMENT, |segment| segment.len()));
         let new = len.is_none_or(|len| len + records > SEGMENT);
-        self.all.set(Some(all));
+        self.all.set(all);
         if !found {
             log.inner.store.lose();
         } else if new {
@@ -155,8 +155,6 @@ impl Tails {
         self.log.set(0);
         self.segment.set(std::ptr::null());
         self.at.set(SEGMENT);
-        if let Some(all) = self.all.take() {
-            all.iter().for_each(Tail::leave);
-        }
+        self.all.take().iter().for_each(Tail::leave);
     }
 }
