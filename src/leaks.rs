@@ -187,6 +187,7 @@ impl Check {
 
 #[track_caller]
 fn fail(leaks: &LeakReport) -> ! {
+    let leaks = &crate::monitor::located(leaks.clone());
     if std::env::var_os("GITHUB_ACTIONS").is_some() {
         // Where the log is read by what shows annotations beside the code.
         eprint!("{}", leaks.annotations());
@@ -373,6 +374,14 @@ pub fn every(interval: Duration) -> std::io::Result<()> {
 #[cfg(all(unix, feature = "signals"))]
 pub fn on_signals() -> std::io::Result<()> {
     crate::monitor::on_signals()
+}
+
+/// Sets whether reports of failed checks, at the exit and on signals search the process's memory for where handles are
+/// stored now. Default: they do, for up to two seconds; `REFSCOPE=…,nosearch` is the same without a line of code.
+///
+/// See [`locate`](crate::locate) for what the search does.
+pub fn set_search(search: bool) {
+    crate::monitor::set_search(search);
 }
 
 /// Lets a debugger print what is alive, in a process that hangs: `call refscope_print_alive_0()`.

@@ -2,8 +2,10 @@
 
 use crate::analysis::{LeakReport, ReportKind, Snapshot};
 use crate::event::{Time, eprint};
+use crate::locate::Search;
 use crate::render::Terminal;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The report of what is alive in the whole process.
@@ -13,10 +15,24 @@ pub(crate) fn report(kind: ReportKind) -> LeakReport {
     report
 }
 
+/// Whether reports search the memory.
+static SEARCH: AtomicBool = AtomicBool::new(true);
+
+/// See [`crate::leaks::set_search`].
+pub(crate) fn set_search(search: bool) {
+    // Relaxed: nothing hangs on it.
+    SEARCH.store(search, Ordering::Relaxed);
+}
+
+/// A report with what holds the objects now, unless that is not wanted.
+pub(crate) fn located(report: LeakReport) -> LeakReport {
+    if SEARCH.load(Ordering::Relaxed) { report.locate(&Search::new()) } else { report }
+}
+
 /// See [`crate::leaks::on_exit`].
 pub(crate) fn on_exit() {
     crate::exit::at_exit(Box::new(|| {
-        eprint(&Terminal::stderr().render_report(&report(ReportKind::Exit)));
+        eprint(&Terminal::stderr().render_report(&located(report(ReportKind::Exit))));
     }));
 }
 
@@ -61,7 +77,7 @@ pub(crate) fn on_signals() -> io::Result<()> {
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => {
-                    let report = report(ReportKind::Alive);
+                    let report = located(report(ReportKind::Alive));
                     eprint(&Terminal::stderr().render_report(&report));
                 }
                 _ => before = report_since(&before),

@@ -5,6 +5,7 @@ use super::style::{Line, Look};
 use super::{Terminal, age, bytes, count, plural};
 use crate::analysis::{Leak, LeakReport, ReportKind};
 use crate::event::{Location, Op, Strength};
+use crate::locate::Ownership;
 use crate::model::Handle;
 use std::fmt;
 
@@ -65,11 +66,14 @@ impl ReportStyle {
             let objects: u64 = rest.iter().map(|leak| leak.objects.len() as u64).sum();
             writeln!(out, "\nand {} more, of {}", rest.len(), plural(objects, "object"))?;
         }
-        if !leaks.is_empty() {
-            write!(
+        match &leaks.located {
+            _ if leaks.is_empty() => {}
+            Some(Ok(_)) => {}
+            Some(Err(why)) => write!(out, "\nnote: where handles are stored is not known: {why}")?,
+            None => write!(
                 out,
                 "\nnote: locations show where a handle was created, not where it is stored"
-            )?;
+            )?,
         }
         let untraced = leaks.untraced;
         for (number, thing, what) in [
@@ -162,7 +166,54 @@ impl ReportStyle {
             let text = format!("the ledger counts {} strong, {known} known", object.strong);
             self.row(out, "note", &text)?;
         }
+        if let Some(ownership) = leaks.ownership() {
+            self.stored(ownership, leak, out)?;
+        }
         self.row(out, "help", &leak.help)
+    }
+
+    /// What holds the objects of a leak now: the path from a root, or the cycle. Those held alike are one path.
+    fn stored(&self, ownership: &Ownership, leak: &Leak, out: &mut impl fmt::Write) -> fmt::Result {
+        let mut paths: Vec<(String, u64)> = Vec::new();
+        for object in &leak.objects {
+            let Some(path) = ownership.path_to(object.id) else { continue };
+            let path = path.to_string();
+            let path = path.strip_prefix("held by: ").unwrap_or(&path).to_owned();
+            match paths
+                .iter_mut()
+                .find(|(known, _)| without_numbers(known) == without_numbers(&path))
+            {
+                Some((_, times)) => *times += 1,
+                None => paths.push((path, 1)),
+            }
+        }
+        for (path, times) in paths.iter().take(PATHS) {
+            let mut first = true;
+            for part in path.lines() {
+                let part = if self.ascii {
+                    part.replace('─', "-").replace('→', ">").replace('└', "`")
+                } else {
+                    part.to_owned()
+                };
+                let times = match (first, *times) {
+                    (true, n) if n > 1 => format!("  ({} alike)", count(n)),
+                    _ => String::new(),
+                };
+                let mut line = self.line();
+                if first {
+                    line.put(Look::Dim, "   = ").put(Look::Name, "stored:");
+                }
+                line.to(INDENT)
+                    .put(Look::Plain, part.trim_start_matches("         "))
+                    .put(Look::Dim, &times);
+                writeln!(out, "{}", line.finish())?;
+                first = false;
+            }
+        }
+        if paths.len() > PATHS {
+            writeln!(out, "       and {} more paths", paths.len() - PATHS)?;
+        }
+        Ok(())
     }
 
     /// The source line at fault, with a caret under what made the handle.
@@ -323,6 +374,22 @@ impl ReportStyle {
         }
         Ok(())
     }
+}
+
+/// Paths that are shown of one leak.
+const PATHS: usize = 3;
+
+/// A path without the numbers of its objects, by which like paths differ.
+fn without_numbers(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    let mut is_number = false;
+    for c in path.chars() {
+        is_number = c == '#' || (is_number && c.is_ascii_digit());
+        if !is_number || c == '#' {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// A place by the last parts of its path.
