@@ -342,9 +342,8 @@ fn a_report_says_where_the_handles_are_stored() {
     };
     assert!(ownership.objects.len() >= 2);
     let text = report.to_string();
-    let stored = |what: &str| {
-        text.lines().any(|line| line.contains("= stored:") && line.contains(what))
-    };
+    let stored =
+        |what: &str| text.lines().any(|line| line.contains("= stored:") && line.contains(what));
     assert!(stored("static"), "{text}");
     assert!(stored("thread-local"), "{text}");
     assert!(!text.contains("not where it is stored"), "{text}");
