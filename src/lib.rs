@@ -226,6 +226,7 @@ mod primitive;
 #[cfg_attr(not(feature = "trace"), path = "off/runtime.rs")]
 mod runtime;
 pub mod sink;
+mod source_file;
 pub mod span;
 pub mod stack;
 

@@ -19,6 +19,9 @@ const LONGEST_LINE: usize = 1 << 20;
 /// Stretches of damage that are kept apart; what follows is counted with the last.
 const MAX_DAMAGE: usize = 64;
 
+/// Frames of a stack that are kept, the innermost: some more than are written. What shows stacks as trees goes as deep.
+const MAX_FRAMES: usize = 256;
+
 /// All keys of all lines; which are there says what the line is. (An untagged enum would read each line into
 /// an intermediate tree, at several times the cost.)
 #[derive(Deserialize)]
@@ -439,7 +442,7 @@ impl Reader {
             Line { stack: Some(number), frames, .. } => {
                 let frames = frames.ok_or(Wrong::Malformed("stack"))?.into_iter();
                 let frames = frames.map(|(module, at)| (self.modules.get(&module).cloned(), at));
-                self.stacks.insert(number, stack::keep(frames.collect()));
+                self.stacks.insert(number, stack::keep(frames.take(MAX_FRAMES).collect()));
             }
             Line { lost: Some(events), .. } => {
                 recording.lost = recording.lost.saturating_add(events);
