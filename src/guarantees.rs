@@ -13,7 +13,7 @@
 //! each living handle: its number, the handle that it was made from, the lines that it was handed on through, thread,
 //! time and span. A place is written by the thread that makes the handle and freed by the one that ends it; threads have
 //! magazines of free places and entries, so neither takes a lock. A ticket is the place's address, marked as such, with the
-//! place's generation, so that a stale copy of an ended handle is told from the one that has the place now.
+//! place's generation, so that a stale copy of an ended handle is distinguished from the one that has the place now.
 //!
 //! Readers ([`alive`](crate::alive), [`holders`](crate::holders()), the checks and the reports) walk the tables without a
 //! lock, and stop nobody: a place or an entry is taken if its generation is the same before and after it was read.
@@ -47,7 +47,7 @@
 //! # Promises
 //!
 //! **Order and count.** The events of an object are numbered from 1 without a gap. Replayed in that order they give the
-//! strong count that each carries. None is told twice, or of another object.
+//! strong count that each carries. None is emitted twice, or for another object.
 //! *Tested* by loom models of the runtime, on two and three threads (`tests/loom`; `mutations.md` there says
 //! which faults they have been shown to find); by eight threads
 //! that hammer one `Arc` for a second (`tests/events.rs`); on every operation of the drop-in suite, recorded

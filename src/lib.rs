@@ -152,7 +152,7 @@
 //! | rayon's `collect` into a pointer, `par_iter` of a `Box<[T]>` | feature `rayon` |
 //! | `futures::task::ArcWake` | it takes std's `Arc`; implement [`task::Wake`] |
 //!
-//! A drop has no line, since the compiler gives none; with the feature `stacks` it has a [stack](stack), and a clone that
+//! A drop has no line, since the compiler gives none; with the feature `stacks` it has a [`stack`], and a clone that
 //! std or a derive makes has the line of the user's that led to it.
 //!
 //! # For those who write sinks

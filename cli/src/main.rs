@@ -139,19 +139,19 @@ struct Filter {
     /// Whose type's full name contains this
     #[arg(long = "type", value_name = "NAME")]
     type_name: Option<String>,
-    /// Born on a line whose path (src/main.rs:7) contains this
+    /// Allocated on a line whose path (src/main.rs:7) contains this
     #[arg(long, value_name = "PLACE")]
     site: Option<String>,
     /// With this number
     #[arg(long, value_name = "NUMBER")]
     object: Option<u64>,
-    /// Born on a thread whose name contains this
+    /// Allocated on a thread whose name contains this
     #[arg(long, value_name = "NAME")]
     thread: Option<String>,
-    /// Born so many seconds after the start, or later
+    /// Allocated so many seconds after the start, or later
     #[arg(long, value_name = "SECONDS")]
     from: Option<f64>,
-    /// Born so many seconds after the start, or earlier
+    /// Allocated so many seconds after the start, or earlier
     #[arg(long, value_name = "SECONDS")]
     to: Option<f64>,
     /// Alive at the end

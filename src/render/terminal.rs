@@ -416,7 +416,7 @@ impl Object<'_> {
         line.finish()
     }
 
-    /// Where it was born, its size, how much happened.
+    /// Where it was allocated, its size, how much happened.
     fn facts(&self) -> String {
         let (timeline, glyphs) = (self.timeline, self.how.glyphs());
         let place = &self.recording.locations()[timeline.object.location as usize];

@@ -10,7 +10,7 @@
 //!  anyone who may not wait ────► returned, a stack without a lock
 //! ```
 //!
-//! A slot is used again oldest first, so that a stale copy of what named it is told for as long as can be.
+//! A slot is used again oldest first, so that a stale copy of what named it is recognized for as long as can be.
 //!
 //! # Invariants
 //!
