@@ -2,13 +2,18 @@
 
 use crate::analysis::{LeakReport, ReportKind, Snapshot};
 use crate::event::{Time, eprint};
+use crate::model::LiveObject;
 use crate::render::Terminal;
 use std::io;
 use std::time::Duration;
 
 /// The report of what is alive in the whole process.
 pub(crate) fn report(kind: ReportKind) -> LeakReport {
-    let mut report = LeakReport::new(crate::model::alive(), Time::coarse()).with_kind(kind);
+    report_of(crate::model::alive(), kind)
+}
+
+fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
+    let mut report = LeakReport::new(objects, Time::coarse()).with_kind(kind);
     report.untraced = crate::untraced_counts();
     report
 }
@@ -16,7 +21,15 @@ pub(crate) fn report(kind: ReportKind) -> LeakReport {
 /// See [`crate::leaks::on_exit`].
 pub(crate) fn on_exit() {
     crate::exit::at_exit(Box::new(|| {
-        eprint(&Terminal::stderr().render_report(&report(ReportKind::Exit)));
+        let mut objects = crate::model::alive();
+        if let Some(first) = crate::fork::first_object() {
+            // What the parent left is the parent's to tell.
+            objects.retain(|object| object.id >= first);
+            if objects.is_empty() {
+                return;
+            }
+        }
+        eprint(&Terminal::stderr().render_report(&report_of(objects, ReportKind::Exit)));
     }));
 }
 
