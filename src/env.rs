@@ -184,6 +184,7 @@ fn distance(one: &str, other: &str) -> usize {
 
 /// Reads the variable and does what it says.
 pub(crate) fn read() {
+    crate::fork::register();
     if let Some(value) = std::env::var_os("REFSCOPE").filter(|_| !privileged()) {
         set_up(&value);
     }

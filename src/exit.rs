@@ -5,14 +5,15 @@
 //! waits for that thread, but not without an end.
 
 use crate::event::warn;
-use crate::lock::{Condvar, Mutex};
+use crate::lock;
+use parking_lot::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 type Last = Box<dyn FnOnce() + Send>;
 
-static LAST: Mutex<Vec<Last>> = Mutex::new(Vec::new());
+static LAST: lock::Mutex<Vec<Last>> = lock::Mutex::new(Vec::new());
 
 /// The process that has the thread. A forked child has none of its threads.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
@@ -27,6 +28,7 @@ enum Phase {
     Done,
 }
 
+// Not of the locks that a fork waits for: a thread waits here to the end. A child does without.
 static PHASE: Mutex<Phase> = Mutex::new(Phase::Running);
 static CHANGED: Condvar = Condvar::new();
 
@@ -95,6 +97,7 @@ fn register() {
         if PROCESS.load(Ordering::Relaxed) == std::process::id() {
             hand_over();
         } else {
+            // A forked child: see `fork`.
             run();
         }
     }

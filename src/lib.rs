@@ -205,6 +205,8 @@ mod alloc;
 mod env;
 #[cfg(feature = "trace")]
 mod exit;
+#[cfg(feature = "trace")]
+mod fork;
 mod holders;
 pub mod leaks;
 #[cfg_attr(not(feature = "trace"), path = "off/monitor.rs")]

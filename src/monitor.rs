@@ -3,6 +3,7 @@
 use crate::analysis::{LeakReport, ReportKind, Snapshot};
 use crate::event::{Time, eprint};
 use crate::locate::Search;
+use crate::model::LiveObject;
 use crate::render::Terminal;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,11 @@ use std::time::Duration;
 
 /// The report of what is alive in the whole process.
 pub(crate) fn report(kind: ReportKind) -> LeakReport {
-    let mut report = LeakReport::new(crate::model::alive(), Time::coarse()).with_kind(kind);
+    report_of(crate::model::alive(), kind)
+}
+
+fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
+    let mut report = LeakReport::new(objects, Time::coarse()).with_kind(kind);
     report.untraced = crate::untraced_counts();
     report
 }
@@ -33,6 +38,15 @@ pub(crate) fn located(report: LeakReport) -> LeakReport {
 pub(crate) fn on_exit() {
     crate::exit::at_exit(Box::new(|| {
         eprint(&Terminal::stderr().render_report(&located(report(ReportKind::Exit))));
+        let mut objects = crate::model::alive();
+        if let Some(first) = crate::fork::first_object() {
+            // What the parent left is the parent's to tell.
+            objects.retain(|object| object.id >= first);
+            if objects.is_empty() {
+                return;
+            }
+        }
+        eprint(&Terminal::stderr().render_report(&report_of(objects, ReportKind::Exit)));
     }));
 }
 

@@ -30,6 +30,12 @@ statics! {
     static NEXT: AtomicU64 = AtomicU64::new(1);
 }
 
+/// The number of the next object.
+pub(crate) fn next_object() -> u64 {
+    // Relaxed: objects are numbered, not ordered.
+    NEXT.load(std::sync::atomic::Ordering::Relaxed)
+}
+
 /// Where a value is, and how large.
 #[derive(Clone, Copy)]
 pub(crate) struct Value {

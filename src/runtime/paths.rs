@@ -258,11 +258,6 @@ impl Paths {
         self.len.store(index + 1, Ordering::Release);
         Some(index + 1)
     }
-
-    /// The lock of the tree, for the handlers of a fork.
-    pub(crate) fn hold(&self) -> impl Sized + '_ {
-        self.known.lock()
-    }
 }
 
 impl Nodes for Paths {

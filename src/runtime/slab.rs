@@ -403,11 +403,6 @@ impl<T: Slot + Sync> Slab<T> {
             })
             .collect()
     }
-
-    /// The mutex of the pool, for the handlers of a fork.
-    pub(crate) fn hold(&self) -> impl Sized + '_ {
-        self.pool.lock()
-    }
 }
 
 impl<T> Drop for Slab<T> {

@@ -4,8 +4,9 @@ mod write;
 use super::Sink;
 use crate::event::{Caller, Event, Object, Op, Thread, warn};
 use crate::exit::at_exit;
-use crate::lock::{Mutex, MutexGuard};
+use crate::fork;
 use crate::render::json::Json;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -31,6 +32,10 @@ use std::time::Duration;
 ///
 /// A process that ends by `exit`, or by returning from `main`, writes out what is left; so does one that panics, where
 /// [`flush_on_panic`](Self::flush_on_panic) is asked for. A file whose folder vanishes is as one that cannot be written.
+///
+/// A forked child does not write to its parent's file: in the child the sink is switched off, without a word. One that is
+/// to be recorded as well creates a sink of its own, in a [`Scope`](crate::Scope), or runs another program: `record=` in the
+/// environment is read anew there.
 ///
 /// It is a handle itself: clones share the file, and the last one writes out what is left.
 ///
@@ -76,6 +81,9 @@ pub struct FileSink {
 
 struct Inner {
     path: PathBuf,
+    /// The process that opened the file. A forked child leaves all of this alone: locks may be held by threads that it
+    /// does not have, and lines half gathered.
+    process: fork::Process,
     out: Mutex<Out>,
     /// Held while the file is written, so that what is taken from `out` stays in order.
     file: Mutex<Open>,
@@ -92,6 +100,7 @@ struct Open {
     written: u64,
 }
 
+#[derive(Default)]
 struct Out {
     lines: String,
     /// What is alive, for the head of the next part. Kept only where there are parts.
@@ -151,6 +160,7 @@ impl FileSink {
         let waits = file.metadata()?.is_file();
         let inner = Arc::new(Inner {
             path,
+            process: fork::Process::current(),
             out: Mutex::new(Out {
                 lines: Out::head(),
                 living: part.map(|_| HashMap::new()),
@@ -205,8 +215,13 @@ impl FileSink {
     ///
     /// # Errors
     ///
-    /// When the file could not be written, now or earlier.
+    /// When the file could not be written, now or earlier; in a forked child, whose parent's file it is.
     pub fn flush(&self) -> io::Result<()> {
+        if !self.inner.process.is_current() {
+            let text =
+                format!("{} is recorded to by the parent process", self.inner.path.display());
+            return Err(io::Error::other(text));
+        }
         self.inner.write_out();
         match self.inner.out.lock().failed {
             false => Ok(()),
@@ -228,12 +243,15 @@ fn write_on(inner: &Weak<Inner>) {
 
 impl Inner {
     fn write_out(&self) {
+        if !self.process.is_current() {
+            return;
+        }
         self.write(self.file.lock(), self.out.lock());
     }
 
     /// At the process's exit: a pipe that nobody reads does not keep it from ending.
     fn write_last(&self) {
-        if self.waits {
+        if self.waits || !self.process.is_current() {
             return self.write_out();
         }
         let end = std::time::Instant::now() + LAST_WAIT;
@@ -248,6 +266,9 @@ impl Inner {
     }
 
     fn write_out_within(&self, time: Duration) {
+        if !self.process.is_current() {
+            return;
+        }
         if let (Some(file), Some(out)) = (self.file.try_lock_for(time), self.out.try_lock_for(time))
         {
             self.write(file, out);
@@ -279,7 +300,9 @@ impl Inner {
                 std::fs::rename(&self.path, old)?;
                 // At once with its head: a part without one is no recording.
                 let head = std::mem::take(&mut self.out.lock().lines);
-                *open = Open { file: open::part(&self.path)?, written: head.len() as u64 };
+                let part = Open { file: open::part(&self.path)?, written: head.len() as u64 };
+                // The old one is closed when it is not here any more: a fork may come between.
+                drop(std::mem::replace(&mut *open, part));
                 write::write_all(&mut open.file, head.as_bytes())?;
             }
             Ok(())
@@ -300,6 +323,9 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.write_out();
+        if !self.process.is_current() {
+            std::mem::forget(std::mem::take(self.out.get_mut()));
+        }
     }
 }
 
@@ -444,6 +470,9 @@ impl Out {
 
 impl Sink for FileSink {
     fn event(&self, event: &Event) {
+        if !self.inner.process.is_current() {
+            return;
+        }
         let mut out = self.inner.out.lock();
         if out.lines.len() >= MOST {
             if !self.inner.waits {
