@@ -336,8 +336,9 @@ impl<M: Memory> Walk<'_, M> {
             words.truncate(read);
             let found = words
                 .windows(arena::WORDS)
-                .position(|words| words[arena::TOP] == top && words[1] >> 32 == 0);
-            for at in found {
+                .enumerate()
+                .filter(|(_, words)| words[arena::TOP] == top && words[1] >> 32 == 0);
+            for (at, _) in found {
                 let start = region.range.start + 8 * at as u64;
                 let bins = words[at..][arena::BINS].iter().enumerate();
                 let are_bins = bins.clone().all(|(bin, &link)| {

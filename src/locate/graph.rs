@@ -607,7 +607,7 @@ fn is_spare(
         if capacity == 0 || len > capacity || capacity > bytes / 8 {
             return None;
         }
-        let element = bytes / capacity & !7;
+        let element = (bytes / capacity) & !7;
         let index = offset / element;
         // The other two words of a deque: head and length, in either order.
         let in_ring = |head: u64, len: u64| {

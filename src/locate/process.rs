@@ -350,8 +350,9 @@ fn stacks_in_blocks(threads: &[Thread], blocks: &Blocks, areas: &mut Vec<Area>) 
 #[cfg(target_arch = "x86_64")]
 fn static_locals(memory: &impl Memory) -> u64 {
     // SAFETY: SYSCALL: reads a table of the process's start.
-    let (headers, count) =
-        unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM)) };
+    let headers = unsafe { libc::getauxval(libc::AT_PHDR) };
+    // SAFETY: SYSCALL: as above.
+    let count = unsafe { libc::getauxval(libc::AT_PHNUM) };
     let mut words = vec![0; 7 * count.min(64) as usize];
     let read = memory.read(headers, &mut words);
     // type and flags, offset, address, physical address, size in the file, size in memory, alignment

@@ -104,7 +104,9 @@ fn mmap_like_a_chunk(ask: &Ask) {
     fn build() {
         let at = map();
         // SAFETY: TEST: within the mapping.
-        unsafe { at.add(1).write(1 << 16 | 2) };
+        let second = unsafe { at.add(1) };
+        // SAFETY: TEST: as above.
+        unsafe { second.write(1 << 16 | 2) };
         // SAFETY: TEST: within the mapping.
         keep(unsafe { at.add(100) }.cast(), ring());
     }
