@@ -37,7 +37,6 @@ pub(crate) fn located(report: LeakReport) -> LeakReport {
 /// See [`crate::leaks::on_exit`].
 pub(crate) fn on_exit() {
     crate::exit::at_exit(Box::new(|| {
-        eprint(&Terminal::stderr().render_report(&located(report(ReportKind::Exit))));
         let mut objects = crate::model::alive();
         if let Some(first) = crate::fork::first_object() {
             // What the parent left is the parent's to tell.
@@ -46,7 +45,8 @@ pub(crate) fn on_exit() {
                 return;
             }
         }
-        eprint(&Terminal::stderr().render_report(&report_of(objects, ReportKind::Exit)));
+        let report = located(report_of(objects, ReportKind::Exit));
+        eprint(&Terminal::stderr().render_report(&report));
     }));
 }
 
