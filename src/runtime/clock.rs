@@ -36,11 +36,11 @@ pub(crate) fn now() -> u64 {
     }
 }
 
-/// The same where it is one load.
-#[inline]
-pub(crate) fn ready() -> Option<u64> {
+/// The same where it is one load. 0: it is not.
+#[inline(always)]
+pub(crate) fn ready() -> u64 {
     // Relaxed: as above.
-    Some(NOW.load(Ordering::Relaxed)).filter(|&now| now != 0)
+    if TICKER { NOW.load(Ordering::Relaxed) } else { now() }
 }
 
 /// Has the time read from the system's coarse clock from now on, and starts no thread for it.

@@ -334,6 +334,11 @@ impl Entry {
     #[inline]
     #[must_use]
     pub(crate) fn unpin<const SHARED: bool>(&self) -> bool {
+        // Acquire: nobody else has a share, so nobody can take one; and the release in every earlier unpin of this entry
+        // leads up to this value.
+        if self.refs.load(Ordering::Acquire) == 1 {
+            return true;
+        }
         let before = if SHARED {
             // Release: what this thread read of the entry comes before its end, which the last
             // unpin's acquire load below sees.
@@ -352,7 +357,14 @@ impl Entry {
         true
     }
 
+    /// Whether it has a share of a scope.
+    #[inline]
+    pub(crate) fn has_scope(&self) -> bool {
+        !self.scope.load(RELAXED).is_null()
+    }
+
     /// Takes the share of the scope out: the entry ends.
+    #[inline]
     pub(crate) fn take_scope(&self) -> *const ScopeNode {
         self.witness.write();
         self.scope.load(RELAXED).cast_const().cast()

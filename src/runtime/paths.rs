@@ -42,7 +42,7 @@ const CHUNKS: usize = 17;
 /// Paths are kept whole while there are fewer nodes; beyond, first and last step alone.
 const WHOLE: u32 = 1 << 18;
 /// Records of a log name a path in 24 bits. Beyond, a path is not known.
-const MOST: u32 = 1 << 24;
+const MOST: u32 = (1 << 24) - 1;
 
 const _: () = assert!(MOST as usize <= FIRST << (CHUNKS - 1));
 
