@@ -43,6 +43,8 @@ struct Kept {
     created: Time,
     /// Object and number; 0 for none.
     from: (u64, u64),
+    /// The path of the step by which it became a raw pointer; 0 for none.
+    left: u32,
 }
 
 impl Replay {
@@ -160,8 +162,14 @@ impl State {
             thread: event.thread,
             created: event.time,
             from: event.from.unwrap_or_default(),
+            left: 0,
         };
         self.state.apply(&event.step(), make, |_| {});
+        if matches!(event.op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak)
+            && let Some(handle) = self.state.handle_mut(event.handle)
+        {
+            handle.left = paths.extend(0, (event.op, event.location));
+        }
     }
 
     fn is_alive(&self) -> bool {
@@ -178,6 +186,7 @@ impl State {
             thread: tables.thread(living.handle.thread),
             created: living.handle.created,
             raw: living.raw,
+            left: tables.path(living.handle.left).last().filter(|_| living.raw).cloned(),
             span: None,
             stack: None,
         });
