@@ -205,7 +205,7 @@ mod alloc;
 mod env;
 #[cfg(feature = "trace")]
 mod exit;
-#[cfg(feature = "trace")]
+#[cfg_attr(not(feature = "trace"), path = "off/fork.rs")]
 mod fork;
 mod holders;
 pub mod leaks;

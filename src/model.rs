@@ -15,11 +15,11 @@ mod recording;
 mod replay;
 
 pub use alive::alive;
-pub(crate) use alive::live_object;
+pub(crate) use alive::{alive_outside, alive_since, can_end_elsewhere, ids, live_object, numbered};
 pub use live::{Handle, LiveObject, PathStep};
 #[cfg(feature = "json")]
 pub use read::{Damage, ReadError};
-pub use recording::{EventRecord, Mismatch, ObjectRecord, Recording};
+pub use recording::{EventRecord, Mismatch, ObjectRecord, Origin, Recording, RecordingEnd};
 
 pub use crate::event::{Location, UntracedCounts};
 

@@ -103,6 +103,12 @@ impl<H: Copy> HandleSet<H> {
         Some(self.slots[self.find(number)?].handle)
     }
 
+    /// Returns the living handle of this number, to be changed.
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut H> {
+        let at = self.find(number)?;
+        Some(&mut self.slots[at].handle)
+    }
+
     /// Adds a handle that `op` made.
     pub(crate) fn insert(&mut self, number: u64, op: Op, strength: Strength, handle: H) {
         let returned = matches!(op, Op::FromRaw | Op::WeakFromRaw);

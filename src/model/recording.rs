@@ -64,11 +64,54 @@ pub struct Recording {
     pub(crate) lost: u64,
     pub(crate) end: Time,
     pub(crate) truncated: bool,
+    pub(crate) ended: RecordingEnd,
+    pub(crate) origin: Option<Box<Origin>>,
     #[cfg(feature = "json")]
     pub(crate) damage: Vec<super::read::Damage>,
 }
 
+/// How a recording ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordingEnd {
+    /// The process runs on: it is a recording in memory.
+    #[default]
+    Running,
+    /// The process ended by itself, and the recording with it.
+    Exit,
+    /// It stopped without such a mark: the process was killed, or runs on.
+    Stopped,
+}
+
+/// Which process made a recording: what its file begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Origin {
+    /// The process id.
+    pub pid: u32,
+    /// The program's file.
+    pub program: String,
+    /// Its arguments, without the program.
+    pub arguments: Vec<String>,
+    /// The working directory.
+    pub directory: String,
+    /// The machine's name.
+    pub host: String,
+    /// When the recording began, in seconds since 1970 (UTC).
+    pub started: u64,
+}
+
 impl Recording {
+    /// Returns how it ended.
+    pub fn ended(&self) -> RecordingEnd {
+        self.ended
+    }
+
+    /// Returns which process made it, where its file says so.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
+    }
+
     /// Returns the objects whose allocation was recorded, by number.
     pub fn objects(&self) -> &BTreeMap<u64, ObjectRecord> {
         &self.objects

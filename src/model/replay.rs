@@ -45,6 +45,8 @@ struct Kept {
     /// Object and number; 0 for none.
     from: (u64, u64),
     stack: Option<StackId>,
+    /// The path of the step by which it became a raw pointer; 0 for none.
+    left: u32,
 }
 
 impl Replay {
@@ -163,8 +165,14 @@ impl State {
             created: event.time,
             from: event.from.unwrap_or_default(),
             stack: event.stack,
+            left: 0,
         };
         self.state.apply(&event.step(), make, |_| {});
+        if matches!(event.op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak)
+            && let Some(handle) = self.state.handle_mut(event.handle)
+        {
+            handle.left = paths.extend(0, (event.op, event.location));
+        }
     }
 
     fn is_alive(&self) -> bool {
@@ -181,6 +189,7 @@ impl State {
             thread: tables.thread(living.handle.thread),
             created: living.handle.created,
             raw: living.raw,
+            left: tables.path(living.handle.left).last().filter(|_| living.raw).cloned(),
             span: None,
             stack: living.handle.stack,
         });

@@ -45,18 +45,18 @@ const WIDEST_TITLE: usize = 100;
 const NARROWEST: usize = 60;
 
 impl Terminal {
-    /// For stdout: as wide as the terminal, in colour if it is one and the environment does not say
-    /// `NO_COLOR`; 80 columns without colour where it is not. ASCII where the locale is `C` or `POSIX`.
+    /// For stdout: as wide as the environment's `COLUMNS` says, else as the terminal is, else 80 columns; in colour if
+    /// it is a terminal and the environment does not say `NO_COLOR`. ASCII where the locale is `C` or `POSIX`.
     pub fn stdout() -> Self {
-        Self::of(io::stdout().is_terminal())
+        Self::of(io::stdout().is_terminal(), 1)
     }
 
     /// The same for stderr.
     pub fn stderr() -> Self {
-        Self::of(io::stderr().is_terminal())
+        Self::of(io::stderr().is_terminal(), 2)
     }
 
-    fn of(terminal: bool) -> Self {
+    fn of(terminal: bool, file: i32) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -65,7 +65,7 @@ impl Terminal {
         let ascii = locale.is_some_and(|locale| locale == "C" || locale == "POSIX");
         Self {
             color: terminal && !no_color && !dumb,
-            ..Self::plain(if terminal { width().unwrap_or(80) } else { 80 })
+            ..Self::plain(width(terminal.then_some(file)))
         }
         .ascii(ascii)
     }
@@ -567,16 +567,21 @@ impl Object<'_> {
     }
 }
 
-/// The terminal's width.
+/// What the environment says, else the width of the terminal behind a file descriptor, if it is one.
+fn width(terminal: Option<i32>) -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    columns.filter(|&columns| columns > 0).or_else(|| measured(terminal?)).unwrap_or(80)
+}
+
 #[cfg(all(unix, any(feature = "trace", feature = "json")))]
-fn width() -> Option<usize> {
+fn measured(file: i32) -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: WINSIZE: the request writes a `winsize`, and gets a place for one.
-    let done = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    let done = unsafe { libc::ioctl(file, libc::TIOCGWINSZ, &raw mut size) };
     (done == 0 && size.ws_col > 0).then_some(size.ws_col as usize)
 }
 
 #[cfg(not(all(unix, any(feature = "trace", feature = "json"))))]
-fn width() -> Option<usize> {
-    std::env::var("COLUMNS").ok()?.parse().ok()
+fn measured(_: i32) -> Option<usize> {
+    None
 }

@@ -1,7 +1,7 @@
 use super::Sink;
 use crate::event::{Event, eprint};
 use crate::fork;
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 use std::io::Write;
 
 /// Prints each event as a line.
