@@ -78,9 +78,14 @@ pub(crate) mod gate {
         }
     }
 
+    /// Whether this thread has a lock: in a signal's handler, the thread that it interrupted.
+    pub(crate) fn is_passed() -> bool {
+        LOCKS.get() > 0
+    }
+
     /// This thread's own share: it may be in a signal's handler that interrupted it with a lock.
     fn own() -> u32 {
-        u32::from(LOCKS.get() > 0)
+        u32::from(is_passed())
     }
 
     /// Closes the gate and waits until no other thread has a lock. False where one has it too long: a debugger may have

@@ -14,6 +14,8 @@ pub struct UntracedCounts {
     pub lost: u64,
     /// Handles whose path was cut to its ends because the table of paths was full.
     pub paths_cut: u64,
+    /// Handles whose span is not known because so many spans had been told of before.
+    pub spans_unknown: u64,
 }
 
 impl UntracedCounts {

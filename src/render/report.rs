@@ -118,6 +118,7 @@ impl<'r> ReportStyle<'r> {
             (untraced.objects(), "object", "not traced (a filter, a cap, a full ledger)"),
             (untraced.lost, "event", "lost: what is said of handles may be incomplete"),
             (untraced.paths_cut, "path", "cut to its ends (the table of paths is full)"),
+            (untraced.spans_unknown, "handle", "without its span (the table of spans is full)"),
         ] {
             if number > 0 {
                 write!(out, "\nnote: {} {what}", plural(number, thing))?;

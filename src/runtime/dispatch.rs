@@ -388,5 +388,6 @@ pub fn untraced_counts() -> UntracedCounts {
         past_limits: ledger.refused_steps(),
         lost: 0,
         paths_cut: ledger.paths.cut(),
+        spans_unknown: crate::span::not_kept(),
     }
 }

@@ -3,7 +3,7 @@ mod write;
 
 use super::Sink;
 use crate::event::{Caller, Event, Object, Op, Thread, warn};
-use crate::exit::at_exit;
+use crate::exit::{self, at_exit};
 use crate::fork;
 use crate::render::json::Json;
 use parking_lot::{Mutex, MutexGuard};
@@ -128,6 +128,8 @@ struct Known {
 const MOST: usize = 32 << 20;
 /// How long an exit waits for a pipe's reader.
 const LAST_WAIT: Duration = Duration::from_secs(2);
+/// And for a lock that a signal's handler may have interrupted the holder of.
+const INTERRUPTED_WAIT: Duration = Duration::from_secs(1);
 /// How much is gathered before the writer is woken early.
 const PLENTY: usize = 1 << 18;
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -246,11 +248,21 @@ impl Inner {
         if !self.process.is_current() {
             return;
         }
+        let _within = exit::within();
         self.write(self.file.lock(), self.out.lock());
     }
 
     /// At the process's exit: a pipe that nobody reads does not keep it from ending.
     fn write_last(&self) {
+        if exit::is_interrupted() {
+            if !self.write_out_within(INTERRUPTED_WAIT) {
+                warn(format_args!(
+                    "{}: the process was ended by a signal while an event was being recorded; the last ones are lost",
+                    self.path.display()
+                ));
+            }
+            return;
+        }
         if self.waits || !self.process.is_current() {
             return self.write_out();
         }
@@ -265,14 +277,18 @@ impl Inner {
         drop(self.file.try_lock_until(end));
     }
 
-    fn write_out_within(&self, time: Duration) {
+    /// False where the locks are not to be had in time.
+    fn write_out_within(&self, time: Duration) -> bool {
         if !self.process.is_current() {
-            return;
+            return true;
         }
-        if let (Some(file), Some(out)) = (self.file.try_lock_for(time), self.out.try_lock_for(time))
-        {
+        let _within = exit::within();
+        let locks = self.file.try_lock_for(time).zip(self.out.try_lock_for(time));
+        let locked = locks.is_some();
+        if let Some((file, out)) = locks {
             self.write(file, out);
         }
+        locked
     }
 
     fn write(&self, mut open: MutexGuard<'_, Open>, mut out: MutexGuard<'_, Out>) {
@@ -473,6 +489,7 @@ impl Sink for FileSink {
         if !self.inner.process.is_current() {
             return;
         }
+        let _within = exit::within();
         let mut out = self.inner.out.lock();
         if out.lines.len() >= MOST {
             if !self.inner.waits {
