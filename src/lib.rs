@@ -209,6 +209,7 @@ mod exit;
 mod fork;
 mod holders;
 pub mod leaks;
+mod marks;
 #[cfg_attr(not(feature = "trace"), path = "off/monitor.rs")]
 mod monitor;
 mod watch;
@@ -245,6 +246,7 @@ pub use event::{
 pub use holders::{Holders, Inspect, allow_leak, holders, label, unbox};
 #[cfg(feature = "trace")]
 pub use make_mut::MakeMut;
+pub use marks::mark;
 pub use model::{Recording, alive};
 pub use rc::Rc;
 pub use runtime::dispatch::{InstallError, flush, install, switch_off, untraced_counts};

@@ -21,6 +21,8 @@ pub use dot::dot;
 pub use html::{html, html_with_sources};
 pub use perfetto::perfetto;
 pub use report_json::report_json;
+#[cfg(feature = "trace")]
+pub(crate) use source::sources_of_this_process;
 pub use terminal::Terminal;
 
 pub(crate) use crate::text::{age, bytes, count, escape, escape_lines, plural};

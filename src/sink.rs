@@ -28,6 +28,8 @@ mod tracing;
 pub use self::combine::{FromFn, from_fn};
 #[cfg(feature = "trace")]
 pub use self::file::FileSink;
+#[cfg(feature = "trace")]
+pub(crate) use self::file::mark as mark_files;
 pub use self::filter::{Filter, ObjectFilter};
 #[cfg(not(feature = "trace"))]
 pub use self::off::{FileSink, Recorder};

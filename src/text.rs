@@ -170,6 +170,13 @@ pub(crate) fn short_file(file: &str) -> &str {
     cuts.iter().find_map(|(text, parts)| after(text, *parts)).map_or(file, |at| &file[at..])
 }
 
+/// FNV-1a with 64 bits (Fowler, Noll and Vo): the same on every machine and in every version.
+pub(crate) fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// [`escape`], but for line ends.
 pub(crate) fn escape_lines(text: &str) -> String {
     text.split('\n').map(escape).collect::<Vec<_>>().join("\n")

@@ -76,6 +76,8 @@ pub enum ReportKind {
     Check,
     /// When the process ended by itself. What statics hold is alive then, and no leak.
     Exit,
+    /// At a [mark](crate::mark()).
+    Mark,
     /// When a recording stopped, while the process went on or was killed.
     Stopped,
     /// Now, in a running program. They may well be released later.
@@ -149,8 +151,9 @@ impl LeakReport {
         Self::of_living(recording, objects, paths_cut)
     }
 
-    /// Reports these objects, which were alive when the recording ended.
-    pub(crate) fn of_living(
+    /// Reports these objects, of those that were alive when the recording ended.
+    #[doc(hidden)]
+    pub fn of_living(
         recording: &Recording,
         objects: impl IntoIterator<Item = LiveObject>,
         paths_cut: u64,
@@ -162,7 +165,10 @@ impl LeakReport {
             RecordingEnd::Stopped => ReportKind::Stopped,
             RecordingEnd::Running => ReportKind::Alive,
         };
-        Self::new(objects, recording.end()).with_untraced(untraced).with_kind(kind)
+        let mut report =
+            Self::new(objects, recording.end()).with_untraced(untraced).with_kind(kind);
+        report.traced_nothing = recording.traced_nothing();
+        report
     }
 
     /// Sets when the objects are alive.
@@ -179,10 +185,14 @@ impl LeakReport {
         self
     }
 
-    /// Leaves out what a baseline knows: entries whose fingerprint is in it. Their objects count as allowed.
+    /// Leaves out what a baseline knows: entries whose fingerprint begins with one of these texts, of 8 hexadecimal digits
+    /// at least. Their objects count as allowed.
     #[must_use]
-    pub fn without(mut self, known: &BTreeSet<u64>) -> Self {
-        let is_known = |leak: &mut Leak| known.contains(&leak.fingerprint);
+    pub fn without(mut self, known: &BTreeSet<String>) -> Self {
+        let is_known = |leak: &mut Leak| {
+            let print = format!("{:016x}", leak.fingerprint);
+            (8..=16).any(|digits| known.contains(&print[..digits]))
+        };
         for leak in self.leaks.extract_if(.., is_known) {
             self.objects -= leak.count();
             self.allowed += leak.count();

@@ -33,6 +33,7 @@ impl UntracedCounts {
             past_limits: self.past_limits.saturating_sub(earlier.past_limits),
             lost: self.lost.saturating_sub(earlier.lost),
             paths_cut: self.paths_cut.saturating_sub(earlier.paths_cut),
+            spans_unknown: self.spans_unknown.saturating_sub(earlier.spans_unknown),
         }
     }
 }

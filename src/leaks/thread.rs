@@ -46,8 +46,7 @@ impl Scope {
     /// ```
     pub fn enter_thread(&self) {
         let guard = self.enter();
-        let kept = GUARDS.try_with(|guards| guards.borrow_mut().0.push(guard));
-        // Else the thread is at its end, and with it the scope.
-        drop(kept);
+        // Where that fails the thread is at its end, and with it the scope.
+        let _ = GUARDS.try_with(|guards| guards.borrow_mut().0.push(guard));
     }
 }

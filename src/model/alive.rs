@@ -59,6 +59,11 @@ pub(crate) fn ids() -> Vec<u64> {
     ids
 }
 
+/// Returns every living object, without its handles.
+pub(crate) fn living_objects() -> Vec<crate::event::Object> {
+    view::objects(|_| true).iter().map(|details| details.object).collect()
+}
+
 /// Returns how many objects got a number so far: those that are traced, and those that were left out and counted.
 pub(crate) fn numbered() -> u64 {
     crate::runtime::handle::numbered()

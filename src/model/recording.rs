@@ -66,6 +66,9 @@ pub struct Recording {
     pub(crate) truncated: bool,
     pub(crate) ended: RecordingEnd,
     pub(crate) origin: Option<Box<Origin>>,
+    pub(crate) marks: Vec<Mark>,
+    /// Source files, with length and hash.
+    pub(crate) sources: BTreeMap<String, (u64, u64)>,
     #[cfg(feature = "json")]
     pub(crate) damage: Vec<super::read::Damage>,
 }
@@ -97,11 +100,31 @@ pub struct Origin {
     pub directory: String,
     /// The machine's name.
     pub host: String,
-    /// When the recording began, in seconds since 1970 (UTC).
+    /// When events' times began to count, in milliseconds since 1970 (UTC); 0 where that is not known.
     pub started: u64,
 }
 
+/// A moment that the program [named](crate::mark()).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mark {
+    /// Its name.
+    pub name: String,
+    /// When it was.
+    pub time: Time,
+}
+
 impl Recording {
+    /// Returns the moments that the program named, in order.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// Whether a file has no line of an object or event.
+    pub(crate) fn traced_nothing(&self) -> bool {
+        self.ended != RecordingEnd::Running && self.locations.is_empty() && self.lost == 0
+    }
+
     /// Returns how it ended.
     pub fn ended(&self) -> RecordingEnd {
         self.ended

@@ -1,6 +1,7 @@
 //! The source line at fault, with a caret under what made the handle.
 
 use super::report::{ReportStyle, at};
+use super::source::SourceLine;
 use super::style::{Line, Look};
 use crate::analysis::Leak;
 use crate::event::{Op, Strength};
@@ -28,8 +29,17 @@ impl ReportStyle<'_> {
         let says = says(leak, holder);
         let gutter = place.line.to_string();
         let blank = " ".repeat(gutter.len());
-        let Some(source) = self.sources.line(place) else {
-            return put(out, &[(Look::Dim, &format!("{blank} {bar} ")), (Look::Alive, &says)]);
+        let source = match self.sources.look(place) {
+            SourceLine::Known(source) => source,
+            other => {
+                let bar = format!("{blank} {bar} ");
+                if other == SourceLine::Changed {
+                    let changed =
+                        "the file is not the one that was recorded: its line is not shown";
+                    put(out, &[(Look::Dim, &bar), (Look::Dim, changed)])?;
+                }
+                return put(out, &[(Look::Dim, &bar), (Look::Alive, &says)]);
+            }
         };
         let text = source.trim_end();
         // The compiler counts characters.

@@ -40,7 +40,7 @@ impl Terminal {
             color: self.color,
             ascii: self.ascii,
             width: self.width,
-            sources: Sources::new(self.source.as_deref()),
+            sources: Sources::new(self.source.as_deref()).recorded(self.recorded.clone()),
             names: names(report),
         };
         let _ = style.write(report, &mut text);
@@ -80,7 +80,7 @@ impl<'r> ReportStyle<'r> {
         let look = if report.passes() { Look::Name } else { Look::Warning };
         line.put(look, "refscope").put(Look::Name, ": ").put(Look::Name, &report.verdict());
         writeln!(out, "{}", line.finish())?;
-        if report.traced_nothing {
+        if report.traced_nothing && report.kind == ReportKind::Check {
             self.row(
                 out,
                 "help",
@@ -506,6 +506,7 @@ impl LeakReport {
         let when = match self.kind {
             ReportKind::Check => " after the check",
             ReportKind::Exit => " at exit",
+            ReportKind::Mark => " at the mark",
             ReportKind::Stopped => " when the recording stopped",
             ReportKind::Alive => "",
         };

@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 ///      "file":"src/main.rs","line":10,"column":17}}]}
 /// ```
 ///
-/// `when` is `check`, `exit`, `stopped` or `now`. Of each cause, `count`, `bytes` and `handles` are totals over all its
+/// `when` is `check`, `exit`, `mark`, `stopped` or `now`. Of each cause, `count`, `bytes` and `handles` are totals over all its
 /// objects (`count` and `bytes` with those that are `retained` below it); bytes are the values' own, without what they have
 /// on the heap. Of handles that came about alike `count` says how many there are, and the rest is the youngest one's; a
 /// path ends with `into raw` or `leak` where `raw` is true. `ids` are the first hundred, `example` is the oldest.
@@ -32,6 +32,7 @@ pub fn report_json(report: &LeakReport) -> String {
     let when = match report.kind {
         ReportKind::Check => "check",
         ReportKind::Exit => "exit",
+        ReportKind::Mark => "mark",
         ReportKind::Stopped => "stopped",
         ReportKind::Alive => "now",
     };

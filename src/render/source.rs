@@ -4,7 +4,7 @@ use crate::event::Location;
 use crate::source_file::{is_rust, read};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Reads lines of source files, from the working directory, the package's that cargo names, or one that is given;
@@ -17,7 +17,25 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(crate) struct Sources {
     roots: Vec<PathBuf>,
-    files: RefCell<HashMap<String, Option<Vec<String>>>>,
+    files: RefCell<HashMap<String, Source>>,
+    /// What the files were when they were recorded: length and hash.
+    recorded: BTreeMap<String, (u64, u64)>,
+}
+
+/// What is known of a line.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum SourceLine {
+    Known(String),
+    /// The file is not the one that was recorded.
+    Changed,
+    Unknown,
+}
+
+#[derive(Debug)]
+enum Source {
+    Lines(Vec<String>),
+    Changed,
+    Unknown,
 }
 
 impl Sources {
@@ -38,17 +56,42 @@ impl Sources {
                 }
             }
         }
-        Self { roots, files: RefCell::default() }
+        Self { roots, files: RefCell::default(), recorded: BTreeMap::new() }
+    }
+
+    /// Knows what the files were when they were recorded: others are not shown in their place.
+    pub(crate) fn recorded(mut self, recorded: BTreeMap<String, (u64, u64)>) -> Self {
+        self.recorded = recorded;
+        self
     }
 
     /// Returns the line of a location, if it can be read.
     pub(crate) fn line(&self, location: &Location) -> Option<String> {
+        match self.look(location) {
+            SourceLine::Known(line) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// Returns what is known of the line of a location.
+    pub(crate) fn look(&self, location: &Location) -> SourceLine {
         let mut files = self.files.borrow_mut();
-        let lines = files.entry(location.file.to_string()).or_insert_with(|| {
-            let text = self.read(location)?;
-            Some(text.lines().map(str::to_owned).collect())
+        let source = files.entry(location.file.to_string()).or_insert_with(|| {
+            let Some(text) = self.read(location) else { return Source::Unknown };
+            let now = (text.len() as u64, crate::text::hash(&text));
+            match self.recorded.get(&*location.file) {
+                Some(then) if *then != now => Source::Changed,
+                _ => Source::Lines(text.lines().map(str::to_owned).collect()),
+            }
         });
-        lines.as_ref()?.get((location.line as usize).checked_sub(1)?).cloned()
+        let line = || (location.line as usize).checked_sub(1);
+        match source {
+            Source::Lines(lines) => line()
+                .and_then(|line| lines.get(line))
+                .map_or(SourceLine::Unknown, |line| SourceLine::Known(line.clone())),
+            Source::Changed => SourceLine::Changed,
+            Source::Unknown => SourceLine::Unknown,
+        }
     }
 
     fn read(&self, location: &Location) -> Option<String> {
@@ -68,4 +111,9 @@ impl Sources {
             if ours || below { read(&path) } else { None }
         })
     }
+}
+
+/// The text of a source file that the compiler named in this process.
+pub(crate) fn sources_of_this_process(file: &'static str) -> Option<String> {
+    Sources::new(None).read(&Location::new(file, 1, 1))
 }

@@ -29,6 +29,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 #[derive(Clone, Debug)]
 pub struct Terminal {
     pub(super) source: Option<std::path::PathBuf>,
+    pub(super) recorded: BTreeMap<String, (u64, u64)>,
     pub(super) width: usize,
     pub(super) color: bool,
     pub(super) ascii: bool,
@@ -72,7 +73,14 @@ impl Terminal {
 
     /// Without colour, `width` columns wide (at least 60).
     pub fn plain(width: usize) -> Self {
-        Self { source: None, width: width.max(NARROWEST), color: false, ascii: false, limit: 8 }
+        Self {
+            source: None,
+            recorded: BTreeMap::new(),
+            width: width.max(NARROWEST),
+            color: false,
+            ascii: false,
+            limit: 8,
+        }
     }
 
     /// Whether to use colour.
@@ -93,6 +101,13 @@ impl Terminal {
     /// from a file only `.rs` files below these are read, since it may name any file.
     pub fn source(mut self, root: impl Into<std::path::PathBuf>) -> Self {
         self.source = Some(root.into());
+        self
+    }
+
+    /// Shows no line of a source file that is not, by length and hash, the one that was recorded, as far as the recording
+    /// says what it was.
+    pub fn sources_of(mut self, recording: &Recording) -> Self {
+        self.recorded = recording.sources.clone();
         self
     }
 
@@ -135,7 +150,7 @@ impl Terminal {
         });
         let rest = shown.split_off(self.limit.min(shown.len()));
         shown.sort_by_key(|t| (!t.is_alive(), t.object.id));
-        let sources = &Sources::new(self.source.as_deref());
+        let sources = &Sources::new(self.source.as_deref()).recorded(recording.sources.clone());
         for timeline in &shown {
             Object { how: self, sources, recording, timeline }.write(out)?;
             writeln!(out)?;

@@ -1,8 +1,9 @@
 mod open;
+mod origin;
 mod write;
 
 use super::Sink;
-use crate::event::{Caller, Event, Object, Op, Thread, warn};
+use crate::event::{Caller, Event, Object, Op, Thread, Time, warn};
 use crate::exit::{self, at_exit};
 use crate::fork;
 use crate::render::json::Json;
@@ -46,7 +47,7 @@ use std::time::Duration;
 ///
 /// | line | keys |
 /// | --- | --- |
-/// | `{"refscope":1,…}` | the version of the format, first of all; `pid` |
+/// | `{"refscope":1,…}` | the version of the format, first of all; `pid`, `program`, `args`, `dir` (the working directory), `host`, `started` (when `ns` was 0, in milliseconds since 1970) |
 /// | `{"type":N,…}` | `name` |
 /// | `{"site":N,…}` | `file`, `line`, `column` |
 /// | `{"thread":N,…}` | `name` |
@@ -54,6 +55,9 @@ use std::time::Duration;
 /// | `{"stack":N,…}` | `frames`: module and offset of each return address, the innermost first; module 0 for an address that lies in none |
 /// | `{"object":N,…}` | `kind` (`Box`, `Rc`, `Arc`), `type`, `size` in bytes, `site` of its creation; `earlier` where it was created in a part that is gone: how many events it has had, with the counts `strong` and `weak` after them |
 /// | `{"lost":N}` | so many events were lost here |
+/// | `{"mark":NAME,…}` | the program called [`mark`](crate::mark()): `ns` time |
+/// | `{"source":FILE,…}` | a file of a `site`: `len` in bytes, and the `hash` of its text (FNV-1a, 64 bits) |
+/// | `{"end":"exit",…}` | the process ended by itself: `ns` time. Without it the process was killed, or went on |
 /// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `k` stack, `t` thread, `ns` time, `label` |
 ///
 /// Events of one object may stand in another order than they happened: sort by `n`. A second head, as in two parts that
@@ -109,6 +113,9 @@ struct Out {
     sites: HashMap<Caller, usize>,
     threads: HashSet<Thread>,
     stacks: crate::stack::Told,
+    /// Source files that lines name, and those of which no line says yet what they are.
+    files: HashSet<&'static str>,
+    new_files: Vec<&'static str>,
     failed: bool,
     /// Events that found no room, and that no line tells of yet.
     lost: u64,
@@ -164,12 +171,14 @@ impl FileSink {
             path,
             process: fork::Process::current(),
             out: Mutex::new(Out {
-                lines: Out::head(),
+                lines: origin::head(),
                 living: part.map(|_| HashMap::new()),
                 types: HashMap::new(),
                 sites: HashMap::new(),
                 threads: HashSet::new(),
                 stacks: crate::stack::Told::default(),
+                new_files: Vec::new(),
+                files: HashSet::new(),
                 failed: false,
                 lost: 0,
             }),
@@ -187,9 +196,12 @@ impl FileSink {
         let weak = Arc::downgrade(&inner);
         at_exit(Box::new(move || {
             if let Some(inner) = weak.upgrade() {
+                let ns = Time::coarse().as_nanos();
+                inner.out.lock().line(&format!(r#"{{"end":"exit","ns":{ns}}}"#));
                 inner.write_last();
             }
         }));
+        FILES.lock().push(Arc::downgrade(&inner));
         Ok(Self { inner })
     }
 
@@ -233,6 +245,20 @@ impl FileSink {
             ))),
         }
     }
+}
+
+/// All files that are being written, for what concerns the process.
+static FILES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+/// Writes a mark to all files.
+pub(crate) fn mark(name: &str, time: Time) {
+    let line = format!(r#"{{"mark":{},"ns":{}}}"#, Json(name), time.as_nanos());
+    let files: Vec<_> = {
+        let mut files = FILES.lock();
+        files.retain(|file| file.strong_count() > 0);
+        files.iter().filter_map(Weak::upgrade).collect()
+    };
+    files.iter().for_each(|file| file.out.lock().line(&line));
 }
 
 fn write_on(inner: &Weak<Inner>) {
@@ -296,6 +322,7 @@ impl Inner {
             return;
         }
         let mut lines = std::mem::take(&mut out.lines);
+        let new_files = std::mem::take(&mut out.new_files);
         if out.lost > 0 {
             let _ = writeln!(lines, r#"{{"lost":{}}}"#, std::mem::take(&mut out.lost));
         }
@@ -306,6 +333,10 @@ impl Inner {
             out.begin_part();
         }
         drop(out);
+        // Files are read where no event waits.
+        let sources: String = new_files.into_iter().filter_map(origin::source).collect();
+        open.written += sources.len() as u64;
+        lines.push_str(&sources);
         let done = write::write_all(&mut open.file, lines.as_bytes()).and_then(|()| {
             if open::is_removed(&open.file, &self.path)? {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the file has been removed"));
@@ -346,8 +377,12 @@ impl Drop for Inner {
 }
 
 impl Out {
-    fn head() -> String {
-        format!("{{\"refscope\":1,\"pid\":{}}}\n", std::process::id())
+    /// Adds a line, which there is room for: few are written so.
+    fn line(&mut self, line: &str) {
+        if !self.failed {
+            self.lines.push_str(line);
+            self.lines.push('\n');
+        }
     }
 
     /// Whether there is nothing to be written.
@@ -357,7 +392,8 @@ impl Out {
 
     /// The head of a new part: tables begin anew, and what is alive is told first.
     fn begin_part(&mut self) {
-        self.lines = Self::head();
+        self.lines = origin::head();
+        self.files.clear();
         self.types.clear();
         self.sites.clear();
         self.threads.clear();
@@ -427,6 +463,9 @@ impl Out {
         let next = self.sites.len() + 1;
         let number = *self.sites.entry(site).or_insert(next);
         if number == next {
+            if self.files.insert(site.file()) {
+                self.new_files.push(site.file());
+            }
             let _ = writeln!(
                 self.lines,
                 r#"{{"site":{number},"file":{},"line":{},"column":{}}}"#,
