@@ -193,6 +193,7 @@ mod off;
 #[cfg(feature = "trace")]
 pub mod rc;
 mod sealed;
+mod start;
 mod std_ptr;
 #[cfg(feature = "trace")]
 pub mod sync;
@@ -206,7 +207,7 @@ mod alloc;
 mod env;
 #[cfg(feature = "trace")]
 mod exit;
-#[cfg(feature = "trace")]
+#[cfg_attr(not(feature = "trace"), path = "off/fork.rs")]
 mod fork;
 mod holders;
 pub mod leaks;
