@@ -271,6 +271,7 @@ fn is_terminated() {
 fn exit_in_a_handler() {
     let path = path("exit.jsonl");
     let record = format!("record={path}");
+    let mut whole = 0;
     for refscope in ["track", "leaks", "print,type=u8", &record] {
         for _ in 0..20 {
             let output = run("is terminated", refscope);
@@ -281,11 +282,15 @@ fn exit_in_a_handler() {
             if refscope == record {
                 let recorded = std::fs::read_to_string(&path).unwrap();
                 assert!(recorded.ends_with("}\n"), "cut: {}", &recorded[recorded.len() - 80..]);
-                assert!(recorded.lines().count() > 1000, "it was at work");
+                // Where the handler interrupted the sink, what was not written yet is lost.
+                let lost = said.contains("the last ones are lost");
+                assert!(lost || recorded.lines().count() > 1000, "it was at work: {said}");
+                whole += usize::from(!lost);
                 std::fs::remove_file(&path).unwrap();
             }
         }
     }
+    assert!(whole > 0, "each exit interrupted the sink");
 }
 
 static HANDLED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);

@@ -166,6 +166,11 @@ pub(crate) fn idle() -> bool {
 /// The first birth has not been yet.
 static UNBORN: StdBool = StdBool::new(AT_FIRST_BIRTH.is_some());
 
+/// Whether nothing traced has been made yet.
+pub(crate) fn is_unborn() -> bool {
+    UNBORN.load(Ordering::Relaxed)
+}
+
 /// Calls what wants to know of the first birth, once. It waits for no other thread: one that comes meanwhile goes on
 /// untraced.
 #[inline]
