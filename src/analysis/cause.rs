@@ -2,7 +2,7 @@
 
 use super::fingerprint::Fingerprint;
 use super::help::help;
-use super::leak_report::{HandleGroup, Leak, fault, is_not_first};
+use super::leak_report::{HandleGroup, Leak, is_not_first};
 use super::{Part, Retention};
 use crate::event::{Kind, Location, Op, Strength, Time};
 use crate::model::{Handle, LiveObject, PathStep};
@@ -29,7 +29,7 @@ pub struct Cause {
 /// What makes two objects one finding.
 type Key = (Part, Cause);
 
-/// An object that is alone in what it needs to be sorted.
+/// The objects of one cause.
 struct Group {
     objects: Vec<LiveObject>,
     retained: Vec<LiveObject>,
@@ -42,7 +42,7 @@ struct Lines(HashMap<StackId, Option<Location>>);
 
 impl Lines {
     fn cause(&mut self, object: &LiveObject) -> Cause {
-        let Some(handle) = fault(object) else {
+        let Some(handle) = object.fault() else {
             return Cause { location: None, op: None, strength: Strength::Strong, raw: false };
         };
         let made = handle.last_step();
@@ -121,7 +121,7 @@ pub(super) fn find_causes(
 /// handle closed it.
 fn top_of_cycle(objects: &[LiveObject], members: &[usize]) -> Option<usize> {
     members.iter().copied().max_by_key(|&member| {
-        let handle = fault(&objects[member]);
+        let handle = objects[member].fault();
         let again = handle.is_some_and(is_not_first);
         (again, handle.map(|handle| handle.created), std::cmp::Reverse(objects[member].id))
     })
@@ -155,7 +155,7 @@ fn handle_groups(objects: &[LiveObject], cause: &Cause, lines: &mut Lines) -> Ve
     let mut contents: HashMap<Arc<[PathStep]>, usize> = HashMap::new();
     let mut groups: HashMap<_, HandleGroup> = HashMap::new();
     for object in objects {
-        let at_fault = fault(object).map(|handle| handle.number);
+        let at_fault = object.fault().map(|handle| handle.number);
         for handle in &object.handles {
             let next = contents.len();
             let path = *paths

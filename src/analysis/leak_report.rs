@@ -234,16 +234,18 @@ impl Leak {
 
     /// Returns the handle of the oldest object that the cause made. (`None` if no handle is known.)
     pub fn fault(&self) -> Option<&Handle> {
-        fault(self.example())
+        self.example().fault()
     }
 }
 
-/// The handle that keeps an object, as far as events can tell: the youngest strong one that is not the first; the
-/// first, if it is the only one; a weak one, if only the memory is kept.
-pub(super) fn fault(object: &LiveObject) -> Option<&Handle> {
-    let mut strong = object.strong_handles().rev();
-    let not_first = strong.clone().find(|handle| is_not_first(handle));
-    not_first.or_else(|| strong.next()).or(object.handles.last())
+impl LiveObject {
+    /// The handle that keeps the object, as far as events can tell: the youngest strong one that is not the first; the
+    /// first, if it is the only one; a weak one, if only the memory is kept.
+    pub(crate) fn fault(&self) -> Option<&Handle> {
+        let mut strong = self.strong_handles().rev();
+        let not_first = strong.clone().find(|handle| is_not_first(handle));
+        not_first.or_else(|| strong.next()).or(self.handles.last())
+    }
 }
 
 /// Whether a handle was made from another.
