@@ -1,5 +1,6 @@
 //! Plain data in, plain data out: leaks, growth, timelines.
 
+mod balance;
 mod cause;
 mod fingerprint;
 mod growth;
@@ -8,6 +9,7 @@ mod leak_report;
 mod retention;
 mod timeline;
 
+pub use balance::{Balance, BalanceEvent, BalanceNode, Made};
 pub use cause::Cause;
 #[doc(hidden)]
 pub use growth::totals;

@@ -9,7 +9,8 @@
 // STABLE: the value of a `Box` stays where it is while the pointer lives, as std promises for the
 // pointer inside, and `Deref` is not under a user's control.
 //
-// NO_DROP: a value of a type without a destructor may be copied bit by bit, and the original forgotten.
+// NO_DROP: a value of a type without a destructor may be copied bit by bit, and the original
+// forgotten.
 
 use crate::StdPtr;
 use crate::event::{Kind, Op, Type};
@@ -83,8 +84,8 @@ impl<T> Box<T> {
     #[inline]
     #[track_caller]
     pub fn new(value: T) -> Self {
-        // In a debug build an argument that is passed on is copied to this frame first, and a large value
-        // would need twice the stack that std's `new` needs.
+        // In a debug build an argument that is passed on is copied to this frame first, and a large
+        // value would need twice the stack that std's `new` needs.
         if const { size_of::<T>() > 4096 && !needs_drop::<T>() } {
             let mut inner = boxed::Box::new_uninit();
             // SAFETY: NO_DROP: `value` is not used again, and its type has no destructor to run.
@@ -102,6 +103,7 @@ impl<T> Box<T> {
     }
 
     /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Box<MaybeUninit<T>> {
         Box::wrap_new(boxed::Box::new_zeroed())
@@ -122,6 +124,7 @@ impl<T> Box<[T]> {
     }
 
     /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Box<[MaybeUninit<T>]> {
         Box::wrap_new(boxed::Box::new_zeroed_slice(len))

@@ -46,8 +46,8 @@ macro_rules! traits {
             }
         }
 
-        // By std's own operators, which compare the pointers first if the type is `Eq`. Always inlined, so that a
-        // debug build needs no second frame.
+        // By std's own operators, which compare the pointers first if the type is `Eq`. Always
+        // inlined, so that a debug build needs no second frame.
         impl<T: ?Sized + PartialEq> PartialEq for $Ptr<T> {
             #[inline(always)]
             fn eq(&self, other: &Self) -> bool {

@@ -205,6 +205,14 @@ pub fn on_signals() -> std::io::Result<()> {
     crate::monitor::on_signals()
 }
 
+/// Sets whether reports of failed checks, at the exit and on signals search the process's memory for where handles are
+/// stored now. Default: they do, for up to two seconds; `REFSCOPE=…,nosearch` is the same without a line of code.
+///
+/// See [`locate`](crate::locate) for what the search does.
+pub fn set_search(search: bool) {
+    crate::monitor::set_search(search);
+}
+
 /// Lets a debugger print what is alive, in a process that hangs: `call refscope_print_alive_0()`.
 pub fn register_for_debugger() {
     crate::monitor::register_for_debugger();

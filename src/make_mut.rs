@@ -9,8 +9,8 @@ mod sealed {
 }
 use sealed::Sealed;
 
-/// Types whose `Rc` and `Arc` have `make_mut`: those that are `Clone`, slices of them, and std's text
-/// types.
+/// Types whose `Rc` and `Arc` have `make_mut`: those that are `Clone`, slices of them, and std's
+/// text types.
 ///
 /// It stands for std's own bound, `CloneToUninit`, which is unstable. Sealed.
 #[diagnostic::on_unimplemented(

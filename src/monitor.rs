@@ -4,7 +4,9 @@ mod peaks;
 
 use crate::analysis::{LeakReport, ReportKind, Snapshot, totals};
 use crate::event::{Time, eprint};
+use crate::locate::Search;
 use crate::lock::Mutex;
+use crate::model::LiveObject;
 use crate::render::Terminal;
 use crate::text::{count, escape, plural};
 use std::collections::BTreeSet;
@@ -14,7 +16,11 @@ use std::time::Duration;
 
 /// The report of what is alive in the whole process.
 pub(crate) fn report(kind: ReportKind) -> LeakReport {
-    let mut report = LeakReport::new(crate::model::alive(), Time::coarse()).with_kind(kind);
+    report_of(crate::model::alive(), kind)
+}
+
+fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
+    let mut report = LeakReport::new(objects, Time::coarse()).with_kind(kind);
     report.untraced = crate::untraced_counts();
     report
 }
@@ -27,6 +33,19 @@ static MARKS: Mutex<Vec<(String, Snapshot)>> = Mutex::new(Vec::new());
 
 /// Marks that are kept; more are printed when they are made, and forgotten.
 const MOST_MARKS: usize = 64;
+/// Whether reports search the memory.
+static SEARCH: AtomicBool = AtomicBool::new(true);
+
+/// See [`crate::leaks::set_search`].
+pub(crate) fn set_search(search: bool) {
+    // Relaxed: nothing hangs on it.
+    SEARCH.store(search, Ordering::Relaxed);
+}
+
+/// A report with what holds the objects now, unless that is not wanted.
+pub(crate) fn located(report: LeakReport) -> LeakReport {
+    if SEARCH.load(Ordering::Relaxed) { report.locate(&Search::new()) } else { report }
+}
 
 /// See [`crate::leaks::on_exit`].
 pub(crate) fn on_exit() {
@@ -36,7 +55,17 @@ pub(crate) fn on_exit() {
         let _ = spawn("refscope peaks", peaks::watch);
     }
     crate::exit::at_exit(Box::new(|| {
-        let mut text = Terminal::stderr().render_report(&report(ReportKind::Exit));
+        let mut objects = crate::model::alive();
+        if let Some(first) = crate::fork::first_object() {
+            // What the parent left is the parent's to tell.
+            objects.retain(|object| object.id >= first);
+            MARKS.lock().clear();
+            if objects.is_empty() {
+                return;
+            }
+        }
+        let report = located(report_of(objects, ReportKind::Exit));
+        let mut text = Terminal::stderr().render_report(&report);
         let alive: BTreeSet<u64> = crate::model::ids().into_iter().collect();
         for (name, marked) in std::mem::take(&mut *MARKS.lock()) {
             text.push_str(&became(&name, &marked, &alive));
@@ -126,7 +155,7 @@ pub(crate) fn on_signals() -> io::Result<()> {
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => {
-                    let report = report(ReportKind::Alive);
+                    let report = located(report(ReportKind::Alive));
                     eprint(&Terminal::stderr().render_report(&report));
                 }
                 _ => before = report_since(&before),

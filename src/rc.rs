@@ -134,6 +134,7 @@ impl<T> Rc<T> {
     }
 
     /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Rc<MaybeUninit<T>> {
         Rc::wrap_new(rc::Rc::new_zeroed())
@@ -155,6 +156,7 @@ impl<T> Rc<[T]> {
     }
 
     /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Rc<[MaybeUninit<T>]> {
         Rc::wrap_new(rc::Rc::new_zeroed_slice(len))

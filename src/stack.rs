@@ -28,11 +28,18 @@
 //!
 //! | 16 frames | ns |
 //! | --- | --- |
-//! | frame pointers | 50 |
-//! | unwind tables, framehop (feature `stacks`) | 230 |
+//! | frame pointers | 40 |
+//! | unwind tables, framehop (feature `stacks`) | 200 |
 //! | unwind tables, the platform's unwinder | 2500 |
 //!
 //! Linux on x86-64 and AArch64; elsewhere no stack is taken.
+//!
+//! # What it cannot tell
+//!
+//! An optimised program has left a function whose last act is a call (the call is a jump), and may have one function for
+//! two that do the same. Then the caller is named, or the other function. A coroutine's stack, and a little rest of one, is
+//! left to the platform's unwinder, which follows a frame pointer wherever it leads; so do programs without the feature
+//! `stacks`.
 //!
 //! # Unsafe code
 //!
@@ -64,6 +71,7 @@ mod capture;
 mod capture;
 mod frame;
 mod location;
+mod stored;
 #[cfg(feature = "stacks")]
 mod symbols;
 
@@ -72,6 +80,8 @@ pub use frame::{Frame, Line, Origin, Stack, flame_graph};
 pub use location::{is_std_location, needs_stack};
 
 pub(crate) use capture::record;
+#[allow(unused_imports)] // reading recordings is a feature
+pub(crate) use stored::{StoredModule, Told, keep};
 
 use crate::lock::Mutex;
 use std::collections::HashMap;
@@ -79,7 +89,27 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// A stack that was taken: the same number for the same stack, in this process.
+/// Which events stacks are taken of, and how many frames each: 0 for none, 64 at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depths {
+    /// Of allocations.
+    pub birth: u8,
+    /// Of what makes further handles: clones, upgrades, downgrades.
+    pub clone: u8,
+    /// Of the ends of handles: drops, and what gives the value away.
+    pub drop: u8,
+}
+
+impl Depths {
+    /// The same depth for each.
+    #[must_use]
+    pub const fn all(depth: u8) -> Self {
+        Self { birth: depth, clone: depth, drop: depth }
+    }
+}
+
+/// A stack that was taken: the same number for the same stack, in this process. Or one that was read from a recording,
+/// whose names are looked for in the files that the program ran from, if they are there, and are the same build.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StackId(NonZeroU32);
 
@@ -92,6 +122,36 @@ pub struct StackId(NonZeroU32);
 #[must_use]
 pub fn capture(depth: usize) -> Option<StackId> {
     StackId::new(record(depth))
+}
+
+/// Asks for stacks of what happens to objects that are allocated from now on; of their events, see [`Event::stack`], of
+/// living handles, see [`Handle::stack`].
+///
+/// `REFSCOPE=…,stacks` does the same without a line of code.
+///
+/// [`Event::stack`]: crate::Event::stack
+/// [`Handle::stack`]: crate::model::Handle::stack
+///
+/// # Examples
+///
+/// ```
+/// use refscope::{Arc, Scope, sink::Recorder, stack};
+///
+/// let recorder = Recorder::new();
+/// stack::take(stack::Depths { drop: 16, ..Default::default() });
+/// Scope::new(recorder.clone()).run(|| drop(Arc::new(1)));
+/// # if refscope::ENABLED && cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+/// let recording = recorder.recording();
+/// let dropped = recording.events()[1].stack.expect("it was asked for");
+/// println!("{}", dropped.resolve());
+/// # }
+/// ```
+pub fn take(depths: Depths) {
+    let Depths { birth, clone, drop } = depths;
+    #[cfg(feature = "trace")]
+    crate::runtime::stacks::set(birth, clone, drop);
+    #[cfg(not(feature = "trace"))]
+    let _ = (birth, clone, drop);
 }
 
 /// Returns how many stacks are kept, and how they were taken.
@@ -112,7 +172,7 @@ impl StackId {
         self.0.get()
     }
 
-    /// Returns the return addresses, the innermost first.
+    /// Returns the return addresses, the innermost first: none of a stack that was read from a file.
     #[must_use]
     pub fn addresses(self) -> &'static [usize] {
         capture::addresses(self.number())
@@ -126,17 +186,34 @@ impl StackId {
     pub fn resolve(self) -> Arc<Stack> {
         static RESOLVED: Mutex<Option<Resolved>> = Mutex::new(None);
         let mut resolved = RESOLVED.lock();
-        let Resolved { resolver, stacks } = resolved.get_or_insert_with(|| Resolved {
+        let Resolved { resolver, symbols, stacks } = resolved.get_or_insert_with(|| Resolved {
             resolver: capture::Resolver::new(),
+            symbols: stored::Symbols::default(),
             stacks: HashMap::default(),
         });
-        let resolve = || Arc::new(resolver.resolve(self.addresses()));
+        let resolve = || {
+            Arc::new(match stored::frames_of(self) {
+                Some(frames) => stored::resolve(&frames, symbols),
+                None => resolver.resolve(self.addresses()),
+            })
+        };
         Arc::clone(stacks.entry(self).or_insert_with(resolve))
+    }
+}
+
+impl crate::Event {
+    /// Returns the stack on which it happened, if stacks are [asked for](take), or if the event has a line which is not the
+    /// user's.
+    #[inline]
+    #[must_use]
+    pub fn stack(&self) -> Option<StackId> {
+        StackId::new(self.stack)
     }
 }
 
 struct Resolved {
     resolver: capture::Resolver,
+    symbols: stored::Symbols,
     stacks: HashMap<StackId, Arc<Stack>>,
 }
 

@@ -137,6 +137,7 @@ impl<T> Arc<T> {
     }
 
     /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Arc<MaybeUninit<T>> {
         Arc::wrap_new(sync::Arc::new_zeroed())
@@ -158,6 +159,7 @@ impl<T> Arc<[T]> {
     }
 
     /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Arc<[MaybeUninit<T>]> {
         Arc::wrap_new(sync::Arc::new_zeroed_slice(len))

@@ -213,7 +213,8 @@ macro_rules! split {
             }
         }
 
-        /// What is left of a traced pointer: its ticket. It stays on its thread, as that of an `Rc` must.
+        /// What is left of a traced pointer: its ticket. It stays on its thread, as that of an `Rc`
+        /// must.
         #[cfg(feature = "trace")]
         #[allow(missing_debug_implementations)]
         pub struct $Rest($Ticket, PhantomData<*const ()>);

@@ -299,6 +299,15 @@ fn a_recording_reads_back() {
         assert_eq!(part.truncated(), text[cut - 1] != b'\n' && text[cut] != b'\n', "{cut}");
     }
     let error = |text: &str| Recording::read(text.as_bytes()).unwrap_err().to_string();
+    assert!(error("").contains("not a refscope recording"));
     assert!(error("hello\n").contains("line 1: not a refscope recording"));
     assert!(error("{\"refscope\":2}\n").contains("version 2"));
+    assert!(Recording::read(&b"{\"refscope\":1}\n{\"new\":5}\n"[..]).is_ok());
+    // What stands further down is left out where it cannot be read, and said.
+    let damage = |text: &str| Recording::read(text.as_bytes()).unwrap().damage()[0].to_string();
+    assert!(damage("{\"refscope\":1}\n{\"site\"\n{}\n").contains("line 2"));
+    assert!(damage("{\"refscope\":1}\n{\"event\":\"new\"}\n").contains("a line of kind \"event\""));
+    let lost =
+        "{\"refscope\":1}\n{\"event\":\"new\",\"o\":1,\"n\":1,\"h\":1,\"s\":1,\"t\":5,\"ns\":1}\n";
+    assert!(damage(lost).contains("thread 5"), "{}", damage(lost));
 }

@@ -318,3 +318,37 @@ fn ten_are_shown_and_the_rest_counted() {
     assert!(text.contains("\n10 of 12: ") && !text.contains("\n11 of 12: "), "{text}");
     assert!(text.contains("and 2 more lines, of 2 objects"), "{text}");
 }
+
+/// The report says what holds each leak now, by the search: a static, a thread-local, and nothing for what is forgotten.
+#[test]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+fn a_report_says_where_the_handles_are_stored() {
+    use refscope::locate::Search;
+    use std::sync::Mutex;
+
+    static REGISTRY: Mutex<Vec<refscope::Arc<[u8; 24]>>> = Mutex::new(Vec::new());
+    thread_local! {
+        static RECENT: std::cell::RefCell<Vec<Rc<u16>>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    let check = Check::new().timeout(Duration::ZERO);
+    check.scope().run(|| {
+        REGISTRY.lock().unwrap().push(refscope::Arc::new([7; 24]));
+        RECENT.with_borrow_mut(|recent| recent.push(Rc::new(1)));
+    });
+    let plain = check.report();
+    assert!(plain.to_string().contains("not where it is stored"), "{plain}");
+    let report = plain.locate(&Search::new());
+    let Some(ownership) = report.ownership() else {
+        return println!("skipped: the memory cannot be searched here: {report}");
+    };
+    assert!(ownership.objects.len() >= 2);
+    let text = report.to_string();
+    let stored =
+        |what: &str| text.lines().any(|line| line.contains("= stored:") && line.contains(what));
+    assert!(stored("static"), "{text}");
+    assert!(stored("thread-local"), "{text}");
+    assert!(!text.contains("not where it is stored"), "{text}");
+    REGISTRY.lock().unwrap().clear();
+    RECENT.take();
+    assert!(check.report().is_empty());
+}

@@ -2,6 +2,8 @@
 //!
 //! `cargo install refscope-cli`, then `refscope leaks run.jsonl`.
 
+mod fix;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use refscope::__private::{escape, totals};
 use refscope::Recording;
@@ -9,6 +11,7 @@ use refscope::analysis::{LeakReport, ReportKind, Snapshot, Timeline, Timelines};
 use refscope::event::Time;
 use refscope::model::{LiveObject, Moment};
 use refscope::render::{self, Terminal};
+use refscope::{Op, stack};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
@@ -90,6 +93,24 @@ enum Command {
         object: u64,
         file: PathBuf,
     },
+    /// Swaps a package's imports of std's pointers, edits what does not compile then, and shows the diff
+    Fix(fix::Fix),
+    /// Which lines raised one object's count, which lowered it again, and what each still has
+    Balance {
+        /// The object's number
+        object: u64,
+        file: PathBuf,
+        /// As a tree of calls, where the recording has stacks
+        #[arg(long)]
+        tree: bool,
+    },
+    /// Stacks as inferno and flamegraph.pl read them, of what has them: what is alive, or what happened
+    Flame {
+        file: PathBuf,
+        /// Of what: an operation's name, as `clone` or `drop`; of what is alive, where none is given
+        #[arg(long)]
+        of: Option<String>,
+    },
     /// Writes the recording in another format
     Export {
         file: PathBuf,
@@ -130,19 +151,19 @@ struct Filter {
     /// Whose type's full name contains this
     #[arg(long = "type", value_name = "NAME")]
     type_name: Option<String>,
-    /// Created on a line whose path (src/main.rs:7) contains this
+    /// Allocated on a line whose path (src/main.rs:7) contains this
     #[arg(long, value_name = "PLACE")]
     site: Option<String>,
     /// With this number
     #[arg(long, value_name = "NUMBER")]
     object: Option<u64>,
-    /// Created on a thread whose name contains this
+    /// Allocated on a thread whose name contains this
     #[arg(long, value_name = "NAME")]
     thread: Option<String>,
-    /// Created so many seconds after the start, or later
+    /// Allocated so many seconds after the start, or later
     #[arg(long, value_name = "SECONDS")]
     from: Option<f64>,
-    /// Created so many seconds after the start, or earlier
+    /// Allocated so many seconds after the start, or earlier
     #[arg(long, value_name = "SECONDS")]
     to: Option<f64>,
     /// Alive at the end
@@ -401,9 +422,10 @@ impl<R> Drop for Progress<R> {
 }
 
 fn read(path: &Path) -> Result<Recording, Failed> {
-    let recording =
+    let mut recording =
         Recording::read(open(path)?).map_err(|error| format!("{}, {error}", path.display()))?;
     told(&recording, path);
+    recording.resolve_stacks();
     Ok(recording)
 }
 
@@ -538,6 +560,41 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             let timelines = recording.timelines();
             let found = find(&timelines, object, &file)?;
             write(out, &terminal().tree(&timelines, found))?;
+        }
+        Command::Fix(fix) => {
+            if !fix.run(out)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Balance { object, file, tree } => {
+            let recording = read(&file)?;
+            let balance = recording
+                .balance(object)
+                .ok_or_else(|| format!("{}: no event of #{object}", file.display()))?;
+            if tree {
+                balance.tree.iter().try_for_each(|node| writeln!(out, "{node}"))
+            } else {
+                writeln!(out, "{balance}")
+            }
+            .map_err(|error| error.to_string())?;
+        }
+        Command::Flame { file, of } => {
+            let recording = read(&file)?;
+            let mut stacks = Vec::new();
+            match of.as_deref().map(|name| (name, Op::from_name(name))) {
+                Some((name, None)) => return Err(format!("`{name}` is no operation").into()),
+                Some((_, op)) => {
+                    let events = recording.events().iter().filter(|event| Some(event.op) == op);
+                    stacks.extend(events.filter_map(|event| event.stack));
+                }
+                None => {
+                    let objects = recording.live_objects();
+                    let handles = objects.iter().flat_map(|object| &object.handles);
+                    stacks.extend(handles.filter_map(|handle| handle.stack));
+                }
+            }
+            let stacks: Vec<_> = stacks.into_iter().map(|stack| stack.resolve()).collect();
+            write(out, &stack::flame_graph(stacks.iter().map(|stack| (&**stack, 1))))?;
         }
         Command::Export { file, filter, format, output } => {
             let recording = read(&file)?;

@@ -1,8 +1,10 @@
 use super::cause::{Cause, find_causes};
 use super::{Part, Retention, Total};
 use crate::event::{Op, Time, UntracedCounts};
+use crate::locate::{Ownership, Search};
 use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is alive, grouped by cause: an entry is a line to look at, not an object.
@@ -20,7 +22,10 @@ pub struct LeakReport {
     pub(crate) objects: u64,
     pub(crate) allowed: u64,
     pub(crate) kind: ReportKind,
+    now: Time,
     pub(crate) untraced: UntracedCounts,
+    /// What the search found, or why there was none. `None`: not asked for.
+    pub(crate) located: Option<Result<Arc<Ownership>, String>>,
     pub(crate) traced_nothing: bool,
     /// What is alive and was made outside of the check's scope.
     pub(crate) outside: Vec<Total>,
@@ -108,10 +113,47 @@ impl LeakReport {
             allowed: allowed.len() as u64,
             leaks: find_causes(objects, now, retention),
             kind: ReportKind::default(),
+            now,
             untraced: UntracedCounts::default(),
+            located: None,
             traced_nothing: false,
             outside: Vec::new(),
         }
+    }
+
+    /// Searches this process's memory for where each handle is stored now, for the report to say what holds each leak, and to
+    /// group by that: see [`Ownership::retention`].
+    ///
+    /// Where the search [cannot be made](crate::locate::Unavailable) the report says so in a line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::locate::Search;
+    ///
+    /// refscope::track().expect("no sink is installed");
+    /// let kept = refscope::Rc::new("kept");
+    /// println!("{}", refscope::leaks::report().locate(&Search::new()));
+    /// ```
+    #[must_use]
+    pub fn locate(mut self, search: &Search) -> Self {
+        if !self.is_empty() {
+            let found = search.run().map(Arc::new).map_err(|why| why.to_string());
+            if let Ok(ownership) = &found {
+                let leaks = std::mem::take(&mut self.leaks).into_iter();
+                let objects = leaks.flat_map(|leak| leak.objects.into_iter().chain(leak.retained));
+                let mut objects: Vec<LiveObject> = objects.collect();
+                objects.sort_by_key(|object| object.id);
+                self.leaks = find_causes(objects, self.now, Some(&ownership.retention()));
+            }
+            self.located = Some(found);
+        }
+        self
+    }
+
+    /// Returns what [`locate`](Self::locate) found.
+    pub fn ownership(&self) -> Option<&Ownership> {
+        self.located.as_ref()?.as_ref().ok().map(|ownership| &**ownership)
     }
 
     /// Reports what was alive when a recording ended.

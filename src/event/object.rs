@@ -6,6 +6,7 @@ use std::fmt;
 
 /// Which kind of pointer an object is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Kind {
     /// [`Box`](crate::boxed::Box)

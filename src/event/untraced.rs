@@ -14,6 +14,8 @@ pub struct UntracedCounts {
     pub lost: u64,
     /// Handles whose path was cut to its ends because the table of paths was full.
     pub paths_cut: u64,
+    /// Handles whose span is not known because so many spans had been told of before.
+    pub spans_unknown: u64,
 }
 
 impl UntracedCounts {
@@ -31,6 +33,7 @@ impl UntracedCounts {
             past_limits: self.past_limits.saturating_sub(earlier.past_limits),
             lost: self.lost.saturating_sub(earlier.lost),
             paths_cut: self.paths_cut.saturating_sub(earlier.paths_cut),
+            spans_unknown: self.spans_unknown.saturating_sub(earlier.spans_unknown),
         }
     }
 }

@@ -243,6 +243,7 @@ impl Check {
 
 #[track_caller]
 pub(super) fn fail(report: &LeakReport, entered: Option<&Location<'_>>) -> ! {
+    let report = &crate::monitor::located(report.clone());
     if std::env::var_os("GITHUB_ACTIONS").is_some() {
         // Where the log is read by what shows annotations beside the code.
         eprint!("{}", report.annotations());

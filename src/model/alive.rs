@@ -90,17 +90,13 @@ pub(crate) fn can_end_elsewhere(objects: &[LiveObject]) -> bool {
     }
     let ids: BTreeSet<u64> = objects.iter().map(|object| object.id).collect();
     let here = Thread::current().number();
-    count(|object| object.thread != here && ids.contains(&object.object.id().number())) > 0
+    !view::objects(|object| object.thread != here && ids.contains(&object.object.id().number()))
+        .is_empty()
 }
 
 /// Returns the living object of this number.
 pub(crate) fn live_object(id: u64) -> Option<LiveObject> {
     live_objects(|object| object.object.id().number() == id).pop()
-}
-
-/// Returns how many objects are alive of those that `wanted` wants: [`live_objects`] without their handles.
-pub(crate) fn count(wanted: impl Fn(&EntryDetails) -> bool) -> usize {
-    view::objects(wanted).len()
 }
 
 pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveObject> {

@@ -5,6 +5,7 @@ use super::{
     Earlier, EventRecord, LiveObject, Mark, ObjectRecord, Origin, Recording, RecordingEnd, Replay,
 };
 use crate::event::{Kind, Location, Op, Time};
+use crate::stack::{self, StackId, StoredModule};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
@@ -19,6 +20,9 @@ const LONGEST_LINE: usize = 1 << 20;
 
 /// Stretches of damage that are kept apart; what follows is counted with the last.
 const MAX_DAMAGE: usize = 64;
+
+/// Frames of a stack that are kept, the innermost: some more than are written. What shows stacks as trees goes as deep.
+const MAX_FRAMES: usize = 256;
 
 /// All keys of all lines; which are there says what the line is. (An untagged enum would read each line into
 /// an intermediate tree, at several times the cost.)
@@ -41,6 +45,12 @@ struct Line<'a> {
     site: Option<u64>,
     r#type: Option<u64>,
     thread: Option<u64>,
+    module: Option<u64>,
+    path: Option<String>,
+    build: Option<String>,
+    stack: Option<u64>,
+    frames: Option<Vec<(u64, u64)>>,
+    k: Option<u64>,
     lost: Option<u64>,
     o: Option<u64>,
     n: Option<u64>,
@@ -395,6 +405,8 @@ struct Reader {
     types: HashMap<u64, Arc<str>>,
     sites: HashMap<u64, u32>,
     threads: HashMap<u64, u32>,
+    modules: HashMap<u64, Arc<StoredModule>>,
+    stacks: HashMap<u64, Option<StackId>>,
     /// Lines by content: a later part numbers them anew, and paths compare them by index.
     locations: HashMap<Location, u32>,
     thread_names: HashMap<(u64, Arc<str>), u32>,
@@ -436,7 +448,7 @@ impl Reader {
     fn other(&self, text: &[u8], error: serde_json::Error) -> Result<(), Wrong> {
         let keys: Result<serde_json::Map<String, serde_json::Value>, _> =
             serde_json::from_slice(text);
-        let kinds = ["refscope", "event", "object", "site", "type", "thread"];
+        let kinds = ["refscope", "event", "object", "site", "type", "thread", "module", "stack"];
         match keys {
             Ok(keys) if self.foreign.is_none() => {
                 match kinds.into_iter().find(|kind| keys.contains_key(*kind)) {
@@ -466,6 +478,8 @@ impl Reader {
         self.types.clear();
         self.sites.clear();
         self.threads.clear();
+        self.modules.clear();
+        self.stacks.clear();
         self.foreign.map_or(Ok(()), |pid| Err(Wrong::Foreign(pid)))
     }
 
@@ -500,6 +514,15 @@ impl Reader {
                     recording.threads.len() as u32 - 1
                 });
                 self.threads.insert(number, index);
+            }
+            Line { module: Some(number), path, build, .. } => {
+                let path = path.ok_or(Wrong::Malformed("module"))?;
+                self.modules.insert(number, Arc::new(StoredModule { path, build }));
+            }
+            Line { stack: Some(number), frames, .. } => {
+                let frames = frames.ok_or(Wrong::Malformed("stack"))?.into_iter();
+                let frames = frames.map(|(module, at)| (self.modules.get(&module).cloned(), at));
+                self.stacks.insert(number, stack::keep(frames.take(MAX_FRAMES).collect()));
             }
             Line { lost: Some(events), .. } => {
                 recording.lost = recording.lost.saturating_add(events);
@@ -577,6 +600,7 @@ impl Reader {
             f,
             fo,
             at,
+            k,
             label,
             ..
         } = line
@@ -600,6 +624,7 @@ impl Reader {
             location: at.map(|at| self.site(at)).transpose()?,
             thread: known.ok_or_else(|| Wrong::Unknown("thread", thread.to_string()))?,
             time,
+            stack: k.and_then(|stack| self.stacks.get(&stack).copied().flatten()),
         };
         take(recording, Item::Event(event));
         recording.end = recording.end.max(time);

@@ -1,7 +1,8 @@
 use super::{Earlier, LiveObject, Replay};
 use crate::event::{Kind, Location, Op, Time};
+use crate::stack::StackId;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub struct EventRecord {
     pub thread: u32,
     /// When it happened.
     pub time: Time,
+    /// The stack on which it happened, if it was taken.
+    pub stack: Option<StackId>,
 }
 
 /// Events that were kept, and the tables that they refer to.
@@ -171,6 +174,37 @@ impl Recording {
     /// Returns when the recording was read or ended.
     pub fn end(&self) -> Time {
         self.end
+    }
+
+    /// Gives each event the user's line by its stack, where its own is std's or a derive's, or where it has none, as a drop.
+    ///
+    /// What is made of the recording from then on shows these lines. It finds names, and so takes what
+    /// [`StackId::resolve`] does; without stacks, nothing.
+    pub fn resolve_stacks(&mut self) {
+        let mut known: HashMap<Location, u32> = self.locations.iter().cloned().zip(0..).collect();
+        let mut of_stacks: HashMap<StackId, Option<u32>> = HashMap::new();
+        let mut users: HashMap<u32, bool> = HashMap::new();
+        let Self { events, locations, .. } = self;
+        for event in events {
+            let Some(stack) = event.stack else { continue };
+            if let Some(own) = event.location {
+                let is_users =
+                    || locations.get(own as usize).is_none_or(|location| location.is_users());
+                if *users.entry(own).or_insert_with(is_users) {
+                    continue;
+                }
+            }
+            let line = *of_stacks.entry(stack).or_insert_with(|| {
+                let stack = stack.resolve();
+                let (frame, _) = stack.user_frame()?;
+                let location = Location::of_frame(frame)?;
+                Some(*known.entry(location).or_insert_with_key(|location| {
+                    locations.push(location.clone());
+                    locations.len() as u32 - 1
+                }))
+            });
+            event.location = line.or(event.location);
+        }
     }
 
     /// Returns what was alive at the end.

@@ -2,6 +2,7 @@ use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
 use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep};
 use crate::event::{Location, Op, Time};
+use crate::stack::StackId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ struct Kept {
     created: Time,
     /// Object and number; 0 for none.
     from: (u64, u64),
+    stack: Option<StackId>,
     /// The path of the step by which it became a raw pointer; 0 for none.
     left: u32,
 }
@@ -162,6 +164,7 @@ impl State {
             thread: event.thread,
             created: event.time,
             from: event.from.unwrap_or_default(),
+            stack: event.stack,
             left: 0,
         };
         self.state.apply(&event.step(), make, |_| {});
@@ -188,7 +191,7 @@ impl State {
             raw: living.raw,
             left: tables.path(living.handle.left).last().filter(|_| living.raw).cloned(),
             span: None,
-            stack: None,
+            stack: living.handle.stack,
         });
         LiveObject {
             handles: handles.collect(),

@@ -6,6 +6,7 @@ use super::style::{Line, Look};
 use super::{Terminal, age, bytes, count, plural};
 use crate::analysis::{HandleGroup, Leak, LeakReport, Part, ReportKind, Total, totals};
 use crate::event::{Location, Op, Strength};
+use crate::locate::Ownership;
 use crate::model::{Handle, LiveObject};
 use crate::text::{short_file, width};
 use std::fmt;
@@ -98,11 +99,14 @@ impl<'r> ReportStyle<'r> {
             writeln!(out, "\nand {causes}, of {}", plural(objects, "object"))?;
         }
         if !report.is_empty() {
-            write!(
-                out,
-                "\nnote: locations show where a handle was created, not where it is stored; sizes\n      are the values' \
-                 own, without what they have on the heap"
-            )?;
+            let note = match &report.located {
+                None => "locations show where a handle was created, not where it is stored; sizes"
+                    .to_owned(),
+                Some(Err(why)) => format!("where handles are stored is not known: {why}; sizes"),
+                Some(Ok(_)) => "sizes".to_owned(),
+            };
+            let note = format!("{note} are the values' own, without what they have on the heap");
+            write!(out, "\nnote: {}", fold(&note, self.width.saturating_sub(6)).join("\n      "))?;
         }
         if let Some(note) = outside(report) {
             let fold = |line: &str| fold(line, self.width).join("\n");
@@ -114,6 +118,7 @@ impl<'r> ReportStyle<'r> {
             (untraced.objects(), "object", "not traced (a filter, a cap, a full ledger)"),
             (untraced.lost, "event", "lost: what is said of handles may be incomplete"),
             (untraced.paths_cut, "path", "cut to its ends (the table of paths is full)"),
+            (untraced.spans_unknown, "handle", "without its span (the table of spans is full)"),
         ] {
             if number > 0 {
                 write!(out, "\nnote: {} {what}", plural(number, thing))?;
@@ -176,7 +181,54 @@ impl<'r> ReportStyle<'r> {
             let text = format!("the ledger counts {counted} strong, {known} known");
             self.row(out, "note", &text)?;
         }
+        if let Some(ownership) = report.ownership() {
+            self.stored(ownership, leak, out)?;
+        }
         self.row(out, "help", &leak.help)
+    }
+
+    /// What holds the objects of a leak now: the path from a root, or the cycle. Those held alike are one path.
+    fn stored(&self, ownership: &Ownership, leak: &Leak, out: &mut impl fmt::Write) -> fmt::Result {
+        let mut paths: Vec<(String, u64)> = Vec::new();
+        for object in &leak.objects {
+            let Some(path) = ownership.path_to(object.id) else { continue };
+            let path = path.to_string();
+            let path = path.strip_prefix("held by: ").unwrap_or(&path).to_owned();
+            match paths
+                .iter_mut()
+                .find(|(known, _)| without_numbers(known) == without_numbers(&path))
+            {
+                Some((_, times)) => *times += 1,
+                None => paths.push((path, 1)),
+            }
+        }
+        for (path, times) in paths.iter().take(PATHS) {
+            let mut first = true;
+            for part in path.lines() {
+                let part = if self.ascii {
+                    part.replace('─', "-").replace('→', ">").replace('└', "`")
+                } else {
+                    part.to_owned()
+                };
+                let times = match (first, *times) {
+                    (true, n) if n > 1 => format!("  ({} alike)", count(n)),
+                    _ => String::new(),
+                };
+                let mut line = self.line();
+                if first {
+                    line.put(Look::Dim, "   = ").put(Look::Name, "stored:");
+                }
+                line.to(INDENT)
+                    .put(Look::Plain, part.trim_start_matches("         "))
+                    .put(Look::Dim, &times);
+                writeln!(out, "{}", line.finish())?;
+                first = false;
+            }
+        }
+        if paths.len() > PATHS {
+            writeln!(out, "       and {} more paths", paths.len() - PATHS)?;
+        }
+        Ok(())
     }
 
     /// A row for each type and line that allocated objects; for one that is alone, two.
@@ -258,7 +310,13 @@ impl<'r> ReportStyle<'r> {
                 format!("{maker} made this {op} at {made}; called from {}", at(&caller))
             }
             Some((_, None)) => format!("{maker} made this {op} at {made}"),
-            None => format!("{maker} made this {op} at {made}; its caller is not known"),
+            None if cfg!(feature = "stacks") => {
+                format!("{maker} made this {op} at {made}; its caller is not known")
+            }
+            None => format!(
+                "{maker} made this {op} at {made}; its caller is not known without refscope's \
+                 feature `stacks`"
+            ),
         };
         self.row(out, "made by", &text)
     }
@@ -344,6 +402,22 @@ impl<'r> ReportStyle<'r> {
         }
         Ok(())
     }
+}
+
+/// Paths that are shown of one leak.
+const PATHS: usize = 3;
+
+/// A path without the numbers of its objects, by which like paths differ.
+fn without_numbers(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    let mut is_number = false;
+    for c in path.chars() {
+        is_number = c == '#' || (is_number && c.is_ascii_digit());
+        if !is_number || c == '#' {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// Totals over all objects, and what each has.

@@ -1,15 +1,11 @@
 //! Lines of source code, for excerpts.
 
 use crate::event::Location;
+use crate::source_file::{is_rust, read};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-
-/// Larger files are no source that anyone wrote.
-const MOST_BYTES: u64 = 4 << 20;
 
 /// Reads lines of source files, from the working directory, the package's that cargo names, or one that is given;
 /// and from the folders above, where these belong to the same workspace.
@@ -105,14 +101,13 @@ impl Sources {
         if ours && path.is_absolute() {
             return read(path);
         }
-        let is_source = path.extension().is_some_and(|extension| extension == "rs");
-        if !ours && !is_source {
+        if !ours && !is_rust(path) {
             return None;
         }
         self.roots.iter().find_map(|root| {
             // Where it really lies.
             let path = root.join(path).canonicalize().ok()?;
-            let below = path.starts_with(root) && path.extension().is_some_and(|e| e == "rs");
+            let below = path.starts_with(root) && is_rust(&path);
             if ours || below { read(&path) } else { None }
         })
     }
@@ -121,33 +116,4 @@ impl Sources {
 /// The text of a source file that the compiler named in this process.
 pub(crate) fn sources_of_this_process(file: &'static str) -> Option<String> {
     Sources::new(None).read(&Location::new(file, 1, 1))
-}
-
-/// The text of a regular file.
-fn read(path: &Path) -> Option<String> {
-    // Opening a pipe may wait, and opening a device may do anything.
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let file = open(path)?;
-    let metadata = file.metadata().ok()?;
-    if !metadata.is_file() || metadata.len() > MOST_BYTES {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
-    String::from_utf8(bytes).ok()
-}
-
-fn open(path: &Path) -> Option<File> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(all(unix, any(feature = "trace", feature = "json")))]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-
-        // In case it became a pipe since it was looked at.
-        options.custom_flags(libc::O_NONBLOCK);
-    }
-    options.open(path).ok()
 }

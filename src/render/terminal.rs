@@ -301,6 +301,13 @@ impl Row<'_> {
         self.lines.iter().any(|line| line.is_alive())
     }
 
+    /// How and on which line the handles ended, if that is known and the same for all.
+    fn end(&self) -> Option<(Op, u32)> {
+        let end = |line: &&Lifeline| line.end.and_then(|end| Some((end.op, end.location?)));
+        let first = end(self.lines.first()?)?;
+        self.lines.iter().all(|line| end(line) == Some(first)).then_some(first)
+    }
+
     fn strength(&self) -> Strength {
         self.lines[0].strength
     }
@@ -342,6 +349,12 @@ impl Object<'_> {
                 line.put(Look::Plain, " ").put(look, &fate);
             }
             writeln!(out, "{}", line.finish())?;
+            if let Some((op, location)) = row.end() {
+                let mut line = self.how.line();
+                let text = format!("{op} at {}", self.site(location));
+                line.to(4 + number + what + 2).put(Look::Dim, &text);
+                writeln!(out, "{}", line.finish())?;
+            }
         }
         self.write_keeper(out)
     }
@@ -418,7 +431,7 @@ impl Object<'_> {
         line.finish()
     }
 
-    /// Where it was born, its size, how much happened.
+    /// Where it was allocated, its size, how much happened.
     fn facts(&self) -> String {
         let (timeline, glyphs) = (self.timeline, self.how.glyphs());
         let place = &self.recording.locations()[timeline.object.location as usize];

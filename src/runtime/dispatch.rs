@@ -7,7 +7,7 @@
 
 use super::entry::{AT_ONCE, LOGGED};
 use super::local::{Entered, enter_sink};
-use super::log::Log;
+use super::log::{Clock, Log};
 use super::scope::{self, ScopeNode};
 use super::sink::Sink;
 use crate::event::{Event, Object, ObjectId, UntracedCounts};
@@ -29,6 +29,8 @@ pub(crate) struct Dispatch {
     flags: u32,
     name: &'static str,
     on: AtomicBool,
+    /// The log's number while the sink is on, if its records need no more than the coarse clock. 0: there is no such.
+    ready_log: AtomicU64,
     global: bool,
 }
 
@@ -37,8 +39,10 @@ impl Dispatch {
         let route = sink.route();
         let flags =
             if route.events { AT_ONCE } else { 0 } | if route.log.is_some() { LOGGED } else { 0 };
+        let ready_log = route.log.as_ref().filter(|log| log.clock() != Clock::Precise);
         Self {
             sink: Some(Box::new(sink)),
+            ready_log: AtomicU64::new(ready_log.map_or(0, Log::id)),
             log: route.log,
             flags,
             name: std::any::type_name::<S>(),
@@ -62,7 +66,15 @@ impl Dispatch {
         if self.on.load(Ordering::Relaxed) { self.log.as_ref() } else { None }
     }
 
+    /// The number of the log to write to, if that needs no more than the coarse clock. 0: it is not so.
+    #[inline(always)]
+    pub(super) fn ready_log(&self) -> u64 {
+        // Relaxed: see `switch_off`.
+        self.ready_log.load(Ordering::Relaxed)
+    }
+
     pub(super) fn switch_off(&self) {
+        self.ready_log.store(0, Ordering::Relaxed);
         // Relaxed: a thread that reads the old value delivers one more event, as it would have a
         // moment earlier.
         if self.on.swap(false, Ordering::Relaxed) && self.global {
@@ -376,5 +388,6 @@ pub fn untraced_counts() -> UntracedCounts {
         past_limits: ledger.refused_steps(),
         lost: 0,
         paths_cut: ledger.paths.cut(),
+        spans_unknown: crate::span::not_kept(),
     }
 }

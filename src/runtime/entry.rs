@@ -334,6 +334,11 @@ impl Entry {
     #[inline]
     #[must_use]
     pub(crate) fn unpin<const SHARED: bool>(&self) -> bool {
+        // Acquire: nobody else has a share, so nobody can take one; and the release in every earlier unpin of this entry
+        // leads up to this value.
+        if self.refs.load(Ordering::Acquire) == 1 {
+            return true;
+        }
         let before = if SHARED {
             // Release: what this thread read of the entry comes before its end, which the last
             // unpin's acquire load below sees.
@@ -352,7 +357,14 @@ impl Entry {
         true
     }
 
+    /// Whether it has a share of a scope.
+    #[inline]
+    pub(crate) fn has_scope(&self) -> bool {
+        !self.scope.load(RELAXED).is_null()
+    }
+
     /// Takes the share of the scope out: the entry ends.
+    #[inline]
     pub(crate) fn take_scope(&self) -> *const ScopeNode {
         self.witness.write();
         self.scope.load(RELAXED).cast_const().cast()
@@ -387,7 +399,6 @@ impl Entry {
             time: self.time.load(RELAXED),
             span: self.span.load(RELAXED),
             scope: self.scope_id.load(RELAXED),
-            stack: self.stack.load(RELAXED),
             parent: (parent_object != 0).then(|| (parent_object, self.parent.load(RELAXED))),
         }
     }
@@ -405,7 +416,6 @@ pub(crate) struct EntryDetails {
     pub(crate) time: u64,
     pub(crate) span: u32,
     pub(crate) scope: u32,
-    pub(crate) stack: u32,
     pub(crate) parent: Option<(u64, u64)>,
 }
 

@@ -15,7 +15,7 @@ use super::entry::{
 };
 use super::ledger::LEDGER;
 use super::local::{self, Local, enter_sink};
-use super::log::{Birth, NewRecord};
+use super::log::{Birth, NewRecord, Room};
 use super::raw::{Claimed, Side};
 use super::scope::ScopeNode;
 use super::slab::{hide, publish, read};
@@ -28,6 +28,12 @@ use std::panic::Location;
 statics! {
     /// The number of the next object.
     static NEXT: AtomicU64 = AtomicU64::new(1);
+}
+
+/// The number of the next object.
+pub(crate) fn next_object() -> u64 {
+    // Relaxed: objects are numbered, not ordered.
+    NEXT.load(std::sync::atomic::Ordering::Relaxed)
 }
 
 /// How many objects got a number so far.
@@ -78,9 +84,17 @@ struct Fact {
     from: u64,
     position: Position,
     site: Option<Caller>,
+    /// The stack on which it happened; 0 for none.
+    stack: u32,
 }
 
 impl Fact {
+    /// How many records it takes, if it is no birth.
+    #[inline]
+    fn records(&self) -> usize {
+        1 + usize::from(self.stack != 0)
+    }
+
     #[inline]
     fn event(&self, object: Object, from_object: u64, logged: u64) -> Event {
         Event {
@@ -93,6 +107,7 @@ impl Fact {
             location: self.site,
             object,
             logged,
+            stack: self.stack,
         }
     }
 
@@ -126,10 +141,14 @@ fn log(local: Option<&Local>, entry: &Entry, fact: &Fact, path: u32) -> bool {
     if local.is_inside() {
         entry.withhold();
     } else if let Some(log) = dispatch_of(entry).and_then(Dispatch::log)
-        && local.tails.has_room(log, 1, local::thread(Some(local)))
+        && local.tails.has_room(log, fact.records(), local::thread(Some(local)))
     {
         let time = local.tails.time(log.clock());
-        local.tails.write(&fact.record(entry.id(), path, time));
+        let record = fact.record(entry.id(), path, time);
+        match fact.stack {
+            0 => local.tails.write(&record),
+            stack => local.tails.write_on_stack(&record, stack),
+        }
     }
     true
 }
@@ -175,7 +194,7 @@ fn emit(entry: &Entry, flags: u32, logged: bool, fact: &Fact) {
 }
 
 /// How a handle is made.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(std::clone::Clone, Copy, PartialEq, Eq)]
 enum How {
     /// From a strong one: `clone`.
     Clone,
@@ -183,6 +202,35 @@ enum How {
     Upgrade,
     /// Any weak one: `downgrade`, or the clone of a weak one.
     Weak,
+}
+
+/// An operation that makes a handle from another one: a type, so that the common case is compiled for each.
+trait Make {
+    const OP: Op;
+    const HOW: How;
+}
+
+macro_rules! makes {
+    ($($(#[$meta:meta])* $Name:ident: $OP:ident by $HOW:ident;)*) => {$(
+        $(#[$meta])*
+        struct $Name;
+
+        impl Make for $Name {
+            const OP: Op = Op::$OP;
+            const HOW: How = How::$HOW;
+        }
+    )*};
+}
+
+makes! {
+    Clone: Clone by Clone;
+    /// From a handle that came from a raw pointer, or is one.
+    CloneOfReturned: Clone by Upgrade;
+    Downgrade: Downgrade by Weak;
+    WeakClone: WeakClone by Weak;
+    Upgrade: Upgrade by Upgrade;
+    /// The first strong handle of an object of `new_cyclic`.
+    NewOfCyclic: New by Upgrade;
 }
 
 /// The step of a handle that is made.
@@ -197,70 +245,70 @@ fn step<const SHARED: bool>(entry: &Entry, how: How) -> Position {
 
 /// Makes a handle from that in `from`, for an entry that something pins.
 #[inline(always)]
-fn make<const SHARED: bool>(
+fn make<const SHARED: bool, M: Make>(entry: &Entry, from: &Place, site: Caller) -> Option<Ticket> {
+    match entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 => make_ready::<SHARED, false, M>(entry, from, site)
+            .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site)),
+        LOGGED => make_logged::<SHARED, M>(entry, from, site),
+        _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site),
+    }
+}
+
+/// The same for an object whose events go to a log, and nowhere else.
+#[inline(never)]
+fn make_logged<const SHARED: bool, M: Make>(
     entry: &Entry,
     from: &Place,
-    how: How,
-    op: Op,
     site: Caller,
 ) -> Option<Ticket> {
-    let flags = entry.flags();
-    if flags & (AT_ONCE | LOGGED | STACKS) == 0
-        && let Some(ticket) = make_ready::<SHARED, false>(entry, from, how, op, site)
-    {
-        return Some(ticket);
-    }
-    make_any::<SHARED>(entry, from, how, op, site)
+    make_ready::<SHARED, true, M>(entry, from, site)
+        .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site))
 }
 
 /// The common case, in which nothing has to be waited for, fetched or looked up. `None` where it is not, and nothing is
 /// done.
 #[inline(always)]
-fn make_ready<const SHARED: bool, const LOG: bool>(
+fn make_ready<const SHARED: bool, const LOG: bool, M: Make>(
     entry: &Entry,
     from: &Place,
-    how: How,
-    op: Op,
     site: Caller,
 ) -> Option<Ticket> {
-    if !entry.has_room() || (how == How::Weak && !entry.has_room_for_ref()) {
+    let op = M::OP;
+    if !entry.has_room() || (M::HOW == How::Weak && !entry.has_room_for_ref()) {
         return None;
     }
-    let time = clock::ready()?;
+    let time = clock::ready();
+    if time == 0 {
+        return None;
+    }
     let local = local::ready()?;
     let path = local.paths.get(from.path(), op, site).filter(|path| !path.needs_stack())?;
     let path = path.number();
-    let log = if LOG {
-        let log = dispatch_of(entry).and_then(Dispatch::log)?;
-        if local.is_inside() || !local.tails.is_open(log, 1) {
-            return None;
-        }
-        Some(log)
-    } else {
-        None
-    };
+    let room = if LOG { Some(log_room(&local, entry, 1)?) } else { None };
     // SAFETY: FOREVER: a free slot is one of a chunk.
     let place = unsafe { local.places.pop()?.as_ref() };
-    let position = step::<SHARED>(entry, how);
-    let parent = from.number();
-    let new = NewPlace {
-        op,
-        number: position.seq,
-        parent,
-        time,
-        path,
-        thread: local.thread.get(),
-        span: crate::span::current(),
-        stack: 0,
-    };
-    place.fill(entry, &new, 0);
+    let position = step::<SHARED>(entry, M::HOW);
+    let (number, parent, span) = (position.seq, from.number(), crate::span::current());
+    let thread = local.thread.get();
+    place.fill(entry, &NewPlace { op, number, parent, time, path, thread, span, stack: 0 }, 0);
     let ticket = Ticket::new(place, publish(place));
-    if let Some(log) = log {
-        let fact = Fact { op, handle: position.seq, from: parent, position, site: Some(site) };
-        let time = local.tails.time(log.clock());
-        local.tails.write(&fact.record(entry.id(), path, time));
+    if let Some(room) = room {
+        let (state, object, time) = (position.state(), entry.id(), room.time(time));
+        room.write(&NewRecord { op, state, handle: parent, object, path, span, time });
     }
     Some(ticket)
+}
+
+/// Room in the log of an entry that something pins and that is [`LOGGED`], where it lies open and nothing withholds its
+/// events.
+#[inline(always)]
+fn log_room<'a>(local: &'a Local, entry: &Entry, records: usize) -> Option<Room<'a>> {
+    if local.is_inside() {
+        return None;
+    }
+    // SAFETY: PINNED: as in `dispatch_of`; and who says that the events are logged has a dispatch.
+    let dispatch = unsafe { &*entry.dispatch() };
+    local.tails.room(dispatch.ready_log(), records)
 }
 
 /// The same in any case.
@@ -272,11 +320,6 @@ fn make_any<const SHARED: bool>(
     op: Op,
     site: Caller,
 ) -> Option<Ticket> {
-    if entry.flags() & (AT_ONCE | LOGGED | STACKS) == LOGGED
-        && let Some(ticket) = make_ready::<SHARED, true>(entry, from, how, op, site)
-    {
-        return Some(ticket);
-    }
     if !entry.has_room() || (how == How::Weak && !entry.has_room_for_ref()) {
         LEDGER.refuse();
         return None;
@@ -307,7 +350,8 @@ fn make_any<const SHARED: bool>(
     place.fill(entry, &new, 0);
     let ticket = Ticket::new(place, publish(place));
     if flags & (AT_ONCE | LOGGED) != 0 {
-        let fact = Fact { op, handle: position.seq, from: number, position, site: Some(site) };
+        let fact =
+            Fact { op, handle: position.seq, from: number, position, site: Some(site), stack };
         let logged = flags & LOGGED != 0 && log(*local, entry, &fact, path);
         drop(local);
         if flags & AT_ONCE != 0 || !logged {
@@ -381,6 +425,17 @@ struct Held {
     entry: &'static Entry,
 }
 
+impl Held {
+    /// What a ticket that has not returned keeps.
+    #[inline(always)]
+    fn new(ticket: Ticket) -> Self {
+        let place = ticket.place();
+        // SAFETY: FOREVER: the place of a handle was filled with a slot of the ledger's.
+        let entry = unsafe { &*place.entry() };
+        Self { place, entry }
+    }
+}
+
 /// The handle that is about to end or to leave: its place, taken out of the table of raw pointers if it had returned
 /// from one. `None` where it is nobody's.
 #[inline]
@@ -388,10 +443,7 @@ fn hold(ticket: Ticket, side: Side) -> Option<Held> {
     if ticket.is_returned() {
         return hold_returned(&ticket, side);
     }
-    let place = ticket.place();
-    // SAFETY: FOREVER: the place of a handle was filled with a slot of the ledger's.
-    let entry = unsafe { &*place.entry() };
-    Some(Held { place, entry })
+    Some(Held::new(ticket))
 }
 
 #[cold]
@@ -403,67 +455,101 @@ fn hold_returned(ticket: &Ticket, side: Side) -> Option<Held> {
 }
 
 /// The end of a strong handle, whichever way.
-#[inline(always)]
 fn end_strong<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
-    let Held { place, entry } = held;
-    if entry.flags() & (AT_ONCE | LOGGED) == 0
-        && let Some(local) = local::ready()
-    {
-        hide(place);
-        LEDGER.places.put(&local.places, place);
-        let (_, last) = entry.drop_strong::<SHARED>();
-        drop(local);
-        if last {
-            unpin::<SHARED>(entry);
-        }
-        return;
+    match held.entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 if end_strong_ready::<SHARED, false>(held, op, site) => {}
+        LOGGED if end_strong_ready::<SHARED, true>(held, op, site) => {}
+        _ => end_strong_pinned::<SHARED>(held, op, site),
     }
-    end_strong_emitting::<SHARED>(held, op, site);
 }
 
-#[inline(never)]
-fn end_strong_emitting<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
+/// The drop of a strong handle, by far the most common end.
+#[inline(always)]
+fn drop_strong<const SHARED: bool>(held: Held) {
+    // A function of its own for each way, so that what one needs is not set up for the other.
+    #[inline(never)]
+    fn ready<const SHARED: bool, const LOG: bool>(held: Held) {
+        if !end_strong_ready::<SHARED, LOG>(held, Op::Drop, None) {
+            end_strong_pinned::<SHARED>(held, Op::Drop, None);
+        }
+    }
+    match held.entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 => ready::<SHARED, false>(held),
+        LOGGED => ready::<SHARED, true>(held),
+        _ => end_strong_pinned::<SHARED>(held, Op::Drop, None),
+    }
+}
+
+/// The common case, as [`make_ready`]'s. False where it is not, and nothing is done.
+#[inline(always)]
+fn end_strong_ready<const SHARED: bool, const LOG: bool>(
+    held: Held,
+    op: Op,
+    site: Option<Caller>,
+) -> bool {
     let Held { place, entry } = held;
-    if entry.flags() & (AT_ONCE | LOGGED) != LOGGED {
-        return end_strong_pinned::<SHARED>(held, op, site);
+    let Some(local) = local::ready() else { return false };
+    if local.places.is_full() {
+        return false;
     }
     // After the step nothing pins the entry. So what the record needs is taken before.
-    let local = local::own();
-    let (Some(own), false) = (*local, is_inside(*local)) else {
-        drop(local);
-        return end_strong_pinned::<SHARED>(held, op, site);
+    let record = if LOG {
+        match log_end(&local, held, op, site) {
+            Some(record) => Some(record),
+            None => return false,
+        }
+    } else {
+        None
     };
-    let log = dispatch_of(entry).and_then(Dispatch::log);
-    let log = log.filter(|log| own.tails.has_room(log, 1, local::thread(Some(own))));
-    let (clock, object, handle) = (log.map(|log| log.clock()), entry.id(), place.number());
-    LEDGER.free_place(Some(own), place);
+    hide(place);
+    local.places.push(place);
     let (position, last) = entry.drop_strong::<SHARED>();
-    if let Some(clock) = clock {
-        let path = site.map_or(0, |site| LEDGER.paths.of(Some(own), 0, op, site));
-        let fact = Fact { op, handle, from: 0, position, site };
-        own.tails.write(&fact.record(object, path, own.tails.time(clock)));
+    if let Some((room, mut record)) = record {
+        record.state = position.state();
+        room.write(&record);
     }
-    drop(local);
-    if last {
-        unpin::<SHARED>(entry);
+    if last && entry.unpin::<SHARED>() && !LEDGER.free_entry_ready(&local, entry) {
+        drop(local);
+        end_entry(entry);
     }
+    true
 }
 
-fn is_inside(local: Option<&Local>) -> bool {
-    local.is_some_and(Local::is_inside)
+/// The record of the end of a handle, but for its position, and the room for it.
+#[inline(always)]
+fn log_end<'a>(
+    local: &'a Local,
+    held: Held,
+    op: Op,
+    site: Option<Caller>,
+) -> Option<(Room<'a>, NewRecord)> {
+    let Held { place, entry } = held;
+    let room = log_room(local, entry, 1)?;
+    let now = match clock::ready() {
+        0 if room.has_time() => clock::now(),
+        now => now,
+    };
+    let path = match site {
+        Some(site) => local.paths.get(0, op, site)?.number(),
+        None => 0,
+    };
+    let (handle, object, time) = (place.number(), entry.id(), room.time(now));
+    let span = crate::span::current();
+    Some((room, NewRecord { op, state: 0, handle, object, path, span, time }))
 }
 
-/// The same, with a share of the entry for the sink's time.
+/// The same, with a share of the entry for the sink's time, and with a stack.
 #[inline(never)]
 fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
     entry.share::<SHARED>();
     let handle = place.number();
     let flags = entry.flags();
+    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
     let (fact, logged, last) = local::enter(|local| {
         LEDGER.free_place(local, place);
         let (position, last) = entry.drop_strong::<SHARED>();
-        let fact = Fact { op, handle, from: 0, position, site };
+        let fact = Fact { op, handle, from: 0, position, site, stack };
         let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
         (fact, logged, last)
     });
@@ -487,11 +573,12 @@ fn end_weak<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
     let flags = entry.flags();
     let handle = place.number();
+    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
     let (fact, logged) = local::enter(|local| {
         LEDGER.free_place(local, place);
         // The handle's share of `refs` keeps the entry.
         let position = entry.note::<SHARED>();
-        let fact = Fact { op, handle, from: 0, position, site };
+        let fact = Fact { op, handle, from: 0, position, site, stack };
         let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
         (fact, logged)
     });
@@ -506,7 +593,7 @@ fn note<const SHARED: bool>(entry: &Entry, handle: u64, op: Op, site: Caller, al
     }
     let flags = entry.flags();
     let position = entry.note::<SHARED>();
-    let fact = Fact { op, handle, from: 0, position, site: Some(site) };
+    let fact = Fact { op, handle, from: 0, position, site: Some(site), stack: 0 };
     let logged = flags & LOGGED != 0
         && op != Op::Label
         && local::enter(|local| log_with_site(local, entry, &fact));
@@ -575,7 +662,7 @@ fn open(
         let ticket = Ticket::new(place, publish(place));
         let position = Position { seq: 1, strong };
         let from = parent.map_or(0, |(_, number)| number);
-        let fact = Fact { op, handle: 1, from, position, site: Some(site) };
+        let fact = Fact { op, handle: 1, from, position, site: Some(site), stack };
         let logged = flags & LOGGED != 0 && log_birth(local, entry, &fact, parent, path, stack);
         Some((ticket, fact, logged))
     });
@@ -683,7 +770,7 @@ fn of_raw<const SHARED: bool>(
         let ticket = Ticket::new_returned(place, publish(place));
         raw.returned(entry, side, place, &ticket);
         drop(raw);
-        let fact = Fact { op, handle: position.seq, from, position, site: Some(site) };
+        let fact = Fact { op, handle: position.seq, from, position, site: Some(site), stack: 0 };
         let logged = entry.flags() & LOGGED != 0 && log(local, entry, &fact, path);
         Some((entry, ticket, fact, logged))
     })?;
@@ -710,7 +797,7 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn of_cyclic(weak: &Weak<SHARED>, site: Caller) -> Self {
         let made = weak.0.as_ref().and_then(|from| {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED>(entry, place, How::Upgrade, Op::New, site)
+                make::<SHARED, NewOfCyclic>(entry, place, site)
             })
         });
         Self(made.flatten())
@@ -725,13 +812,13 @@ impl<const SHARED: bool> Strong<SHARED> {
             if from.is_returned() {
                 return returned::<SHARED>(from, site);
             }
-            make::<SHARED>(from.entry(), from.place(), How::Clone, Op::Clone, site)
+            make::<SHARED, Clone>(from.entry(), from.place(), site)
         }
         #[cold]
         #[inline(never)]
         fn returned<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Strong, |entry, place| {
-                make::<SHARED>(entry, place, How::Upgrade, Op::Clone, site)
+                make::<SHARED, CloneOfReturned>(entry, place, site)
             })
             .flatten()
         }
@@ -748,7 +835,7 @@ impl<const SHARED: bool> Strong<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Strong, |entry, place| {
-                make::<SHARED>(entry, place, How::Weak, Op::Downgrade, site)
+                make::<SHARED, Downgrade>(entry, place, site)
             })
             .flatten()
         }
@@ -849,7 +936,7 @@ impl<const SHARED: bool> Strong<SHARED> {
             Some((entry, place))
         });
         if let Some((entry, place)) = found {
-            let clone = make::<SHARED>(entry, place, How::Upgrade, Op::Clone, site);
+            let clone = make::<SHARED, CloneOfReturned>(entry, place, site);
             if let Some(held) = clone.and_then(|clone| hold(clone, Side::Strong)) {
                 to_raw::<SHARED>(held, Side::Strong, Op::IntoRaw, at, site);
             }
@@ -863,8 +950,16 @@ impl<const SHARED: bool> Drop for Strong<SHARED> {
     fn drop(&mut self) {
         #[inline(never)]
         fn traced<const SHARED: bool>(ticket: Ticket) {
-            if let Some(held) = hold(ticket, Side::Strong) {
-                end_strong::<SHARED>(held, Op::Drop, None);
+            if ticket.is_returned() {
+                return returned::<SHARED>(ticket);
+            }
+            drop_strong::<SHARED>(Held::new(ticket));
+        }
+        #[cold]
+        #[inline(never)]
+        fn returned<const SHARED: bool>(ticket: Ticket) {
+            if let Some(held) = hold_returned(&ticket, Side::Strong) {
+                end_strong_pinned::<SHARED>(held, Op::Drop, None);
             }
         }
         // Untraced, nothing is written.
@@ -904,7 +999,7 @@ impl<const SHARED: bool> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED>(entry, place, How::Weak, Op::WeakClone, site)
+                make::<SHARED, WeakClone>(entry, place, site)
             })
             .flatten()
         }
@@ -921,7 +1016,7 @@ impl<const SHARED: bool> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED>(entry, place, How::Upgrade, Op::Upgrade, site)
+                make::<SHARED, Upgrade>(entry, place, site)
             })
             .flatten()
         }

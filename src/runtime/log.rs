@@ -20,7 +20,7 @@ pub(crate) use self::evicted::Evicted;
 pub use self::options::{Clock, Overflow};
 pub(crate) use self::record::{Birth, NewRecord, Record};
 pub(crate) use self::segment::Segment;
-pub(crate) use self::tail::Tails;
+pub(crate) use self::tail::{Room, Tails};
 
 use self::segment::Store;
 use super::clock;
@@ -47,7 +47,7 @@ impl Clock {
 
 /// A log. Clones share it.
 #[derive(Clone)]
-pub struct Log {
+pub(crate) struct Log {
     inner: Arc<Inner>,
 }
 
@@ -134,7 +134,7 @@ impl Log {
     fn write_to(&self, tails: &Tails, event: &Event, path: u32, thread: u32) {
         let made = event.handle == event.seq;
         let birth = event.seq == 1;
-        if !tails.has_room(self, if birth { 2 } else { 1 }, thread) {
+        if !tails.has_room(self, 1 + usize::from(birth || event.stack != 0), thread) {
             return;
         }
         let time = if event.op == Op::Label {
@@ -154,7 +154,9 @@ impl Log {
         if birth {
             let from_object = if event.from == 0 { 0 } else { event.from_object.0 };
             let (ty, size) = (event.object.ty, event.object.size);
-            tails.write_birth(&record, &Birth { ty, size, from_object, stack: 0 });
+            tails.write_birth(&record, &Birth { ty, size, from_object, stack: event.stack });
+        } else if event.stack != 0 {
+            tails.write_on_stack(&record, event.stack);
         } else {
             tails.write(&record);
         }

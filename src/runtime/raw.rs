@@ -4,7 +4,7 @@
 //! *wait* as one, and which have *returned*. A handle that `from_raw` makes takes the place of one that waits, in the
 //! ledger too; it may be a mere view that is never dropped, so that there can be more of them than places: a further
 //! one shares the place of the one that returned first, and gets a ticket anew. The old ticket is *stale* then: if its
-//! handle ends after all, the place of another that returned ends instead, whichever; if there is none, nothing does.
+//! handle ends after all, the place of another that returned ends instead, whichever, or of one that waits.
 //! So no object ever loses more handles than it had, whatever `from_raw` is called with.
 //!
 //! Pointers that refscope did not see leave (*strangers*) are counted, so that their return takes nobody's place as long
@@ -190,13 +190,6 @@ impl RawTable {
         }
     }
 
-    /// Puts a claimed place back, as one that waits.
-    pub(crate) fn unclaim(&mut self, entry: &Entry, side: Side, place: &'static Place) {
-        if let Some(raw) = self.by_entry.get_mut(&key(entry)) {
-            raw.sides[side as usize].waiting.push(place);
-        }
-    }
-
     /// The object of which a handle returned with this ticket, and the place that the handle has now.
     pub(crate) fn known(
         &self,
@@ -214,7 +207,8 @@ impl RawTable {
         own.or_else(|| {
             let raw = self.by_entry.get(self.stale.get(&word)?)?;
             let handles = &raw.sides[side as usize];
-            Some((raw.entry, handles.returned.first_key_value()?.1.0))
+            let returned = handles.returned.first_key_value().map(|(_, (place, _))| *place);
+            Some((raw.entry, returned.or_else(|| handles.waiting.last().copied())?))
         })
     }
 
@@ -233,7 +227,10 @@ impl RawTable {
         }
         self.stale.remove(&word);
         raw.stale.retain(|&stale| stale != word);
-        handles.take_first().map(|(place, _)| (entry, place))
+        // A handle did end. Where none is known to have returned, one that waits had: of a view that was made before
+        // others left.
+        let returned = handles.take_first().map(|(place, _)| place);
+        Some((entry, returned.or_else(|| handles.waiting.pop())?))
     }
 
     /// Forgets an object.

@@ -10,7 +10,7 @@
 //!  anyone who may not wait ────► returned, a stack without a lock
 //! ```
 //!
-//! A slot is used again oldest first, so that a stale copy of what named it is told for as long as can be.
+//! A slot is used again oldest first, so that a stale copy of what named it is recognized for as long as can be.
 //!
 //! # Invariants
 //!
@@ -143,8 +143,15 @@ impl<T: Slot> Magazine<T> {
         Some(slot)
     }
 
-    #[inline]
-    fn push(&self, slot: *const T) {
+    /// Whether one more slot is one too many.
+    #[inline(always)]
+    pub(super) fn is_full(&self) -> bool {
+        self.len.get() >= 2 * BATCH - 1
+    }
+
+    /// Takes a free slot back, if the magazine is not [full](Self::is_full).
+    #[inline(always)]
+    pub(super) fn push(&self, slot: *const T) {
         set_link(slot, ptr::null());
         if self.head.get().is_null() {
             self.head.set(slot);
@@ -285,8 +292,9 @@ impl<T: Slot + Sync> Slab<T> {
     /// Gives a free slot back to the magazine.
     #[inline]
     pub(crate) fn put(&self, magazine: &Magazine<T>, slot: &T) {
+        let full = magazine.is_full();
         magazine.push(slot);
-        if magazine.len.get() >= 2 * BATCH {
+        if full {
             self.put_cold(magazine);
         }
     }
@@ -402,11 +410,6 @@ impl<T: Slot + Sync> Slab<T> {
                 range.start.addr()..range.end.addr()
             })
             .collect()
-    }
-
-    /// The mutex of the pool, for the handlers of a fork.
-    pub(crate) fn hold(&self) -> impl Sized + '_ {
-        self.pool.lock()
     }
 }
 

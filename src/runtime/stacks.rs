@@ -5,34 +5,21 @@ use crate::event::Caller;
 use crate::primitive::Ordering;
 use std::sync::atomic::AtomicU32;
 
-/// Which events stacks are taken of, and how deep. 0: not of these.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Depths {
-    /// Of allocations.
-    pub(crate) birth: u8,
-    /// Of clones, upgrades and downgrades.
-    pub(crate) clone: u8,
-    /// Of the ends of handles.
-    pub(crate) end: u8,
-}
-
 /// Frames of a stack that is taken to find the user's line: above it are refscope's, std's and those of derives, which in
 /// a debug build are some 40.
 const TO_THE_USER: usize = 64;
 
-// std's atomic in a model too: it is set before anything happens.
+/// How many frames of births, clones and drops. std's atomic in a model too: it is set before anything happens.
 static DEPTHS: AtomicU32 = AtomicU32::new(0);
 
 /// Sets it for objects that are allocated from now on.
-pub(crate) fn set(depths: Depths) {
-    let Depths { birth, clone, end } = depths;
+pub(crate) fn set(birth: u8, clone: u8, drop: u8) {
     // Relaxed: whoever allocates sees it sooner or later.
-    DEPTHS.store(u32::from_le_bytes([birth, clone, end, 0]), Ordering::Relaxed);
+    DEPTHS.store(u32::from_le_bytes([birth, clone, drop, 0]), Ordering::Relaxed);
 }
 
-fn depths() -> Depths {
-    let [birth, clone, end, _] = DEPTHS.load(Ordering::Relaxed).to_le_bytes();
-    Depths { birth, clone, end }
+fn depths() -> [u8; 4] {
+    DEPTHS.load(Ordering::Relaxed).to_le_bytes()
 }
 
 /// Whether any are asked for.
@@ -41,23 +28,28 @@ pub(crate) fn asked_for() -> bool {
     DEPTHS.load(Ordering::Relaxed) != 0
 }
 
+/// Whether a stack is to be taken for the user's line, which it has where names can be found.
+pub(super) fn needs_stack(site: Caller) -> bool {
+    cfg!(feature = "stacks") && crate::stack::needs_stack(site)
+}
+
 /// The stack of an allocation: asked for, or needed to know the user's line.
 #[cold]
 #[inline(never)]
 pub(crate) fn of_birth(asked_for: bool, site: Caller) -> u32 {
-    take(if asked_for { depths().birth } else { 0 }, site)
+    take(if asked_for { depths()[0] } else { 0 }, site)
 }
 
 /// The stack of what makes another handle, likewise.
 #[cold]
 #[inline(never)]
 pub(crate) fn of_clone(asked_for: bool, site: Caller) -> u32 {
-    take(if asked_for { depths().clone } else { 0 }, site)
+    take(if asked_for { depths()[1] } else { 0 }, site)
 }
 
 fn take(depth: u8, site: Caller) -> u32 {
     // Asked again, since it says so a few times only of a line that it can't find the source of.
-    let needed = if crate::stack::needs_stack(site) { TO_THE_USER } else { 0 };
+    let needed = if needs_stack(site) { TO_THE_USER } else { 0 };
     crate::stack::record(usize::from(depth).max(needed))
 }
 
@@ -65,5 +57,5 @@ fn take(depth: u8, site: Caller) -> u32 {
 #[cold]
 #[inline(never)]
 pub(crate) fn of_end() -> u32 {
-    crate::stack::record(depths().end.into())
+    crate::stack::record(depths()[2].into())
 }

@@ -3,6 +3,7 @@ use crate::event::{Event, Label, Op, Thread, Time};
 use crate::model::{Earlier, EventRecord, Location, ObjectRecord, Recording};
 use crate::runtime::log::{Birth, Log, Record};
 use crate::runtime::view;
+use crate::stack::StackId;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt;
@@ -148,6 +149,7 @@ impl Recorder {
                     location,
                     thread,
                     time: Time::from_nanos(record.time),
+                    stack: StackId::new(record.stack),
                 });
             }
         }

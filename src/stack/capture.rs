@@ -9,6 +9,7 @@ mod table;
 mod tables;
 mod walk;
 
+pub(super) use modules::Modules;
 pub(super) use resolve::Resolver;
 pub use table::TableStats;
 
@@ -39,11 +40,21 @@ const PATIENCE: u32 = 64;
 /// misleading; later walks that give it need only look it up. A function without a frame pointer cannot hide behind a
 /// chain that was right: what it calls has a return address into it, and the first chain with that address is found to
 /// lack its caller.
-#[inline(never)]
+#[inline]
 pub(crate) fn record(depth: usize) -> u32 {
+    // Room for as many as are asked for: clearing it is a good part of the time.
+    match depth {
+        0..=16 => record_in::<16>(depth),
+        17..=32 => record_in::<32>(depth),
+        _ => record_in::<MAX_DEPTH>(depth),
+    }
+}
+
+#[inline(never)]
+fn record_in<const ROOM: usize>(depth: usize) -> u32 {
     let registers = registers!();
-    let mut frames = [0; MAX_DEPTH];
-    let depth = depth.min(MAX_DEPTH);
+    let mut frames = [0; ROOM];
+    let depth = depth.min(ROOM);
     // Relaxed, here and below: these flags and counters choose a way, and guard no memory.
     if TRY_FRAME_POINTERS.load(Ordering::Relaxed) {
         let (len, hash) = by_frame_pointers(registers, &mut frames[..depth]);

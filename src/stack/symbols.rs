@@ -76,3 +76,16 @@ fn is_derived(frame: &Frame, sources: &mut HashMap<String, Option<String>>) -> b
     let source = sources.entry(file.clone()).or_insert_with(|| read_source(file));
     source.as_ref().is_none_or(|text| !is_call(text, line, frame.column.unwrap_or(0)))
 }
+
+/// The linker's name of a file's build, in hexadecimal.
+pub(super) fn build_id(path: &Path) -> Option<String> {
+    use object::Object as _;
+    // A path from a recording can be anything: a pipe would be waited for.
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    let data = object::ReadCache::new(std::fs::File::open(path).ok()?);
+    let file = object::File::parse(&data).ok()?;
+    let id = file.build_id().ok()??;
+    Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -28,6 +28,7 @@ fn event(id: u64, seq: u64) -> Event {
         location: Some(object.location),
         object,
         logged: 0,
+        stack: 0,
     }
 }
 

@@ -25,8 +25,34 @@ pub(super) struct Module {
     #[cfg_attr(not(feature = "stacks"), allow(dead_code))]
     pub(super) unwind_header: Option<(Range<usize>, Range<usize>)>,
     /// What the linker calls this very build, in hexadecimal.
-    #[allow(dead_code)] // for recordings
     pub(super) build_id: Option<String>,
+}
+
+/// What is loaded, looked at again when an address is not in it.
+#[derive(Default)]
+pub(in crate::stack) struct Modules(Vec<Module>);
+
+impl Modules {
+    /// Returns the index of the module that an address lies in, and the address as the module's file has it.
+    pub(in crate::stack) fn locate(&mut self, address: usize) -> Option<(usize, u64)> {
+        let find = |all: &[Module]| all.iter().position(|module| module.range.contains(&address));
+        let index = find(&self.0).or_else(|| {
+            // Those that are known keep their index.
+            for module in loaded() {
+                if !self.0.iter().any(|known| known.range == module.range) {
+                    self.0.push(module);
+                }
+            }
+            find(&self.0)
+        })?;
+        Some((index, address.wrapping_sub(self.0[index].bias) as u64))
+    }
+
+    /// Returns a module's path, and the linker's name of the build.
+    pub(in crate::stack) fn name(&self, index: usize) -> (String, Option<&str>) {
+        let module = &self.0[index];
+        (module.path.display().to_string(), module.build_id.as_deref())
+    }
 }
 
 /// Calls `each` for what is loaded, until it returns `true`.

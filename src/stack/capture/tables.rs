@@ -11,6 +11,7 @@ use framehop::{
     ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind as NoAllocation, Unwinder,
 };
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -33,8 +34,16 @@ struct Tables {
 
 static TABLES: AtomicPtr<Tables> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Whether a thread is making `TABLES`. Others, and stacks that this itself causes, take the platform's unwinder.
+/// Whether a thread is making `TABLES`.
 static MAKING: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Whether it is this one. Stacks that the making itself causes, by what it allocates, take the platform's unwinder.
+    static MAKING_HERE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How often a thread lets others run while one makes `TABLES`, which takes some milliseconds.
+const PATIENCE: usize = 10_000;
 
 /// What the tables say of code that was met before. There are so few because a thread has one only while it walks.
 static CACHES: [Mutex<Option<Cache<NoAllocation>>>; 16] = [const { Mutex::new(None) }; 16];
@@ -55,7 +64,8 @@ pub(super) fn by_unwind_tables(registers: Registers, frames: &mut [usize]) -> Op
     let mut tables = tables(None, can_make)?;
     // Threads' stacks lie far from each other, so this spreads them. A handler of a signal finds its thread's taken.
     let first = registers.sp >> 16;
-    let mut cache = (first..first + 4).find_map(|n| CACHES[n % CACHES.len()].try_lock())?;
+    let mut cache =
+        (first..first + CACHES.len()).find_map(|n| CACHES[n % CACHES.len()].try_lock())?;
     if cache.is_none() && !can_make {
         return None;
     }
@@ -135,9 +145,24 @@ fn make(old: Option<&'static Tables>, missing: Option<usize>) -> Option<&'static
     if missing.is_some_and(|address| !modules::is_loaded(address)) {
         return None;
     }
-    // Acquire and Release: what one thread makes the next one sees.
-    if MAKING.swap(true, Ordering::Acquire) {
+    if MAKING_HERE.get() {
         return None;
+    }
+    // Acquire and Release: what one thread makes the next one sees.
+    let mut patience = PATIENCE;
+    while MAKING.swap(true, Ordering::Acquire) {
+        std::thread::yield_now();
+        patience = patience.checked_sub(1)?;
+    }
+    MAKING_HERE.set(true);
+    // SAFETY: MAPPED: as in `tables`.
+    let now = unsafe { TABLES.load(Ordering::Acquire).as_ref() };
+    let old = now.or(old);
+    if let Some(now) = now.filter(|now| missing.is_none_or(|address| now.covers(address))) {
+        // Another thread was first.
+        MAKING_HERE.set(false);
+        MAKING.store(false, Ordering::Release);
+        return Some(now);
     }
     let made = (MADE.fetch_add(1, Ordering::Relaxed) < REPLACEMENTS).then(|| {
         let mut tables = Tables {
@@ -154,6 +179,7 @@ fn make(old: Option<&'static Tables>, missing: Option<usize>) -> Option<&'static
     if let Some(made) = made {
         TABLES.store(std::ptr::from_ref(made).cast_mut(), Ordering::Release);
     }
+    MAKING_HERE.set(false);
     MAKING.store(false, Ordering::Release);
     made
 }

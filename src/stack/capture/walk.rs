@@ -232,15 +232,15 @@ mod tests {
         let sp = (&raw const here).addr();
         for fp in [0, 1, 8, sp & !15, usize::MAX, usize::MAX & !15, 0x7fff_ffff_fff0, 16 << 20] {
             if fp < sp {
-                assert_eq!(walk(fp, sp), []);
+                assert!(walk(fp, sp).is_empty());
             }
         }
         // A frame pointer in memory that is mapped, but no stack.
         let heap = Box::new(Chain([[0x40_0000; 2]; 4]));
-        assert_eq!(walk((&raw const *heap).expose_provenance(), sp), []);
+        assert!(walk((&raw const *heap).expose_provenance(), sp).is_empty());
         // On a stack that nobody knows, nothing is read, wherever the frame pointer leads.
         let other = (&raw const *heap).expose_provenance();
-        assert_eq!(walk(other + 16, other), []);
+        assert!(walk(other + 16, other).is_empty());
     }
 
     #[test]

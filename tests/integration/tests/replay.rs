@@ -6,7 +6,6 @@
 //! * ORDER: however the lines of a file are shuffled, every analysis says what it says of the sorted file; also where
 //!   lines are missing.
 //! * AGREE: leaks, timelines and totals of one file do not contradict each other.
-#![cfg(all(feature = "trace", feature = "json"))]
 
 use proptest::prelude::*;
 use refscope::analysis::{LeakReport, Snapshot};

@@ -1,5 +1,5 @@
 //! `FileSink` and a world that is against it: limits, stalled readers, files in use, links, directories that change.
-#![cfg(all(feature = "trace", feature = "json", unix))]
+#![cfg(unix)]
 
 use refscope::sink::FileSink;
 use refscope::{Rc, Recording, Scope};
