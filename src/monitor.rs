@@ -25,14 +25,6 @@ fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
     report
 }
 
-/// Whether the exit is reported.
-static REPORTS_EXIT: AtomicBool = AtomicBool::new(false);
-
-/// What was alive at marks, for the exit's report.
-static MARKS: Mutex<Vec<(String, Snapshot)>> = Mutex::new(Vec::new());
-
-/// Marks that are kept; more are printed when they are made, and forgotten.
-const MOST_MARKS: usize = 64;
 /// Whether reports search the memory.
 static SEARCH: AtomicBool = AtomicBool::new(true);
 
@@ -46,6 +38,15 @@ pub(crate) fn set_search(search: bool) {
 pub(crate) fn located(report: LeakReport) -> LeakReport {
     if SEARCH.load(Ordering::Relaxed) { report.locate(&Search::new()) } else { report }
 }
+
+/// Whether the exit is reported.
+static REPORTS_EXIT: AtomicBool = AtomicBool::new(false);
+
+/// What was alive at marks, for the exit's report.
+static MARKS: Mutex<Vec<(String, Snapshot)>> = Mutex::new(Vec::new());
+
+/// Marks that are kept; more are printed when they are made, and forgotten.
+const MOST_MARKS: usize = 64;
 
 /// See [`crate::leaks::on_exit`].
 pub(crate) fn on_exit() {

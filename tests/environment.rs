@@ -220,7 +220,7 @@ fn a_recording_ends_with_a_mark_unless_the_process_was_killed() {
         if mode == "leak" {
             // The same words as the report at the exit has.
             let text = stderr(&run("leaks", mode));
-            assert!(text.contains(&format!("refscope: {verdict}\n")), "{verdict}: {text}");
+            assert!(text.contains(&format!("refscope: {verdict}")), "{verdict}: {text}");
         }
     }
 }

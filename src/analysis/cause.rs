@@ -26,14 +26,13 @@ pub struct Cause {
     pub raw: bool,
 }
 
-/// What makes two objects one finding.
-type Key = (Part, Cause);
-
 /// The objects of one cause.
+#[derive(Default)]
 struct Group {
     objects: Vec<LiveObject>,
     retained: Vec<LiveObject>,
     in_cycle: bool,
+    parts: BTreeMap<Part, u64>,
 }
 
 /// The user's lines of stacks, resolved once.
@@ -90,29 +89,32 @@ pub(super) fn find_causes(
             }
         }
     }
-    let part = |object: &LiveObject| retention.map_or(Part::Unknown, |r| r.part(object.id));
-    let keys: Vec<Key> =
-        tops.iter().map(|&top| (part(&objects[top]), causes[top].clone())).collect();
-    let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
+    let part = |object: &LiveObject| match retention.map(|r| r.part(object.id)) {
+        None | Some(Part::Unknown) => None,
+        Some(part) => Some(part),
+    };
+    let keys: Vec<Cause> = tops.iter().map(|&top| causes[top].clone()).collect();
+    let mut groups: BTreeMap<Cause, Group> = BTreeMap::new();
     for ((index, object), key) in objects.into_iter().enumerate().zip(keys) {
-        let group = groups.entry(key).or_insert_with(|| Group {
-            objects: Vec::new(),
-            retained: Vec::new(),
-            in_cycle: false,
-        });
+        let group = groups.entry(key).or_default();
         group.in_cycle |= in_cycle.contains(&index);
+        if let Some(part) = part(&object) {
+            *group.parts.entry(part).or_default() += 1;
+        }
         if tops[index] == index { &mut group.objects } else { &mut group.retained }.push(object);
     }
     let groups = groups.into_iter();
     let mut leaks: Vec<Leak> =
-        groups.map(|((part, cause), group)| leak(part, cause, group, now, &mut lines)).collect();
+        groups.map(|(cause, group)| leak(cause, group, now, &mut lines)).collect();
     // They are in the order of their lines still, which is what tells those apart that nothing else does.
     tell_apart(&mut leaks);
     leaks.sort_by_key(|leak| {
         let again = leak
             .fault()
             .is_some_and(|handle| handle.strength == Strength::Strong && is_not_first(handle));
-        (leak.part.clone(), std::cmp::Reverse((again, leak.count(), leak.bytes())))
+        // What leaked comes first; what nobody has searched for comes last.
+        let part = leak.parts.keys().next().cloned().unwrap_or_default();
+        (part, std::cmp::Reverse((again, leak.count(), leak.bytes())))
     });
     leaks
 }
@@ -127,8 +129,8 @@ fn top_of_cycle(objects: &[LiveObject], members: &[usize]) -> Option<usize> {
     })
 }
 
-fn leak(part: Part, cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
-    let Group { mut objects, mut retained, in_cycle } = group;
+fn leak(cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
+    let Group { mut objects, mut retained, in_cycle, parts } = group;
     objects.sort_by_key(|object| object.id);
     retained.sort_by_key(|object| object.id);
     let created = objects.iter().map(|object| object.created).min().unwrap_or(now);
@@ -141,7 +143,7 @@ fn leak(part: Part, cause: Cause, group: Group, now: Time, lines: &mut Lines) ->
         objects,
         retained,
         handles,
-        part,
+        parts,
         in_cycle,
     };
     leak.help = help(&leak);

@@ -3,7 +3,7 @@ use super::{Part, Retention, Total};
 use crate::event::{Op, Time, UntracedCounts};
 use crate::locate::{Ownership, Search};
 use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ pub struct Leak {
     pub fingerprint: u64,
     /// How old the oldest object is.
     pub age: Duration,
-    /// What holds the objects.
-    pub part: Part,
+    /// What holds the objects, and how many each: empty where nobody has searched.
+    pub parts: BTreeMap<Part, u64>,
     /// Whether the objects are part of a cycle that was found.
     pub in_cycle: bool,
     /// The next step for a person.

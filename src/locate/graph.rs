@@ -28,6 +28,8 @@ pub(super) struct Graph<'a> {
     pub(super) copies: Vec<u32>,
     /// The chosen strong handles in blocks: `(block, sighting)`, by block.
     owned: Vec<(u32, u32)>,
+    /// Where a block's begin: those of block `n` are `first_owned[n]..first_owned[n + 1]`.
+    first_owned: Vec<u32>,
     /// The sightings in blocks are the first so many.
     in_blocks: usize,
 }
@@ -84,6 +86,7 @@ impl<'a> Graph<'a> {
             chosen: vec![NONE; handles.len()],
             copies: vec![0; handles.len()],
             owned: Vec::new(),
+            first_owned: Vec::new(),
             in_blocks,
         };
         graph.choose(memory);
@@ -95,6 +98,16 @@ impl<'a> Graph<'a> {
             })
             .collect();
         owned.sort_unstable();
+        let mut first = vec![0; blocks.len() + 1];
+        for &(block, _) in &owned {
+            first[block as usize + 1] += 1;
+        }
+        let mut sum = 0;
+        for slot in &mut first {
+            sum += *slot;
+            *slot = sum;
+        }
+        graph.first_owned = first;
         graph.owned = owned;
         graph
     }
@@ -200,9 +213,8 @@ impl<'a> Graph<'a> {
     }
 
     fn owned_by(&self, block: u32) -> &[(u32, u32)] {
-        let from = self.owned.partition_point(|&(of, _)| of < block);
-        let count = self.owned[from..].partition_point(|&(of, _)| of == block);
-        &self.owned[from..from + count]
+        let (from, to) = (self.first_owned[block as usize], self.first_owned[block as usize + 1]);
+        &self.owned[from as usize..to as usize]
     }
 
     /// The edges of the guess from a block: to which, and at which offset in words.

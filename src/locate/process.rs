@@ -66,7 +66,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
             break (moment, heap);
         }
     };
-    let Moment { memory, stopped_ns, .. } = moment;
+    let stopped_ns = moment.stopped_ns;
     let is_frozen = moment.frozen.is_some();
     // After the copy, so that none of this is in it.
     let (objects, handles) = inputs();
@@ -105,7 +105,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     };
     stacks_in_blocks(&moment.threads, &picture.blocks, &mut picture.areas);
     let limits = Limits { until: begin + search.budget, edges: EDGES };
-    let mut result = assemble(&memory, picture, limits);
+    let mut result = assemble(&moment.memory, picture, limits);
     result.statistics.is_frozen = is_frozen;
     result.statistics.stopped_ns = stopped_ns;
     result.statistics.took_ns = begin.elapsed().as_nanos() as u64;
@@ -182,7 +182,10 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
         all_known = false;
         doubts.push("Other threads ran while the memory was read.".to_owned());
     }
-    let memory = frozen.as_ref().map_or(own, |frozen| ProcessMemory::of(frozen.pid()));
+    let memory = match &frozen {
+        Some(frozen) => ProcessMemory::of(frozen.pid()),
+        None => own,
+    };
     let no_maps = |error| Unavailable(format!("its mappings cannot be read ({error})"));
     let regions = memory.regions().map_err(no_maps)?;
     if frozen.is_some() && memory.read(stack_pointer & !7, &mut probe) == 0 {
@@ -193,7 +196,9 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
 
 /// What the ledger knows, as plain data: objects by number, handles by object and number.
 fn inputs() -> (Vec<ObjectInput>, Vec<HandleInput>) {
-    let mut objects = Vec::new();
+    let mut count = 0;
+    view::each_object(|_| count += 1);
+    let mut objects = Vec::with_capacity(count + count / 16);
     view::each_object(|details| {
         objects.push(ObjectInput {
             id: details.object.id().number(),
@@ -206,7 +211,9 @@ fn inputs() -> (Vec<ObjectInput>, Vec<HandleInput>) {
         });
     });
     objects.sort_unstable_by_key(|object| object.id);
-    let mut handles = Vec::new();
+    count = 0;
+    view::each_handle(|_| count += 1);
+    let mut handles = Vec::with_capacity(count + count / 16);
     view::each_handle(|view| {
         let Ok(object) = objects.binary_search_by_key(&view.object, |object| object.id) else {
             return;

@@ -64,8 +64,7 @@ impl Ownership {
                 Held::Root(owner) => {
                     return match owner {
                         Owner::Static { symbol, .. } | Owner::ThreadLocal { symbol, .. } => {
-                            let unnamed = || "without a name".to_owned();
-                            Some(Part::Static(symbol.clone().unwrap_or_else(unnamed)))
+                            Some(Part::Static(symbol.clone().unwrap_or_default()))
                         }
                         Owner::Stack { thread } => Some(Part::Stack(thread.clone())),
                         _ => None,

@@ -14,7 +14,7 @@ const IDS: usize = 1_000;
 /// {"refscope_leaks":2, "verdict":"…", "passes":false, "when":"exit", "objects":3, "allowed":0, "traced_nothing":false,
 ///  "outside":null, "untraced":{"objects":0,"events":0},
 ///  "leaks":[{"fingerprint":"3f2a9c01d5b7e860",
-///    "cause":{"op":"clone","file":"src/main.rs","line":12,"column":20}, "part":"unknown", "in_cycle":false,
+///    "cause":{"op":"clone","file":"src/main.rs","line":12,"column":20}, "parts":[{"part":"static","name":"POOL","count":3}], "in_cycle":false,
 ///    "count":3, "bytes":72, "age_ns":1200, "help":"…", "ids":[1,2,3], "faults":[2,2,2],
 ///    "objects":[{"kind":"Rc", "type":"app::Session", "count":3, "bytes":72, "file":"src/main.rs","line":10,"column":17}],
 ///    "retained":[],
@@ -81,16 +81,24 @@ fn write_leak(text: &mut String, leak: &Leak) {
     let op = optional(leak.cause.op.map(|op| op.name()));
     let location =
         leak.cause.location.as_ref().map_or_else(String::new, |at| format!(",{}", place(at)));
-    let part = match leak.part {
+    let part = |part: &Part| match part {
         Part::Leaked => "leaked",
         Part::Thread(_) => "thread",
         Part::Static(_) => "static",
         Part::Stack(_) => "stack",
         Part::Unknown => "unknown",
     };
+    let name = |part: &Part| match part {
+        Part::Thread(name) | Part::Static(name) | Part::Stack(name) => Json(name).to_string(),
+        Part::Leaked | Part::Unknown => "null".to_owned(),
+    };
+    let parts = leak.parts.iter().map(|(of, objects)| {
+        format!(r#"{{"part":"{}","name":{},"count":{objects}}}"#, part(of), name(of))
+    });
+    let parts = parts.collect::<Vec<_>>().join(",");
     let _ = write!(
         text,
-        r#"{{"fingerprint":"{:016x}","cause":{{"op":{op}{location}}},"part":"{part}","in_cycle":{},"count":{},"bytes":{},"age_ns":{},"help":{},"ids":[{}],"faults":[{}],"objects":["#,
+        r#"{{"fingerprint":"{:016x}","cause":{{"op":{op}{location}}},"parts":[{parts}],"in_cycle":{},"count":{},"bytes":{},"age_ns":{},"help":{},"ids":[{}],"faults":[{}],"objects":["#,
         leak.fingerprint,
         leak.in_cycle,
         leak.count(),

@@ -112,10 +112,10 @@ struct Out {
     types: HashMap<usize, usize>,
     sites: HashMap<Caller, usize>,
     threads: HashSet<Thread>,
+    stacks: crate::stack::Told,
     /// Source files that lines name, and those of which no line says yet what they are.
     files: HashSet<&'static str>,
     new_files: Vec<&'static str>,
-    stacks: crate::stack::Told,
     failed: bool,
     /// Events that found no room, and that no line tells of yet.
     lost: u64,
@@ -176,9 +176,9 @@ impl FileSink {
                 types: HashMap::new(),
                 sites: HashMap::new(),
                 threads: HashSet::new(),
+                stacks: crate::stack::Told::default(),
                 new_files: Vec::new(),
                 files: HashSet::new(),
-                stacks: crate::stack::Told::default(),
                 failed: false,
                 lost: 0,
             }),
