@@ -60,6 +60,7 @@ pub(crate) fn on_exit() {
         if let Some(first) = crate::fork::first_object() {
             // What the parent left is the parent's to tell.
             objects.retain(|object| object.id >= first);
+            MARKS.lock().clear();
             if objects.is_empty() {
                 return;
             }

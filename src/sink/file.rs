@@ -195,7 +195,7 @@ impl FileSink {
         let _ = inner.writer.set(thread.thread().clone());
         let weak = Arc::downgrade(&inner);
         at_exit(Box::new(move || {
-            if let Some(inner) = weak.upgrade() {
+            if let Some(inner) = weak.upgrade().filter(|inner| inner.process.is_current()) {
                 let ns = Time::coarse().as_nanos();
                 inner.out.lock().line(&format!(r#"{{"end":"exit","ns":{ns}}}"#));
                 inner.write_last();
@@ -256,7 +256,8 @@ pub(crate) fn mark(name: &str, time: Time) {
     let files: Vec<_> = {
         let mut files = FILES.lock();
         files.retain(|file| file.strong_count() > 0);
-        files.iter().filter_map(Weak::upgrade).collect()
+        let files = files.iter().filter_map(Weak::upgrade);
+        files.filter(|file| file.process.is_current()).collect()
     };
     files.iter().for_each(|file| file.out.lock().line(&line));
 }
