@@ -40,6 +40,9 @@ mod known {
         numbers: HashMap<String, u32>,
     }
 
+    /// A record of the log names a span in 16 bits. Beyond, spans are not known.
+    const MOST: usize = u16::MAX as usize;
+
     static SPANS: RwLock<Option<Spans>> = RwLock::new(None);
 
     /// The innermost span that this thread has entered, if the [`layer`] is in place; 0 for none.
@@ -82,7 +85,8 @@ mod known {
     ///
     /// # Cost
     ///
-    /// A span's text is formatted when it is opened; texts are kept, each once, for the life of the process.
+    /// A span's text is formatted when it is opened; texts are kept, each once, for the life of the process. After 65535 different
+    /// ones no further text is kept, and handles that are made in such a span have none.
     pub fn layer() -> SpanLayer {
         SPANS.write().get_or_insert_default();
         SpanLayer(())
@@ -103,6 +107,9 @@ mod known {
             let mut spans = SPANS.write();
             let spans = spans.get_or_insert_default();
             let Spans { open, texts, numbers } = spans;
+            if texts.len() >= MOST && !numbers.contains_key(&text) {
+                return;
+            }
             let number = *numbers.entry(text).or_insert_with_key(|text| {
                 texts.push(text.clone());
                 texts.len() as u32
