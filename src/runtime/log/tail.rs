@@ -187,9 +187,10 @@ impl Tails {
             },
         };
         let segment = tail.segment.as_ref().filter(|_| found);
-        self.log.set(if found { log.inner.id } else { 0 });
-        self.segment.set(segment.map_or(std::ptr::null(), Arc::as_ptr));
-        self.at.set(segment.map_or(SEGMENT, |segment| segment.len()));
+        match segment {
+            Some(segment) => self.open(log, segment),
+            None => self.close(),
+        }
         let new = len.is_none_or(|len| len + records > SEGMENT);
         self.all.set(all);
         if !found {
@@ -221,9 +222,7 @@ impl Tails {
 
     /// Leaves every segment: the thread ends.
     pub(crate) fn leave(&self) {
-        self.log.set(0);
-        self.segment.set(std::ptr::null());
-        self.at.set(SEGMENT);
+        self.close();
         self.all.take().iter().for_each(Tail::leave);
     }
 }
