@@ -158,6 +158,7 @@
 //! # For those who write sinks
 //!
 //! See [`Sink`], and [what refscope guarantees](guarantees).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Without tracing nothing makes an event.
 #![cfg_attr(not(feature = "trace"), allow(dead_code, unused_imports))]
 #![cfg_attr(
