@@ -12,11 +12,8 @@ pub(crate) use gated::{Mutex, MutexGuard, RwLock};
 pub(crate) use parking_lot::Mutex as LongMutex;
 
 #[cfg(not(feature = "trace"))]
-<<<<<<< HEAD
-pub(crate) use without::{Mutex, Mutex as LongMutex};
-=======
-pub(crate) use without::{Mutex, RwLock};
->>>>>>> refs/heads/ws
+#[allow(unused_imports)] // each is used by some build
+pub(crate) use without::{Mutex, Mutex as LongMutex, RwLock};
 
 /// Whether any lock is held, of all of refscope's: a fork waits until none is.
 ///
