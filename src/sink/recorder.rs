@@ -241,7 +241,7 @@ impl Sink for Recorder {
     }
 
     fn route(&self) -> Route {
-        Route { log: Some(self.log.clone()), events: false }
+        Route { log: Some(self.log.clone()), events: false, filters: false }
     }
 }
 
