@@ -1,3 +1,4 @@
+#![allow(clippy::result_large_err)] // a report is returned once a check
 use super::serial::Serial;
 use crate::analysis::{LeakReport, ReportKind, totals};
 use crate::event::{Time, UntracedCounts};

@@ -32,6 +32,7 @@ struct State {
     /// Those that came after their turn, where some are missing from what is known of the beginning.
     late: Option<BTreeSet<u64>>,
     /// The number of the event that gave the label.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader labels
     labeled: u64,
     allowed: bool,
     state: ObjectState<Kept>,
@@ -75,6 +76,7 @@ impl Replay {
     }
 
     /// Labels an object.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))]
     pub(crate) fn label(&mut self, object: u64, seq: u64, label: &str) {
         // The latest, in whichever order they come.
         if let Some(state) = self.objects.get_mut(&object)

@@ -244,7 +244,7 @@ impl<'r> ReportStyle<'r> {
         out: &mut impl fmt::Write,
     ) -> fmt::Result {
         let mut all = totals(objects);
-        all.sort_by(|a, b| b.objects.cmp(&a.objects));
+        all.sort_by_key(|total| std::cmp::Reverse(total.objects));
         for (number, total) in all.iter().take(TYPES).enumerate() {
             let is = |o: &&LiveObject| {
                 o.kind == total.kind
@@ -375,7 +375,8 @@ impl<'r> ReportStyle<'r> {
         for part in parts {
             let texts = part.iter().map(|(_, text)| text.as_str());
             let wide: usize = texts.clone().map(width).sum();
-            let blank = texts.last().map_or(0, |text| width(text) - width(text.trim_end()));
+            let blank =
+                texts.clone().next_back().map_or(0, |text| width(text) - width(text.trim_end()));
             if !is_empty && line.width() + wide - blank > self.width {
                 writeln!(out, "{}", line.finish())?;
                 line = self.line();
@@ -531,6 +532,7 @@ impl LeakReport {
     /// How many objects are in each part, as far as that is known.
     fn parts(&self) -> String {
         let mut text = String::new();
+        #[allow(clippy::type_complexity)] // four names, each with its test
         let parts: [(&str, fn(&Part) -> bool); 4] = [
             ("leaked", |part| matches!(part, Part::Leaked)),
             ("held by tasks and threads", |part| matches!(part, Part::Thread(_))),
