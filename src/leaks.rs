@@ -375,7 +375,7 @@ pub fn on_signals() -> std::io::Result<()> {
     crate::monitor::on_signals()
 }
 
-/// Lets a debugger print what is alive, in a process that hangs: `call refscope_print_alive_0()`.
+/// Lets a debugger print what is alive, in a process that hangs: `call refscope_print_alive_0_1()`.
 pub fn register_for_debugger() {
     crate::monitor::register_for_debugger();
 }
