@@ -223,3 +223,19 @@ fn two_threads_that_are_ending() {
         drop((mine, theirs));
     });
 }
+
+/// A reader that finds a handle finds its object afterwards, as long as the handle is there: an entry is published
+/// before its first place.
+#[test]
+fn an_object_is_there_before_its_handles() {
+    explore(|| {
+        let other = spawn(Arc::new);
+        let found = view::handles(|_| true);
+        let objects = view::objects(|_| true);
+        for handle in &found {
+            let known = objects.iter().any(|object| object.object.id().number() == handle.object);
+            assert!(known, "THERE: {handle:?} of no object");
+        }
+        drop(other.join().unwrap());
+    });
+}
