@@ -213,7 +213,7 @@ pub fn set_search(search: bool) {
     crate::monitor::set_search(search);
 }
 
-/// Lets a debugger print what is alive, in a process that hangs: `call refscope_print_alive_0()`.
+/// Lets a debugger print what is alive, in a process that hangs: `call refscope_print_alive_0_1()`.
 pub fn register_for_debugger() {
     crate::monitor::register_for_debugger();
 }
