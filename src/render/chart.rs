@@ -51,14 +51,15 @@ impl Axis {
         self.columns
     }
 
-    /// What stands below the chart: where it begins and ends, and in which unit.
-    pub(super) fn label(self) -> String {
+    /// What stands below the chart: where it begins and ends, and in which unit. None where there is no room, as below a history
+    /// of two events.
+    pub(super) fn label(self) -> Option<String> {
         let (first, last) = match self.by {
             By::Time => ("0".to_owned(), super::age(Duration::from_nanos(self.span - 1))),
             By::Events => ("1".to_owned(), super::plural(self.span, "event")),
         };
         let blanks = self.columns.saturating_sub(first.len() + last.len());
-        if blanks == 0 { last } else { format!("{first}{}{last}", " ".repeat(blanks)) }
+        (blanks > 0).then(|| format!("{first}{}{last}", " ".repeat(blanks)))
     }
 
     /// The column in which a moment stands.

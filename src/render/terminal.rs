@@ -367,9 +367,11 @@ impl Object<'_> {
                 writeln!(out, "{}", line.finish())?;
             }
         }
-        let mut line = self.how.line();
-        line.to(chart).put(Look::Dim, &axis.label());
-        writeln!(out, "{}", line.finish())?;
+        if let Some(label) = axis.label() {
+            let mut line = self.how.line();
+            line.to(chart).put(Look::Dim, &label);
+            writeln!(out, "{}", line.finish())?;
+        }
         self.write_keeper(out)
     }
 
