@@ -158,6 +158,7 @@
 //! # For those who write sinks
 //!
 //! See [`Sink`], and [what refscope guarantees](guarantees).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Without tracing nothing makes an event.
 #![cfg_attr(not(feature = "trace"), allow(dead_code, unused_imports))]
 #![cfg_attr(
@@ -192,6 +193,7 @@ mod off;
 #[cfg(feature = "trace")]
 pub mod rc;
 mod sealed;
+mod start;
 mod std_ptr;
 #[cfg(feature = "trace")]
 pub mod sync;

@@ -12,6 +12,17 @@ fn program() {
     if mode == "off" {
         refscope::switch_off();
     }
+    #[cfg(unix)]
+    if mode == "nothing" || mode == "early signals" {
+        if mode == "early signals" {
+            let me = i32::try_from(std::process::id()).unwrap();
+            for signal in [libc::SIGUSR1, libc::SIGUSR2] {
+                // SAFETY: signals for this process.
+                assert_eq!(unsafe { libc::kill(me, signal) }, 0);
+            }
+        }
+        return println!("went on");
+    }
     let one = refscope::Arc::new(String::from("a value"));
     let two = one.clone();
     let thread = std::thread::spawn(move || drop(two.clone()));
@@ -258,6 +269,88 @@ fn signals_tell_what_is_alive_and_what_was_born_since() {
 fn a_missing_feature_is_named() {
     let text = stderr(&run("signals", "return"));
     assert!(text.contains("`signals` needs unix, and refscope's feature `signals`"), "{text}");
+}
+
+/// What is asked for and does not come about is said, in one line.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_nothing_was_traced() {
+    for refscope in ["leaks", "print", "record=/no/such/file", "help"] {
+        let text = stderr(&run(refscope, "nothing"));
+        let said: Vec<_> = text.lines().filter(|line| line.contains("refscope")).collect();
+        let line = "refscope: REFSCOPE is set, but the program made no traced pointer";
+        assert_eq!(said, [line], "{refscope}: {text}");
+    }
+    for quiet in ["off", "", "print,off"] {
+        assert!(!stderr(&run(quiet, "nothing")).contains("refscope:"), "{quiet}");
+    }
+    let text = stderr(&run("print,type=NoSuchType", "return"));
+    let said: Vec<_> = text.lines().filter(|line| line.contains("refscope:")).collect();
+    let line = "refscope: nothing was traced: REFSCOPE's filter left out all 1 objects";
+    assert_eq!(said, [line], "{text}");
+}
+
+/// With `REFSCOPE=signals` a signal before the first birth does nothing; without it, it is what it is.
+#[cfg(all(target_os = "linux", feature = "signals"))]
+#[test]
+fn a_signal_before_the_first_birth() {
+    let output = run("signals", "early signals");
+    assert!(output.status.success(), "{:?}", output.status);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("went on"));
+    for other in ["off,signals", "leaks"] {
+        let output = run(other, "early signals");
+        assert!(!output.status.success(), "{other} changes what the program does");
+    }
+}
+
+/// A program with more rights than who started it does not do what that one's environment says.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_set_user_id_program() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt as _;
+
+    const NOBODY: u32 = 65_534;
+    // SAFETY: takes nothing, and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        return println!("skipped: only root can make a program that runs as root");
+    }
+    let dir = std::env::temp_dir().join(format!("refscope-rights-{}", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
+    let program = dir.join("program");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let secret = dir.join("secret");
+    let run = |mode: u32| {
+        std::fs::write(&secret, "root's own").unwrap();
+        std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(mode)).unwrap();
+        let mut command = Command::new(&program);
+        command.args(["--exact", "program", "--nocapture", "--test-threads", "1"]);
+        command.env("PROGRAM", "return").current_dir("/").uid(NOBODY).gid(NOBODY);
+        command.env("REFSCOPE", format!("leaks,record={}", secret.display()));
+        // A child that another test's thread forked a moment ago may have the copy open for writing.
+        let output = loop {
+            match command.output() {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+                output => break output.unwrap(),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        };
+        assert!(output.status.success(), "{}", stderr(&output));
+        (stderr(&output), std::fs::read_to_string(&secret).unwrap())
+    };
+    let plain = run(0o755);
+    let privileged = run(0o4755);
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(plain.0.contains(" at exit"), "as anyone's program it does: {}", plain.0);
+    assert!(plain.0.contains("Permission denied"), "and the file is not nobody's: {}", plain.0);
+    if privileged.0.contains("held at exit") {
+        // Where the file system ignores the bit, it was a plain program.
+        return println!("skipped: set-user-id is ignored below {}", dir.display());
+    }
+    assert_eq!(privileged.1, "root's own");
+    assert!(!privileged.0.contains("refscope"), "{}", privileged.0);
 }
 
 /// A sink from code takes over later births; the environment's keeps its objects.
