@@ -21,7 +21,7 @@ pub(crate) fn report(kind: ReportKind) -> LeakReport {
 
 fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
     let mut report = LeakReport::new(objects, Time::coarse()).with_kind(kind);
-    report.untraced = crate::untraced_counts();
+    *report.untraced = crate::untraced_counts();
     report
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn mark(name: &str, time: Time) {
     }
     let alive = crate::model::alive();
     let mut report = LeakReport::new(alive.iter().cloned(), time).with_kind(ReportKind::Mark);
-    report.untraced = crate::untraced_counts();
+    *report.untraced = crate::untraced_counts();
     let text = Terminal::stderr().render_report(&report);
     eprint(&format!("refscope: mark {:?}\n{text}", escape(name)));
     let mut marks = MARKS.lock();

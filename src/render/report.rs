@@ -113,7 +113,7 @@ impl<'r> ReportStyle<'r> {
             let lines: Vec<_> = note.lines().map(fold).collect();
             write!(out, "\n{}", super::escape_lines(&lines.join("\n")))?;
         }
-        let untraced = report.untraced;
+        let untraced = report.untraced();
         for (number, thing, what) in [
             (untraced.objects(), "object", "not traced (a filter, a cap, a full ledger)"),
             (untraced.lost, "event", "lost: what is said of handles may be incomplete"),
@@ -531,9 +531,9 @@ impl LeakReport {
 
     /// How many objects are in each part, as far as that is known.
     fn parts(&self) -> String {
+        type Is = fn(&Part) -> bool;
         let mut text = String::new();
-        #[allow(clippy::type_complexity)] // four names, each with its test
-        let parts: [(&str, fn(&Part) -> bool); 4] = [
+        let parts: [(&str, Is); 4] = [
             ("leaked", |part| matches!(part, Part::Leaked)),
             ("held by tasks and threads", |part| matches!(part, Part::Thread(_))),
             ("held by statics and thread-locals", |part| matches!(part, Part::Static(_))),
