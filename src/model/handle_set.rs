@@ -12,9 +12,9 @@ use std::collections::VecDeque;
 /// A raw pointer does not say whose it was. Per side, strong or weak, the set knows the handles that *wait* as
 /// raw pointers, in the order in which they became so, and those that *returned* from one.
 ///
-/// * A handle that returns takes the place of the waiting one that its event names, else of the one that left
-///   last. If none waits, the pointer was taken back more than once, and the oldest returned handle gives its
-///   place.
+/// * A handle that returns takes the place of the one that its event names, which waits or has returned. Where
+///   that is not known, of the one that left last; if none waits, the pointer was taken back more than once, and the
+///   oldest returned handle gives its place.
 /// * An end of an unknown handle is that of such a handle whose place was taken: it ends the oldest returned
 ///   handle of its side, or nothing.
 #[derive(Clone, Debug)]
@@ -139,7 +139,10 @@ impl<H: Copy> HandleSet<H> {
             let slot = &set.slots[at];
             (slot.strength == strength && slot.state == State::Raw).then_some(at)
         };
-        if let Some(at) = named.and_then(|number| waits(self, number)) {
+        if let Some(at) = named.and_then(|number| self.find(number))
+            && self.slots[at].strength == strength
+            && matches!(self.slots[at].state, State::Raw | State::Returned)
+        {
             return Some(self.remove(at));
         }
         while let Some(number) = self.side(strength).and_then(|raw| raw.waiting.pop()) {

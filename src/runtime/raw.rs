@@ -4,7 +4,8 @@
 //! *wait* as one, and which have *returned*. A handle that `from_raw` makes takes the place of one that waits, in the
 //! ledger too; it may be a mere view that is never dropped, so that there can be more of them than places: a further
 //! one shares the place of the one that returned first, and gets a ticket anew. The old ticket is *stale* then: if its
-//! handle ends after all, the place of another that returned ends instead, whichever; if there is none, nothing does.
+//! handle ends after all, the place of another that returned ends instead, whichever, whose ticket is stale from then on;
+//! if there is none, nothing does.
 //! So no object ever loses more handles than it had, whatever `from_raw` is called with.
 //!
 //! Pointers that refscope did not see leave (*strangers*) are counted, so that their return takes nobody's place as long
@@ -167,14 +168,20 @@ impl RawTable {
             return Some((entry, Claimed::Waiting(place)));
         }
         let (place, ticket) = handles.take_first()?;
+        self.make_stale(key(entry), ticket);
+        Some((entry, Claimed::Shared(place)))
+    }
+
+    /// The place that had this ticket is another handle's from now on, or ends with one.
+    fn make_stale(&mut self, key: usize, ticket: u64) {
+        let Some(raw) = self.by_entry.get_mut(&key) else { return };
         if raw.stale.len() == STALE
             && let Some(old) = raw.stale.pop_front()
         {
             self.stale.remove(&old);
         }
         raw.stale.push_back(ticket);
-        self.stale.insert(ticket, key(entry));
-        Some((entry, Claimed::Shared(place)))
+        self.stale.insert(ticket, key);
     }
 
     /// The place that was [claimed](Self::claim) has this ticket now.
@@ -233,7 +240,10 @@ impl RawTable {
         }
         self.stale.remove(&word);
         raw.stale.retain(|&stale| stale != word);
-        handles.take_first().map(|(place, _)| (entry, place))
+        let (place, other) = handles.take_first()?;
+        // Its own handle may be no view, and end later: then another's place ends in its stead.
+        self.make_stale(key(entry), other);
+        Some((entry, place))
     }
 
     /// Forgets an object.
