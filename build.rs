@@ -1,7 +1,7 @@
 //! Probes, by compiling, what this compiler lets this crate implement. Nothing fails where a probe does:
 //! the crate is then built as on plain stable.
 //!
-//! The features are unstable; a nightly toolchain has them, and a stable one for crates that
+//! Most of the features are unstable; a nightly toolchain has them, and a stable one for crates that
 //! `RUSTC_BOOTSTRAP` names. That is why the probe is compiled under the name of this crate.
 
 use std::path::Path;
@@ -9,7 +9,12 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 /// A cfg, and what must compile for it to be set.
-const PROBES: [(&str, &str); 5] = [
+const PROBES: [(&str, &str); 6] = [
+    // Stable since Rust 1.92. What std's pointers have not, ours have not.
+    (
+        "refscope_zeroed",
+        "pub fn f() -> std::boxed::Box<std::mem::MaybeUninit<u8>> { std::boxed::Box::new_zeroed() }",
+    ),
     (
         "refscope_coerce",
         "#![feature(coerce_unsized, unsize, pin_coerce_unsized_trait, legacy_receiver_trait)]

@@ -1,13 +1,16 @@
 //! One owner: [`Box`], traced.
 //!
-//! `use refscope::boxed::Box;` (std's needs no line, since it is in the prelude) is the whole swap. The
-//! pointer inside is std's; see [`std::boxed`] for what the type is and does. Said here is what each
-//! function does in short, and which event it tells of.
+//! `use refscope::boxed::Box;` (std's needs no line, since it is in the prelude) is the whole swap.
+//! std's box is inside; see [`std::boxed`] for its behaviour. The docs here name the event that
+//! each function emits.
 //!
-//! What cannot be given, and the way round, is listed in [the crate's documentation](crate#what-it-cannot-do).
+//! [What refscope cannot do](crate#what-it-cannot-do) has the remedies for what does not compile.
 
 // STABLE: the value of a `Box` stays where it is while the pointer lives, as std promises for the
 // pointer inside, and `Deref` is not under a user's control.
+//
+// NO_DROP: a value of a type without a destructor may be copied bit by bit, and the original
+// forgotten.
 
 use crate::StdPtr;
 use crate::event::{Kind, Op, Type};
@@ -23,16 +26,20 @@ use std::future::Future;
 use std::hash::Hasher;
 use std::io::{self, BufRead, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::iter::FusedIterator;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, needs_drop};
 use std::ops::DerefMut;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::ptr;
 use std::task::{Context, Poll};
 
-/// A pointer that owns its value, traced: [`std::boxed::Box`] with an identity beside it.
+// The rest of `std::boxed`; items defined here shadow the glob's.
+pub use std::boxed::*;
+
+/// A pointer that owns its value, traced: [`std::boxed::Box`] and a ticket that identifies it.
 ///
-/// The compiler knows std's box and no other, so `*boxed` borrows here and does not move: say
-/// [`unbox(boxed)`](crate::unbox).
+/// Only std's box is known to the compiler, so `*boxed` borrows the value and cannot move it out:
+/// use [`unbox(boxed)`](crate::unbox).
 ///
 /// # Examples
 ///
@@ -46,53 +53,63 @@ use std::task::{Context, Poll};
 /// ```
 #[cfg_attr(refscope_fundamental, fundamental)]
 pub struct Box<T: ?Sized> {
-    // First, so that the event of a drop comes before those of what the drop destroys.
+    // First, so that a drop is emitted before what it destroys.
     pub(crate) ticket: ticket::Strong<false>,
     pub(crate) inner: boxed::Box<T>,
 }
 
 impl<T: ?Sized> Box<T> {
-    /// A new object around a pointer of std's.
+    /// Wraps a pointer that std has just allocated. Emits [`Op::New`].
     #[inline]
     #[track_caller]
-    pub(crate) fn born(inner: boxed::Box<T>) -> Self {
+    pub(crate) fn wrap_new(inner: boxed::Box<T>) -> Self {
         let ticket = ticket::Strong::birth(Type::boxed::<T>(), Value::of(&*inner), Op::New);
         Self { ticket, inner }
     }
 
-    /// The pointer inside, and the end of the handle by `op`.
+    /// Returns std's box and ends the handle. Emits `op`.
     #[inline]
     #[track_caller]
-    pub(crate) fn ended(self, op: Op) -> boxed::Box<T> {
+    pub(crate) fn end(self, op: Op) -> boxed::Box<T> {
         let Self { ticket, inner } = self;
         ticket.end(op);
         inner
     }
 }
 
-// Making one.
+// Constructors.
 
 impl<T> Box<T> {
-    /// Makes an object that holds `value`. Tells of its [birth](Op::New).
+    /// Allocates `value`. Emits [`Op::New`].
     #[inline]
     #[track_caller]
     pub fn new(value: T) -> Self {
-        Self::born(boxed::Box::new(value))
+        // In a debug build an argument that is passed on is copied to this frame first, and a large
+        // value would need twice the stack that std's `new` needs.
+        if const { size_of::<T>() > 4096 && !needs_drop::<T>() } {
+            let mut inner = boxed::Box::new_uninit();
+            // SAFETY: NO_DROP: `value` is not used again, and its type has no destructor to run.
+            unsafe { ptr::copy_nonoverlapping(&raw const value, inner.as_mut_ptr(), 1) };
+            // SAFETY: NO_DROP: it has just been written.
+            return Self::wrap_new(unsafe { inner.assume_init() });
+        }
+        Self::wrap_new(boxed::Box::new(value))
     }
 
-    /// Makes an object whose value is to be written yet. Tells of its [birth](Op::New).
+    /// Allocates memory for a value that is not initialized yet. Emits [`Op::New`].
     #[track_caller]
     pub fn new_uninit() -> Box<MaybeUninit<T>> {
-        Box::born(boxed::Box::new_uninit())
+        Box::wrap_new(boxed::Box::new_uninit())
     }
 
-    /// Makes an object whose bytes are zero. Tells of its [birth](Op::New).
+    /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Box<MaybeUninit<T>> {
-        Box::born(boxed::Box::new_zeroed())
+        Box::wrap_new(boxed::Box::new_zeroed())
     }
 
-    /// Makes a pinned object. Tells of its [birth](Op::New).
+    /// Allocates `value` and pins it. Emits [`Op::New`].
     #[track_caller]
     pub fn pin(value: T) -> Pin<Self> {
         Self::new(value).into()
@@ -100,32 +117,34 @@ impl<T> Box<T> {
 }
 
 impl<T> Box<[T]> {
-    /// Makes a slice whose values are to be written yet. Tells of its [birth](Op::New).
+    /// Allocates a slice of `len` values that are not initialized yet. Emits [`Op::New`].
     #[track_caller]
     pub fn new_uninit_slice(len: usize) -> Box<[MaybeUninit<T>]> {
-        Box::born(boxed::Box::new_uninit_slice(len))
+        Box::wrap_new(boxed::Box::new_uninit_slice(len))
     }
 
-    /// Makes a slice whose bytes are zero. Tells of its [birth](Op::New).
+    /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Box<[MaybeUninit<T>]> {
-        Box::born(boxed::Box::new_zeroed_slice(len))
+        Box::wrap_new(boxed::Box::new_zeroed_slice(len))
     }
 }
 
 impl<T> Box<MaybeUninit<T>> {
-    /// The same handle, its value written. No event.
+    /// Converts to the initialized type. The handle stays the same; emits nothing.
     ///
     /// # Safety
     ///
     /// As for [`std::boxed::Box::assume_init`]: the value must be initialized.
     pub unsafe fn assume_init(self) -> Box<T> {
         let Self { ticket, inner } = self;
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         Box { ticket, inner: unsafe { inner.assume_init() } }
     }
 
-    /// The same handle, with `value` written. No event.
+    /// Writes `value` and converts to the initialized type. The handle stays the same; emits
+    /// nothing.
     pub fn write(boxed: Self, value: T) -> Box<T> {
         let Self { ticket, inner } = boxed;
         Box { ticket, inner: boxed::Box::write(inner, value) }
@@ -133,96 +152,101 @@ impl<T> Box<MaybeUninit<T>> {
 }
 
 impl<T> Box<[MaybeUninit<T>]> {
-    /// The same handle, its values written. No event.
+    /// Converts to the initialized type. The handle stays the same; emits nothing.
     ///
     /// # Safety
     ///
     /// As for [`std::boxed::Box::assume_init`]: the values must be initialized.
     pub unsafe fn assume_init(self) -> Box<[T]> {
         let Self { ticket, inner } = self;
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         Box { ticket, inner: unsafe { inner.assume_init() } }
     }
 }
 
-// Taking the value out.
+// Moving the value out.
 
 impl<T> Box<T> {
-    /// The value. Tells of the [move](Op::MovedOut).
+    /// Returns the value. Emits [`Op::MovedOut`].
     ///
-    /// std's twin is unstable, so this is not there when tracing is off; [`unbox`](crate::unbox) is.
+    /// std's own `Box::into_inner` is unstable, so this does not compile when tracing is off;
+    /// [`unbox`](crate::unbox) does.
     #[inline]
     #[track_caller]
     pub fn into_inner(boxed: Self) -> T {
-        *boxed.ended(Op::MovedOut)
+        *boxed.end(Op::MovedOut)
     }
 }
 
 // Raw pointers.
 
 impl<T: ?Sized> Box<T> {
-    /// A box from a pointer that [`into_raw`](Self::into_raw) or [`leak`](Self::leak) gave. Tells of its
-    /// [return](Op::FromRaw), as a new handle.
+    /// Makes a box of a pointer that [`into_raw`](Self::into_raw) or [`leak`](Self::leak) returned.
+    /// Emits [`Op::FromRaw`].
     ///
-    /// A pointer that refscope did not see leave gives an untraced box.
+    /// The box is untraced if the pointer did not come from a traced box.
     ///
     /// # Safety
     ///
     /// As for [`std::boxed::Box::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(raw: *mut T) -> Self {
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         let inner = unsafe { boxed::Box::from_raw(raw) };
         Self { ticket: ticket::Strong::from_raw(ticket::at(Kind::Box, &*inner)), inner }
     }
 
-    /// The handle leaves by `op`. One without storage has no address of its own to be known by: it
-    /// leaves for good.
+    /// Returns std's box, whose address is about to become a raw pointer. Emits `op`.
+    ///
+    /// A zero-sized value has no unique address, so tracking cannot resume: it emits
+    /// [`Op::IntoStd`] instead.
     #[track_caller]
-    fn leave(self, op: Op) -> boxed::Box<T> {
+    fn release(self, op: Op) -> boxed::Box<T> {
         let Self { ticket, inner } = self;
         // A box is the only one: what was known at its address is old.
         ticket.into_raw(ticket::at(Kind::Box, &*inner), op, || 0);
         inner
     }
 
-    /// A raw pointer that owns the value. Tells of its [leaving](Op::IntoRaw); the count stays.
+    /// Returns a raw pointer that owns the value. Emits [`Op::IntoRaw`].
     ///
-    /// A value without size is untraced from here on.
+    /// A zero-sized value has no unique address, so tracking cannot resume: it emits
+    /// [`Op::IntoStd`].
     #[track_caller]
     pub fn into_raw(boxed: Self) -> *mut T {
-        boxed::Box::into_raw(boxed.leave(Op::IntoRaw))
+        boxed::Box::into_raw(boxed.release(Op::IntoRaw))
     }
 
-    /// The value, given up for good. Tells of the [leak](Op::Leak).
+    /// Returns the value as a reference that is never freed. Emits [`Op::Leak`].
     ///
-    /// A value without size is untraced from here on.
+    /// A zero-sized value has no unique address, so tracking cannot resume: it emits
+    /// [`Op::IntoStd`].
     #[track_caller]
     pub fn leak<'a>(boxed: Self) -> &'a mut T
     where
         T: 'a,
     {
-        boxed::Box::leak(boxed.leave(Op::Leak))
+        boxed::Box::leak(boxed.release(Op::Leak))
     }
 
-    /// The same box, pinned. No event.
+    /// Pins the value. The handle stays the same; emits nothing.
     pub fn into_pin(boxed: Self) -> Pin<Self> {
         // SAFETY: STABLE: the value does not move while the pointer lives.
         unsafe { Pin::new_unchecked(boxed) }
     }
 }
 
-/// `downcast` for one of the three kinds of `dyn Any`.
+/// `downcast` for trait objects of `Any` and `Error`.
 macro_rules! downcast {
-    ($($Any:ty),*) => {$(
+    ($($Any:ty: $bound:path;)*) => {$(
         impl Box<$Any> {
-            /// The same box with the type that the value has. No event.
+            /// Converts to the value's own type. The handle stays the same; emits nothing.
             ///
             /// # Errors
             ///
-            /// Gives the box back where the value is of another type.
+            /// Returns the box if the value is of another type.
             #[inline]
-            pub fn downcast<T: Any>(self) -> Result<Box<T>, Self> {
+            pub fn downcast<T: $bound + 'static>(self) -> Result<Box<T>, Self> {
                 let Self { ticket, inner } = self;
                 match inner.downcast() {
                     Ok(inner) => Ok(Box { ticket, inner }),
@@ -233,19 +257,59 @@ macro_rules! downcast {
     )*};
 }
 
-downcast! { dyn Any, dyn Any + Send, dyn Any + Send + Sync }
+downcast! {
+    dyn Any: Any;
+    dyn Any + Send: Any;
+    dyn Any + Send + Sync: Any;
+    dyn Error: Error;
+    dyn Error + Send: Error;
+    dyn Error + Send + Sync: Error;
+}
+
+// What std has as methods of the pointee, with `self: Box<Self>`.
+
+/// Methods that give the allocation to another of std's types. Each emits [`Op::IntoStd`].
+macro_rules! into_owned {
+    ($([$($generics:tt)*] $From:ty, $method:ident => $To:ty, $doc:literal;)*) => {$(
+        impl<$($generics)*> Box<$From> {
+            #[doc = $doc]
+            ///
+            /// Reuses the allocation. Emits [`Op::IntoStd`].
+            #[track_caller]
+            pub fn $method(self) -> $To {
+                self.end(Op::IntoStd).$method()
+            }
+        }
+    )*};
+}
+
+into_owned! {
+    [T] [T], into_vec => Vec<T>, "Converts the slice to a vector.";
+    [] str, into_string => String, "Converts the text to a string.";
+    [] CStr, into_c_string => CString, "Converts the text to a C string.";
+    [] OsStr, into_os_string => OsString, "Converts the text to a platform string.";
+    [] Path, into_path_buf => PathBuf, "Converts the path to a path buffer.";
+}
+
+impl Box<str> {
+    /// Converts the text to its bytes. The handle stays the same; emits nothing.
+    pub fn into_boxed_bytes(self) -> Box<[u8]> {
+        self.into()
+    }
+}
 
 // A clone of a box is a new object.
 
 impl<T: Clone> Clone for Box<T> {
-    /// A new object with a clone of the value. Tells of its [birth](Op::New).
-    #[inline]
+    /// Allocates a clone of the value. Emits [`Op::New`].
+    // Always inlined, so that a debug build needs no second frame: clones recurse.
+    #[inline(always)]
     #[track_caller]
     fn clone(&self) -> Self {
-        Self::born(self.inner.clone())
+        Self::wrap_new(self.inner.clone())
     }
 
-    /// Clones the value in place. No event.
+    /// Clones the value into the existing allocation. Emits nothing.
     #[inline]
     fn clone_from(&mut self, source: &Self) {
         self.inner.clone_from(&source.inner);
@@ -253,13 +317,13 @@ impl<T: Clone> Clone for Box<T> {
 }
 
 impl<T: Clone> Clone for Box<[T]> {
-    /// A new object with clones of the values. Tells of its [birth](Op::New).
+    /// Allocates clones of the values. Emits [`Op::New`].
     #[track_caller]
     fn clone(&self) -> Self {
-        Self::born(self.inner.clone())
+        Self::wrap_new(self.inner.clone())
     }
 
-    /// Clones the values in place where there are as many, without an event.
+    /// Clones the values into the existing allocation if there are as many, and emits nothing then.
     #[track_caller]
     fn clone_from(&mut self, source: &Self) {
         if self.len() == source.len() {
@@ -273,10 +337,10 @@ impl<T: Clone> Clone for Box<[T]> {
 macro_rules! clone {
     ($($T:ty),*) => {$(
         impl Clone for Box<$T> {
-            /// A new object with a copy of the text. Tells of its [birth](Op::New).
+            /// Allocates a copy of the text. Emits [`Op::New`].
             #[track_caller]
             fn clone(&self) -> Self {
-                Self::born(self.inner.clone())
+                Self::wrap_new(self.inner.clone())
             }
         }
     )*};
@@ -284,9 +348,9 @@ macro_rules! clone {
 
 clone! { str, CStr, OsStr, Path }
 
-forward::traits! { Box, born }
+forward::traits! { Box, wrap_new }
 
-// What only a sole owner has.
+// What only a sole owner can do.
 
 impl<T: ?Sized> DerefMut for Box<T> {
     #[inline]
@@ -312,7 +376,7 @@ impl<T: ?Sized> BorrowMut<T> for Box<T> {
 impl Default for Box<OsStr> {
     #[track_caller]
     fn default() -> Self {
-        Self::born(boxed::Box::default())
+        Self::wrap_new(boxed::Box::default())
     }
 }
 
@@ -546,9 +610,9 @@ impl<T: Hasher + ?Sized> Hasher for Box<T> {
     }
 }
 
-// From values to boxes.
+// Conversions from values.
 
-forward::births! { Box, born:
+forward::conversions! { Box, wrap_new:
     [T: Clone] Cow<'_, [T]> => [T];
     [] Cow<'_, str> => str;
     [] Cow<'_, CStr> => CStr;
@@ -556,36 +620,36 @@ forward::births! { Box, born:
     [] Cow<'_, Path> => Path;
 }
 
-/// One impl for all that std's box of an error can be made from: errors, strings, `Cow`s. Several would
-/// overlap, as the compiler sees it.
+/// One impl for everything that converts to std's box of an error (errors, strings, `Cow`s), since
+/// the compiler would take several for overlapping. Emits [`Op::New`].
 impl<'a, E> From<E> for Box<dyn Error + 'a>
 where
     E: Into<boxed::Box<dyn Error + 'a>>,
 {
     #[track_caller]
     fn from(error: E) -> Self {
-        Self::born(error.into())
+        Self::wrap_new(error.into())
     }
 }
 
-/// As for `Box<dyn Error>`.
+/// See the impl for `Box<dyn Error>`. Emits [`Op::New`].
 impl<'a, E> From<E> for Box<dyn Error + Send + Sync + 'a>
 where
     E: Into<boxed::Box<dyn Error + Send + Sync + 'a>>,
 {
     #[track_caller]
     fn from(error: E) -> Self {
-        Self::born(error.into())
+        Self::wrap_new(error.into())
     }
 }
 
-/// Collects text. Tells of its [birth](Op::New).
+/// Collects text. Emits [`Op::New`].
 macro_rules! collect_text {
     ($([$($generics:tt)*] $Item:ty;)*) => {$(
         impl<$($generics)*> FromIterator<$Item> for Box<str> {
             #[track_caller]
             fn from_iter<I: IntoIterator<Item = $Item>>(iter: I) -> Self {
-                Self::born(iter.into_iter().collect())
+                Self::wrap_new(iter.into_iter().collect())
             }
         }
     )*};
@@ -620,17 +684,17 @@ impl Extend<Box<str>> for String {
     }
 }
 
-/// An `Err` gives the vector back.
+/// Fails with the vector if the lengths differ. Emits [`Op::New`] otherwise.
 impl<T, const N: usize> TryFrom<Vec<T>> for Box<[T; N]> {
     type Error = Vec<T>;
 
     #[track_caller]
     fn try_from(values: Vec<T>) -> Result<Self, Vec<T>> {
-        boxed::Box::try_from(values).map(Self::born)
+        boxed::Box::try_from(values).map(Self::wrap_new)
     }
 }
 
-// From boxes to what owns their allocation next.
+// Conversions to what owns the allocation next.
 
 impl<T: ?Sized> From<Box<T>> for Pin<Box<T>> {
     fn from(boxed: Box<T>) -> Self {
@@ -638,7 +702,7 @@ impl<T: ?Sized> From<Box<T>> for Pin<Box<T>> {
     }
 }
 
-/// The same box. No event.
+/// The handle stays the same; emits nothing.
 impl From<Box<str>> for Box<[u8]> {
     fn from(text: Box<str>) -> Self {
         let Box { ticket, inner } = text;
@@ -646,19 +710,19 @@ impl From<Box<str>> for Box<[u8]> {
     }
 }
 
-/// The allocation lives on as std's: tells of its [leaving](Op::IntoStd).
-macro_rules! leave {
+/// Gives the allocation to another of std's types. Emits [`Op::IntoStd`].
+macro_rules! into_owner {
     ($([$($generics:tt)*] $From:ty => $To:ty;)*) => {$(
         impl<$($generics)*> From<Box<$From>> for $To {
             #[track_caller]
             fn from(boxed: Box<$From>) -> Self {
-                boxed.ended(Op::IntoStd).into()
+                boxed.end(Op::IntoStd).into()
             }
         }
     )*};
 }
 
-leave! {
+into_owner! {
     [T] [T] => Vec<T>;
     [] str => String;
     [] CStr => CString;
@@ -666,13 +730,56 @@ leave! {
     [] Path => PathBuf;
 }
 
-/// A box of std's becomes a traced one. Tells of it as of a [new object](Op::FromStd).
+// Conversions from and to std's box.
+
+/// Traces a box of std's, as [`StdPtr::from_std`] does. Emits [`Op::FromStd`].
 ///
-/// For what has no size use [`StdPtr::from_std`]: an impl for all types would overlap with that for
-/// errors. (The way back is [`StdPtr::into_std`]: a foreign box of any type is not ours to convert to.)
+/// An impl for all unsized types would overlap with that for errors, so a `Box<dyn Trait>` takes
+/// [`StdPtr::from_std`]. The other way the orphan rule forbids an impl for all types;
+/// [`StdPtr::into_std`] converts each.
 impl<T> From<boxed::Box<T>> for Box<T> {
     #[track_caller]
     fn from(inner: boxed::Box<T>) -> Self {
+        Self::from_std(inner)
+    }
+}
+
+/// `From` in both directions, for the unsized types of std that are no errors.
+macro_rules! from_and_into_std {
+    ($([$($generics:tt)*] $T:ty;)*) => {$(
+        /// Traces a box of std's. Emits [`Op::FromStd`].
+        impl<$($generics)*> From<boxed::Box<$T>> for Box<$T> {
+            #[track_caller]
+            fn from(inner: boxed::Box<$T>) -> Self {
+                Self::from_std(inner)
+            }
+        }
+
+        /// Returns std's box. Emits [`Op::IntoStd`].
+        impl<$($generics)*> From<Box<$T>> for boxed::Box<$T> {
+            #[track_caller]
+            fn from(traced: Box<$T>) -> Self {
+                traced.into_std()
+            }
+        }
+    )*};
+}
+
+from_and_into_std! {
+    [T] [T];
+    [] str;
+    [] CStr;
+    [] OsStr;
+    [] Path;
+    [] dyn Any;
+    [] dyn Any + Send;
+    [] dyn Any + Send + Sync;
+}
+
+/// Traces a pinned box of std's, as [`StdPtr::from_std`] does. Emits [`Op::FromStd`].
+impl<T: ?Sized> From<Pin<boxed::Box<T>>> for Pin<Box<T>> {
+    #[track_caller]
+    fn from(inner: Pin<boxed::Box<T>>) -> Self {
         Self::from_std(inner)
     }
 }
@@ -688,7 +795,7 @@ impl<T: ?Sized> StdPtr for Box<T> {
 
     #[track_caller]
     fn into_std(self) -> boxed::Box<T> {
-        self.ended(Op::IntoStd)
+        self.end(Op::IntoStd)
     }
 
     fn as_std(&self) -> &boxed::Box<T> {

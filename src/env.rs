@@ -7,6 +7,7 @@ use crate::event::warn;
 use crate::monitor;
 use crate::runtime::dispatch::install_from_env;
 use crate::sink::{FileSink, Filter, Nop, ObjectFilter, Print, Sink};
+use crate::stack::Depths;
 use std::ffi::OsStr;
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ and which objects are traced; without these words all are:
 
 and how:
 
+  stacks           with the stack of each allocation, clone and drop, 24 functions deep
+  stacks=WHAT      of some alone, and how deep: `drop`, `birth+clone+48`
+  nosearch         reports do not search the memory for where handles are stored
   clock=system     no thread of refscope's own moves the clock; each event asks the system for the time
 
 A debugger can call `refscope_print_alive_0()` where one of leaks, every and signals is asked for.
@@ -38,7 +42,8 @@ REFSCOPE=leaks,type=Session   REFSCOPE=print,record=run-{pid}.jsonl   REFSCOPE=e
 A sink that the program itself installs takes over from its installation on.";
 
 /// Every word, for the one that is nearest to an unknown one.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 15] = [
+    "stacks",
     "print",
     "record=",
     "leaks",
@@ -51,6 +56,7 @@ const WORDS: [&str; 13] = [
     "min=",
     "one-in=",
     "clock=system",
+    "nosearch",
     "track",
 ];
 
@@ -68,6 +74,8 @@ pub(super) enum Directive {
     OneIn(u64),
     Track,
     SystemClock,
+    NoSearch,
+    Stacks(Depths),
     Off,
     Help,
 }
@@ -85,6 +93,8 @@ fn directive(word: &str) -> Result<Directive, String> {
             "print" => Ok(Directive::Print),
             "leaks" => Ok(Directive::Leaks),
             "track" => Ok(Directive::Track),
+            "nosearch" => Ok(Directive::NoSearch),
+            "stacks" => Ok(Directive::Stacks(Depths::all(DEPTH))),
             "signals" if cfg!(all(unix, feature = "signals")) => Ok(Directive::Signals),
             "signals" => Err("`signals` needs unix, and refscope's feature `signals`".to_owned()),
             "off" => Ok(Directive::Off),
@@ -94,6 +104,9 @@ fn directive(word: &str) -> Result<Directive, String> {
             "type" | "site" | "min" | "one-in" => Err(format!("`{word}` needs a value: {word}=…")),
             _ => Err(unknown(word)),
         },
+        Some(("stacks", what)) => stacks(what).map(Directive::Stacks).ok_or_else(|| {
+            format!("`{word}`: birth, clone, drop and a depth up to 64, as in stacks=clone+drop+32")
+        }),
         Some(("clock", "system")) => Ok(Directive::SystemClock),
         Some((key @ ("record" | "type" | "site"), "")) => Err(format!(
             "`{key}=` needs {}",
@@ -126,6 +139,24 @@ fn directive(word: &str) -> Result<Directive, String> {
     }
 }
 
+/// Functions of a stack, where nothing else is said.
+const DEPTH: u8 = 24;
+
+/// `drop`, `birth+clone+48`, `16`.
+fn stacks(what: &str) -> Option<Depths> {
+    let (mut of, mut depth) = ([false; 3], DEPTH);
+    for part in what.split('+') {
+        match (["birth", "clone", "drop"].iter().position(|name| *name == part), part.parse()) {
+            (Some(index), _) => of[index] = true,
+            (None, Ok(number @ 1..=64)) => depth = number,
+            _ => return None,
+        }
+    }
+    let all = of == [false; 3];
+    let [birth, clone, drop] = of.map(|one| if one || all { depth } else { 0 });
+    Some(Depths { birth, clone, drop })
+}
+
 fn unknown(word: &str) -> String {
     let key = |word: &str| word.split('=').next().unwrap_or_default().to_owned();
     let asked = key(word);
@@ -153,14 +184,31 @@ fn distance(one: &str, other: &str) -> usize {
 
 /// Reads the variable and does what it says.
 pub(crate) fn read() {
+    crate::fork::register();
     if let Some(value) = std::env::var_os("REFSCOPE").filter(|_| !privileged()) {
         set_up(&value);
     }
 }
 
+/// Whether the variable asks for reports on signals.
+#[cfg(all(unix, feature = "signals"))]
+pub(crate) fn asks_for_signals() -> bool {
+    asks_for(&Directive::Signals) && !is_off()
+}
+
+/// Whether the variable switches refscope off.
+pub(crate) fn is_off() -> bool {
+    asks_for(&Directive::Off)
+}
+
+fn asks_for(directive: &Directive) -> bool {
+    let value = std::env::var("REFSCOPE").unwrap_or_default();
+    parse(&value).is_ok_and(|directives| directives.contains(directive))
+}
+
 /// Whether the process runs with more rights than whoever started it (set-user-id and the like): then what that one says
 /// must not choose a file to be written.
-fn privileged() -> bool {
+pub(crate) fn privileged() -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         // SAFETY: RIGHTS: the function takes a number, and reads what the kernel left at the process's start.
@@ -248,7 +296,9 @@ impl Setup {
                     warn(format_args!("signals cannot be waited for: {error}"));
                 }
             }
+            Directive::NoSearch => monitor::set_search(false),
             Directive::SystemClock => crate::runtime::clock::without_thread(),
+            Directive::Stacks(depths) => crate::stack::take(*depths),
             Directive::Type(name) => self.narrow(|filter| filter.of_type(name)),
             Directive::Site(place) => self.narrow(|filter| filter.located_in(place)),
             Directive::Min(bytes) => self.narrow(|filter| filter.at_least(*bytes)),
@@ -287,12 +337,23 @@ impl Setup {
 
 #[cfg(test)]
 mod tests {
-    use super::{Directive, parse};
+    use super::{Depths, Directive, parse};
     use std::time::Duration;
 
     #[test]
     fn the_grammar() {
         assert_eq!(parse("print"), Ok(vec![Directive::Print]));
+        let depths =
+            |birth, clone, drop| Ok(vec![Directive::Stacks(Depths { birth, clone, drop })]);
+        assert_eq!(parse("stacks"), depths(24, 24, 24));
+        assert_eq!(parse("stacks=8"), depths(8, 8, 8));
+        assert_eq!(parse("stacks=clone+drop+32"), depths(0, 32, 32));
+        for wrong in ["stacks=", "stacks=drops", "stacks=65", "stacks=0", "stacks=drop+"] {
+            assert!(
+                parse(wrong).is_err_and(|error| error.contains("stacks=clone+drop")),
+                "{wrong}"
+            );
+        }
         assert_eq!(
             parse("print, record=a/{pid}.jsonl"),
             Ok(vec![Directive::Print, Directive::Record("a/{pid}.jsonl".to_owned())])

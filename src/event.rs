@@ -27,6 +27,7 @@ mod warning;
 
 pub use handle::{HandleId, Strength};
 pub use location::Location;
+pub(crate) use location::is_std_path;
 #[cfg(feature = "trace")]
 pub(crate) use object::Type;
 pub use object::{Kind, Object, ObjectId};
@@ -61,6 +62,8 @@ pub struct Event {
     pub(crate) object: Object,
     /// The log that has the event already, 0 for none: so that a recorder among several sinks keeps it once.
     pub(crate) logged: u64,
+    /// The stack on which it happened; 0 for none.
+    pub(crate) stack: u32,
 }
 
 impl Event {

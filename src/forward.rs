@@ -1,9 +1,8 @@
-//! One-line forwards to std's impls that the faces share.
+//! Impls that the pointer types share: forwards to std's, and conversions that allocate.
 //!
-//! What a face does in its own way (and what tells of events) is written out in the face; here stands
-//! what only passes through, and the conversions, each of which is a birth.
+//! What a pointer type does in its own way is written out in its module.
 
-/// The impls of std's traits that all three strong pointers have in the same words.
+/// Impls of std's traits that the three strong pointers share.
 macro_rules! traits {
     ($Ptr:ident, $make:ident) => {
         impl<T: ?Sized> std::ops::Deref for $Ptr<T> {
@@ -31,13 +30,13 @@ macro_rules! traits {
 
         impl<T: ?Sized + std::fmt::Debug> std::fmt::Debug for $Ptr<T> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Debug::fmt(&self.inner, f)
+                std::fmt::Debug::fmt(&**self, f)
             }
         }
 
         impl<T: ?Sized + std::fmt::Display> std::fmt::Display for $Ptr<T> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Display::fmt(&self.inner, f)
+                std::fmt::Display::fmt(&**self, f)
             }
         }
 
@@ -47,14 +46,15 @@ macro_rules! traits {
             }
         }
 
-        // Whole operators, not `cmp` alone: std's compare pointers first where the type is `Eq`.
+        // By std's own operators, which compare the pointers first if the type is `Eq`. Always
+        // inlined, so that a debug build needs no second frame.
         impl<T: ?Sized + PartialEq> PartialEq for $Ptr<T> {
-            #[inline]
+            #[inline(always)]
             fn eq(&self, other: &Self) -> bool {
                 self.inner == other.inner
             }
 
-            #[inline]
+            #[inline(always)]
             #[allow(clippy::partialeq_ne_impl)]
             fn ne(&self, other: &Self) -> bool {
                 self.inner != other.inner
@@ -64,34 +64,34 @@ macro_rules! traits {
         impl<T: ?Sized + Eq> Eq for $Ptr<T> {}
 
         impl<T: ?Sized + PartialOrd> PartialOrd for $Ptr<T> {
-            #[inline]
+            #[inline(always)]
             fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
                 self.inner.partial_cmp(&other.inner)
             }
 
-            #[inline]
+            #[inline(always)]
             fn lt(&self, other: &Self) -> bool {
                 self.inner < other.inner
             }
 
-            #[inline]
+            #[inline(always)]
             fn le(&self, other: &Self) -> bool {
                 self.inner <= other.inner
             }
 
-            #[inline]
+            #[inline(always)]
             fn gt(&self, other: &Self) -> bool {
                 self.inner > other.inner
             }
 
-            #[inline]
+            #[inline(always)]
             fn ge(&self, other: &Self) -> bool {
                 self.inner >= other.inner
             }
         }
 
         impl<T: ?Sized + Ord> Ord for $Ptr<T> {
-            #[inline]
+            #[inline(always)]
             fn cmp(&self, other: &Self) -> std::cmp::Ordering {
                 self.inner.cmp(&other.inner)
             }
@@ -99,7 +99,7 @@ macro_rules! traits {
 
         impl<T: ?Sized + std::hash::Hash> std::hash::Hash for $Ptr<T> {
             fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-                self.inner.hash(state);
+                (**self).hash(state);
             }
         }
 
@@ -156,7 +156,7 @@ macro_rules! traits {
             }
         }
 
-        $crate::forward::births! { $Ptr, $make:
+        $crate::forward::conversions! { $Ptr, $make:
             [T: Clone] &[T] => [T];
             [T: Clone] &mut [T] => [T];
             [T, const N: usize] [T; N] => [T];
@@ -175,7 +175,7 @@ macro_rules! traits {
             [] std::path::PathBuf => std::path::Path;
         }
 
-        /// The array keeps the handle: no event. An `Err` gives the slice back.
+        /// Fails with the slice if the lengths differ. The handle stays the same; emits nothing.
         impl<T, const N: usize> TryFrom<$Ptr<[T]>> for $Ptr<[T; N]> {
             type Error = $Ptr<[T]>;
 
@@ -227,7 +227,8 @@ macro_rules! traits {
             }
         }
 
-        /// As serde's own impl for std's pointer: by way of a `Box`, a new object for each.
+        /// Allocates each value anew, as serde's own impl for std's pointer does. Emits
+        /// [`Op::New`](crate::event::Op::New).
         #[cfg(feature = "serde")]
         impl<'de, T: ?Sized> serde::Deserialize<'de> for $Ptr<T>
         where
@@ -241,8 +242,8 @@ macro_rules! traits {
     };
 }
 
-/// Conversions that make an object, by std's own.
-macro_rules! births {
+/// Conversions that allocate, by std's own. Each emits [`Op::New`](crate::event::Op::New).
+macro_rules! conversions {
     ($Ptr:ident, $make:ident: $([$($generics:tt)*] $From:ty => $Target:ty;)*) => {$(
         impl<$($generics)*> From<$From> for $Ptr<$Target> {
             #[track_caller]
@@ -253,11 +254,11 @@ macro_rules! births {
     )*};
 }
 
-/// What `rc::Weak` and `sync::Weak` have in the same words.
+/// Impls that `rc::Weak` and `sync::Weak` share.
 macro_rules! weak_traits {
     ($Weak:ident) => {
         impl<T: ?Sized> Clone for $Weak<T> {
-            /// Makes another weak handle. Tells of a [weak clone](crate::event::Op::WeakClone).
+            /// Returns another weak handle. Emits [`Op::WeakClone`](crate::event::Op::WeakClone).
             #[inline]
             #[track_caller]
             fn clone(&self) -> Self {
@@ -273,7 +274,7 @@ macro_rules! weak_traits {
         }
 
         impl<T> Default for $Weak<T> {
-            /// A weak handle of no object, as [`new`](Self::new) gives.
+            /// Returns a weak handle that points to no object, as [`new`](Self::new) does.
             fn default() -> Self {
                 Self::new()
             }
@@ -286,7 +287,7 @@ macro_rules! weak_traits {
             }
         }
 
-        /// As serde's own impl for std's `Weak`: what comes out has no strong handle, so it is dangling.
+        /// Returns a dangling handle, as serde's own impl for std's `Weak` does.
         #[cfg(feature = "serde")]
         impl<'de, T> serde::Deserialize<'de> for $Weak<T>
         where
@@ -300,4 +301,4 @@ macro_rules! weak_traits {
     };
 }
 
-pub(crate) use {births, traits, weak_traits};
+pub(crate) use {conversions, traits, weak_traits};

@@ -1,8 +1,8 @@
 //! **Who keeps this value alive, and since where?**
 //!
 //! refscope gives traced versions of std's [`Box`], [`Rc`], [`Arc`] and both `Weak`s. Change the `use` line, and every
-//! allocation, clone and drop becomes an event for a [sink]; [`holders`] and [timelines](Recording::timelines) turn the
-//! events into an answer that names the line.
+//! allocation, clone and drop is known: [`holders`] and the [reports](leaks) say what is alive and who holds it,
+//! [`locate`] says where, and [timelines](Recording::timelines) of what a [sink] got say what happened.
 //!
 //! ```
 //! # if !refscope::ENABLED { return }
@@ -17,7 +17,7 @@
 //!
 //! # In a program
 //!
-//! Put a sink in place at the beginning of `main`, and ask:
+//! [`track`] what is alive, or put a sink in place that gets the events as well, at the beginning of `main`; and ask:
 //!
 //! ```
 //! use refscope::Arc;
@@ -34,13 +34,13 @@
 //! ```
 //!
 //! A program without a line of code for it, or a dependency's tests, is traced by the environment: `REFSCOPE=print`,
-//! `REFSCOPE=record=run-{pid}.jsonl`; `REFSCOPE=help` lists what there is. The variable is read at the first birth.
+//! `REFSCOPE=record=run-{pid}.jsonl`; `REFSCOPE=help` lists what there is. The variable is read at the first allocation.
 //!
-//! Births before any sink is there are not traced, and not counted.
+//! What is allocated before anything asks for it is untraced, and not counted.
 //!
 //! # In a test
 //!
-//! [`leaks::check`] runs a closure and panics with a report if an object that was born in it is alive afterwards;
+//! [`leaks::check`] runs a closure and panics with a report if an object that it allocated is alive afterwards;
 //! [`watch()`] asks for one object. The report names the line that made the handle which keeps the value.
 //!
 //! ```
@@ -52,15 +52,15 @@
 //! });
 //! ```
 //!
-//! A [`Scope`] sees what is born in it alone, on this thread and on those (and in those futures) that enter it, wherever
+//! A [`Scope`] knows what is allocated in it, on this thread and on those (and in those futures) that enter it, wherever
 //! it goes later. So tests can run in parallel.
 //!
 //! # In a service, and afterwards
 //!
 //! With any sink, and after [`track`] without one, [`alive`] says who is alive and held by whom, and a
-//! [snapshot](leaks::snapshot) what was allocated since another one and stayed; [`leaks`] lists the ways to have that told at the exit, at intervals, on signals
-//! and to a debugger. [`FileSink`](sink::FileSink) writes a recording that the command `refscope` (feature `cli`) reads, and
-//! exports to a page for the browser, to Perfetto, JSON and DOT.
+//! [snapshot](leaks::snapshot) what was allocated since another one and stayed; [`leaks`] lists the ways to have that
+//! printed at the exit, at intervals, on signals and by a debugger. [`FileSink`](sink::FileSink) writes a recording that the
+//! command `refscope` (package `refscope-cli`) reads, and exports to a page for the browser, to Perfetto, JSON and DOT.
 //!
 //! # What it costs
 //!
@@ -92,40 +92,75 @@
 //! RUSTC_BOOTSTRAP = "refscope"
 //! ```
 //!
-//! Without them the crate builds as plain stable, and there is a way by hand:
+//! Without them the crate builds as plain stable, and these need other words:
 //!
 //! | what | fully drop-in | plain stable |
 //! | --- | --- | --- |
-//! | `Rc<T>` to `Rc<dyn Trait>` or `Rc<[T]>` | by itself | [`unsize!`], or [`coerce!`] where it is made |
+//! | `Rc<T>` to `Rc<dyn Trait>`, `Rc<[T; N]>` to `Rc<[T]>` | coerces | [`coerce!`] or [`unsize!`] |
+//! | `Pin<Box<T>>` to `Pin<Box<dyn Future>>` | coerces | [`coerce!`] or [`unsize!`] |
 //! | `self: Rc<Self>`, `self: &Arc<Self>` | as std's | `this: Rc<Self>` |
-//! | `f(2)` on a `Box<dyn Fn(i32)>` | as std's | `(*f)(2)`; for `FnOnce` [`into_std`](StdPtr::into_std) first |
-//! | `Pin<Box<T>>` to `Pin<Box<dyn Future>>` | by itself | [`coerce!`] |
-//! | `for x in boxed_slice`, `for x in &mut boxed_slice` | as std's | `Vec::from(boxed_slice)`, `boxed_slice.iter_mut()` |
+//! | `f(2)` on a `Box<dyn FnOnce(i32)>` | as std's | `f.into_std()(2)`; a `Fn` or `FnMut` is called as it is |
+//! | a box of a closure as an argument: `iter.map(f)` | as std's | `iter.map(&*f)` or `iter.map(f.into_std())` |
+//! | `for x in boxed_slice` | as std's | `for x in boxed_slice.into_vec()` |
+//! | `for x in &mut boxed_slice` | as std's | `for x in boxed_slice.iter_mut()` |
 //! | `impl TheirTrait for Box<dyn Mine>` | as std's | a type of your own around it |
-//! | `AsyncFn` and its kin for boxes | as std's | `(*f)(…)` |
+//! | `AsyncFn`, `AsyncFnMut`, `AsyncFnOnce` for boxes | as std's | `(*f)(…)`, or `f.into_std()(…)` |
 //! | implementing [`task::Wake`] | as std's | with `this` in place of `self` |
 //!
 //! # What it cannot do
 //!
-//! | what | the way round |
+//! | what | instead |
 //! | --- | --- |
-//! | moving out by `*boxed`, box patterns (`DerefPure`) | [`unbox`] |
-//! | a method with `self: Rc<Self>` on an `Rc<dyn Trait>` (`DispatchFromDyn` allows no second word) | `&self`, or `rc.into_std()` |
-//! | the size of std's pointers: a handle has one word more | relax what a program asserts |
-//! | `From<Box<T>>` for std's box (the orphan rule) | [`into_std`](StdPtr::into_std) |
-//! | `From` std's box of something unsized (it would overlap with that for errors) | [`from_std`](StdPtr::from_std) |
-//! | passing a handle where someone's API names std's type | [`as_std`](StdPtr::as_std), [`into_std`](StdPtr::into_std) |
-//! | inherent methods of other types on std's box (`Path::into_path_buf`, `str::into_string`) | `From`, as in `PathBuf::from(boxed)` |
+//! | move out by `*boxed`, or by a box pattern | [`unbox(boxed)`](unbox) |
+//! | borrow two fields behind a box at once | `let both = &mut *boxed;`, then its fields |
+//! | trait objects of a trait that has a method with `self: Rc<Self>` or `Box<Self>` | `&self`; or `where Self: Sized` on that method |
+//! | be as small as std's pointer: a handle has one word more | relax what the program asserts |
+//! | `?` from our `Box<dyn Error>` to std's (the orphan rule) | `.map_err(StdPtr::into_std)?` |
+//! | `From<Box<T>>` for std's box, but for `[T]`, texts, paths and `dyn Any` | [`into_std`](StdPtr::into_std) |
+//! | `From` std's `Box<dyn Trait>`, but for `Error` and `Any` | [`from_std`](StdPtr::from_std) |
+//! | pass a handle to an API that names std's type | [`as_std`](StdPtr::as_std) lends, [`into_std`](StdPtr::into_std) gives |
+//! | `str::into_string(boxed)`, `<[T]>::into_vec(boxed)` | the method call: `boxed.into_string()` |
 //! | the allocator parameter, and what else is unstable in std | |
-//! | 32-bit atomics only | refscope needs 64-bit ones |
+//! | run where atomics have 32 bits | |
 //!
-//! And what no event can tell: where a handle is *stored*. Rust moves values by a copy that nothing can hook, so a
-//! report says where a handle was made. A drop has no line, since the compiler gives none. A clone that std or a derive
-//! makes has std's or the derive's line.
+//! # What the compiler says
+//!
+//! A program whose imports have been swapped meets these errors; the remedies are those of the tables above.
+//!
+//! | error | where | remedy |
+//! | --- | --- | --- |
+//! | E0308: expected `Rc<dyn Debug>`, found `Rc<{integer}>` | plain stable | `coerce!(Rc::new(1))` |
+//! | E0308: `refscope::Arc<_>` and `std::sync::Arc<str>` have similar names, but are actually distinct types | both | `.into_std()` |
+//! | E0507: cannot move out of dereference of `refscope::Box<String>` | both | `unbox(boxed)` |
+//! | E0507: cannot move out of dereference of `refscope::Box<dyn FnOnce(i32) -> i32>` | plain stable | `once.into_std()(2)` |
+//! | E0658: `refscope::Arc<Task>` cannot be used as the type of `self` without the `arbitrary_self_types` feature | plain stable | `this: Arc<Self>` |
+//! | E0038: the trait `Job` is not dyn compatible | both | `where Self: Sized` on the method |
+//! | E0277: `?` couldn't convert the error: `dyn std::error::Error: Sized` is not satisfied | both | `.map_err(StdPtr::into_std)?` |
+//! | E0277: `[u8]` is not an iterator | plain stable | `boxed_slice.into_vec()` |
+//! | E0277: expected a `FnMut({integer})` closure, found `refscope::Box<dyn Fn(i32) -> i32>` | plain stable | `iter.map(&*f)` |
+//! | E0499: cannot borrow `pair` as mutable more than once at a time | both | `let both = &mut *pair;` |
+//! | E0119: conflicting implementations of trait `Mine` for type `Rc<_>` | tracing off | a `cfg` of your own on one of the impls |
+//!
+//! # Other crates' APIs
+//!
+//! | what | how |
+//! | --- | --- |
+//! | `futures::future::BoxFuture` | `Box::pin(future).into_std()` |
+//! | `tokio::sync::Mutex::lock_owned` and its like, which take std's `Arc` | `mutex.as_std().clone().lock_owned()`: the guard's handle is untraced, [`holders`] counts it |
+//! | a `Waker` of an `Arc<impl Wake>` | `Waker::from(arc)`: each clone of the waker is a traced handle |
+//! | `arc_swap::ArcSwap<T>` | feature `arc-swap`: `ArcSwapAny<Arc<T>>` |
+//! | rayon's `collect` into a pointer, `par_iter` of a `Box<[T]>` | feature `rayon` |
+//! | `futures::task::ArcWake` | it takes std's `Arc`; implement [`task::Wake`] |
+//!
+//! A drop has no line, since the compiler gives none; with the feature `stacks` it has a [`stack`], and a clone that
+//! std or a derive makes has the line of the user's that led to it.
 //!
 //! # For those who write sinks
 //!
 //! See [`Sink`], and [what refscope guarantees](guarantees).
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Without tracing nothing makes an event.
+#![cfg_attr(not(feature = "trace"), allow(dead_code, unused_imports))]
 #![cfg_attr(
     refscope_coerce,
     feature(coerce_unsized, unsize, pin_coerce_unsized_trait, legacy_receiver_trait)
@@ -148,6 +183,8 @@ compile_error!(
 #[cfg(feature = "trace")]
 pub mod boxed;
 #[cfg(feature = "trace")]
+mod foreign;
+#[cfg(feature = "trace")]
 mod forward;
 #[cfg(feature = "trace")]
 mod make_mut;
@@ -156,6 +193,7 @@ mod off;
 #[cfg(feature = "trace")]
 pub mod rc;
 mod sealed;
+mod start;
 mod std_ptr;
 #[cfg(feature = "trace")]
 pub mod sync;
@@ -164,30 +202,45 @@ pub mod task;
 mod unsize;
 
 // What a user calls, and REFSCOPE.
+mod alloc;
+#[cfg(feature = "trace")]
 mod env;
+#[cfg(feature = "trace")]
 mod exit;
+#[cfg_attr(not(feature = "trace"), path = "off/fork.rs")]
+mod fork;
 mod holders;
 pub mod leaks;
+mod marks;
+#[cfg_attr(not(feature = "trace"), path = "off/monitor.rs")]
 mod monitor;
 mod watch;
 
 // From plain data to text, and from what happened to plain data.
 pub mod analysis;
+pub mod locate;
 pub mod model;
 pub mod render;
 mod text;
 
 // From a pointer to a sink.
 pub mod event;
+mod lock;
+#[cfg(feature = "trace")]
+mod primitive;
+#[cfg_attr(not(feature = "trace"), path = "off/runtime.rs")]
 mod runtime;
 pub mod sink;
+mod source_file;
 pub mod span;
+pub mod stack;
 
 pub mod guarantees;
 
 #[cfg(not(feature = "trace"))]
 pub use off::{boxed, rc, sync, task};
 
+pub use alloc::Alloc;
 pub use boxed::Box;
 pub use event::{
     Event, HandleId, Kind, Location, Object, ObjectId, Op, OwnedEvent, Strength, UntracedCounts,
@@ -195,6 +248,7 @@ pub use event::{
 pub use holders::{Holders, Inspect, allow_leak, holders, label, unbox};
 #[cfg(feature = "trace")]
 pub use make_mut::MakeMut;
+pub use marks::mark;
 pub use model::{Recording, alive};
 pub use rc::Rc;
 pub use runtime::dispatch::{InstallError, flush, install, switch_off, untraced_counts};
@@ -219,5 +273,6 @@ pub mod __private {
 
     pub use crate::analysis::totals;
     pub use crate::model::Replay;
-    pub use crate::unsize::{Unsize, arc, boxed, pin_arc, pin_boxed, pin_rc, rc, unsize};
+    pub use crate::text::escape;
+    pub use crate::unsize::{Wrap, split, wrap, wrap_pin};
 }

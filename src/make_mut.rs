@@ -1,4 +1,4 @@
-//! What `make_mut` can be called on.
+//! The bound of `make_mut`.
 
 use std::ffi::{CStr, OsStr};
 use std::path::Path;
@@ -9,10 +9,14 @@ mod sealed {
 }
 use sealed::Sealed;
 
-/// Types whose `Rc` and `Arc` have `make_mut`: those that are `Clone`, slices of them, and the string
-/// types.
+/// Types whose `Rc` and `Arc` have `make_mut`: those that are `Clone`, slices of them, and std's
+/// text types.
 ///
-/// std's own bound (`CloneToUninit`) is unstable to name. The trait is sealed.
+/// It stands for std's own bound, `CloneToUninit`, which is unstable. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`make_mut` clones a shared value, and `{Self}` cannot be cloned",
+    note = "`get_mut` needs no clone, and returns `None` if the value is shared"
+)]
 pub trait MakeMut: Sealed {
     #[doc(hidden)]
     fn rc_make_mut(this: &mut std::rc::Rc<Self>) -> &mut Self;

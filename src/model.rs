@@ -3,6 +3,7 @@
 //! A view of the running program, the end of a recording in memory and the end of one in a file give the same
 //! data, by the same rules. Reports and renderings read nothing else.
 
+#[cfg_attr(not(feature = "trace"), path = "off/alive.rs")]
 mod alive;
 mod handle_set;
 mod live;
@@ -14,14 +15,15 @@ mod recording;
 mod replay;
 
 pub use alive::alive;
-pub(crate) use alive::live_object;
+#[cfg(feature = "trace")]
+pub(crate) use alive::living_objects;
+pub(crate) use alive::{alive_outside, alive_since, can_end_elsewhere, ids, live_object, numbered};
 pub use live::{Handle, LiveObject, PathStep};
 #[cfg(feature = "json")]
-pub use read::{Damage, ReadError};
-pub use recording::{EventRecord, Mismatch, ObjectRecord, Recording};
+pub use read::{Damage, Moment, ReadError};
+pub use recording::{EventRecord, Mark, Mismatch, ObjectRecord, Origin, Recording, RecordingEnd};
 
 pub use crate::event::{Location, UntracedCounts};
 
-pub(crate) use object_state::{Change, Earlier, ObjectState, Step};
-pub(crate) use paths::Paths;
+pub(crate) use object_state::{Change, Earlier, ObjectState};
 pub use replay::Replay;

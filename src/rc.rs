@@ -1,13 +1,13 @@
 //! Single-threaded reference counting: [`Rc`] and [`Weak`], traced.
 //!
-//! `use refscope::rc::{Rc, Weak};` in place of `use std::rc::{Rc, Weak};` is the whole swap. The pointer
-//! inside is std's; see [`std::rc`] for what the types are and do. Said here is what each function does
-//! in short, and which event it tells of.
+//! `use refscope::rc::{Rc, Weak};` in place of `use std::rc::{Rc, Weak};` is the whole swap. std's
+//! pointer does the counting; see [`std::rc`] for its behaviour. The docs here name the event that
+//! each function emits.
 //!
-//! What cannot be given, and the way round, is listed in [the crate's documentation](crate#what-it-cannot-do).
+//! [What refscope cannot do](crate#what-it-cannot-do) has the remedies for what does not compile.
 
-// STABLE: the value of an `Rc` stays where it is while a pointer to it lives, as std promises for the
-// pointer inside, and `Deref` is not under a user's control.
+// STABLE: the value of an `Rc` stays where it is while a pointer to it lives, as std promises for
+// the pointer inside, and `Deref` is not under a user's control.
 
 use crate::event::{Kind, Op, Type};
 use crate::forward;
@@ -20,7 +20,11 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc;
 
-/// A single-threaded reference-counting pointer, traced: [`std::rc::Rc`] with an identity beside it.
+// The rest of `std::rc`; items defined here shadow the glob's.
+pub use std::rc::*;
+
+/// A single-threaded reference-counting pointer, traced: [`std::rc::Rc`] and a ticket that
+/// identifies the handle.
 ///
 /// # Examples
 ///
@@ -35,15 +39,17 @@ use std::rc;
 ///
 /// # Coercion
 ///
-/// An `Rc<T>` becomes an `Rc<dyn Trait>` by itself in the [fully drop-in build](crate#fully-drop-in). On plain stable
-/// the compiler says "mismatched types"; there [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
+/// An `Rc<T>` becomes an `Rc<dyn Trait>` by itself in the [fully drop-in
+/// build](crate#fully-drop-in). On plain stable the compiler says "mismatched types"; there
+/// [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
 pub struct Rc<T: ?Sized> {
-    // First, so that the event of a drop comes before those of what the drop destroys.
+    // First, so that a drop is emitted before what it destroys.
     pub(crate) ticket: ticket::Strong<false>,
     pub(crate) inner: rc::Rc<T>,
 }
 
-/// A handle that does not keep the value alive, traced: [`std::rc::Weak`] with an identity beside it.
+/// A handle that does not keep the value alive, traced: [`std::rc::Weak`] and a ticket that
+/// identifies it.
 ///
 /// # Examples
 ///
@@ -62,32 +68,33 @@ pub struct Weak<T: ?Sized> {
 }
 
 impl<T: ?Sized> Rc<T> {
-    /// A new object around a pointer of std's.
+    /// Wraps a pointer that std has just allocated. Emits [`Op::New`].
     #[inline]
     #[track_caller]
-    pub(crate) fn born(inner: rc::Rc<T>) -> Self {
+    pub(crate) fn wrap_new(inner: rc::Rc<T>) -> Self {
         Self { ticket: ticket::Strong::birth(Type::rc::<T>(), Value::of(&*inner), Op::New), inner }
     }
 }
 
-// Making one.
+// Constructors.
 
 impl<T> Rc<T> {
-    /// Makes an object that holds `value`. Tells of its [birth](Op::New).
+    /// Allocates `value`. Emits [`Op::New`].
     #[inline]
     #[track_caller]
     pub fn new(value: T) -> Self {
-        Self::born(rc::Rc::new(value))
+        Self::wrap_new(rc::Rc::new(value))
     }
 
-    /// Makes an object that holds a `Weak` to itself, by a closure that gets that `Weak`.
+    /// Allocates the value that `data_fn` returns, which may hold the `Weak` to itself that the
+    /// closure is passed.
     ///
-    /// Inside the closure there is no value yet, and an upgrade fails. Tells of the [weak
-    /// handle](Op::NewCyclic), then, when the closure has returned, of the [birth](Op::New).
+    /// An upgrade inside the closure fails, since there is no value yet. Emits [`Op::NewCyclic`]
+    /// for the weak handle, then [`Op::New`] once the closure has returned.
     ///
     /// # Panics
     ///
-    /// Where the closure does; nothing is leaked.
+    /// Panics if the closure panics; nothing is leaked.
     ///
     /// # Examples
     ///
@@ -120,19 +127,20 @@ impl<T> Rc<T> {
         Self { ticket: ticket.expect("std has called the closure"), inner }
     }
 
-    /// Makes an object whose value is to be written yet. Tells of its [birth](Op::New).
+    /// Allocates memory for a value that is not initialized yet. Emits [`Op::New`].
     #[track_caller]
     pub fn new_uninit() -> Rc<MaybeUninit<T>> {
-        Rc::born(rc::Rc::new_uninit())
+        Rc::wrap_new(rc::Rc::new_uninit())
     }
 
-    /// Makes an object whose bytes are zero. Tells of its [birth](Op::New).
+    /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Rc<MaybeUninit<T>> {
-        Rc::born(rc::Rc::new_zeroed())
+        Rc::wrap_new(rc::Rc::new_zeroed())
     }
 
-    /// Makes a pinned object. Tells of its [birth](Op::New).
+    /// Allocates `value` and pins it. Emits [`Op::New`].
     #[track_caller]
     pub fn pin(value: T) -> Pin<Self> {
         // SAFETY: STABLE: the value does not move while the pointer lives.
@@ -141,53 +149,54 @@ impl<T> Rc<T> {
 }
 
 impl<T> Rc<[T]> {
-    /// Makes a slice whose values are to be written yet. Tells of its [birth](Op::New).
+    /// Allocates a slice of `len` values that are not initialized yet. Emits [`Op::New`].
     #[track_caller]
     pub fn new_uninit_slice(len: usize) -> Rc<[MaybeUninit<T>]> {
-        Rc::born(rc::Rc::new_uninit_slice(len))
+        Rc::wrap_new(rc::Rc::new_uninit_slice(len))
     }
 
-    /// Makes a slice whose bytes are zero. Tells of its [birth](Op::New).
+    /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Rc<[MaybeUninit<T>]> {
-        Rc::born(rc::Rc::new_zeroed_slice(len))
+        Rc::wrap_new(rc::Rc::new_zeroed_slice(len))
     }
 }
 
 impl<T> Rc<MaybeUninit<T>> {
-    /// The same handle, its value written. No event.
+    /// Converts to the initialized type. The handle stays the same; emits nothing.
     ///
     /// # Safety
     ///
     /// As for [`std::rc::Rc::assume_init`]: the value must be initialized.
     pub unsafe fn assume_init(self) -> Rc<T> {
         let Self { ticket, inner } = self;
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         Rc { ticket, inner: unsafe { inner.assume_init() } }
     }
 }
 
 impl<T> Rc<[MaybeUninit<T>]> {
-    /// The same handle, its values written. No event.
+    /// Converts to the initialized type. The handle stays the same; emits nothing.
     ///
     /// # Safety
     ///
     /// As for [`std::rc::Rc::assume_init`]: the values must be initialized.
     pub unsafe fn assume_init(self) -> Rc<[T]> {
         let Self { ticket, inner } = self;
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         Rc { ticket, inner: unsafe { inner.assume_init() } }
     }
 }
 
-// Taking the value out.
+// Moving the value out.
 
 impl<T> Rc<T> {
-    /// The value, if this is the only strong handle. Tells of the [move](Op::MovedOut) if so.
+    /// Returns the value if this is the only strong handle. Emits [`Op::MovedOut`].
     ///
     /// # Errors
     ///
-    /// Gives the handle back where there are others; no event then.
+    /// Returns the handle if there are other strong ones, and emits nothing.
     #[inline]
     #[track_caller]
     pub fn try_unwrap(this: Self) -> Result<T, Self> {
@@ -202,8 +211,8 @@ impl<T> Rc<T> {
         }
     }
 
-    /// The value, if this was the only strong handle. Tells of the [drop](Op::Drop), and of the
-    /// [move](Op::IntoInner) if there was one.
+    /// Returns the value if this is the only strong handle, and drops the handle in any case. Emits
+    /// [`Op::Drop`], then [`Op::IntoInner`] if the value is returned.
     #[inline]
     #[track_caller]
     pub fn into_inner(this: Self) -> Option<T> {
@@ -211,7 +220,8 @@ impl<T> Rc<T> {
         ticket.into_inner(|| rc::Rc::into_inner(inner))
     }
 
-    /// The value, or a clone of it where there are other handles.
+    /// Returns the value if this is the only strong handle, and a clone of it otherwise. Emits
+    /// [`Op::MovedOut`] or [`Op::Drop`].
     #[inline]
     #[track_caller]
     pub fn unwrap_or_clone(this: Self) -> T
@@ -225,22 +235,23 @@ impl<T> Rc<T> {
 // Raw pointers.
 
 impl<T: ?Sized> Rc<T> {
-    /// A handle from a pointer that [`into_raw`](Self::into_raw) gave. Tells of its
-    /// [return](Op::FromRaw), as a new handle; the count stays.
+    /// Makes a handle of a pointer that [`into_raw`](Self::into_raw) returned. Emits
+    /// [`Op::FromRaw`]; the count stays the same.
     ///
-    /// A pointer that refscope did not see leave gives an untraced handle.
+    /// The handle is untraced if the pointer did not come from a traced one.
     ///
     /// # Safety
     ///
     /// As for [`std::rc::Rc::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         let inner = unsafe { rc::Rc::from_raw(ptr) };
         Self { ticket: ticket::Strong::from_raw(ticket::at(Kind::Rc, &*inner)), inner }
     }
 
-    /// A raw pointer that owns the handle. Tells of its [leaving](Op::IntoRaw); the count stays.
+    /// Returns a raw pointer that owns what the handle owned. Emits [`Op::IntoRaw`]; the count
+    /// stays the same.
     #[track_caller]
     pub fn into_raw(this: Self) -> *const T {
         let Self { ticket, inner } = this;
@@ -249,34 +260,34 @@ impl<T: ?Sized> Rc<T> {
         rc::Rc::into_raw(inner)
     }
 
-    /// Adds a handle to an object that is a raw pointer now. Tells of a [clone](Op::Clone) that [becomes
-    /// raw](Op::IntoRaw) at once.
+    /// Adds a strong handle to the object that a raw pointer owns. Emits [`Op::Clone`] and
+    /// [`Op::IntoRaw`].
     ///
     /// # Safety
     ///
     /// As for [`std::rc::Rc::increment_strong_count`].
     #[track_caller]
     pub unsafe fn increment_strong_count(ptr: *const T) {
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         unsafe { rc::Rc::increment_strong_count(ptr) };
         // SAFETY: STD: the caller's pointer is to a living value.
         let value = unsafe { &*ptr };
         ticket::Strong::<false>::increment(ticket::at(Kind::Rc, value));
     }
 
-    /// Takes a handle from an object that is a raw pointer now. Tells of its [return](Op::FromRaw) and
-    /// its [drop](Op::Drop).
+    /// Drops a strong handle of the object that a raw pointer owns. Emits [`Op::FromRaw`] and
+    /// [`Op::Drop`].
     ///
     /// # Safety
     ///
     /// As for [`std::rc::Rc::decrement_strong_count`].
     #[track_caller]
     pub unsafe fn decrement_strong_count(ptr: *const T) {
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         drop(unsafe { Self::from_raw(ptr) });
     }
 
-    /// A pointer to the value. No event.
+    /// Returns a raw pointer to the value. Emits nothing.
     #[inline]
     pub fn as_ptr(this: &Self) -> *const T {
         rc::Rc::as_ptr(&this.inner)
@@ -286,7 +297,7 @@ impl<T: ?Sized> Rc<T> {
 // Counts and identity.
 
 impl<T: ?Sized> Rc<T> {
-    /// A weak handle to the same object. Tells of the [downgrade](Op::Downgrade).
+    /// Returns a weak handle to the same object. Emits [`Op::Downgrade`].
     #[inline]
     #[track_caller]
     pub fn downgrade(this: &Self) -> Weak<T> {
@@ -294,25 +305,25 @@ impl<T: ?Sized> Rc<T> {
         Weak { ticket: this.ticket.downgraded(), inner }
     }
 
-    /// How many weak handles there are, by std's own count.
+    /// Returns std's count of weak handles.
     #[inline]
     pub fn weak_count(this: &Self) -> usize {
         rc::Rc::weak_count(&this.inner)
     }
 
-    /// How many strong handles there are, by std's own count.
+    /// Returns std's count of strong handles.
     #[inline]
     pub fn strong_count(this: &Self) -> usize {
         rc::Rc::strong_count(&this.inner)
     }
 
-    /// The value, to be changed, if this is the only handle, weak ones included. No event.
+    /// Returns a mutable reference if no other strong or weak handle exists. Emits nothing.
     #[inline]
     pub fn get_mut(this: &mut Self) -> Option<&mut T> {
         rc::Rc::get_mut(&mut this.inner)
     }
 
-    /// Whether both point to the same object.
+    /// Returns whether both handles point to the same object.
     #[inline]
     pub fn ptr_eq(this: &Self, other: &Self) -> bool {
         rc::Rc::ptr_eq(&this.inner, &other.inner)
@@ -320,11 +331,11 @@ impl<T: ?Sized> Rc<T> {
 }
 
 impl<T: ?Sized + MakeMut> Rc<T> {
-    /// The value, to be changed, made this handle's own first.
+    /// Returns a mutable reference, cloning the value first if it is shared.
     ///
-    /// Where there are other strong handles the value is cloned, where there are only weak ones it is
-    /// moved; both make a new object. Tells of the [drop](Op::Drop) from the old one and the
-    /// [birth](Op::CopyOnWrite) of the new.
+    /// A value with other strong handles is cloned, one with weak handles only is moved; either way
+    /// the handle then has a new object. Emits [`Op::Drop`] for the old object and
+    /// [`Op::CopyOnWrite`] for the new one, or nothing if the value was not shared.
     #[inline]
     #[track_caller]
     pub fn make_mut(this: &mut Self) -> &mut T {
@@ -339,11 +350,11 @@ impl<T: ?Sized + MakeMut> Rc<T> {
 }
 
 impl Rc<dyn Any> {
-    /// The same handle with the type that the value has. No event.
+    /// Converts to the value's own type. The handle stays the same; emits nothing.
     ///
     /// # Errors
     ///
-    /// Gives the handle back where the value is of another type.
+    /// Returns the handle if the value is of another type.
     #[inline]
     pub fn downcast<T: Any>(self) -> Result<Rc<T>, Self> {
         let Self { ticket, inner } = self;
@@ -355,7 +366,7 @@ impl Rc<dyn Any> {
 }
 
 impl<T: ?Sized> Clone for Rc<T> {
-    /// Makes another handle to the same object. Tells of the [clone](Op::Clone).
+    /// Returns another handle to the same object. Emits [`Op::Clone`].
     #[inline]
     #[track_caller]
     fn clone(&self) -> Self {
@@ -364,31 +375,30 @@ impl<T: ?Sized> Clone for Rc<T> {
     }
 }
 
-forward::traits! { Rc, born }
+forward::traits! { Rc, wrap_new }
 
-// From pointers to pointers.
+// Conversions between pointers.
 
-/// A program that swaps `Rc` alone has std's boxes. Tells of the [birth](Op::New).
+/// For a program that swaps `Rc` alone and has std's boxes. Emits [`Op::New`].
 impl<T: ?Sized> From<std::boxed::Box<T>> for Rc<T> {
     #[track_caller]
     fn from(boxed: std::boxed::Box<T>) -> Self {
-        Self::born(boxed.into())
+        Self::wrap_new(boxed.into())
     }
 }
 
-/// The value moves into a new object: tells of the [move](Op::MovedOut) out of the box and the
-/// [birth](Op::New).
+/// Moves the value into a new object. Emits [`Op::MovedOut`] for the box and [`Op::New`].
 impl<T: ?Sized> From<Box<T>> for Rc<T> {
     #[track_caller]
     fn from(boxed: Box<T>) -> Self {
         let Box { ticket, inner } = boxed;
         let inner = rc::Rc::from(inner);
         ticket.end(Op::MovedOut);
-        Self::born(inner)
+        Self::wrap_new(inner)
     }
 }
 
-/// Tells of the [birth](Op::New).
+/// Emits [`Op::New`].
 impl<'a, B> From<Cow<'a, B>> for Rc<B>
 where
     B: ToOwned + ?Sized,
@@ -403,7 +413,7 @@ where
     }
 }
 
-/// The same handle. No event.
+/// The handle stays the same; emits nothing.
 impl From<Rc<str>> for Rc<[u8]> {
     fn from(text: Rc<str>) -> Self {
         let Rc { ticket, inner } = text;
@@ -411,7 +421,7 @@ impl From<Rc<str>> for Rc<[u8]> {
     }
 }
 
-/// A pointer of std's becomes a traced one. Tells of it as of a [new object](Op::FromStd).
+/// Traces a pointer of std's, as [`StdPtr::from_std`] does. Emits [`Op::FromStd`].
 impl<T: ?Sized> From<rc::Rc<T>> for Rc<T> {
     #[track_caller]
     fn from(inner: rc::Rc<T>) -> Self {
@@ -419,7 +429,7 @@ impl<T: ?Sized> From<rc::Rc<T>> for Rc<T> {
     }
 }
 
-/// A traced pointer becomes one of std's. Tells of its [leaving](Op::IntoStd).
+/// Returns std's pointer, as [`StdPtr::into_std`] does. Emits [`Op::IntoStd`].
 impl<T: ?Sized> From<Rc<T>> for rc::Rc<T> {
     #[track_caller]
     fn from(traced: Rc<T>) -> Self {
@@ -451,7 +461,7 @@ impl<T: ?Sized> StdPtr for Rc<T> {
 // Weak.
 
 impl<T> Weak<T> {
-    /// A weak handle of no object: it never upgrades. No event.
+    /// Returns a weak handle that points to no object and never upgrades. Emits nothing.
     #[inline]
     pub const fn new() -> Self {
         Self { ticket: ticket::Weak::DANGLING, inner: rc::Weak::new() }
@@ -459,8 +469,10 @@ impl<T> Weak<T> {
 }
 
 impl<T: ?Sized> Weak<T> {
-    /// A weak handle from a pointer that [`into_raw`](Self::into_raw) gave. Tells of its
-    /// [return](Op::WeakFromRaw), as a new handle.
+    /// Makes a weak handle of a pointer that [`into_raw`](Self::into_raw) returned. Emits
+    /// [`Op::WeakFromRaw`].
+    ///
+    /// The handle is untraced if the pointer did not come from a traced one.
     ///
     /// # Safety
     ///
@@ -468,11 +480,11 @@ impl<T: ?Sized> Weak<T> {
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
         let ticket = ticket::Weak::from_raw((Kind::Rc, ptr.addr()));
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         Self { ticket, inner: unsafe { rc::Weak::from_raw(ptr) } }
     }
 
-    /// A raw pointer that owns the weak handle. Tells of its [leaving](Op::WeakIntoRaw).
+    /// Returns a raw pointer that owns what the weak handle owned. Emits [`Op::WeakIntoRaw`].
     #[track_caller]
     pub fn into_raw(self) -> *const T {
         let Self { ticket, inner } = self;
@@ -481,14 +493,14 @@ impl<T: ?Sized> Weak<T> {
         ptr
     }
 
-    /// A pointer to where the value is or was. No event.
+    /// Returns a raw pointer to where the value is, or was. Emits nothing.
     #[inline]
     pub fn as_ptr(&self) -> *const T {
         self.inner.as_ptr()
     }
 
-    /// A strong handle, if the value is still there. Tells of the [upgrade](Op::Upgrade), or that it
-    /// [failed](Op::UpgradeFailed).
+    /// Returns a strong handle if the value is still alive. Emits [`Op::Upgrade`] or
+    /// [`Op::UpgradeFailed`].
     #[inline]
     #[track_caller]
     pub fn upgrade(&self) -> Option<Rc<T>> {
@@ -501,19 +513,19 @@ impl<T: ?Sized> Weak<T> {
         }
     }
 
-    /// How many strong handles there are, by std's own count.
+    /// Returns std's count of strong handles.
     #[inline]
     pub fn strong_count(&self) -> usize {
         self.inner.strong_count()
     }
 
-    /// How many weak handles there are, by std's own count.
+    /// Returns std's count of weak handles.
     #[inline]
     pub fn weak_count(&self) -> usize {
         self.inner.weak_count()
     }
 
-    /// Whether both point to the same object, or neither to any.
+    /// Returns whether both handles point to the same object, or both to none.
     #[inline]
     pub fn ptr_eq(&self, other: &Self) -> bool {
         self.inner.ptr_eq(&other.inner)
@@ -522,7 +534,7 @@ impl<T: ?Sized> Weak<T> {
 
 forward::weak_traits! { Weak }
 
-/// A weak pointer of std's becomes a traced one. Tells of it as of a [new object](Op::WeakFromStd).
+/// Traces a weak pointer of std's, as [`StdPtr::from_std`] does. Emits [`Op::WeakFromStd`].
 impl<T: ?Sized> From<rc::Weak<T>> for Weak<T> {
     #[track_caller]
     fn from(inner: rc::Weak<T>) -> Self {
@@ -530,7 +542,7 @@ impl<T: ?Sized> From<rc::Weak<T>> for Weak<T> {
     }
 }
 
-/// A traced weak pointer becomes one of std's. Tells of its [leaving](Op::WeakIntoStd).
+/// Returns std's weak pointer, as [`StdPtr::into_std`] does. Emits [`Op::WeakIntoStd`].
 impl<T: ?Sized> From<Weak<T>> for rc::Weak<T> {
     #[track_caller]
     fn from(traced: Weak<T>) -> Self {
@@ -543,7 +555,7 @@ impl<T: ?Sized> StdPtr for Weak<T> {
 
     #[track_caller]
     fn from_std(inner: rc::Weak<T>) -> Self {
-        // What a weak pointer points to cannot be measured, and a dangling one points to nothing.
+        // The pointee may be gone, so its size is unknown. A dangling pointer has no object.
         let ticket = if inner.as_ptr().addr() == usize::MAX {
             ticket::Weak::DANGLING
         } else {

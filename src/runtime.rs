@@ -7,7 +7,8 @@
 //!    ├─ ledger ── entry · slab · paths · raw · view (reads it)
 //!    ├─ log    ── record · segment · tail · evicted
 //!    ├─ dispatch ── scope · sink (the trait)
-//!    └─ local (what each thread has) · clock · primitive
+//!    ├─ stacks (which are taken)
+//!    └─ local (what each thread has) · clock
 //! ```
 
 pub(crate) mod clock;
@@ -18,10 +19,10 @@ pub(crate) mod ledger;
 pub(crate) mod local;
 pub(crate) mod log;
 pub(crate) mod paths;
-pub(crate) mod primitive;
 pub(crate) mod raw;
 pub(crate) mod scope;
 pub(crate) mod sink;
 pub(crate) mod slab;
+pub(crate) mod stacks;
 pub(crate) mod ticket;
 pub(crate) mod view;

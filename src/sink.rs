@@ -12,21 +12,35 @@
 //! | `(a, b)` | both |
 
 mod combine;
+#[cfg(feature = "trace")]
 mod file;
 mod filter;
 mod nop;
+#[cfg(not(feature = "trace"))]
+#[path = "off/sinks.rs"]
+mod off;
+#[cfg(feature = "trace")]
 mod print;
+#[cfg(feature = "trace")]
 mod recorder;
 #[cfg(feature = "tracing")]
 mod tracing;
 
 pub use self::combine::{FromFn, from_fn};
+#[cfg(feature = "trace")]
 pub use self::file::FileSink;
+#[cfg(feature = "trace")]
+pub(crate) use self::file::mark as mark_files;
 pub use self::filter::{Filter, ObjectFilter};
+#[cfg(not(feature = "trace"))]
+pub use self::off::{FileSink, Print, Recorder};
+#[cfg(feature = "trace")]
 pub use self::print::Print;
-pub use self::recorder::{Clock, Overflow, Recorder};
+#[cfg(feature = "trace")]
+pub use self::recorder::Recorder;
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingSink;
 
 pub use self::nop::{Nop, track};
+pub use crate::runtime::log::{Clock, Overflow};
 pub use crate::runtime::sink::{Route, Sink};

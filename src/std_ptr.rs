@@ -1,9 +1,11 @@
-//! To and from std's pointers.
+//! Conversions to and from std's pointers.
 
-/// A pointer that has one of std's inside: the traced ones, and std's own.
+use std::pin::Pin;
+
+/// A pointer that has one of std's inside: the traced ones, std's own, and either of them pinned.
 ///
-/// For where someone else's API wants std's type. It is implemented on std's types too, so that code
-/// which uses it compiles with tracing on and off.
+/// Use it where another crate's API takes std's type. std's own types implement it as well, so code
+/// that uses it compiles with tracing on and off.
 ///
 /// # Examples
 ///
@@ -15,33 +17,50 @@
 /// }
 ///
 /// let mine: Arc<str> = Arc::from("text");
-/// let seen = theirs(mine.as_std().clone()); // a clone that refscope does not see
-/// let gone = theirs(mine.into_std()); // the handle leaves
-/// assert_eq!(seen, gone);
+/// let lent = theirs(mine.as_std().clone()); // a clone that refscope does not see
+/// let given = theirs(mine.into_std()); // ends the handle
+/// assert_eq!(lent, given);
 ///
-/// // On plain stable: make it with std's pointer, which coerces, and adopt it.
+/// // On plain stable: allocate with std's pointer, which coerces, and trace it from there.
 /// let dynamic: Arc<dyn Fn() -> i32> = Arc::from_std(std::sync::Arc::new(|| 7));
 /// assert_eq!(dynamic(), 7);
 /// ```
+///
+/// A `BoxFuture` of the crate `futures` is std's pointer, pinned:
+///
+/// ```
+/// use refscope::{Box, StdPtr};
+/// use std::pin::Pin;
+///
+/// type BoxFuture<T> = Pin<std::boxed::Box<dyn Future<Output = T> + Send>>;
+///
+/// let future: BoxFuture<u8> = Box::pin(async { 7 }).into_std();
+/// let traced: Pin<Box<dyn Future<Output = u8> + Send>> = StdPtr::from_std(future);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no pointer of std's inside",
+    note = "`StdPtr` is implemented for `Box`, `Rc`, `Arc` (pinned, too) and both `Weak`s, refscope's and std's"
+)]
 pub trait StdPtr: Sized {
     /// std's pointer.
     type Std;
 
-    /// Adopts a pointer of std's: a new object, with one handle, as far as refscope can know. Tells of
-    /// [`FromStd`](crate::event::Op::FromStd).
+    /// Traces a pointer of std's. Emits [`Op::FromStd`](crate::event::Op::FromStd).
+    ///
+    /// The result is a new object with one handle, since refscope cannot know of others.
     #[track_caller]
     fn from_std(std: Self::Std) -> Self;
 
-    /// Gives std's pointer out. refscope sees it no more. Tells of [`IntoStd`](crate::event::Op::IntoStd).
+    /// Returns std's pointer and ends the handle. Emits [`Op::IntoStd`](crate::event::Op::IntoStd).
     #[track_caller]
     fn into_std(self) -> Self::Std;
 
-    /// std's pointer, borrowed. What a clone of it does refscope does not see.
+    /// Borrows std's pointer. Clones of it are not traced.
     fn as_std(&self) -> &Self::Std;
 }
 
 macro_rules! std_is_std {
-    ($($Ptr:ty),*) => {$(
+    ($($Ptr:ty),* $(,)?) => {$(
         impl<T: ?Sized> StdPtr for $Ptr {
             type Std = Self;
 
@@ -64,5 +83,49 @@ macro_rules! std_is_std {
 }
 
 std_is_std! {
-    std::boxed::Box<T>, std::rc::Rc<T>, std::rc::Weak<T>, std::sync::Arc<T>, std::sync::Weak<T>
+    std::boxed::Box<T>,
+    std::rc::Rc<T>,
+    std::rc::Weak<T>,
+    std::sync::Arc<T>,
+    std::sync::Weak<T>,
+    Pin<std::boxed::Box<T>>,
+    Pin<std::rc::Rc<T>>,
+    Pin<std::sync::Arc<T>>,
 }
+
+#[cfg(feature = "trace")]
+macro_rules! pinned {
+    ($($module:ident::$Ptr:ident),*) => {$(
+        impl<T: ?Sized> StdPtr for Pin<crate::$module::$Ptr<T>> {
+            type Std = Pin<std::$module::$Ptr<T>>;
+
+            #[track_caller]
+            fn from_std(std: Self::Std) -> Self {
+                // SAFETY: STABLE: it is pinned again below, and nothing moves the value in between.
+                let std = unsafe { Pin::into_inner_unchecked(std) };
+                // SAFETY: STABLE: the value was pinned, and stays where it is.
+                unsafe { Pin::new_unchecked(crate::$module::$Ptr::from_std(std)) }
+            }
+
+            #[track_caller]
+            fn into_std(self) -> Self::Std {
+                // SAFETY: STABLE: it is pinned again below, and nothing moves the value in between.
+                let traced = unsafe { Pin::into_inner_unchecked(self) };
+                // SAFETY: STABLE: the value was pinned, and stays where it is.
+                unsafe { Pin::new_unchecked(traced.into_std()) }
+            }
+
+            fn as_std(&self) -> &Self::Std {
+                let this = (&raw const *self).cast::<crate::$module::$Ptr<T>>();
+                // SAFETY: PIN: std guarantees that `Pin<P>` has the layout of `P`; the borrow is
+                // shared.
+                let std = (&raw const *unsafe { &*this }.as_std()).cast::<Self::Std>();
+                // SAFETY: PIN: the same; the value was pinned, and stays where it is.
+                unsafe { &*std }
+            }
+        }
+    )*};
+}
+
+#[cfg(feature = "trace")]
+pinned! { boxed::Box, rc::Rc, sync::Arc }

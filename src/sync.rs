@@ -1,13 +1,13 @@
 //! Reference counting across threads: [`Arc`] and [`Weak`], traced.
 //!
-//! `use refscope::sync::{Arc, Weak};` in place of `use std::sync::{Arc, Weak};` is the whole swap. The pointer
-//! inside is std's; see [`std::sync`] for what the types are and do. Said here is what each function does
-//! in short, and which event it tells of.
+//! `use refscope::sync::{Arc, Weak};` in place of `use std::sync::{Arc, Weak};` is the whole swap.
+//! std's pointer does the counting; see [`std::sync`] for its behaviour. The docs here name the
+//! event that each function emits.
 //!
-//! What cannot be given, and the way round, is listed in [the crate's documentation](crate#what-it-cannot-do).
+//! [What refscope cannot do](crate#what-it-cannot-do) has the remedies for what does not compile.
 
-// STABLE: the value of an `Arc` stays where it is while a pointer to it lives, as std promises for the
-// pointer inside, and `Deref` is not under a user's control.
+// STABLE: the value of an `Arc` stays where it is while a pointer to it lives, as std promises for
+// the pointer inside, and `Deref` is not under a user's control.
 
 use crate::event::{Kind, Op, Type};
 use crate::forward;
@@ -23,14 +23,11 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync;
 
-// The rest of `std::sync`, so that `use refscope::sync::{Arc, Mutex};` is a swap as well.
-pub use std::sync::{
-    Barrier, BarrierWaitResult, Condvar, LazyLock, LockResult, Mutex, MutexGuard, Once, OnceLock,
-    OnceState, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, TryLockResult,
-    WaitTimeoutResult, atomic, mpsc,
-};
+// The rest of `std::sync`; items defined here shadow the glob's.
+pub use std::sync::*;
 
-/// A thread-safe reference-counting pointer, traced: [`std::sync::Arc`] with an identity beside it.
+/// A thread-safe reference-counting pointer, traced: [`std::sync::Arc`] and a ticket that
+/// identifies the handle.
 ///
 /// # Examples
 ///
@@ -45,15 +42,17 @@ pub use std::sync::{
 ///
 /// # Coercion
 ///
-/// An `Arc<T>` becomes an `Arc<dyn Trait>` by itself in the [fully drop-in build](crate#fully-drop-in). On plain stable
-/// the compiler says "mismatched types"; there [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
+/// An `Arc<T>` becomes an `Arc<dyn Trait>` by itself in the [fully drop-in
+/// build](crate#fully-drop-in). On plain stable the compiler says "mismatched types"; there
+/// [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
 pub struct Arc<T: ?Sized> {
-    // First, so that the event of a drop comes before those of what the drop destroys.
+    // First, so that a drop is emitted before what it destroys.
     pub(crate) ticket: ticket::Strong<true>,
     pub(crate) inner: sync::Arc<T>,
 }
 
-/// A handle that does not keep the value alive, traced: [`std::sync::Weak`] with an identity beside it.
+/// A handle that does not keep the value alive, traced: [`std::sync::Weak`] and a ticket that
+/// identifies it.
 ///
 /// # Examples
 ///
@@ -72,32 +71,33 @@ pub struct Weak<T: ?Sized> {
 }
 
 impl<T: ?Sized> Arc<T> {
-    /// A new object around a pointer of std's.
+    /// Wraps a pointer that std has just allocated. Emits [`Op::New`].
     #[inline]
     #[track_caller]
-    pub(crate) fn born(inner: sync::Arc<T>) -> Self {
+    pub(crate) fn wrap_new(inner: sync::Arc<T>) -> Self {
         Self { ticket: ticket::Strong::birth(Type::arc::<T>(), Value::of(&*inner), Op::New), inner }
     }
 }
 
-// Making one.
+// Constructors.
 
 impl<T> Arc<T> {
-    /// Makes an object that holds `value`. Tells of its [birth](Op::New).
+    /// Allocates `value`. Emits [`Op::New`].
     #[inline]
     #[track_caller]
     pub fn new(value: T) -> Self {
-        Self::born(sync::Arc::new(value))
+        Self::wrap_new(sync::Arc::new(value))
     }
 
-    /// Makes an object that holds a `Weak` to itself, by a closure that gets that `Weak`.
+    /// Allocates the value that `data_fn` returns, which may hold the `Weak` to itself that the
+    /// closure is passed.
     ///
-    /// Inside the closure there is no value yet, and an upgrade fails. Tells of the [weak
-    /// handle](Op::NewCyclic), then, when the closure has returned, of the [birth](Op::New).
+    /// An upgrade inside the closure fails, since there is no value yet. Emits [`Op::NewCyclic`]
+    /// for the weak handle, then [`Op::New`] once the closure has returned.
     ///
     /// # Panics
     ///
-    /// Where the closure does; nothing is leaked.
+    /// Panics if the closure panics; nothing is leaked.
     ///
     /// # Examples
     ///
@@ -130,19 +130,20 @@ impl<T> Arc<T> {
         Self { ticket: ticket.expect("std has called the closure"), inner }
     }
 
-    /// Makes an object whose value is to be written yet. Tells of its [birth](Op::New).
+    /// Allocates memory for a value that is not initialized yet. Emits [`Op::New`].
     #[track_caller]
     pub fn new_uninit() -> Arc<MaybeUninit<T>> {
-        Arc::born(sync::Arc::new_uninit())
+        Arc::wrap_new(sync::Arc::new_uninit())
     }
 
-    /// Makes an object whose bytes are zero. Tells of its [birth](Op::New).
+    /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Arc<MaybeUninit<T>> {
-        Arc::born(sync::Arc::new_zeroed())
+        Arc::wrap_new(sync::Arc::new_zeroed())
     }
 
-    /// Makes a pinned object. Tells of its [birth](Op::New).
+    /// Allocates `value` and pins it. Emits [`Op::New`].
     #[track_caller]
     pub fn pin(value: T) -> Pin<Self> {
         // SAFETY: STABLE: the value does not move while the pointer lives.
@@ -151,53 +152,54 @@ impl<T> Arc<T> {
 }
 
 impl<T> Arc<[T]> {
-    /// Makes a slice whose values are to be written yet. Tells of its [birth](Op::New).
+    /// Allocates a slice of `len` values that are not initialized yet. Emits [`Op::New`].
     #[track_caller]
     pub fn new_uninit_slice(len: usize) -> Arc<[MaybeUninit<T>]> {
-        Arc::born(sync::Arc::new_uninit_slice(len))
+        Arc::wrap_new(sync::Arc::new_uninit_slice(len))
     }
 
-    /// Makes a slice whose bytes are zero. Tells of its [birth](Op::New).
+    /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Arc<[MaybeUninit<T>]> {
-        Arc::born(sync::Arc::new_zeroed_slice(len))
+        Arc::wrap_new(sync::Arc::new_zeroed_slice(len))
     }
 }
 
 impl<T> Arc<MaybeUninit<T>> {
-    /// The same handle, its value written. No event.
+    /// Converts to the initialized type. The handle stays the same; emits nothing.
     ///
     /// # Safety
     ///
     /// As for [`std::sync::Arc::assume_init`]: the value must be initialized.
     pub unsafe fn assume_init(self) -> Arc<T> {
         let Self { ticket, inner } = self;
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         Arc { ticket, inner: unsafe { inner.assume_init() } }
     }
 }
 
 impl<T> Arc<[MaybeUninit<T>]> {
-    /// The same handle, its values written. No event.
+    /// Converts to the initialized type. The handle stays the same; emits nothing.
     ///
     /// # Safety
     ///
     /// As for [`std::sync::Arc::assume_init`]: the values must be initialized.
     pub unsafe fn assume_init(self) -> Arc<[T]> {
         let Self { ticket, inner } = self;
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         Arc { ticket, inner: unsafe { inner.assume_init() } }
     }
 }
 
-// Taking the value out.
+// Moving the value out.
 
 impl<T> Arc<T> {
-    /// The value, if this is the only strong handle. Tells of the [move](Op::MovedOut) if so.
+    /// Returns the value if this is the only strong handle. Emits [`Op::MovedOut`].
     ///
     /// # Errors
     ///
-    /// Gives the handle back where there are others; no event then.
+    /// Returns the handle if there are other strong ones, and emits nothing.
     #[inline]
     #[track_caller]
     pub fn try_unwrap(this: Self) -> Result<T, Self> {
@@ -212,8 +214,8 @@ impl<T> Arc<T> {
         }
     }
 
-    /// The value, if this was the only strong handle. Tells of the [drop](Op::Drop), and of the
-    /// [move](Op::IntoInner) if there was one.
+    /// Returns the value if this is the only strong handle, and drops the handle in any case. Emits
+    /// [`Op::Drop`], then [`Op::IntoInner`] if the value is returned.
     #[inline]
     #[track_caller]
     pub fn into_inner(this: Self) -> Option<T> {
@@ -221,7 +223,8 @@ impl<T> Arc<T> {
         ticket.into_inner(|| sync::Arc::into_inner(inner))
     }
 
-    /// The value, or a clone of it where there are other handles.
+    /// Returns the value if this is the only strong handle, and a clone of it otherwise. Emits
+    /// [`Op::MovedOut`] or [`Op::Drop`].
     #[inline]
     #[track_caller]
     pub fn unwrap_or_clone(this: Self) -> T
@@ -235,22 +238,23 @@ impl<T> Arc<T> {
 // Raw pointers.
 
 impl<T: ?Sized> Arc<T> {
-    /// A handle from a pointer that [`into_raw`](Self::into_raw) gave. Tells of its
-    /// [return](Op::FromRaw), as a new handle; the count stays.
+    /// Makes a handle of a pointer that [`into_raw`](Self::into_raw) returned. Emits
+    /// [`Op::FromRaw`]; the count stays the same.
     ///
-    /// A pointer that refscope did not see leave gives an untraced handle.
+    /// The handle is untraced if the pointer did not come from a traced one.
     ///
     /// # Safety
     ///
     /// As for [`std::sync::Arc::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         let inner = unsafe { sync::Arc::from_raw(ptr) };
         Self { ticket: ticket::Strong::from_raw(ticket::at(Kind::Arc, &*inner)), inner }
     }
 
-    /// A raw pointer that owns the handle. Tells of its [leaving](Op::IntoRaw); the count stays.
+    /// Returns a raw pointer that owns what the handle owned. Emits [`Op::IntoRaw`]; the count
+    /// stays the same.
     #[track_caller]
     pub fn into_raw(this: Self) -> *const T {
         let Self { ticket, inner } = this;
@@ -259,34 +263,34 @@ impl<T: ?Sized> Arc<T> {
         sync::Arc::into_raw(inner)
     }
 
-    /// Adds a handle to an object that is a raw pointer now. Tells of a [clone](Op::Clone) that [becomes
-    /// raw](Op::IntoRaw) at once.
+    /// Adds a strong handle to the object that a raw pointer owns. Emits [`Op::Clone`] and
+    /// [`Op::IntoRaw`].
     ///
     /// # Safety
     ///
     /// As for [`std::sync::Arc::increment_strong_count`].
     #[track_caller]
     pub unsafe fn increment_strong_count(ptr: *const T) {
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         unsafe { sync::Arc::increment_strong_count(ptr) };
         // SAFETY: STD: the caller's pointer is to a living value.
         let value = unsafe { &*ptr };
         ticket::Strong::<true>::increment(ticket::at(Kind::Arc, value));
     }
 
-    /// Takes a handle from an object that is a raw pointer now. Tells of its [return](Op::FromRaw) and
-    /// its [drop](Op::Drop).
+    /// Drops a strong handle of the object that a raw pointer owns. Emits [`Op::FromRaw`] and
+    /// [`Op::Drop`].
     ///
     /// # Safety
     ///
     /// As for [`std::sync::Arc::decrement_strong_count`].
     #[track_caller]
     pub unsafe fn decrement_strong_count(ptr: *const T) {
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         drop(unsafe { Self::from_raw(ptr) });
     }
 
-    /// A pointer to the value. No event.
+    /// Returns a raw pointer to the value. Emits nothing.
     #[inline]
     pub fn as_ptr(this: &Self) -> *const T {
         sync::Arc::as_ptr(&this.inner)
@@ -296,7 +300,7 @@ impl<T: ?Sized> Arc<T> {
 // Counts and identity.
 
 impl<T: ?Sized> Arc<T> {
-    /// A weak handle to the same object. Tells of the [downgrade](Op::Downgrade).
+    /// Returns a weak handle to the same object. Emits [`Op::Downgrade`].
     #[inline]
     #[track_caller]
     pub fn downgrade(this: &Self) -> Weak<T> {
@@ -304,25 +308,25 @@ impl<T: ?Sized> Arc<T> {
         Weak { ticket: this.ticket.downgraded(), inner }
     }
 
-    /// How many weak handles there are, by std's own count.
+    /// Returns std's count of weak handles.
     #[inline]
     pub fn weak_count(this: &Self) -> usize {
         sync::Arc::weak_count(&this.inner)
     }
 
-    /// How many strong handles there are, by std's own count.
+    /// Returns std's count of strong handles.
     #[inline]
     pub fn strong_count(this: &Self) -> usize {
         sync::Arc::strong_count(&this.inner)
     }
 
-    /// The value, to be changed, if this is the only handle, weak ones included. No event.
+    /// Returns a mutable reference if no other strong or weak handle exists. Emits nothing.
     #[inline]
     pub fn get_mut(this: &mut Self) -> Option<&mut T> {
         sync::Arc::get_mut(&mut this.inner)
     }
 
-    /// Whether both point to the same object.
+    /// Returns whether both handles point to the same object.
     #[inline]
     pub fn ptr_eq(this: &Self, other: &Self) -> bool {
         sync::Arc::ptr_eq(&this.inner, &other.inner)
@@ -330,11 +334,11 @@ impl<T: ?Sized> Arc<T> {
 }
 
 impl<T: ?Sized + MakeMut> Arc<T> {
-    /// The value, to be changed, made this handle's own first.
+    /// Returns a mutable reference, cloning the value first if it is shared.
     ///
-    /// Where there are other strong handles the value is cloned, where there are only weak ones it is
-    /// moved; both make a new object. Tells of the [drop](Op::Drop) from the old one and the
-    /// [birth](Op::CopyOnWrite) of the new.
+    /// A value with other strong handles is cloned, one with weak handles only is moved; either way
+    /// the handle then has a new object. Emits [`Op::Drop`] for the old object and
+    /// [`Op::CopyOnWrite`] for the new one, or nothing if the value was not shared.
     #[inline]
     #[track_caller]
     pub fn make_mut(this: &mut Self) -> &mut T {
@@ -349,11 +353,11 @@ impl<T: ?Sized + MakeMut> Arc<T> {
 }
 
 impl Arc<dyn Any + Send + Sync> {
-    /// The same handle with the type that the value has. No event.
+    /// Converts to the value's own type. The handle stays the same; emits nothing.
     ///
     /// # Errors
     ///
-    /// Gives the handle back where the value is of another type.
+    /// Returns the handle if the value is of another type.
     #[inline]
     pub fn downcast<T: Any + Send + Sync>(self) -> Result<Arc<T>, Self> {
         let Self { ticket, inner } = self;
@@ -365,7 +369,7 @@ impl Arc<dyn Any + Send + Sync> {
 }
 
 impl<T: ?Sized> Clone for Arc<T> {
-    /// Makes another handle to the same object. Tells of the [clone](Op::Clone).
+    /// Returns another handle to the same object. Emits [`Op::Clone`].
     #[inline]
     #[track_caller]
     fn clone(&self) -> Self {
@@ -374,31 +378,30 @@ impl<T: ?Sized> Clone for Arc<T> {
     }
 }
 
-forward::traits! { Arc, born }
+forward::traits! { Arc, wrap_new }
 
-// From pointers to pointers.
+// Conversions between pointers.
 
-/// A program that swaps `Arc` alone has std's boxes. Tells of the [birth](Op::New).
+/// For a program that swaps `Arc` alone and has std's boxes. Emits [`Op::New`].
 impl<T: ?Sized> From<std::boxed::Box<T>> for Arc<T> {
     #[track_caller]
     fn from(boxed: std::boxed::Box<T>) -> Self {
-        Self::born(boxed.into())
+        Self::wrap_new(boxed.into())
     }
 }
 
-/// The value moves into a new object: tells of the [move](Op::MovedOut) out of the box and the
-/// [birth](Op::New).
+/// Moves the value into a new object. Emits [`Op::MovedOut`] for the box and [`Op::New`].
 impl<T: ?Sized> From<Box<T>> for Arc<T> {
     #[track_caller]
     fn from(boxed: Box<T>) -> Self {
         let Box { ticket, inner } = boxed;
         let inner = sync::Arc::from(inner);
         ticket.end(Op::MovedOut);
-        Self::born(inner)
+        Self::wrap_new(inner)
     }
 }
 
-/// Tells of the [birth](Op::New).
+/// Emits [`Op::New`].
 impl<'a, B> From<Cow<'a, B>> for Arc<B>
 where
     B: ToOwned + ?Sized,
@@ -413,7 +416,7 @@ where
     }
 }
 
-/// The same handle. No event.
+/// The handle stays the same; emits nothing.
 impl From<Arc<str>> for Arc<[u8]> {
     fn from(text: Arc<str>) -> Self {
         let Arc { ticket, inner } = text;
@@ -475,7 +478,7 @@ impl io::Seek for Arc<File> {
     }
 }
 
-/// A pointer of std's becomes a traced one. Tells of it as of a [new object](Op::FromStd).
+/// Traces a pointer of std's, as [`StdPtr::from_std`] does. Emits [`Op::FromStd`].
 impl<T: ?Sized> From<sync::Arc<T>> for Arc<T> {
     #[track_caller]
     fn from(inner: sync::Arc<T>) -> Self {
@@ -483,7 +486,7 @@ impl<T: ?Sized> From<sync::Arc<T>> for Arc<T> {
     }
 }
 
-/// A traced pointer becomes one of std's. Tells of its [leaving](Op::IntoStd).
+/// Returns std's pointer, as [`StdPtr::into_std`] does. Emits [`Op::IntoStd`].
 impl<T: ?Sized> From<Arc<T>> for sync::Arc<T> {
     #[track_caller]
     fn from(traced: Arc<T>) -> Self {
@@ -515,7 +518,7 @@ impl<T: ?Sized> StdPtr for Arc<T> {
 // Weak.
 
 impl<T> Weak<T> {
-    /// A weak handle of no object: it never upgrades. No event.
+    /// Returns a weak handle that points to no object and never upgrades. Emits nothing.
     #[inline]
     pub const fn new() -> Self {
         Self { ticket: ticket::Weak::DANGLING, inner: sync::Weak::new() }
@@ -523,8 +526,10 @@ impl<T> Weak<T> {
 }
 
 impl<T: ?Sized> Weak<T> {
-    /// A weak handle from a pointer that [`into_raw`](Self::into_raw) gave. Tells of its
-    /// [return](Op::WeakFromRaw), as a new handle.
+    /// Makes a weak handle of a pointer that [`into_raw`](Self::into_raw) returned. Emits
+    /// [`Op::WeakFromRaw`].
+    ///
+    /// The handle is untraced if the pointer did not come from a traced one.
     ///
     /// # Safety
     ///
@@ -532,11 +537,11 @@ impl<T: ?Sized> Weak<T> {
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
         let ticket = ticket::Weak::from_raw((Kind::Arc, ptr.addr()));
-        // SAFETY: STD: passed on to the caller.
+        // SAFETY: STD: the caller keeps std's contract.
         Self { ticket, inner: unsafe { sync::Weak::from_raw(ptr) } }
     }
 
-    /// A raw pointer that owns the weak handle. Tells of its [leaving](Op::WeakIntoRaw).
+    /// Returns a raw pointer that owns what the weak handle owned. Emits [`Op::WeakIntoRaw`].
     #[track_caller]
     pub fn into_raw(self) -> *const T {
         let Self { ticket, inner } = self;
@@ -545,14 +550,14 @@ impl<T: ?Sized> Weak<T> {
         ptr
     }
 
-    /// A pointer to where the value is or was. No event.
+    /// Returns a raw pointer to where the value is, or was. Emits nothing.
     #[inline]
     pub fn as_ptr(&self) -> *const T {
         self.inner.as_ptr()
     }
 
-    /// A strong handle, if the value is still there. Tells of the [upgrade](Op::Upgrade), or that it
-    /// [failed](Op::UpgradeFailed).
+    /// Returns a strong handle if the value is still alive. Emits [`Op::Upgrade`] or
+    /// [`Op::UpgradeFailed`].
     #[inline]
     #[track_caller]
     pub fn upgrade(&self) -> Option<Arc<T>> {
@@ -565,19 +570,19 @@ impl<T: ?Sized> Weak<T> {
         }
     }
 
-    /// How many strong handles there are, by std's own count.
+    /// Returns std's count of strong handles.
     #[inline]
     pub fn strong_count(&self) -> usize {
         self.inner.strong_count()
     }
 
-    /// How many weak handles there are, by std's own count.
+    /// Returns std's count of weak handles.
     #[inline]
     pub fn weak_count(&self) -> usize {
         self.inner.weak_count()
     }
 
-    /// Whether both point to the same object, or neither to any.
+    /// Returns whether both handles point to the same object, or both to none.
     #[inline]
     pub fn ptr_eq(&self, other: &Self) -> bool {
         self.inner.ptr_eq(&other.inner)
@@ -586,7 +591,7 @@ impl<T: ?Sized> Weak<T> {
 
 forward::weak_traits! { Weak }
 
-/// A weak pointer of std's becomes a traced one. Tells of it as of a [new object](Op::WeakFromStd).
+/// Traces a weak pointer of std's, as [`StdPtr::from_std`] does. Emits [`Op::WeakFromStd`].
 impl<T: ?Sized> From<sync::Weak<T>> for Weak<T> {
     #[track_caller]
     fn from(inner: sync::Weak<T>) -> Self {
@@ -594,7 +599,7 @@ impl<T: ?Sized> From<sync::Weak<T>> for Weak<T> {
     }
 }
 
-/// A traced weak pointer becomes one of std's. Tells of its [leaving](Op::WeakIntoStd).
+/// Returns std's weak pointer, as [`StdPtr::into_std`] does. Emits [`Op::WeakIntoStd`].
 impl<T: ?Sized> From<Weak<T>> for sync::Weak<T> {
     #[track_caller]
     fn from(traced: Weak<T>) -> Self {
@@ -607,7 +612,7 @@ impl<T: ?Sized> StdPtr for Weak<T> {
 
     #[track_caller]
     fn from_std(inner: sync::Weak<T>) -> Self {
-        // What a weak pointer points to cannot be measured, and a dangling one points to nothing.
+        // The pointee may be gone, so its size is unknown. A dangling pointer has no object.
         let ticket = if inner.as_ptr().addr() == usize::MAX {
             ticket::Weak::DANGLING
         } else {

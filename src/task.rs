@@ -1,53 +1,56 @@
-//! [`Wake`] for the traced [`Arc`], beside the rest of `std::task`.
-
-pub use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker, ready};
+//! Wakers: [`Wake`] for the traced [`Arc`], and the rest of [`std::task`].
 
 use crate::sync::Arc;
 use std::mem::ManuallyDrop;
 
-/// Waking a task by a traced `Arc` to it: [`std::task::Wake`], whose receiver is std's.
+// The rest of `std::task`; items defined here shadow the glob's.
+pub use std::task::*;
+
+/// Wakes a task through a traced `Arc` to it, as [`std::task::Wake`] does through std's.
 ///
-/// In the fully drop-in build its methods are called as std's are, on `self: Arc<Self>`. Stable Rust does not
-/// accept another crate's pointer there: in the plain build the first parameter has the name `this`.
+/// The methods take `self: Arc<Self>`, as std's do. On plain stable, where no other crate's pointer
+/// can be `self`, the first parameter is named `this`.
 #[cfg(refscope_coerce)]
 pub trait Wake {
     /// Wakes the task.
     fn wake(self: Arc<Self>);
 
-    /// Wakes the task without giving the handle up.
+    /// Wakes the task and keeps the handle.
     #[track_caller]
     fn wake_by_ref(self: &Arc<Self>) {
         self.clone().wake();
     }
 }
 
-/// Waking a task by a traced `Arc` to it: [`std::task::Wake`], whose receiver is std's.
+/// Wakes a task through a traced `Arc` to it, as [`std::task::Wake`] does through std's.
 ///
-/// Stable Rust does not accept another crate's pointer as `self`, so the first parameter has the name `this`
-/// here. In the fully drop-in build the methods are as std's are, on `self: Arc<Self>`.
+/// On plain stable no other crate's pointer can be `self`, so the first parameter is named `this`.
+/// In the [fully drop-in build](crate#fully-drop-in) the methods take `self: Arc<Self>`, as std's
+/// do.
 #[cfg(not(refscope_coerce))]
 pub trait Wake {
     /// Wakes the task.
     fn wake(this: Arc<Self>);
 
-    /// Wakes the task without giving the handle up.
+    /// Wakes the task and keeps the handle.
     #[track_caller]
     fn wake_by_ref(this: &Arc<Self>) {
         Self::wake(this.clone());
     }
 }
 
-/// A waker around the task. Each of its clones is a handle that refscope sees.
+/// Returns a waker that owns the task. Each clone of it is a traced handle.
 impl<W: Wake + Send + Sync + 'static> From<Arc<W>> for Waker {
     #[track_caller]
     fn from(task: Arc<W>) -> Self {
-        // SAFETY: WAKER: `raw` keeps `RawWaker`'s contract: its data is an `Arc` that the waker owns, and
-        // each function of its table does to that one handle what its name says. `W` may be shared.
+        // SAFETY: WAKER: `raw` keeps `RawWaker`'s contract: its data is an `Arc` that the waker
+        // owns, and each function of its table does to that one handle what its name says. `W` may
+        // be shared.
         unsafe { Self::from_raw(raw(task)) }
     }
 }
 
-/// The raw waker around the task.
+/// Returns a raw waker that owns the task.
 impl<W: Wake + Send + Sync + 'static> From<Arc<W>> for RawWaker {
     #[track_caller]
     fn from(task: Arc<W>) -> Self {

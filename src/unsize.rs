@@ -1,11 +1,11 @@
-//! From a sized pointee to an unsized one: [`unsize!`](crate::unsize!) and [`coerce!`](crate::coerce!)
-//! for plain stable, `CoerceUnsized` and its kin where the compiler allows.
+//! Coercions to unsized pointees: [`unsize!`](crate::unsize!) and [`coerce!`](crate::coerce!) for
+//! plain stable, std's own traits where the compiler lets this crate implement them.
 
-/// Turns a pointer into one to something unsized: `unsize!(rc => dyn Trait)`.
+/// Converts a pointer to one of an unsized type: `unsize!(rc => dyn Trait)`.
 ///
-/// On plain stable no library pointer coerces by itself, and this does it by hand, in safe code: the handle
-/// stays the same, and there is no event. It takes `Box`, `Rc`, `Arc` and both `Weak`s. In the fully drop-in
-/// build, and with tracing off, it is not needed and does the same.
+/// On plain stable no library's pointer coerces by itself; this does it in safe code. It takes
+/// `Box`, `Rc`, `Arc`, both `Weak`s, and the first three pinned. The handle stays the same; emits
+/// nothing. In the fully drop-in build, and with tracing off, it is not needed and does the same.
 ///
 /// # Examples
 ///
@@ -21,14 +21,20 @@
 #[macro_export]
 macro_rules! unsize {
     ($pointer:expr => $Target:ty) => {
-        $crate::__private::unsize::<$Target, _>($pointer, |std| std)
+        match $crate::__private::split($pointer) {
+            (rest, std) => rest.join::<$Target>(std),
+        }
     };
 }
 
-/// Makes a pointer that coerces as std's does: `coerce!(Rc::new(value))`, for `Box`, `Rc` and `Arc`, and for
-/// `pin` in place of `new`.
+/// Coerces a pointer to the type that is expected, as std's pointers do by themselves.
 ///
-/// Where the type is known to be a trait object, a closure's signature is inferred from it, as with std.
+/// `coerce!(Rc::new(value))` allocates; it takes `new` and `pin` of `Box`, `Rc` and `Arc`, by any
+/// path or alias of theirs, and emits [`Op::New`](crate::event::Op::New). Where a `dyn Fn` is
+/// expected, a closure's signature is inferred from it, as with std.
+///
+/// `coerce!(pointer)` takes any other expression, as [`unsize!`](crate::unsize!) does, and emits
+/// nothing. A function of your own called `new` is put in parentheses: `coerce!((Shape::new()))`.
 ///
 /// # Examples
 ///
@@ -39,125 +45,268 @@ macro_rules! unsize {
 /// assert_eq!(double(4), 8);
 /// let all: Vec<Box<dyn ToString>> = vec![coerce!(Box::new(1)), coerce!(Box::new("two"))];
 /// assert_eq!(all[1].to_string(), "two");
+///
+/// use refscope::sync as shared;
+/// let slice: shared::Arc<[u8]> = coerce!(shared::Arc::new([1, 2, 3]));
+/// let array = shared::Arc::new([4, 5]);
+/// let same: shared::Arc<[u8]> = coerce!(array.clone());
+/// assert_eq!(slice.len() + same.len(), 5);
 /// ```
 #[macro_export]
 macro_rules! coerce {
-    (Box::new($value:expr $(,)?)) => {
-        $crate::__private::boxed($crate::__private::std::boxed::Box::new($value))
+    ($first:ident $($rest:tt)*) => {
+        $crate::__coerce!([$first $($rest)*] [$first] $($rest)*)
     };
-    (Rc::new($value:expr $(,)?)) => {
-        $crate::__private::rc($crate::__private::std::rc::Rc::new($value))
+    (:: $($rest:tt)*) => {
+        $crate::__coerce!([:: $($rest)*] [] :: $($rest)*)
     };
-    (Arc::new($value:expr $(,)?)) => {
-        $crate::__private::arc($crate::__private::std::sync::Arc::new($value))
-    };
-    (Box::pin($value:expr $(,)?)) => {
-        $crate::__private::pin_boxed($crate::__private::std::boxed::Box::pin($value))
-    };
-    (Rc::pin($value:expr $(,)?)) => {
-        $crate::__private::pin_rc($crate::__private::std::rc::Rc::pin($value))
-    };
-    (Arc::pin($value:expr $(,)?)) => {
-        $crate::__private::pin_arc($crate::__private::std::sync::Arc::pin($value))
+    ($pointer:expr) => {
+        $crate::__coerce!([$pointer] [])
     };
 }
 
+/// `__coerce!([whole expression] [path so far] what is left)`: finds the path to `new` or `pin`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __coerce {
+    ([$($all:tt)*] [$($path:tt)+] :: new ($($value:tt)*)) => {
+        $crate::__private::wrap::<$($path)+<_>>(
+            <<$($path)+<_> as $crate::__private::Wrap>::Std>::new($($value)*)
+        )
+    };
+    ([$($all:tt)*] [$($path:tt)+] :: pin ($($value:tt)*)) => {
+        $crate::__private::wrap_pin::<$($path)+<_>>(
+            <<$($path)+<_> as $crate::__private::Wrap>::Std>::pin($($value)*)
+        )
+    };
+    ([$($all:tt)*] [$($path:tt)+] :: <$T:ty> :: new ($($value:tt)*)) => {
+        $crate::__private::wrap::<$($path)+<_>>(
+            <<$($path)+<$T> as $crate::__private::Wrap>::Std>::new($($value)*)
+        )
+    };
+    ([$($all:tt)*] [$($path:tt)+] :: <$T:ty> :: pin ($($value:tt)*)) => {
+        $crate::__private::wrap_pin::<$($path)+<_>>(
+            <<$($path)+<$T> as $crate::__private::Wrap>::Std>::pin($($value)*)
+        )
+    };
+    ([$($all:tt)*] [$($path:tt)*] :: $next:ident $($rest:tt)*) => {
+        $crate::__coerce!([$($all)*] [$($path)* :: $next] $($rest)*)
+    };
+    ([$pointer:expr] $($rest:tt)*) => {
+        match $crate::__private::split($pointer) {
+            (rest, std) => rest.join(std),
+        }
+    };
+}
+
+use crate::sealed::Sealed;
+use std::marker::PhantomData;
 use std::pin::Pin;
 
-/// What [`unsize!`](crate::unsize!) can be called on.
+/// Pointers that [`coerce!`](crate::coerce!) can allocate.
 #[diagnostic::on_unimplemented(
-    message = "`unsize!` takes a `Box`, `Rc`, `Arc` or `Weak` of refscope's, not `{Self}`"
+    message = "`coerce!` allocates a `Box`, `Rc` or `Arc`, not `{Self}`",
+    note = "`coerce!((expression))` takes any expression whose value is such a pointer"
 )]
-pub trait Unsize<U: ?Sized> {
+pub trait Wrap: Sealed {
     /// std's pointer inside.
     type Std;
-    /// What that coerces to.
-    type StdTo;
-    /// The traced pointer around it.
-    type To;
 
-    /// Coerces the pointer inside by `f`, which the caller's crate compiles.
-    fn change(self, f: impl FnOnce(Self::Std) -> Self::StdTo) -> Self::To;
+    /// Wraps a pointer that std has just allocated.
+    #[track_caller]
+    fn wrap(std: Self::Std) -> Self;
 }
 
-/// The call behind [`unsize!`](crate::unsize!).
+/// The call behind `coerce!(Ptr::new(value))`. The caller's crate coerces the argument.
 #[inline]
-pub fn unsize<U: ?Sized, P: Unsize<U>>(p: P, f: impl FnOnce(P::Std) -> P::StdTo) -> P::To {
-    p.change(f)
+#[track_caller]
+pub fn wrap<P: Wrap>(std: P::Std) -> P {
+    P::wrap(std)
 }
 
-macro_rules! unsizes {
+/// The call behind `coerce!(Ptr::pin(value))`. The caller's crate coerces the argument.
+#[inline]
+#[track_caller]
+pub fn wrap_pin<P>(std: Pin<P::Std>) -> Pin<P>
+where
+    P: Wrap + std::ops::Deref,
+    P::Std: std::ops::Deref,
+{
+    // SAFETY: STABLE: it is pinned again below, and nothing moves the value in between.
+    let pointer = P::wrap(unsafe { Pin::into_inner_unchecked(std) });
+    // SAFETY: STABLE: the value was pinned in std's pointer, which this is or owns, and derefs as.
+    unsafe { Pin::new_unchecked(pointer) }
+}
+
+/// Pointers that [`unsize!`](crate::unsize!) and [`coerce!`](crate::coerce!) can coerce.
+#[diagnostic::on_unimplemented(
+    message = "`unsize!` and `coerce!` take a `Box`, `Rc`, `Arc` or `Weak` of refscope's, not `{Self}`"
+)]
+pub trait Split {
+    /// std's pointer inside.
+    type Std;
+    /// What is left of the handle. Its method `join` makes a pointer of it and what `Std` coerces
+    /// to.
+    type Rest;
+
+    /// Takes the handle apart.
+    fn split(self) -> (Self::Rest, Self::Std);
+}
+
+/// The call behind [`unsize!`](crate::unsize!) and [`coerce!`](crate::coerce!).
+#[inline]
+pub fn split<P: Split>(pointer: P) -> (P::Rest, P::Std) {
+    pointer.split()
+}
+
+macro_rules! wrap {
     ($($module:ident::$Ptr:ident),*) => {$(
-        impl<T: ?Sized, U: ?Sized> Unsize<U> for crate::$module::$Ptr<T> {
-            type Std = std::$module::$Ptr<T>;
-            type StdTo = std::$module::$Ptr<U>;
-            type To = crate::$module::$Ptr<U>;
+        impl<T: ?Sized> Wrap for std::$module::$Ptr<T> {
+            type Std = Self;
 
             #[inline]
-            fn change(self, f: impl FnOnce(Self::Std) -> Self::StdTo) -> Self::To {
-                #[cfg(feature = "trace")]
-                return crate::$module::$Ptr { ticket: self.ticket, inner: f(self.inner) };
-                #[cfg(not(feature = "trace"))]
-                return f(self);
+            fn wrap(std: Self) -> Self {
+                std
+            }
+        }
+
+        #[cfg(feature = "trace")]
+        impl<T: ?Sized> Wrap for crate::$module::$Ptr<T> {
+            type Std = std::$module::$Ptr<T>;
+
+            #[inline]
+            #[track_caller]
+            fn wrap(std: Self::Std) -> Self {
+                Self::wrap_new(std)
             }
         }
     )*};
 }
 
-unsizes! { boxed::Box, rc::Rc, rc::Weak, sync::Arc, sync::Weak }
+wrap! { boxed::Box, rc::Rc, sync::Arc }
 
-/// The traced pointer around one that std has just made.
-#[inline]
-#[track_caller]
-pub fn boxed<T: ?Sized>(inner: std::boxed::Box<T>) -> crate::boxed::Box<T> {
-    #[cfg(feature = "trace")]
-    return crate::boxed::Box::born(inner);
-    #[cfg(not(feature = "trace"))]
-    return inner;
-}
+/// What is left of std's own pointers: nothing.
+#[derive(Debug)]
+pub struct StdRest<P>(PhantomData<P>);
 
-/// The traced pointer around one that std has just made.
-#[inline]
-#[track_caller]
-pub fn rc<T: ?Sized>(inner: std::rc::Rc<T>) -> crate::rc::Rc<T> {
-    #[cfg(feature = "trace")]
-    return crate::rc::Rc::born(inner);
-    #[cfg(not(feature = "trace"))]
-    return inner;
-}
+/// What is left of a pinned pointer.
+#[derive(Debug)]
+pub struct PinRest<R>(R);
 
-/// The traced pointer around one that std has just made.
-#[inline]
-#[track_caller]
-pub fn arc<T: ?Sized>(inner: std::sync::Arc<T>) -> crate::sync::Arc<T> {
-    #[cfg(feature = "trace")]
-    return crate::sync::Arc::born(inner);
-    #[cfg(not(feature = "trace"))]
-    return inner;
-}
+macro_rules! split {
+    ($($module:ident::$Ptr:ident, $Rest:ident($Ticket:ty);)*) => {$(
+        impl<T: ?Sized> Split for std::$module::$Ptr<T> {
+            type Std = Self;
+            type Rest = StdRest<std::$module::$Ptr<()>>;
 
-macro_rules! pins {
-    ($($pin:ident: $make:ident, $module:ident::$Ptr:ident;)*) => {$(
-        /// The traced pointer around one that std has just pinned.
-        #[inline]
-        #[track_caller]
-        pub fn $pin<T: ?Sized>(inner: Pin<std::$module::$Ptr<T>>) -> Pin<crate::$module::$Ptr<T>> {
-            // SAFETY: STABLE: it is pinned again below, and nothing moves the value in between.
-            let inner = unsafe { Pin::into_inner_unchecked(inner) };
-            let pointer = $make(inner);
-            // SAFETY: STABLE: the value was pinned in std's pointer, which this is or owns, and derefs as.
-            unsafe { Pin::new_unchecked(pointer) }
+            #[inline]
+            fn split(self) -> (Self::Rest, Self) {
+                (StdRest(PhantomData), self)
+            }
+        }
+
+        impl StdRest<std::$module::$Ptr<()>> {
+            /// Returns what std's pointer was coerced to.
+            #[inline]
+            pub fn join<U: ?Sized>(self, std: std::$module::$Ptr<U>) -> std::$module::$Ptr<U> {
+                std
+            }
+        }
+
+        /// What is left of a traced pointer: its ticket. It stays on its thread, as that of an `Rc`
+        /// must.
+        #[cfg(feature = "trace")]
+        #[allow(missing_debug_implementations)]
+        pub struct $Rest($Ticket, PhantomData<*const ()>);
+
+        #[cfg(feature = "trace")]
+        impl<T: ?Sized> Split for crate::$module::$Ptr<T> {
+            type Std = std::$module::$Ptr<T>;
+            type Rest = $Rest;
+
+            #[inline]
+            fn split(self) -> (Self::Rest, Self::Std) {
+                ($Rest(self.ticket, PhantomData), self.inner)
+            }
+        }
+
+        #[cfg(feature = "trace")]
+        impl $Rest {
+            /// Wraps what std's pointer was coerced to.
+            #[inline]
+            pub fn join<U: ?Sized>(self, std: std::$module::$Ptr<U>) -> crate::$module::$Ptr<U> {
+                crate::$module::$Ptr { ticket: self.0, inner: std }
+            }
         }
     )*};
 }
 
-pins! {
-    pin_boxed: boxed, boxed::Box;
-    pin_rc: rc, rc::Rc;
-    pin_arc: arc, sync::Arc;
+split! {
+    boxed::Box, BoxRest(crate::runtime::handle::Strong<false>);
+    rc::Rc, RcRest(crate::runtime::handle::Strong<false>);
+    rc::Weak, RcWeakRest(crate::runtime::handle::Weak<false>);
+    sync::Arc, ArcRest(crate::runtime::handle::Strong<true>);
+    sync::Weak, ArcWeakRest(crate::runtime::handle::Weak<true>);
 }
 
-/// Coercions, receivers and pins, as the compiler gives them to std's pointers.
+macro_rules! split_pin {
+    ($($module:ident::$Ptr:ident),*) => {$(
+        impl<T: ?Sized> Split for Pin<std::$module::$Ptr<T>> {
+            type Std = Self;
+            type Rest = PinRest<StdRest<std::$module::$Ptr<()>>>;
+
+            #[inline]
+            fn split(self) -> (Self::Rest, Self) {
+                (PinRest(StdRest(PhantomData)), self)
+            }
+        }
+
+        impl PinRest<StdRest<std::$module::$Ptr<()>>> {
+            /// Returns what std's pointer was coerced to.
+            #[inline]
+            pub fn join<U: ?Sized>(
+                self,
+                std: Pin<std::$module::$Ptr<U>>,
+            ) -> Pin<std::$module::$Ptr<U>> {
+                std
+            }
+        }
+
+        #[cfg(feature = "trace")]
+        impl<T: ?Sized> Split for Pin<crate::$module::$Ptr<T>> {
+            type Std = Pin<std::$module::$Ptr<T>>;
+            type Rest = PinRest<<crate::$module::$Ptr<T> as Split>::Rest>;
+
+            #[inline]
+            fn split(self) -> (Self::Rest, Self::Std) {
+                // SAFETY: STABLE: std's pointer is pinned again below; nothing moves the value in
+                // between.
+                let (rest, std) = unsafe { Pin::into_inner_unchecked(self) }.split();
+                // SAFETY: STABLE: the value was pinned, and stays where it is.
+                (PinRest(rest), unsafe { Pin::new_unchecked(std) })
+            }
+        }
+
+        #[cfg(feature = "trace")]
+        impl PinRest<<crate::$module::$Ptr<()> as Split>::Rest> {
+            /// Wraps what std's pointer was coerced to.
+            #[inline]
+            pub fn join<U: ?Sized>(
+                self,
+                std: Pin<std::$module::$Ptr<U>>,
+            ) -> Pin<crate::$module::$Ptr<U>> {
+                // SAFETY: STABLE: it is pinned again below, and nothing moves the value in between.
+                let pointer = self.0.join(unsafe { Pin::into_inner_unchecked(std) });
+                // SAFETY: STABLE: the value was pinned, and stays where it is.
+                unsafe { Pin::new_unchecked(pointer) }
+            }
+        }
+    )*};
+}
+
+split_pin! { boxed::Box, rc::Rc, sync::Arc }
+
+/// Coercions, receivers and pins.
 #[cfg(all(feature = "trace", refscope_coerce))]
 mod coerce {
     use crate::boxed::Box;
@@ -197,12 +346,12 @@ mod call {
     use crate::event::Op;
     use std::marker::Tuple;
 
-    /// Tells of the [move](Op::MovedOut) out of the box, then calls.
+    /// Emits [`Op::MovedOut`], then calls.
     impl<Args: Tuple, F: FnOnce<Args> + ?Sized> FnOnce<Args> for Box<F> {
         type Output = F::Output;
 
         extern "rust-call" fn call_once(self, args: Args) -> F::Output {
-            <std::boxed::Box<F> as FnOnce<Args>>::call_once(self.ended(Op::MovedOut), args)
+            <std::boxed::Box<F> as FnOnce<Args>>::call_once(self.end(Op::MovedOut), args)
         }
     }
 
@@ -227,13 +376,13 @@ mod async_call {
     use std::marker::Tuple;
     use std::ops::{AsyncFn, AsyncFnMut, AsyncFnOnce};
 
-    /// Tells of the [move](Op::MovedOut) out of the box, then calls.
+    /// Emits [`Op::MovedOut`], then calls.
     impl<Args: Tuple, F: AsyncFnOnce<Args> + ?Sized> AsyncFnOnce<Args> for Box<F> {
         type CallOnceFuture = F::CallOnceFuture;
         type Output = F::Output;
 
         extern "rust-call" fn async_call_once(self, args: Args) -> F::CallOnceFuture {
-            let inner = self.ended(Op::MovedOut);
+            let inner = self.end(Op::MovedOut);
             <std::boxed::Box<F> as AsyncFnOnce<Args>>::async_call_once(inner, args)
         }
     }
@@ -256,15 +405,16 @@ mod async_call {
     }
 }
 
-/// A crate may implement another's trait for a box of its own type, as for std's box.
+/// Lets a crate implement another crate's trait for a box of its own type, as for std's box.
 #[cfg(all(feature = "trace", refscope_fundamental))]
 mod fundamental {
-    // Said aloud, since the compiler now reckons that another crate may make a box of its own `Copy`, and
-    // with it a function pointer, for which std has impls.
+    // Without this the compiler assumes that another crate may make a box of its own type `Copy`,
+    // and a function pointer of it, for which std has impls.
     impl<T: ?Sized> !Copy for crate::boxed::Box<T> {}
 }
 
-/// `for x in boxed_slice`, which an impl of `Iterator` for a box would otherwise forbid.
+/// `for x in boxed_slice`, which would overlap with `Iterator` for boxes but for the negative
+/// impls.
 #[cfg(all(feature = "trace", refscope_negative))]
 mod iterate {
     use crate::boxed::Box;
@@ -274,14 +424,14 @@ mod iterate {
     impl<I> !Iterator for &Box<[I]> {}
     impl<I> !Iterator for &mut Box<[I]> {}
 
-    /// Tells of the [move](Op::IntoStd) out of the box.
+    /// Emits [`Op::IntoStd`].
     impl<I> IntoIterator for Box<[I]> {
         type Item = I;
         type IntoIter = std::vec::IntoIter<I>;
 
         #[track_caller]
         fn into_iter(self) -> Self::IntoIter {
-            self.ended(Op::IntoStd).into_vec().into_iter()
+            self.end(Op::IntoStd).into_vec().into_iter()
         }
     }
 

@@ -87,6 +87,9 @@ pub struct End {
     pub op: Op,
     /// The place of that event in the object's history.
     pub seq: u64,
+    /// The line that ended it: an index into [`Recording::locations`]. A drop has one where there are stacks, after
+    /// [`Recording::resolve_stacks`].
+    pub location: Option<u32>,
     /// The thread that it ended on: an index into [`Recording::threads`].
     pub thread: u32,
     /// When it ended.
@@ -228,8 +231,8 @@ impl<'r> Timeline<'r> {
 fn change_lifeline(lifelines: &mut [Lifeline], change: Change<usize>, event: &EventRecord) {
     match change {
         Change::Ended(line) => {
-            lifelines[line].end =
-                Some(End { op: event.op, seq: event.seq, thread: event.thread, time: event.time });
+            let EventRecord { op, seq, location, thread, time, .. } = *event;
+            lifelines[line].end = Some(End { op, seq, location, thread, time });
         }
         Change::Raw(line) => lifelines[line].raw = Some(event.op),
     }

@@ -33,7 +33,7 @@ impl Location {
     ///
     /// Recognized by the path's prefix, since toolchains differ in which of std's files they report.
     pub fn is_std(&self) -> bool {
-        self.file.starts_with("/rustc/") || self.file.contains("/lib/rustlib/src/rust/library/")
+        is_std_path(&self.file)
     }
 }
 
@@ -48,4 +48,12 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
+}
+
+/// Whether the file at a path is one of std's sources.
+pub(crate) fn is_std_path(path: &str) -> bool {
+    let library = |rest: &str| rest.contains("/library/") || rest.contains("\\library\\");
+    path.strip_prefix("/rustc/").is_some_and(library)
+        || path.contains("/lib/rustlib/src/rust/library/")
+        || path.contains("\\lib\\rustlib\\src\\rust\\library\\")
 }

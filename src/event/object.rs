@@ -1,11 +1,12 @@
 use super::{Caller, Location};
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt;
 
 /// Which kind of pointer an object is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Kind {
     /// [`Box`](crate::boxed::Box)

@@ -1,4 +1,4 @@
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU32;

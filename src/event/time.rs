@@ -51,15 +51,10 @@ impl fmt::Debug for Time {
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 mod clock {
     use std::sync::LazyLock;
+    use std::time::Instant;
 
     // Both clocks are read once, together, so that they agree on the start.
-    static START: LazyLock<(std::time::Instant, coarsetime::Instant)> =
-        LazyLock::new(|| (std::time::Instant::now(), read_coarse()));
-
-    fn read_coarse() -> coarsetime::Instant {
-        // The cache is one word that all threads would write.
-        coarsetime::Instant::now_without_cache_update()
-    }
+    static START: LazyLock<(Instant, u64)> = LazyLock::new(|| (Instant::now(), system()));
 
     pub(super) fn precise() -> u64 {
         START.0.elapsed().as_nanos() as u64
@@ -67,7 +62,21 @@ mod clock {
 
     pub(super) fn coarse() -> u64 {
         let start = START.1;
-        read_coarse().duration_since(start).as_nanos()
+        if start == 0 { precise() } else { system().saturating_sub(start) }
+    }
+
+    /// The system's coarse clock, in nanoseconds. 0 where it has none.
+    #[cfg(all(feature = "trace", any(target_os = "linux", target_os = "android")))]
+    fn system() -> u64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: TIME: writes the time that it is given.
+        let read = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+        if read == 0 { time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64 } else { 0 }
+    }
+
+    #[cfg(not(all(feature = "trace", any(target_os = "linux", target_os = "android"))))]
+    fn system() -> u64 {
+        0
     }
 }
 

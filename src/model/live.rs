@@ -1,4 +1,5 @@
 use crate::event::{Kind, Location, Op, Strength, Time};
+use crate::stack::StackId;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -51,8 +52,13 @@ pub struct Handle {
     pub created: Time,
     /// Whether it became a raw pointer or was leaked, and was not taken back.
     pub raw: bool,
+    /// The operation and the line by which it became a raw pointer or was leaked, if it is one and they are known.
+    pub left: Option<PathStep>,
     /// The `tracing` span in which it was made (feature `spans`).
     pub span: Option<Arc<str>>,
+    /// The stack on which it was made, if that was asked for, or if its line is not the user's own: std's, in
+    /// `vec.clone()`, or a derive's.
+    pub stack: Option<StackId>,
 }
 
 /// A step of a handle's path: an operation and its line.
@@ -94,6 +100,11 @@ impl LiveObject {
         }
     }
 
+    /// Returns whether the type's full name, or the line that allocated it (`src/pool.rs:17`), contains `what`.
+    pub(crate) fn is_named(&self, what: &str) -> bool {
+        self.type_name.contains(what) || self.location.to_string().contains(what)
+    }
+
     /// Returns the handles that keep the value alive.
     pub fn strong_handles(&self) -> impl DoubleEndedIterator<Item = &Handle> + Clone {
         self.handles.iter().filter(|handle| handle.strength == Strength::Strong)
@@ -116,13 +127,16 @@ impl Handle {
         self.last_step()?.location.as_ref()
     }
 
-    /// Returns whether it came about as `other` did.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let key = |handle: &Self| (handle.strength, handle.raw);
-        key(self) == key(other)
-            && self.path == other.path
-            && self.thread == other.thread
-            && self.span == other.span
+    /// Returns the user's line that made it, and the one that called its function, where [`location`](Self::location) is
+    /// std's or a derive's: the first two lines of the [stack](Self::stack) that are neither's. `None` where the stack or its
+    /// lines are not known.
+    ///
+    /// See [`StackId::resolve`] for what it costs, and needs.
+    pub fn user_lines(&self) -> Option<(Location, Option<Location>)> {
+        let location = self.location()?;
+        let stack = self.stack.filter(|_| !location.is_users())?.resolve();
+        let (line, caller) = stack.user_frame()?;
+        Some((Location::of_frame(line)?, caller.and_then(Location::of_frame)))
     }
 }
 

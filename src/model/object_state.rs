@@ -48,6 +48,13 @@ pub(crate) struct Earlier {
     pub(crate) weak: i64,
 }
 
+impl Earlier {
+    /// Returns whether the event of this number is one of them, as far as is known.
+    pub(crate) fn includes(&self, seq: u64) -> bool {
+        seq <= self.highest && self.events == self.highest
+    }
+}
+
 impl<H> Default for ObjectState<H> {
     fn default() -> Self {
         Self::after(Earlier::default())
@@ -69,6 +76,14 @@ impl<H> ObjectState<H> {
     /// Returns the traced weak count, as far as events are known.
     pub(crate) fn weak(&self) -> u32 {
         u32::try_from(self.weak.max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Returns what is kept of a living handle.
+    pub(crate) fn handle_mut(&mut self, number: u64) -> Option<&mut H>
+    where
+        H: Copy,
+    {
+        self.handles.get_mut(number)
     }
 
     /// Returns the living handles.

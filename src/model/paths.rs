@@ -1,12 +1,13 @@
 use crate::event::path::{self, Extension, Node, Nodes};
-use rustc_hash::FxHashMap;
+// Without either there is nothing to replay, and the library has no dependency.
+use std::collections::HashMap;
 use std::hash::Hash;
 
 /// The paths of handles, interned: a handle keeps a number. The rules are those of [`path`].
 #[derive(Clone, Debug)]
 pub(crate) struct Paths<S> {
     nodes: Vec<Node<S>>,
-    children: FxHashMap<(u32, S, bool), u32>,
+    children: HashMap<(u32, S, bool), u32>,
     limit: usize,
     cut: u64,
 }
@@ -24,7 +25,7 @@ impl<S> Paths<S> {
     /// Creates a table that keeps paths whole while it has fewer than `limit` nodes. Beyond, it keeps first and
     /// last steps alone, whose pairs the program's source bounds.
     pub(crate) fn with_limit(limit: usize) -> Self {
-        Self { nodes: Vec::new(), children: FxHashMap::default(), limit, cut: 0 }
+        Self { nodes: Vec::new(), children: HashMap::default(), limit, cut: 0 }
     }
 
     /// Returns how many handles had their path cut because the table was full.

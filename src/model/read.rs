@@ -1,8 +1,11 @@
 //! Reads what [`FileSink`](crate::sink::FileSink) wrote, or someone who claims so: a line that is not as it should be
 //! is left out and reported, and no input makes the reader panic or take more memory than it has read.
 
-use super::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, Replay};
+use super::{
+    Earlier, EventRecord, LiveObject, Mark, ObjectRecord, Origin, Recording, RecordingEnd, Replay,
+};
 use crate::event::{Kind, Location, Op, Time};
+use crate::stack::{self, StackId, StoredModule};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
@@ -18,17 +21,39 @@ const LONGEST_LINE: usize = 1 << 20;
 /// Stretches of damage that are kept apart; what follows is counted with the last.
 const MAX_DAMAGE: usize = 64;
 
+/// Frames of a stack that are kept, the innermost: some more than are written. What shows stacks as trees goes as deep.
+const MAX_FRAMES: usize = 256;
+
 /// All keys of all lines; which are there says what the line is. (An untagged enum would read each line into
 /// an intermediate tree, at several times the cost.)
 #[derive(Deserialize)]
 struct Line<'a> {
     refscope: Option<u64>,
     pid: Option<u64>,
+    program: Option<String>,
+    args: Option<Vec<String>>,
+    dir: Option<String>,
+    host: Option<String>,
+    started: Option<u64>,
+    mark: Option<String>,
+    source: Option<String>,
+    len: Option<u64>,
+    hash: Option<&'a str>,
+    end: Option<&'a str>,
     event: Option<&'a str>,
     object: Option<u64>,
     site: Option<u64>,
     r#type: Option<u64>,
     thread: Option<u64>,
+    module: Option<u64>,
+    path: Option<String>,
+    build: Option<String>,
+    stack: Option<u64>,
+    frames: Option<Vec<(u64, u64)>>,
+    k: Option<u64>,
+    span: Option<u64>,
+    text: Option<String>,
+    sp: Option<u64>,
     lost: Option<u64>,
     o: Option<u64>,
     n: Option<u64>,
@@ -48,6 +73,7 @@ struct Line<'a> {
     label: Option<String>,
     #[serde(default)]
     earlier: u64,
+    highest: Option<u64>,
     #[serde(default)]
     strong: u32,
     #[serde(default)]
@@ -161,6 +187,7 @@ impl Recording {
     pub fn read(input: impl BufRead) -> Result<Self, ReadError> {
         let mut recording = Self::default();
         let mut events: Vec<EventRecord> = Vec::new();
+        let mut labels: HashMap<u64, u64> = HashMap::new();
         read_lines(input, &mut recording, |recording, item| match item {
             // A later part names what is alive again: what the earlier part said is more.
             Item::Object(object, earlier) if !recording.objects.contains_key(&object.id) => {
@@ -172,14 +199,18 @@ impl Recording {
             Item::Object(..) => {}
             Item::Event(event) => {
                 let earlier = recording.earlier.get(&event.object);
-                if event.seq > earlier.map_or(0, |earlier| earlier.events)
-                    && recording.objects.contains_key(&event.object)
-                {
+                let known = earlier.is_some_and(|earlier| earlier.includes(event.seq));
+                if !known && recording.objects.contains_key(&event.object) {
                     events.push(event);
                 }
             }
-            Item::Label(object, label) => {
-                if let Some(object) = recording.objects.get_mut(&object) {
+            Item::Label(object, seq, label) => {
+                // The latest, in whichever order they are written.
+                let latest = labels.entry(object).or_default();
+                if let Some(object) = recording.objects.get_mut(&object)
+                    && seq >= *latest
+                {
+                    *latest = seq;
                     object.label = Some(label);
                 }
             }
@@ -188,6 +219,53 @@ impl Recording {
         recording.sort();
         recording.events.dedup_by_key(|event| (event.object, event.seq));
         Ok(recording)
+    }
+
+    /// Reads a recording for what was alive at a moment of it: at the first mark of this name, or so many nanoseconds after the
+    /// start. `None` if there is no such mark, or the recording ends before.
+    ///
+    /// Of threads that worked meanwhile, events of about the same moment may count or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_live_at(
+        input: impl BufRead,
+        moment: &Moment,
+    ) -> Result<Option<(Self, Vec<LiveObject>)>, ReadError> {
+        let mut recording = Self::default();
+        let mut replay = Replay::new();
+        let mut over = false;
+        read_lines(input, &mut recording, |recording, item| {
+            over |= match moment {
+                Moment::Mark(name) => recording.marks.iter().any(|mark| mark.name == *name),
+                Moment::Time(_) => false,
+            };
+            if over {
+                return;
+            }
+            match item {
+                Item::Object(object, earlier) => replay.object(object, earlier),
+                Item::Event(event) => match moment {
+                    Moment::Time(time) if event.time > *time => {}
+                    _ => replay.event(event),
+                },
+                Item::Label(object, seq, label) => replay.label(object, seq, &label),
+            }
+        })?;
+        let time = match moment {
+            Moment::Mark(name) => {
+                let mark = recording.marks.iter().find(|mark| mark.name == *name);
+                mark.map(|mark| mark.time)
+            }
+            Moment::Time(time) => (*time <= recording.end).then_some(*time),
+        };
+        let Some(time) = time else { return Ok(None) };
+        recording.end = time;
+        let mut objects = replay.live_objects(&recording);
+        // Those that are known by their first line alone were not there yet.
+        objects.retain(|object| !object.handles.is_empty() || object.strong > 0);
+        Ok(Some((recording, objects)))
     }
 
     /// Reads a recording only for what was alive at its end, in memory bounded by what is alive, not by the
@@ -204,18 +282,28 @@ impl Recording {
         read_lines(input, &mut recording, |_, item| match item {
             Item::Object(object, earlier) => replay.object(object, earlier),
             Item::Event(event) => replay.event(event),
-            Item::Label(object, label) => replay.label(object, &label),
+            Item::Label(object, seq, label) => replay.label(object, seq, &label),
         })?;
-        let objects = replay.live_objects(&recording.locations, &recording.threads);
+        let objects = replay.live_objects(&recording);
         Ok((recording, objects))
     }
+}
+
+/// A moment of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The first [mark](crate::mark()) of this name.
+    Mark(String),
+    /// A time.
+    Time(Time),
 }
 
 /// What a line says, beside what goes into the tables.
 enum Item {
     Object(ObjectRecord, Earlier),
     Event(EventRecord),
-    Label(u64, String),
+    /// Object, number of the event, text.
+    Label(u64, u64, String),
 }
 
 fn read_lines(
@@ -225,6 +313,7 @@ fn read_lines(
 ) -> Result<(), ReadError> {
     let mut reader = Reader::default();
     let mut text = Vec::new();
+    recording.ended = RecordingEnd::Stopped;
     for number in 1.. {
         let at = |what| ReadError { line: number, what };
         let bytes = read_line(&mut input, &mut text).map_err(|error| at(What::Io(error)))?;
@@ -319,9 +408,13 @@ struct Reader {
     types: HashMap<u64, Arc<str>>,
     sites: HashMap<u64, u32>,
     threads: HashMap<u64, u32>,
+    modules: HashMap<u64, Arc<StoredModule>>,
+    stacks: HashMap<u64, Option<StackId>>,
+    spans: HashMap<u64, u32>,
     /// Lines by content: a later part numbers them anew, and paths compare them by index.
     locations: HashMap<Location, u32>,
     thread_names: HashMap<(u64, Arc<str>), u32>,
+    span_texts: HashMap<Arc<str>, u32>,
 }
 
 impl Reader {
@@ -339,7 +432,7 @@ impl Reader {
             if version != VERSION {
                 return Err(Wrong::Version(version));
             }
-            return self.head(line.pid.unwrap_or(0));
+            return self.head(recording, line);
         }
         if let Some(pid) = self.foreign {
             return Err(Wrong::Foreign(pid));
@@ -360,7 +453,8 @@ impl Reader {
     fn other(&self, text: &[u8], error: serde_json::Error) -> Result<(), Wrong> {
         let keys: Result<serde_json::Map<String, serde_json::Value>, _> =
             serde_json::from_slice(text);
-        let kinds = ["refscope", "event", "object", "site", "type", "thread"];
+        let kinds =
+            ["refscope", "event", "object", "site", "type", "thread", "module", "stack", "span"];
         match keys {
             Ok(keys) if self.foreign.is_none() => {
                 match kinds.into_iter().find(|kind| keys.contains_key(*kind)) {
@@ -372,13 +466,27 @@ impl Reader {
         }
     }
 
-    fn head(&mut self, pid: u64) -> Result<(), Wrong> {
+    fn head(&mut self, recording: &mut Recording, line: Line<'_>) -> Result<(), Wrong> {
+        let pid = line.pid.unwrap_or(0);
+        if self.pid.is_none() {
+            recording.origin = Some(Box::new(Origin {
+                pid: pid.try_into().unwrap_or(0),
+                program: line.program.unwrap_or_default(),
+                arguments: line.args.unwrap_or_default(),
+                directory: line.dir.unwrap_or_default(),
+                host: line.host.unwrap_or_default(),
+                started: line.started.unwrap_or(0),
+            }));
+        }
         let first = *self.pid.get_or_insert(pid);
         self.foreign = (first != pid).then_some(pid);
         // Each part numbers its types, lines and threads anew.
         self.types.clear();
         self.sites.clear();
         self.threads.clear();
+        self.modules.clear();
+        self.stacks.clear();
+        self.spans.clear();
         self.foreign.map_or(Ok(()), |pid| Err(Wrong::Foreign(pid)))
     }
 
@@ -414,8 +522,38 @@ impl Reader {
                 });
                 self.threads.insert(number, index);
             }
+            Line { module: Some(number), path, build, .. } => {
+                let path = path.ok_or(Wrong::Malformed("module"))?;
+                self.modules.insert(number, Arc::new(StoredModule { path, build }));
+            }
+            Line { stack: Some(number), frames, .. } => {
+                let frames = frames.ok_or(Wrong::Malformed("stack"))?.into_iter();
+                let frames = frames.map(|(module, at)| (self.modules.get(&module).cloned(), at));
+                self.stacks.insert(number, stack::keep(frames.take(MAX_FRAMES).collect()));
+            }
+            Line { span: Some(number), text, .. } => {
+                let text: Arc<str> = text.ok_or(Wrong::Malformed("span"))?.into();
+                let index = *self.span_texts.entry(text).or_insert_with_key(|text| {
+                    recording.spans.push(Arc::clone(text));
+                    recording.spans.len() as u32 - 1
+                });
+                self.spans.insert(number, index);
+            }
             Line { lost: Some(events), .. } => {
                 recording.lost = recording.lost.saturating_add(events);
+            }
+            Line { mark: Some(name), ns: Some(ns), .. } => {
+                recording.end = recording.end.max(Time::from_nanos(ns));
+                recording.marks.push(Mark { name, time: Time::from_nanos(ns) });
+            }
+            Line { source: Some(file), len: Some(length), hash: Some(hash), .. } => {
+                let hash = u64::from_str_radix(hash, 16);
+                let hash = hash.map_err(|_| Wrong::Malformed("source"))?;
+                recording.sources.insert(file, (length, hash));
+            }
+            Line { end: Some("exit"), ns, .. } => {
+                recording.ended = RecordingEnd::Exit;
+                recording.end = recording.end.max(Time::from_nanos(ns.unwrap_or(0)));
             }
             _ => {}
         }
@@ -436,6 +574,7 @@ impl Reader {
             site: Some(site),
             label,
             earlier,
+            highest,
             strong,
             weak,
             ..
@@ -453,7 +592,8 @@ impl Reader {
             location: self.site(site)?,
             label,
         };
-        let earlier = Earlier { events: earlier, highest: earlier, strong, weak };
+        let earlier =
+            Earlier { events: earlier, highest: highest.unwrap_or(earlier), strong, weak };
         take(recording, Item::Object(object, earlier));
         Ok(())
     }
@@ -475,6 +615,8 @@ impl Reader {
             f,
             fo,
             at,
+            k,
+            sp,
             label,
             ..
         } = line
@@ -498,11 +640,13 @@ impl Reader {
             location: at.map(|at| self.site(at)).transpose()?,
             thread: known.ok_or_else(|| Wrong::Unknown("thread", thread.to_string()))?,
             time,
+            stack: k.and_then(|stack| self.stacks.get(&stack).copied().flatten()),
+            span: sp.and_then(|span| self.spans.get(&span).copied()),
         };
         take(recording, Item::Event(event));
         recording.end = recording.end.max(time);
         if let Some(label) = label {
-            take(recording, Item::Label(object, label));
+            take(recording, Item::Label(object, seq, label));
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 use super::{Earlier, LiveObject, Replay};
 use crate::event::{Kind, Location, Op, Time};
+use crate::stack::StackId;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,6 +46,10 @@ pub struct EventRecord {
     pub thread: u32,
     /// When it happened.
     pub time: Time,
+    /// The stack on which it happened, if it was taken.
+    pub stack: Option<StackId>,
+    /// The `tracing` span in which it happened (feature `spans`): an index into [`Recording::spans`].
+    pub span: Option<u32>,
 }
 
 /// Events that were kept, and the tables that they refer to.
@@ -58,14 +63,81 @@ pub struct Recording {
     pub(crate) earlier: BTreeMap<u64, Earlier>,
     pub(crate) locations: Vec<Location>,
     pub(crate) threads: Vec<Arc<str>>,
+    pub(crate) spans: Vec<Arc<str>>,
     pub(crate) lost: u64,
     pub(crate) end: Time,
     pub(crate) truncated: bool,
+    pub(crate) ended: RecordingEnd,
+    pub(crate) origin: Option<Box<Origin>>,
+    pub(crate) marks: Vec<Mark>,
+    /// Source files, with length and hash.
+    pub(crate) sources: BTreeMap<String, (u64, u64)>,
     #[cfg(feature = "json")]
     pub(crate) damage: Vec<super::read::Damage>,
 }
 
+/// How a recording ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordingEnd {
+    /// The process runs on: it is a recording in memory.
+    #[default]
+    Running,
+    /// The process ended by itself, and the recording with it.
+    Exit,
+    /// It stopped without such a mark: the process was killed, or runs on.
+    Stopped,
+}
+
+/// Which process made a recording: what its file begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Origin {
+    /// The process id.
+    pub pid: u32,
+    /// The program's file.
+    pub program: String,
+    /// Its arguments, without the program.
+    pub arguments: Vec<String>,
+    /// The working directory.
+    pub directory: String,
+    /// The machine's name.
+    pub host: String,
+    /// When events' times began to count, in milliseconds since 1970 (UTC); 0 where that is not known.
+    pub started: u64,
+}
+
+/// A moment that the program [named](crate::mark()).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mark {
+    /// Its name.
+    pub name: String,
+    /// When it was.
+    pub time: Time,
+}
+
 impl Recording {
+    /// Returns the moments that the program named, in order.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// Whether a file has no line of an object or event.
+    pub(crate) fn traced_nothing(&self) -> bool {
+        self.ended != RecordingEnd::Running && self.locations.is_empty() && self.lost == 0
+    }
+
+    /// Returns how it ended.
+    pub fn ended(&self) -> RecordingEnd {
+        self.ended
+    }
+
+    /// Returns which process made it, where its file says so.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
+    }
+
     /// Returns the objects whose allocation was recorded, by number.
     pub fn objects(&self) -> &BTreeMap<u64, ObjectRecord> {
         &self.objects
@@ -84,6 +156,11 @@ impl Recording {
     /// Returns the names of the threads that events refer to.
     pub fn threads(&self) -> &[Arc<str>] {
         &self.threads
+    }
+
+    /// Returns the texts of the `tracing` spans that events refer to: `request{id=17}`.
+    pub fn spans(&self) -> &[Arc<str>] {
+        &self.spans
     }
 
     /// Returns exactly how many events were lost.
@@ -107,6 +184,37 @@ impl Recording {
         self.end
     }
 
+    /// Gives each event the user's line by its stack, where its own is std's or a derive's, or where it has none, as a drop.
+    ///
+    /// What is made of the recording from then on shows these lines. It finds names, and so takes what
+    /// [`StackId::resolve`] does; without stacks, nothing.
+    pub fn resolve_stacks(&mut self) {
+        let mut known: HashMap<Location, u32> = self.locations.iter().cloned().zip(0..).collect();
+        let mut of_stacks: HashMap<StackId, Option<u32>> = HashMap::new();
+        let mut users: HashMap<u32, bool> = HashMap::new();
+        let Self { events, locations, .. } = self;
+        for event in events {
+            let Some(stack) = event.stack else { continue };
+            if let Some(own) = event.location {
+                let is_users =
+                    || locations.get(own as usize).is_none_or(|location| location.is_users());
+                if *users.entry(own).or_insert_with(is_users) {
+                    continue;
+                }
+            }
+            let line = *of_stacks.entry(stack).or_insert_with(|| {
+                let stack = stack.resolve();
+                let (frame, _) = stack.user_frame()?;
+                let location = Location::of_frame(frame)?;
+                Some(*known.entry(location).or_insert_with_key(|location| {
+                    locations.push(location.clone());
+                    locations.len() as u32 - 1
+                }))
+            });
+            event.location = line.or(event.location);
+        }
+    }
+
     /// Returns what was alive at the end.
     pub fn live_objects(&self) -> Vec<LiveObject> {
         self.replay().0
@@ -120,7 +228,7 @@ impl Recording {
             replay.object(object.clone(), earlier);
         }
         self.events.iter().for_each(|event| replay.sorted_event(event));
-        let objects = replay.live_objects(&self.locations, &self.threads);
+        let objects = replay.live_objects(self);
         (objects, replay.paths_cut())
     }
 

@@ -1,8 +1,9 @@
 use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
-use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep};
+use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep, Recording};
 use crate::event::{Location, Op, Time};
-use std::collections::{BTreeMap, HashMap};
+use crate::stack::StackId;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What is alive after the events so far, in memory that is bounded by what is alive.
@@ -22,11 +23,16 @@ pub struct Replay {
 struct State {
     object: ObjectRecord,
     thread: Option<u32>,
+    span: Option<u32>,
     created: Time,
     /// The number of the event whose turn it is.
     next: u64,
     /// Events that came before their turn.
     early: BTreeMap<u64, EventRecord>,
+    /// Those that came after their turn, where some are missing from what is known of the beginning.
+    late: Option<BTreeSet<u64>>,
+    /// The number of the event that gave the label.
+    labeled: u64,
     allowed: bool,
     state: ObjectState<Kept>,
 }
@@ -39,6 +45,10 @@ struct Kept {
     created: Time,
     /// Object and number; 0 for none.
     from: (u64, u64),
+    stack: Option<StackId>,
+    /// The path of the step by which it became a raw pointer; 0 for none.
+    left: u32,
+    span: Option<u32>,
 }
 
 impl Replay {
@@ -53,17 +63,24 @@ impl Replay {
         self.objects.entry(id).or_insert_with(|| State {
             object,
             thread: None,
+            span: None,
             created: Time::START,
-            next: earlier.events.saturating_add(1),
+            next: earlier.highest.saturating_add(1),
+            late: (!earlier.includes(earlier.highest)).then(BTreeSet::new),
             early: BTreeMap::new(),
+            labeled: 0,
             allowed: false,
             state: ObjectState::after(earlier),
         });
     }
 
     /// Labels an object.
-    pub(crate) fn label(&mut self, object: u64, label: &str) {
-        if let Some(state) = self.objects.get_mut(&object) {
+    pub(crate) fn label(&mut self, object: u64, seq: u64, label: &str) {
+        // The latest, in whichever order they come.
+        if let Some(state) = self.objects.get_mut(&object)
+            && seq >= state.labeled
+        {
+            state.labeled = seq;
             state.object.label = Some(label.to_owned());
         }
     }
@@ -72,11 +89,13 @@ impl Replay {
     pub fn event(&mut self, event: EventRecord) {
         self.events += 1;
         let Some(state) = self.objects.get_mut(&event.object) else { return };
-        // What is not its turn and not early was applied already, or is part of what is known of the beginning.
         if event.seq > state.next {
             state.early.entry(event.seq).or_insert(event);
             return;
-        } else if event.seq < state.next {
+        }
+        // It was applied already, or is part of what is known of the beginning.
+        if event.seq < state.next && !state.late.as_mut().is_some_and(|late| late.insert(event.seq))
+        {
             return;
         }
         state.apply(&event, &mut self.paths);
@@ -115,14 +134,9 @@ impl Replay {
         self.paths.cut()
     }
 
-    /// Ends the replay, and returns what is alive, with the tables that the events refer to.
-    pub fn live_objects(
-        &mut self,
-        locations: &[Location],
-        threads: &[Arc<str>],
-    ) -> Vec<LiveObject> {
-        let mut tables =
-            Tables { paths: &Paths::default(), known: HashMap::new(), locations, threads };
+    /// Ends the replay, and returns what is alive. `recording` has the tables that the events refer to.
+    pub fn live_objects(&mut self, recording: &Recording) -> Vec<LiveObject> {
+        let mut tables = Tables { paths: &Paths::default(), known: HashMap::new(), recording };
         let paths = &mut self.paths;
         let mut states: Vec<_> = self.objects.drain().map(|(_, state)| state).collect();
         for state in &mut states {
@@ -140,6 +154,7 @@ impl State {
     fn apply(&mut self, event: &EventRecord, paths: &mut Paths<(Op, Option<u32>)>) {
         if self.thread.is_none() {
             (self.thread, self.created) = (Some(event.thread), event.time);
+            self.span = event.span;
         }
         self.next = self.next.max(event.seq.saturating_add(1));
         self.allowed |= event.op == Op::Allow;
@@ -148,8 +163,16 @@ impl State {
             thread: event.thread,
             created: event.time,
             from: event.from.unwrap_or_default(),
+            stack: event.stack,
+            left: 0,
+            span: event.span,
         };
         self.state.apply(&event.step(), make, |_| {});
+        if matches!(event.op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak)
+            && let Some(handle) = self.state.handle_mut(event.handle)
+        {
+            handle.left = paths.extend(0, (event.op, event.location));
+        }
     }
 
     fn is_alive(&self) -> bool {
@@ -166,7 +189,9 @@ impl State {
             thread: tables.thread(living.handle.thread),
             created: living.handle.created,
             raw: living.raw,
-            span: None,
+            left: tables.path(living.handle.left).last().filter(|_| living.raw).cloned(),
+            span: tables.span(living.handle.span),
+            stack: living.handle.stack,
         });
         LiveObject {
             handles: handles.collect(),
@@ -175,6 +200,7 @@ impl State {
             created: self.created,
             strong: self.state.strong(),
             allowed: self.allowed,
+            span: tables.span(self.span),
             ..LiveObject::new(
                 object.id,
                 object.kind,
@@ -190,17 +216,20 @@ impl State {
 struct Tables<'a> {
     paths: &'a Paths<(Op, Option<u32>)>,
     known: HashMap<u32, Arc<[PathStep]>>,
-    locations: &'a [Location],
-    threads: &'a [Arc<str>],
+    recording: &'a Recording,
 }
 
 impl Tables<'_> {
     fn location(&self, index: u32) -> Option<Location> {
-        self.locations.get(index as usize).cloned()
+        self.recording.locations().get(index as usize).cloned()
     }
 
     fn thread(&self, index: u32) -> Arc<str> {
-        self.threads.get(index as usize).cloned().unwrap_or_default()
+        self.recording.threads().get(index as usize).cloned().unwrap_or_default()
+    }
+
+    fn span(&self, index: Option<u32>) -> Option<Arc<str>> {
+        self.recording.spans().get(index? as usize).cloned()
     }
 
     fn path(&mut self, path: u32) -> Arc<[PathStep]> {

@@ -24,6 +24,13 @@ const MARK: &str = "/*DATA*/null";
 /// assert!(page.starts_with("<!doctype html>"));
 /// ```
 pub fn html(timelines: &Timelines<'_>) -> String {
+    html_with_sources(timelines, None)
+}
+
+/// The same, with source lines from below `root`.
+#[doc(hidden)]
+pub fn html_with_sources(timelines: &Timelines<'_>, root: Option<&std::path::Path>) -> String {
+    let sources = super::source::Sources::new(root);
     let recording = timelines.recording();
     let mut data = String::from("{");
     let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(",");
@@ -31,8 +38,7 @@ pub fn html(timelines: &Timelines<'_>) -> String {
     let mut threads = recording.threads().iter().map(|name| Json(name).to_string());
     let _ = write!(data, "\"threads\":[{}],", list(&mut threads));
     let mut places = recording.locations().iter().map(|place| {
-        let source =
-            super::source::line(place).map_or_else(String::new, |line| line.trim().to_owned());
+        let source = sources.line(place).map_or_else(String::new, |line| line.trim().to_owned());
         format!("[{},{},{}]", Json(&place.to_string()), Json(&source), place.line)
     });
     let _ = write!(data, "\"places\":[{}],", list(&mut places));

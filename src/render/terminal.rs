@@ -1,4 +1,5 @@
 use super::chart::{self, Axis};
+use super::source::Sources;
 use super::style::{ASCII, Glyphs, Line, Look, UNICODE};
 use super::{age, bytes, count, plural};
 use crate::analysis::{Lifeline, Timeline, Timelines};
@@ -27,6 +28,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Terminal {
+    pub(super) source: Option<std::path::PathBuf>,
+    pub(super) recorded: BTreeMap<String, (u64, u64)>,
     pub(super) width: usize,
     pub(super) color: bool,
     pub(super) ascii: bool,
@@ -43,18 +46,18 @@ const WIDEST_TITLE: usize = 100;
 const NARROWEST: usize = 60;
 
 impl Terminal {
-    /// For stdout: as wide as the terminal, in colour if it is one and the environment does not say
-    /// `NO_COLOR`; 80 columns without colour where it is not. ASCII where the locale is `C` or `POSIX`.
+    /// For stdout: as wide as the environment's `COLUMNS` says, else as the terminal is, else 80 columns; in colour if
+    /// it is a terminal and the environment does not say `NO_COLOR`. ASCII where the locale is `C` or `POSIX`.
     pub fn stdout() -> Self {
-        Self::of(io::stdout().is_terminal())
+        Self::of(io::stdout().is_terminal(), 1)
     }
 
     /// The same for stderr.
     pub fn stderr() -> Self {
-        Self::of(io::stderr().is_terminal())
+        Self::of(io::stderr().is_terminal(), 2)
     }
 
-    fn of(terminal: bool) -> Self {
+    fn of(terminal: bool, file: i32) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -63,14 +66,21 @@ impl Terminal {
         let ascii = locale.is_some_and(|locale| locale == "C" || locale == "POSIX");
         Self {
             color: terminal && !no_color && !dumb,
-            ..Self::plain(if terminal { width().unwrap_or(80) } else { 80 })
+            ..Self::plain(width(terminal.then_some(file)))
         }
         .ascii(ascii)
     }
 
     /// Without colour, `width` columns wide (at least 60).
     pub fn plain(width: usize) -> Self {
-        Self { width: width.max(NARROWEST), color: false, ascii: false, limit: 8 }
+        Self {
+            source: None,
+            recorded: BTreeMap::new(),
+            width: width.max(NARROWEST),
+            color: false,
+            ascii: false,
+            limit: 8,
+        }
     }
 
     /// Whether to use colour.
@@ -82,6 +92,22 @@ impl Terminal {
     /// Whether to use ASCII alone. (Names and labels stay what they are.)
     pub fn ascii(mut self, ascii: bool) -> Self {
         self.ascii = ascii;
+        self
+    }
+
+    /// Reads source lines below `root`: the directory in which the recorded program was built.
+    ///
+    /// By default they are read below the working directory, or the package's that cargo names. Of a recording
+    /// from a file only `.rs` files below these are read, since it may name any file.
+    pub fn source(mut self, root: impl Into<std::path::PathBuf>) -> Self {
+        self.source = Some(root.into());
+        self
+    }
+
+    /// Shows no line of a source file that is not, by length and hash, the one that was recorded, as far as the recording
+    /// says what it was.
+    pub fn sources_of(mut self, recording: &Recording) -> Self {
+        self.recorded = recording.sources.clone();
         self
     }
 
@@ -124,8 +150,9 @@ impl Terminal {
         });
         let rest = shown.split_off(self.limit.min(shown.len()));
         shown.sort_by_key(|t| (!t.is_alive(), t.object.id));
+        let sources = &Sources::new(self.source.as_deref()).recorded(recording.sources.clone());
         for timeline in &shown {
-            Object { how: self, recording, timeline }.write(out)?;
+            Object { how: self, sources, recording, timeline }.write(out)?;
             writeln!(out)?;
         }
         self.write_rest(&rest, out)?;
@@ -247,6 +274,7 @@ fn shorten(text: &str, room: usize, glyphs: &Glyphs) -> String {
 /// One object, drawn.
 struct Object<'a> {
     how: &'a Terminal,
+    sources: &'a Sources,
     recording: &'a Recording,
     timeline: &'a Timeline<'a>,
 }
@@ -271,6 +299,13 @@ impl Row<'_> {
 
     fn alive(&self) -> bool {
         self.lines.iter().any(|line| line.is_alive())
+    }
+
+    /// How and on which line the handles ended, if that is known and the same for all.
+    fn end(&self) -> Option<(Op, u32)> {
+        let end = |line: &&Lifeline| line.end.and_then(|end| Some((end.op, end.location?)));
+        let first = end(self.lines.first()?)?;
+        self.lines.iter().all(|line| end(line) == Some(first)).then_some(first)
     }
 
     fn strength(&self) -> Strength {
@@ -314,6 +349,12 @@ impl Object<'_> {
                 line.put(Look::Plain, " ").put(look, &fate);
             }
             writeln!(out, "{}", line.finish())?;
+            if let Some((op, location)) = row.end() {
+                let mut line = self.how.line();
+                let text = format!("{op} at {}", self.site(location));
+                line.to(4 + number + what + 2).put(Look::Dim, &text);
+                writeln!(out, "{}", line.finish())?;
+            }
         }
         self.write_keeper(out)
     }
@@ -334,7 +375,7 @@ impl Object<'_> {
         else {
             return Ok(());
         };
-        let Some(source) = super::source::line(location) else { return Ok(()) };
+        let Some(source) = self.sources.line(location) else { return Ok(()) };
         let glyphs = self.how.glyphs();
         let mut row = self.how.line();
         row.put(Look::Alive, &format!("  kept by {} ", line.handle))
@@ -390,7 +431,7 @@ impl Object<'_> {
         line.finish()
     }
 
-    /// Where it was born, its size, how much happened.
+    /// Where it was allocated, its size, how much happened.
     fn facts(&self) -> String {
         let (timeline, glyphs) = (self.timeline, self.how.glyphs());
         let place = &self.recording.locations()[timeline.object.location as usize];
@@ -541,16 +582,21 @@ impl Object<'_> {
     }
 }
 
-/// The terminal's width.
-#[cfg(unix)]
-fn width() -> Option<usize> {
+/// What the environment says, else the width of the terminal behind a file descriptor, if it is one.
+fn width(terminal: Option<i32>) -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    columns.filter(|&columns| columns > 0).or_else(|| measured(terminal?)).unwrap_or(80)
+}
+
+#[cfg(all(unix, any(feature = "trace", feature = "json")))]
+fn measured(file: i32) -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: WINSIZE: the request writes a `winsize`, and gets a place for one.
-    let done = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    let done = unsafe { libc::ioctl(file, libc::TIOCGWINSZ, &raw mut size) };
     (done == 0 && size.ws_col > 0).then_some(size.ws_col as usize)
 }
 
-#[cfg(not(unix))]
-fn width() -> Option<usize> {
-    std::env::var("COLUMNS").ok()?.parse().ok()
+#[cfg(not(all(unix, any(feature = "trace", feature = "json"))))]
+fn measured(_: i32) -> Option<usize> {
+    None
 }

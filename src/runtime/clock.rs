@@ -4,9 +4,9 @@
 //! and then, and where it finds the 0 again, nobody has asked meanwhile. Who finds the 0 reads the precise clock, and
 //! wakes it. Where no thread may be started (see [`without_thread`]), each reading asks the system's coarse clock.
 
-use super::primitive::TICKER;
+use crate::primitive::TICKER;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -34,6 +34,13 @@ pub(crate) fn now() -> u64 {
         0 => cold(),
         now => now,
     }
+}
+
+/// The same where it is one load. 0: it is not.
+#[inline(always)]
+pub(crate) fn ready() -> u64 {
+    // Relaxed: as above.
+    if TICKER { NOW.load(Ordering::Relaxed) } else { now() }
 }
 
 /// Has the time read from the system's coarse clock from now on, and starts no thread for it.
@@ -76,6 +83,7 @@ fn start() -> bool {
     let thread = without_signals(|| {
         std::thread::Builder::new().name("refscope clock".to_owned()).stack_size(64 << 10).spawn(
             || {
+                note_own_thread();
                 TICKING.get_or_init(std::thread::current);
                 loop {
                     tick();
@@ -113,6 +121,42 @@ fn tick() {
         std::thread::park();
     }
     PARKED.store(false, Ordering::Relaxed);
+}
+
+/// The system's numbers of the threads that only wait for work of refscope's: they hold no handle of the program's.
+static OWN: [AtomicI32; 4] = [const { AtomicI32::new(0) }; 4];
+
+/// Notes that this thread is one of refscope's own, which holds nothing while it waits.
+pub(crate) fn note_own_thread() {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: SIGNALS: no memory is touched.
+        let tid = unsafe { libc::syscall(libc::SYS_gettid) } as i32;
+        for own in &OWN {
+            // Relaxed: a number that is read by those who ask the system for the thread.
+            if own.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits until the ticking thread, if it was started, is known by its number; a moment at most.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) fn wait_for_own_thread() {
+    for _ in 0..100 {
+        let is_known = OWN[0].load(Ordering::Relaxed) != 0;
+        if is_known || SOURCE.load(Ordering::Relaxed) != THREAD {
+            return;
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+/// Whether the thread of this number is one of refscope's own.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) fn is_own_thread(tid: i32) -> bool {
+    OWN.iter().any(|own| own.load(Ordering::Relaxed) == tid)
 }
 
 /// Starts a thread that no signal of the program is delivered to.

@@ -5,10 +5,10 @@
 //! [`publish`](super::slab::publish) and [`read`](super::slab::read) order them.
 
 use super::dispatch::Dispatch;
-use super::primitive::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use super::scope::ScopeNode;
 use super::slab::Slot;
 use crate::event::{Label, Object, ObjectId, Type};
+use crate::primitive::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Witness, plain};
 
 const RELAXED: Ordering = Ordering::Relaxed;
 
@@ -60,28 +60,29 @@ pub(crate) struct Entry {
     state: AtomicU64,
     flags: AtomicU32,
     /// Events that no sink saw, because they were raised inside one.
-    withheld: AtomicU32,
+    withheld: plain::AtomicU32,
     /// Where the events go. Null: nowhere.
-    dispatch: AtomicPtr<Dispatch>,
+    dispatch: plain::AtomicPtr<Dispatch>,
     /// The scope that the object was made in, one share of it. While the slot is free: the next free one.
     scope: AtomicPtr<()>,
     id: AtomicU64,
-    ty: AtomicPtr<Type>,
-    location: AtomicPtr<std::panic::Location<'static>>,
+    ty: plain::AtomicPtr<Type>,
+    location: plain::AtomicPtr<std::panic::Location<'static>>,
     // Second cache line: what only reports and first events ask for.
     /// Where the value is, [`scrambled`].
-    address: AtomicU64,
-    size: AtomicU64,
-    time: AtomicU64,
+    address: plain::AtomicU64,
+    size: plain::AtomicU64,
+    time: plain::AtomicU64,
     /// The handle that the first one was made from: of another object, for a copy on write.
-    parent_object: AtomicU64,
-    parent: AtomicU64,
-    thread: AtomicU32,
-    span: AtomicU32,
-    label: AtomicU32,
-    scope_id: AtomicU32,
-    align: AtomicU32,
-    stack: AtomicU32,
+    parent_object: plain::AtomicU64,
+    parent: plain::AtomicU64,
+    thread: plain::AtomicU32,
+    span: plain::AtomicU32,
+    label: plain::AtomicU32,
+    scope_id: plain::AtomicU32,
+    align: plain::AtomicU32,
+    stack: plain::AtomicU32,
+    witness: Witness,
 }
 
 /// The events go to the dispatch's sink, at once.
@@ -95,6 +96,9 @@ pub(crate) const ALLOWED: u32 = 1 << 3;
 /// The object was made from a pointer of std's: another object may stand for the same allocation.
 pub(crate) const ADOPTED: u32 = 1 << 4;
 
+/// Stacks are taken of what happens to the object's handles.
+pub(crate) const STACKS: u32 = 1 << 5;
+
 /// An address as the ledger keeps it, so that a search of the memory for addresses finds owners alone. Its own inverse.
 pub(crate) const fn scrambled(address: u64) -> u64 {
     address ^ 0xa5a5_5a5a_c3c3_3c3c
@@ -102,6 +106,33 @@ pub(crate) const fn scrambled(address: u64) -> u64 {
 
 // SAFETY: VACANT: all fields are atomics, for which zero is a value; a generation of 0 is even.
 unsafe impl Slot for Entry {
+    fn vacant() -> Self {
+        Self {
+            generation: AtomicU32::new(0),
+            refs: AtomicU32::new(0),
+            state: AtomicU64::new(0),
+            flags: AtomicU32::new(0),
+            withheld: plain::AtomicU32::new(0),
+            dispatch: plain::AtomicPtr::new(std::ptr::null_mut()),
+            scope: AtomicPtr::new(std::ptr::null_mut()),
+            id: AtomicU64::new(0),
+            ty: plain::AtomicPtr::new(std::ptr::null_mut()),
+            location: plain::AtomicPtr::new(std::ptr::null_mut()),
+            address: plain::AtomicU64::new(0),
+            size: plain::AtomicU64::new(0),
+            time: plain::AtomicU64::new(0),
+            parent_object: plain::AtomicU64::new(0),
+            parent: plain::AtomicU64::new(0),
+            thread: plain::AtomicU32::new(0),
+            span: plain::AtomicU32::new(0),
+            label: plain::AtomicU32::new(0),
+            scope_id: plain::AtomicU32::new(0),
+            align: plain::AtomicU32::new(0),
+            stack: plain::AtomicU32::new(0),
+            witness: Witness::new(),
+        }
+    }
+
     fn generation(&self) -> &AtomicU32 {
         &self.generation
     }
@@ -132,8 +163,10 @@ pub(crate) struct NewEntry<'a> {
 
 impl Entry {
     /// Writes the fields of a new object, whose first event is number 1.
+    #[inline(always)]
     pub(crate) fn fill(&self, new: &NewEntry<'_>) {
         let object = new.object;
+        self.witness.write();
         self.refs.store(1, RELAXED);
         self.state.store(Position { seq: 1, strong: new.strong }.state(), RELAXED);
         self.flags.store(new.flags, RELAXED);
@@ -169,6 +202,7 @@ impl Entry {
 
     #[inline]
     pub(crate) fn dispatch(&self) -> *const Dispatch {
+        self.witness.read();
         self.dispatch.load(RELAXED)
     }
 
@@ -191,11 +225,6 @@ impl Entry {
             label: Label(self.label.load(RELAXED)),
             location,
         }
-    }
-
-    pub(crate) fn kind(&self) -> crate::event::Kind {
-        // SAFETY: STATIC: the pointer of an entry that was filled is that of a `&'static`.
-        unsafe { &*self.ty.load(RELAXED) }.kind
     }
 
     pub(crate) fn label(&self, label: Label) {
@@ -248,13 +277,6 @@ impl Entry {
         } else {
             self.refs.store(self.refs.load(RELAXED) + 1, RELAXED);
         }
-    }
-
-    /// Takes a share of `refs` if the entry is open yet.
-    pub(crate) fn try_share(&self) -> bool {
-        // Relaxed: a share is added to others, so the entry's end, which needs them all, sees this one's too.
-        let more = |refs: u32| (refs > 0).then_some(refs + 1);
-        self.refs.fetch_update(RELAXED, RELAXED, more).is_ok()
     }
 
     /// The step of a handle that is made from a strong one.
@@ -313,6 +335,11 @@ impl Entry {
     #[inline]
     #[must_use]
     pub(crate) fn unpin<const SHARED: bool>(&self) -> bool {
+        // Acquire: nobody else has a share, so nobody can take one; and the release in every earlier unpin of this entry
+        // leads up to this value.
+        if self.refs.load(Ordering::Acquire) == 1 {
+            return true;
+        }
         let before = if SHARED {
             // Release: what this thread read of the entry comes before its end, which the last
             // unpin's acquire load below sees.
@@ -331,8 +358,16 @@ impl Entry {
         true
     }
 
-    /// Takes the share of the scope out.
+    /// Whether it has a share of a scope.
+    #[inline]
+    pub(crate) fn has_scope(&self) -> bool {
+        !self.scope.load(RELAXED).is_null()
+    }
+
+    /// Takes the share of the scope out: the entry ends.
+    #[inline]
     pub(crate) fn take_scope(&self) -> *const ScopeNode {
+        self.witness.write();
         self.scope.load(RELAXED).cast_const().cast()
     }
 
@@ -365,7 +400,6 @@ impl Entry {
             time: self.time.load(RELAXED),
             span: self.span.load(RELAXED),
             scope: self.scope_id.load(RELAXED),
-            stack: self.stack.load(RELAXED),
             parent: (parent_object != 0).then(|| (parent_object, self.parent.load(RELAXED))),
         }
     }
@@ -383,7 +417,6 @@ pub(crate) struct EntryDetails {
     pub(crate) time: u64,
     pub(crate) span: u32,
     pub(crate) scope: u32,
-    pub(crate) stack: u32,
     pub(crate) parent: Option<(u64, u64)>,
 }
 
@@ -397,17 +430,17 @@ pub(crate) struct Place {
     generation: AtomicU32,
     flags: AtomicU32,
     entry: AtomicPtr<Entry>,
-    /// While the slot is free: the next free one.
+    /// While the slot is free: the next free one. Of a raw handle: the path of the step by which it became so, alone.
     link: AtomicPtr<()>,
     /// The number of the event that made the handle, which is the handle's own.
     number: AtomicU64,
     /// The number of the handle that it was made from, of the same object; 0 for none.
-    parent: AtomicU64,
-    time: AtomicU64,
-    path: AtomicU32,
-    thread: AtomicU32,
-    span: AtomicU32,
-    stack: AtomicU32,
+    parent: plain::AtomicU64,
+    time: plain::AtomicU64,
+    path: plain::AtomicU32,
+    thread: plain::AtomicU32,
+    span: plain::AtomicU32,
+    stack: plain::AtomicU32,
 }
 
 const _: () = assert!(cfg!(test) || size_of::<Place>() <= 64);
@@ -420,6 +453,22 @@ pub(crate) const RETURNED: u32 = 1 << 9;
 
 // SAFETY: VACANT: all fields are atomics, for which zero is a value; a generation of 0 is even.
 unsafe impl Slot for Place {
+    fn vacant() -> Self {
+        Self {
+            generation: AtomicU32::new(0),
+            flags: AtomicU32::new(0),
+            entry: AtomicPtr::new(std::ptr::null_mut()),
+            link: AtomicPtr::new(std::ptr::null_mut()),
+            number: AtomicU64::new(0),
+            parent: plain::AtomicU64::new(0),
+            time: plain::AtomicU64::new(0),
+            path: plain::AtomicU32::new(0),
+            thread: plain::AtomicU32::new(0),
+            span: plain::AtomicU32::new(0),
+            stack: plain::AtomicU32::new(0),
+        }
+    }
+
     fn generation(&self) -> &AtomicU32 {
         &self.generation
     }
@@ -471,9 +520,11 @@ impl Place {
         self.path.load(RELAXED)
     }
 
-    /// Marks a handle that becomes a raw pointer. Relaxed: only who has the handle does.
-    pub(crate) fn set_raw(&self) {
-        self.flags.store(self.flags.load(RELAXED) | IS_RAW, RELAXED);
+    /// Marks a handle that becomes a raw pointer, by a step whose path is `left`. Only who has the handle does.
+    pub(crate) fn set_raw(&self, left: u32) {
+        self.link.store(std::ptr::without_provenance_mut(left as usize), RELAXED);
+        // Release: a reader that sees the flag sees the step.
+        self.flags.store(self.flags.load(RELAXED) | IS_RAW, Ordering::Release);
     }
 
     /// The generation of the handle that has the place now, or had it last.
@@ -483,10 +534,13 @@ impl Place {
 
     /// What reports are made of.
     pub(crate) fn details(&self) -> PlaceDetails {
-        let flags = self.flags.load(RELAXED);
+        // Acquire: see `set_raw`.
+        let flags = self.flags.load(Ordering::Acquire);
+        let raw = flags & IS_RAW != 0;
         PlaceDetails {
             op: crate::event::Op::from_number(flags as u8),
-            raw: flags & IS_RAW != 0,
+            raw,
+            left: if raw { self.link.load(RELAXED).addr() as u32 } else { 0 },
             entry: self.entry(),
             number: self.number(),
             parent: self.parent.load(RELAXED),
@@ -504,6 +558,8 @@ impl Place {
 pub(crate) struct PlaceDetails {
     pub(crate) op: Option<crate::event::Op>,
     pub(crate) raw: bool,
+    /// The path of the step by which it became a raw pointer; 0 for none.
+    pub(crate) left: u32,
     pub(crate) entry: *const Entry,
     pub(crate) number: u64,
     pub(crate) parent: u64,

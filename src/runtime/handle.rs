@@ -11,21 +11,34 @@ use super::clock;
 use super::dispatch::{self, Dispatch};
 use super::entry::{
     ADOPTED, ALLOWED, AT_ONCE, Entry, LOGGED, NewEntry, NewPlace, Place, Position, RAW, RETURNED,
+    STACKS,
 };
 use super::ledger::LEDGER;
 use super::local::{self, Local, enter_sink};
-use super::log::{Birth, NewRecord};
-use super::primitive::{Arc, AtomicU64, statics};
+use super::log::{Birth, NewRecord, Room};
 use super::raw::{Claimed, Side};
 use super::scope::ScopeNode;
 use super::slab::{hide, publish, read};
+use super::stacks;
 use super::ticket::Ticket;
 use crate::event::{Caller, Event, HandleId, Kind, Label, Object, ObjectId, Op, Type};
+use crate::primitive::{Arc, AtomicU64, Ordering, statics};
 use std::panic::Location;
 
 statics! {
     /// The number of the next object.
     static NEXT: AtomicU64 = AtomicU64::new(1);
+}
+
+/// The number of the next object.
+pub(crate) fn next_object() -> u64 {
+    // Relaxed: objects are numbered, not ordered.
+    NEXT.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// How many objects got a number so far.
+pub(crate) fn numbered() -> u64 {
+    NEXT.load(crate::primitive::Ordering::Relaxed) - 1
 }
 
 /// Where a value is, and how large.
@@ -71,9 +84,17 @@ struct Fact {
     from: u64,
     position: Position,
     site: Option<Caller>,
+    /// The stack on which it happened; 0 for none.
+    stack: u32,
 }
 
 impl Fact {
+    /// How many records it takes, if it is no birth.
+    #[inline]
+    fn records(&self) -> usize {
+        1 + usize::from(self.stack != 0)
+    }
+
     #[inline]
     fn event(&self, object: Object, from_object: u64, logged: u64) -> Event {
         Event {
@@ -86,11 +107,12 @@ impl Fact {
             location: self.site,
             object,
             logged,
+            stack: self.stack,
         }
     }
 
     /// The record of the event, which has a line that `path` ends with.
-    #[inline]
+    #[inline(always)]
     fn record(&self, object: u64, path: u32, time: u64) -> NewRecord {
         NewRecord {
             op: self.op,
@@ -113,16 +135,20 @@ fn dispatch_of(entry: &Entry) -> Option<&Dispatch> {
 
 /// Writes a record into the thread's tail of the object's log, where it has one. False where the event is to be
 /// [written late](log_late).
-#[inline]
+#[inline(always)]
 fn log(local: Option<&Local>, entry: &Entry, fact: &Fact, path: u32) -> bool {
     let Some(local) = local else { return false };
     if local.is_inside() {
         entry.withhold();
     } else if let Some(log) = dispatch_of(entry).and_then(Dispatch::log)
-        && local.tails.has_room(log, 1, local::thread(Some(local)))
+        && local.tails.has_room(log, fact.records(), local::thread(Some(local)))
     {
         let time = local.tails.time(log.clock());
-        local.tails.write(&fact.record(entry.id(), path, time));
+        let record = fact.record(entry.id(), path, time);
+        match fact.stack {
+            0 => local.tails.write(&record),
+            stack => local.tails.write_on_stack(&record, stack),
+        }
     }
     true
 }
@@ -178,9 +204,116 @@ enum How {
     Weak,
 }
 
+/// An operation that makes a handle from another one: a type, so that the common case is compiled for each.
+trait Make {
+    const OP: Op;
+    const HOW: How;
+}
+
+macro_rules! makes {
+    ($($(#[$meta:meta])* $Name:ident: $OP:ident by $HOW:ident;)*) => {$(
+        $(#[$meta])*
+        struct $Name;
+
+        impl Make for $Name {
+            const OP: Op = Op::$OP;
+            const HOW: How = How::$HOW;
+        }
+    )*};
+}
+
+makes! {
+    Clone: Clone by Clone;
+    /// From a handle that came from a raw pointer, or is one.
+    CloneOfReturned: Clone by Upgrade;
+    Downgrade: Downgrade by Weak;
+    WeakClone: WeakClone by Weak;
+    Upgrade: Upgrade by Upgrade;
+    /// The first strong handle of an object of `new_cyclic`.
+    NewOfCyclic: New by Upgrade;
+}
+
+/// The step of a handle that is made.
+#[inline(always)]
+fn step<const SHARED: bool>(entry: &Entry, how: How) -> Position {
+    match how {
+        How::Clone => entry.clone_strong::<SHARED>(),
+        How::Upgrade => entry.upgrade::<SHARED>(),
+        How::Weak => entry.clone_weak::<SHARED>(),
+    }
+}
+
 /// Makes a handle from that in `from`, for an entry that something pins.
 #[inline(always)]
-fn make<const SHARED: bool>(
+fn make<const SHARED: bool, M: Make>(entry: &Entry, from: &Place, site: Caller) -> Option<Ticket> {
+    match entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 => make_ready::<SHARED, false, M>(entry, from, site)
+            .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site)),
+        LOGGED => make_logged::<SHARED, M>(entry, from, site),
+        _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site),
+    }
+}
+
+/// The same for an object whose events go to a log, and nowhere else.
+#[inline(never)]
+fn make_logged<const SHARED: bool, M: Make>(
+    entry: &Entry,
+    from: &Place,
+    site: Caller,
+) -> Option<Ticket> {
+    make_ready::<SHARED, true, M>(entry, from, site)
+        .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site))
+}
+
+/// The common case, in which nothing has to be waited for, fetched or looked up. `None` where it is not, and nothing is
+/// done.
+#[inline(always)]
+fn make_ready<const SHARED: bool, const LOG: bool, M: Make>(
+    entry: &Entry,
+    from: &Place,
+    site: Caller,
+) -> Option<Ticket> {
+    let op = M::OP;
+    if !entry.has_room() || (M::HOW == How::Weak && !entry.has_room_for_ref()) {
+        return None;
+    }
+    let time = clock::ready();
+    if time == 0 {
+        return None;
+    }
+    let local = local::ready()?;
+    let path = local.paths.get(from.path(), op, site).filter(|path| !path.needs_stack())?;
+    let path = path.number();
+    let room = if LOG { Some(log_room(&local, entry, 1)?) } else { None };
+    let place = local.places.first()?;
+    let place = local.places.take(place);
+    let position = step::<SHARED>(entry, M::HOW);
+    let (number, parent, span) = (position.seq, from.number(), crate::span::current());
+    let thread = local.thread.get();
+    place.fill(entry, &NewPlace { op, number, parent, time, path, thread, span, stack: 0 }, 0);
+    let ticket = Ticket::new(place, publish(place));
+    if let Some(room) = room {
+        let (state, object, time) = (position.state(), entry.id(), room.time(time));
+        room.write(&NewRecord { op, state, handle: parent, object, path, span, time });
+    }
+    Some(ticket)
+}
+
+/// Room in the log of an entry that something pins and that is [`LOGGED`], where it lies open and nothing withholds its
+/// events.
+#[inline(always)]
+fn log_room<'a>(local: &'a Local, entry: &Entry, records: usize) -> Option<Room<'a>> {
+    if local.is_inside() {
+        return None;
+    }
+    // SAFETY: PINNED: as in `dispatch_of`; and who says that the events are logged has a dispatch.
+    let dispatch = unsafe { &*entry.dispatch() };
+    local.tails.room(dispatch.ready_log(), records)
+}
+
+/// The same in any case.
+#[inline(never)]
+fn make_any<const SHARED: bool>(
     entry: &Entry,
     from: &Place,
     how: How,
@@ -193,35 +326,49 @@ fn make<const SHARED: bool>(
     }
     let flags = entry.flags();
     let (number, path) = (from.number(), from.path());
-    let (ticket, fact, logged) = local::enter(|local| {
-        // Before the step, so that a handle for which there is no place is not counted.
-        let place = LEDGER.take_place(local)?;
-        let position = match how {
-            How::Clone => entry.clone_strong::<SHARED>(),
-            How::Upgrade => entry.upgrade::<SHARED>(),
-            How::Weak => entry.clone_weak::<SHARED>(),
-        };
-        let path = LEDGER.paths.of(local, path, op, site);
-        let new = NewPlace {
-            op,
-            number: position.seq,
-            parent: number,
-            time: clock::now(),
-            path,
-            thread: local::thread(local),
-            span: crate::span::current(),
-            stack: 0,
-        };
-        place.fill(entry, &new, 0);
-        let ticket = Ticket::new(place, publish(place));
-        let fact = Fact { op, handle: position.seq, from: number, position, site: Some(site) };
-        let logged = flags & LOGGED != 0 && log(local, entry, &fact, path);
-        Some((ticket, fact, logged))
-    })?;
+    let local = local::own();
+    // Before the step, so that a handle for which there is no place is not counted.
+    let place = LEDGER.take_place(*local)?;
+    let position = step::<SHARED>(entry, how);
+    let to_line = LEDGER.paths.find(*local, path, op, site);
+    let stack = if flags & STACKS != 0 || to_line.needs_stack() {
+        clone_stack(*local, flags, path, op, site)
+    } else {
+        0
+    };
+    let path = to_line.number();
+    let new = NewPlace {
+        op,
+        number: position.seq,
+        parent: number,
+        time: clock::now(),
+        path,
+        thread: local::thread(*local),
+        span: crate::span::current(),
+        stack,
+    };
+    place.fill(entry, &new, 0);
+    let ticket = Ticket::new(place, publish(place));
     if flags & (AT_ONCE | LOGGED) != 0 {
-        emit(entry, flags, logged, &fact);
+        let fact =
+            Fact { op, handle: position.seq, from: number, position, site: Some(site), stack };
+        let logged = flags & LOGGED != 0 && log(*local, entry, &fact, path);
+        drop(local);
+        if flags & AT_ONCE != 0 || !logged {
+            emit(entry, flags, logged, &fact);
+        }
     }
     Some(ticket)
+}
+
+#[cold]
+#[inline(never)]
+fn clone_stack(local: Option<&Local>, flags: u32, from: u32, op: Op, site: Caller) -> u32 {
+    let stack = stacks::of_clone(flags & STACKS != 0, site);
+    if stack == 0 {
+        LEDGER.paths.without_stack(local, from, op, site);
+    }
+    stack
 }
 
 /// Does something with the entry and the place of a handle. `None` where that handle came from a raw pointer and
@@ -257,6 +404,7 @@ fn pin_returned<const SHARED: bool>(
 }
 
 /// Gives a share of an entry back, and ends the entry with the last one.
+#[inline]
 fn unpin<const SHARED: bool>(entry: &'static Entry) {
     if entry.unpin::<SHARED>() {
         end_entry(entry);
@@ -277,6 +425,17 @@ struct Held {
     entry: &'static Entry,
 }
 
+impl Held {
+    /// What a ticket that has not returned keeps.
+    #[inline(always)]
+    fn new(ticket: Ticket) -> Self {
+        let place = ticket.place();
+        // SAFETY: FOREVER: the place of a handle was filled with a slot of the ledger's.
+        let entry = unsafe { &*place.entry() };
+        Self { place, entry }
+    }
+}
+
 /// The handle that is about to end or to leave: its place, taken out of the table of raw pointers if it had returned
 /// from one. `None` where it is nobody's.
 #[inline]
@@ -284,10 +443,7 @@ fn hold(ticket: Ticket, side: Side) -> Option<Held> {
     if ticket.is_returned() {
         return hold_returned(&ticket, side);
     }
-    let place = ticket.place();
-    // SAFETY: FOREVER: the place of a handle was filled with a slot of the ledger's.
-    let entry = unsafe { &*place.entry() };
-    Some(Held { place, entry })
+    Some(Held::new(ticket))
 }
 
 #[cold]
@@ -299,54 +455,103 @@ fn hold_returned(ticket: &Ticket, side: Side) -> Option<Held> {
 }
 
 /// The end of a strong handle, whichever way.
-#[inline(never)]
 fn end_strong<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
+    match held.entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 if end_strong_ready::<SHARED, false>(held, op, site) => {}
+        LOGGED if end_strong_ready::<SHARED, true>(held, op, site) => {}
+        _ => end_strong_pinned::<SHARED>(held, op, site),
+    }
+}
+
+/// The drop of a strong handle, by far the most common end.
+#[inline(always)]
+fn drop_strong<const SHARED: bool>(held: Held) {
+    // A function of its own for each way, so that what one needs is not set up for the other.
+    #[inline(never)]
+    fn ready<const SHARED: bool, const LOG: bool>(held: Held) {
+        if !end_strong_ready::<SHARED, LOG>(held, Op::Drop, None) {
+            end_strong_pinned::<SHARED>(held, Op::Drop, None);
+        }
+    }
+    match held.entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 => ready::<SHARED, false>(held),
+        LOGGED => ready::<SHARED, true>(held),
+        _ => end_strong_pinned::<SHARED>(held, Op::Drop, None),
+    }
+}
+
+/// The common case, as [`make_ready`]'s. False where it is not, and nothing is done.
+#[inline(always)]
+fn end_strong_ready<const SHARED: bool, const LOG: bool>(
+    held: Held,
+    op: Op,
+    site: Option<Caller>,
+) -> bool {
     let Held { place, entry } = held;
-    let flags = entry.flags();
-    if flags & AT_ONCE != 0 {
-        return end_strong_pinned::<SHARED>(held, op, site);
+    let Some(local) = local::ready() else { return false };
+    if local.places.is_full() {
+        return false;
     }
     // After the step nothing pins the entry. So what the record needs is taken before.
-    let done = local::enter(|local| {
-        if flags & LOGGED != 0 {
-            let (Some(own), false) = (local, is_inside(local)) else { return Err(()) };
-            let log = dispatch_of(entry).and_then(Dispatch::log);
-            let log = log.filter(|log| own.tails.has_room(log, 1, local::thread(local)));
-            let (clock, object, handle) = (log.map(|log| log.clock()), entry.id(), place.number());
-            LEDGER.free_place(local, place);
-            let (position, last) = entry.drop_strong::<SHARED>();
-            if let Some(clock) = clock {
-                let path = site.map_or(0, |site| LEDGER.paths.of(local, 0, op, site));
-                let fact = Fact { op, handle, from: 0, position, site };
-                own.tails.write(&fact.record(object, path, own.tails.time(clock)));
-            }
-            return Ok(last);
+    let record = if LOG {
+        match log_end(&local, held, op, site) {
+            Some(record) => Some(record),
+            None => return false,
         }
-        LEDGER.free_place(local, place);
-        Ok(entry.drop_strong::<SHARED>().1)
-    });
-    match done {
-        Ok(true) => unpin::<SHARED>(entry),
-        Ok(false) => {}
-        Err(()) => end_strong_pinned::<SHARED>(held, op, site),
+    } else {
+        None
+    };
+    hide(place);
+    local.places.push(place);
+    let (position, last) = entry.drop_strong::<SHARED>();
+    if let Some((room, mut record)) = record {
+        record.state = position.state();
+        room.write(&record);
     }
+    if last && entry.unpin::<SHARED>() && !LEDGER.free_entry_ready(&local, entry) {
+        drop(local);
+        end_entry(entry);
+    }
+    true
 }
 
-fn is_inside(local: Option<&Local>) -> bool {
-    local.is_some_and(Local::is_inside)
+/// The record of the end of a handle, but for its position, and the room for it.
+#[inline(always)]
+fn log_end<'a>(
+    local: &'a Local,
+    held: Held,
+    op: Op,
+    site: Option<Caller>,
+) -> Option<(Room<'a>, NewRecord)> {
+    let Held { place, entry } = held;
+    let room = log_room(local, entry, 1)?;
+    let now = clock::ready();
+    if now == 0 {
+        return None;
+    }
+    let path = match site {
+        Some(site) => local.paths.get(0, op, site)?.number(),
+        None => 0,
+    };
+    let (handle, object, time) = (place.number(), entry.id(), room.time(now));
+    let span = crate::span::current();
+    Some((room, NewRecord { op, state: 0, handle, object, path, span, time }))
 }
 
-/// The same, with a share of the entry for the sink's time.
+/// The same, with a share of the entry for the sink's time, and with a stack.
 #[inline(never)]
 fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
+    // Has the clock run, if no record does: the common case asks for it.
+    clock::now();
     entry.share::<SHARED>();
     let handle = place.number();
     let flags = entry.flags();
+    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
     let (fact, logged, last) = local::enter(|local| {
         LEDGER.free_place(local, place);
         let (position, last) = entry.drop_strong::<SHARED>();
-        let fact = Fact { op, handle, from: 0, position, site };
+        let fact = Fact { op, handle, from: 0, position, site, stack };
         let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
         (fact, logged, last)
     });
@@ -370,11 +575,12 @@ fn end_weak<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
     let flags = entry.flags();
     let handle = place.number();
+    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
     let (fact, logged) = local::enter(|local| {
         LEDGER.free_place(local, place);
         // The handle's share of `refs` keeps the entry.
         let position = entry.note::<SHARED>();
-        let fact = Fact { op, handle, from: 0, position, site };
+        let fact = Fact { op, handle, from: 0, position, site, stack };
         let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
         (fact, logged)
     });
@@ -389,7 +595,7 @@ fn note<const SHARED: bool>(entry: &Entry, handle: u64, op: Op, site: Caller, al
     }
     let flags = entry.flags();
     let position = entry.note::<SHARED>();
-    let fact = Fact { op, handle, from: 0, position, site: Some(site) };
+    let fact = Fact { op, handle, from: 0, position, site: Some(site), stack: 0 };
     let logged = flags & LOGGED != 0
         && op != Op::Label
         && local::enter(|local| log_with_site(local, entry, &fact));
@@ -397,6 +603,72 @@ fn note<const SHARED: bool>(entry: &Entry, handle: u64, op: Op, site: Caller, al
 }
 
 /// Opens an entry for a new object if a sink wants it, and emits the first event.
+#[inline(never)]
+fn open_new(
+    ty: &'static Type,
+    address: usize,
+    size: usize,
+    align: usize,
+    site: Caller,
+) -> Option<Ticket> {
+    let value = Value { address, size, align };
+    open_ready(ty, value, site).or_else(|| open(ty, value, Op::New, None, site))
+}
+
+/// The common case, as [`make_ready`]'s: the global sink wants every object, and no event at once.
+#[inline(always)]
+fn open_ready(ty: &'static Type, value: Value, site: Caller) -> Option<Ticket> {
+    let op = Op::New;
+    let dispatch = dispatch::ready()?;
+    let time = clock::ready();
+    if time == 0 || stacks::asked_for() {
+        return None;
+    }
+    let local = local::ready()?;
+    if local.is_inside() || !local.scope.get().is_null() {
+        return None;
+    }
+    let path = local.paths.get(0, op, site).filter(|path| !path.needs_stack())?.number();
+    let room = match dispatch.flags() & LOGGED {
+        0 => None,
+        _ => Some(local.tails.room(dispatch.ready_log(), 2)?),
+    };
+    let (place, entry) = (local.places.first()?, local.entries.first()?);
+    let (place, entry) = (local.places.take(place), local.entries.take(entry));
+    // Relaxed: a number is unique by the read-modify-write alone.
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let (thread, span) = (local.thread.get(), crate::span::current());
+    let size = value.size as u64;
+    let object = Object { id: ObjectId(id), ty, size, label: Label::default(), location: site };
+    entry.fill(&NewEntry {
+        object: &object,
+        address: value.address,
+        align: value.align,
+        flags: dispatch.flags(),
+        dispatch,
+        scope: std::ptr::null(),
+        scope_id: 0,
+        thread,
+        time,
+        span,
+        parent: None,
+        stack: 0,
+        strong: 1,
+    });
+    publish(entry);
+    let new = NewPlace { op, number: 1, parent: 0, time, path, thread, span, stack: 0 };
+    place.fill(entry, &new, 0);
+    let ticket = Ticket::new(place, publish(place));
+    if let Some(room) = room {
+        let state = Position { seq: 1, strong: 1 }.state();
+        let time = room.time(time);
+        let record = NewRecord { op, state, handle: 0, object: id, path, span, time };
+        room.write_birth(&record, &Birth { ty, size, from_object: 0, stack: 0 });
+    }
+    Some(ticket)
+}
+
+/// The same in any case.
 fn open(
     ty: &'static Type,
     value: Value,
@@ -414,7 +686,8 @@ fn open(
     let binding = dispatch::bind(&mut object, &NEXT)?;
     let strong = u32::from(!matches!(op, Op::NewCyclic | Op::WeakFromStd));
     let adopted = if matches!(op, Op::FromStd | Op::WeakFromStd) { ADOPTED } else { 0 };
-    let flags = binding.flags;
+    let stacks = if stacks::asked_for() { STACKS } else { 0 };
+    let flags = binding.flags | stacks;
     let scope_id = binding.scope.as_ref().map_or(0, |scope| scope.id());
     let scope = binding.scope.map_or(std::ptr::null(), Arc::into_raw);
     let parent = parent.map(|parent| (parent.object().number(), parent.number()));
@@ -425,6 +698,16 @@ fn open(
             return None;
         };
         let (thread, time, span) = (local::thread(local), clock::now(), crate::span::current());
+        let to_line = LEDGER.paths.find(local, 0, op, site);
+        let stack = if stacks != 0 || to_line.needs_stack() {
+            let stack = stacks::of_birth(stacks != 0, site);
+            if stack == 0 {
+                LEDGER.paths.without_stack(local, 0, op, site);
+            }
+            stack
+        } else {
+            0
+        };
         entry.fill(&NewEntry {
             object: &object,
             address: value.address,
@@ -437,18 +720,18 @@ fn open(
             time,
             span,
             parent,
-            stack: 0,
+            stack,
             strong,
         });
         publish(entry);
-        let path = LEDGER.paths.of(local, 0, op, site);
-        let new = NewPlace { op, number: 1, parent: 0, time, path, thread, span, stack: 0 };
+        let path = to_line.number();
+        let new = NewPlace { op, number: 1, parent: 0, time, path, thread, span, stack };
         place.fill(entry, &new, 0);
         let ticket = Ticket::new(place, publish(place));
         let position = Position { seq: 1, strong };
         let from = parent.map_or(0, |(_, number)| number);
-        let fact = Fact { op, handle: 1, from, position, site: Some(site) };
-        let logged = flags & LOGGED != 0 && log_birth(local, entry, &fact, parent, path);
+        let fact = Fact { op, handle: 1, from, position, site: Some(site), stack };
+        let logged = flags & LOGGED != 0 && log_birth(local, entry, &fact, parent, path, stack);
         Some((ticket, fact, logged))
     });
     let Some((ticket, fact, logged)) = opened else {
@@ -472,6 +755,7 @@ fn log_birth(
     fact: &Fact,
     parent: Option<(u64, u64)>,
     path: u32,
+    stack: u32,
 ) -> bool {
     let Some(local) = local else { return false };
     // Nothing is made inside a sink that is traced.
@@ -481,7 +765,7 @@ fn log_birth(
         let object = entry.object();
         let time = local.tails.time(log.clock());
         let from_object = parent.map_or(0, |(object, _)| object);
-        let birth = Birth { ty: object.ty, size: object.size, from_object, stack: 0 };
+        let birth = Birth { ty: object.ty, size: object.size, from_object, stack };
         local.tails.write_birth(&fact.record(object.id.0, path, time), &birth);
     }
     true
@@ -493,7 +777,7 @@ fn to_raw<const SHARED: bool>(held: Held, side: Side, op: Op, at: (Kind, usize),
     // Before it is in the table: a thread that is given its place emits an event of that later.
     note::<SHARED>(entry, place.number(), op, site, false);
     local::enter(|local| {
-        place.set_raw();
+        place.set_raw(LEDGER.paths.of(local, 0, op, site));
         // In a signal's handler it may be that it is not found again: its place stays, as that of a raw handle.
         if let Some(mut raw) = LEDGER.lock_raw(local) {
             entry.set(RAW);
@@ -554,7 +838,7 @@ fn of_raw<const SHARED: bool>(
         let ticket = Ticket::new_returned(place, publish(place));
         raw.returned(entry, side, place, &ticket);
         drop(raw);
-        let fact = Fact { op, handle: position.seq, from, position, site: Some(site) };
+        let fact = Fact { op, handle: position.seq, from, position, site: Some(site), stack: 0 };
         let logged = entry.flags() & LOGGED != 0 && log(local, entry, &fact, path);
         Some((entry, ticket, fact, logged))
     })?;
@@ -567,9 +851,6 @@ fn of_raw<const SHARED: bool>(
 pub(crate) struct Strong<const SHARED: bool>(Option<Ticket>);
 
 impl<const SHARED: bool> Strong<SHARED> {
-    /// A handle whose events nobody gets.
-    pub(crate) const UNTRACED: Self = Self(None);
-
     /// A new object, if a sink wants it.
     #[inline]
     #[track_caller]
@@ -577,14 +858,18 @@ impl<const SHARED: bool> Strong<SHARED> {
         if dispatch::idle() {
             return Self(None);
         }
-        Self(open(ty, value, op, None, Location::caller()))
+        let site = Location::caller();
+        Self(match op {
+            Op::New => open_new(ty, value.address, value.size, value.align, site),
+            _ => open(ty, value, op, None, site),
+        })
     }
 
     /// The handle of an object that `new_cyclic` announced by a weak one.
     pub(crate) fn of_cyclic(weak: &Weak<SHARED>, site: Caller) -> Self {
         let made = weak.0.as_ref().and_then(|from| {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED>(entry, place, How::Upgrade, Op::New, site)
+                make::<SHARED, NewOfCyclic>(entry, place, site)
             })
         });
         Self(made.flatten())
@@ -599,13 +884,13 @@ impl<const SHARED: bool> Strong<SHARED> {
             if from.is_returned() {
                 return returned::<SHARED>(from, site);
             }
-            make::<SHARED>(from.entry(), from.place(), How::Clone, Op::Clone, site)
+            make::<SHARED, Clone>(from.entry(), from.place(), site)
         }
         #[cold]
         #[inline(never)]
         fn returned<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Strong, |entry, place| {
-                make::<SHARED>(entry, place, How::Upgrade, Op::Clone, site)
+                make::<SHARED, CloneOfReturned>(entry, place, site)
             })
             .flatten()
         }
@@ -622,7 +907,7 @@ impl<const SHARED: bool> Strong<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Strong, |entry, place| {
-                make::<SHARED>(entry, place, How::Weak, Op::Downgrade, site)
+                make::<SHARED, Downgrade>(entry, place, site)
             })
             .flatten()
         }
@@ -723,7 +1008,7 @@ impl<const SHARED: bool> Strong<SHARED> {
             Some((entry, place))
         });
         if let Some((entry, place)) = found {
-            let clone = make::<SHARED>(entry, place, How::Upgrade, Op::Clone, site);
+            let clone = make::<SHARED, CloneOfReturned>(entry, place, site);
             if let Some(held) = clone.and_then(|clone| hold(clone, Side::Strong)) {
                 to_raw::<SHARED>(held, Side::Strong, Op::IntoRaw, at, site);
             }
@@ -737,8 +1022,16 @@ impl<const SHARED: bool> Drop for Strong<SHARED> {
     fn drop(&mut self) {
         #[inline(never)]
         fn traced<const SHARED: bool>(ticket: Ticket) {
-            if let Some(held) = hold(ticket, Side::Strong) {
-                end_strong::<SHARED>(held, Op::Drop, None);
+            if ticket.is_returned() {
+                return returned::<SHARED>(ticket);
+            }
+            drop_strong::<SHARED>(Held::new(ticket));
+        }
+        #[cold]
+        #[inline(never)]
+        fn returned<const SHARED: bool>(ticket: Ticket) {
+            if let Some(held) = hold_returned(&ticket, Side::Strong) {
+                end_strong_pinned::<SHARED>(held, Op::Drop, None);
             }
         }
         // Untraced, nothing is written.
@@ -778,7 +1071,7 @@ impl<const SHARED: bool> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED>(entry, place, How::Weak, Op::WeakClone, site)
+                make::<SHARED, WeakClone>(entry, place, site)
             })
             .flatten()
         }
@@ -795,7 +1088,7 @@ impl<const SHARED: bool> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED>(entry, place, How::Upgrade, Op::Upgrade, site)
+                make::<SHARED, Upgrade>(entry, place, site)
             })
             .flatten()
         }

@@ -23,10 +23,10 @@
 use super::entry::{Entry, Place, RAW};
 use super::local::{self, Local};
 use super::paths::Paths;
-use super::primitive::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, constructor, statics};
 use super::raw::RawTable;
 use super::scope::ScopeNode;
 use super::slab::{Slab, hide};
+use crate::primitive::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, constructor, statics};
 
 statics! {
     /// The tables of all living traced objects, and of their handles.
@@ -108,6 +108,18 @@ impl Ledger {
         hide(entry);
         self.put_entry(local, entry);
         scope
+    }
+
+    /// The same where there is nothing else to give back and nothing to wait for. False where there is, and nothing is done.
+    #[inline(always)]
+    pub(super) fn free_entry_ready(&self, local: &Local, entry: &'static Entry) -> bool {
+        if entry.flags() & RAW != 0 || entry.has_scope() || local.entries.is_full() {
+            return false;
+        }
+        entry.take_scope();
+        hide(entry);
+        local.entries.push(entry);
+        true
     }
 
     #[inline]

@@ -5,10 +5,10 @@ use super::entry::{Entry, Place};
 use super::ledger::LEDGER;
 use super::log::Tails;
 use super::paths::PathCache;
-use super::primitive::{Ordering, compiler_fence, thread_state};
 use super::scope::ScopeNode;
 use super::slab::Magazine;
 use crate::event::Thread;
+use crate::primitive::{Ordering, compiler_fence, thread_state};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 
@@ -80,46 +80,87 @@ impl Local {
     }
 }
 
-/// Runs `f` with this thread's own, or with `None` where that may not be used: the thread is ending, or `f` runs in a
-/// signal's handler that interrupted another `f`. No code but the runtime's runs in `f`.
+/// This thread's own, in use until the guard is dropped. Dereferences to `None` where it may not be used: the thread is
+/// ending, or this is a signal's handler that interrupted such a use. No code but the runtime's runs meanwhile.
+pub(crate) struct Own<'a>(Option<&'a Local>);
+
+/// Takes this thread's own into use.
+///
+/// (A guard, since a closure of the size that makes a handle would not be inlined.)
 #[inline(always)]
-pub(crate) fn enter<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
-    let mut f = Some(f);
-    let result = with_state(|local| {
-        if local.phase.get() != READY && !local.start() {
-            return None;
-        }
-        let f = f.take().expect("this runs once");
+pub(crate) fn own<'a>() -> Own<'a> {
+    let local = state().filter(|local| local.phase.get() == READY || local.start());
+    if let Some(local) = local {
         local.phase.set(BUSY);
-        // A handler of this thread sees what is above before what is below.
-        compiler_fence(Ordering::SeqCst);
-        let result = f(Some(local));
-        compiler_fence(Ordering::SeqCst);
-        local.phase.set(READY);
-        Some(result)
-    });
-    match result.flatten() {
-        Some(result) => result,
-        None => outside(f.expect("it did not run")),
+    }
+    // A handler of this thread sees what is above before what is below.
+    compiler_fence(Ordering::SeqCst);
+    Own(local)
+}
+
+/// This thread's own, in use until the guard is dropped, if it may be used and nothing has to be done for it first.
+pub(crate) struct Ready<'a>(&'a Local);
+
+#[inline(always)]
+pub(crate) fn ready<'a>() -> Option<Ready<'a>> {
+    let local = state().filter(|local| local.phase.get() == READY)?;
+    local.phase.set(BUSY);
+    // As in `own`.
+    compiler_fence(Ordering::SeqCst);
+    Some(Ready(local))
+}
+
+impl std::ops::Deref for Ready<'_> {
+    type Target = Local;
+
+    #[inline(always)]
+    fn deref(&self) -> &Local {
+        self.0
     }
 }
 
-#[cold]
-#[inline(never)]
-fn outside<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
-    f(None)
+impl Drop for Ready<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        self.0.phase.set(READY);
+    }
+}
+
+impl<'a> std::ops::Deref for Own<'a> {
+    type Target = Option<&'a Local>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Own<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        if let Some(local) = self.0 {
+            local.phase.set(READY);
+        }
+    }
+}
+
+/// Runs `f` with this thread's [own](own()).
+pub(crate) fn enter<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
+    f(*own())
 }
 
 /// Whether this thread's own is given back: it is ending.
 #[cold]
 pub(crate) fn is_ending() -> bool {
     // Where a model's thread has no locals any more, it is.
-    with_state(|local| local.phase.get() == ENDED).unwrap_or(true)
+    state().is_none_or(|local| local.phase.get() == ENDED)
 }
 
 /// Whether this is a signal's handler that interrupted the runtime.
 pub(crate) fn is_busy() -> bool {
-    with_state(|local| local.phase.get() == BUSY).unwrap_or(false)
+    state().is_some_and(|local| local.phase.get() == BUSY)
 }
 
 /// The number of this thread.
@@ -138,24 +179,28 @@ pub(crate) struct Entered(());
 #[inline]
 pub(crate) fn enter_sink() -> Option<Entered> {
     // Where a model's thread has no locals any more, nothing guards against itself.
-    with_state(|local| !local.inside.replace(true)).unwrap_or(true).then(|| Entered(()))
+    state().is_none_or(|local| !local.inside.replace(true)).then(|| Entered(()))
 }
 
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        with_state(|local| local.inside.set(false));
+        if let Some(local) = state() {
+            local.inside.set(false);
+        }
     }
 }
 
 /// The scope of this thread.
 pub(super) fn with_scope<R>(f: impl FnOnce(&Cell<*const ScopeNode>) -> R) -> Option<R> {
-    with_state(|local| f(&local.scope))
+    state().map(|local| f(&local.scope))
 }
 
 /// Ends this thread's state before the thread ends: a model's first thread, whose statics are dropped first.
 #[cfg(test)]
 #[allow(dead_code)]
 pub(crate) fn end_now() {
-    with_state(Local::end);
+    if let Some(local) = state() {
+        local.end();
+    }
 }

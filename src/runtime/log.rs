@@ -11,44 +11,31 @@
 //! program.
 
 pub(crate) mod evicted;
+mod options;
 pub(crate) mod record;
 pub(crate) mod segment;
 pub(crate) mod tail;
 
 pub(crate) use self::evicted::Evicted;
+pub use self::options::{Clock, Overflow};
 pub(crate) use self::record::{Birth, NewRecord, Record};
-pub use self::segment::Overflow;
 pub(crate) use self::segment::Segment;
-pub(crate) use self::tail::Tails;
+pub(crate) use self::tail::{Room, Tails};
 
 use self::segment::Store;
 use super::clock;
 use super::ledger::LEDGER;
 use super::local::{self, Local};
-use super::primitive::Mutex;
 use crate::event::{Event, Op, Time};
+use crate::primitive::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Which clock a [`Recorder`](crate::sink::Recorder) stamps its events with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Clock {
-    /// Read on each event, one load: moves every millisecond or so.
-    #[default]
-    Coarse,
-    /// The coarse clock, read on every 32nd event of a thread; those between have the same time.
-    Batch,
-    /// Read on each event: some 20 to 45 ns a reading; moves every nanosecond.
-    Precise,
-    /// No clock is read: order alone.
-    None,
-}
 
 impl Clock {
     /// Events of a batch.
     const BATCH: usize = 32;
 
+    #[inline]
     pub(crate) fn now(self) -> u64 {
         match self {
             Self::Coarse | Self::Batch => clock::now(),
@@ -60,7 +47,7 @@ impl Clock {
 
 /// A log. Clones share it.
 #[derive(Clone)]
-pub struct Log {
+pub(crate) struct Log {
     inner: Arc<Inner>,
 }
 
@@ -111,7 +98,7 @@ impl Log {
     }
 
     /// All segments, what is known from those that had to go, and how many events are not kept: of one moment.
-    pub(crate) fn all(&self) -> (Vec<super::primitive::Arc<Segment>>, Evicted, u64) {
+    pub(crate) fn all(&self) -> (Vec<crate::primitive::Arc<Segment>>, Evicted, u64) {
         self.inner.store.all()
     }
 
@@ -147,7 +134,7 @@ impl Log {
     fn write_to(&self, tails: &Tails, event: &Event, path: u32, thread: u32) {
         let made = event.handle == event.seq;
         let birth = event.seq == 1;
-        if !tails.has_room(self, if birth { 2 } else { 1 }, thread) {
+        if !tails.has_room(self, 1 + usize::from(birth || event.stack != 0), thread) {
             return;
         }
         let time = if event.op == Op::Label {
@@ -167,7 +154,9 @@ impl Log {
         if birth {
             let from_object = if event.from == 0 { 0 } else { event.from_object.0 };
             let (ty, size) = (event.object.ty, event.object.size);
-            tails.write_birth(&record, &Birth { ty, size, from_object, stack: 0 });
+            tails.write_birth(&record, &Birth { ty, size, from_object, stack: event.stack });
+        } else if event.stack != 0 {
+            tails.write_on_stack(&record, event.stack);
         } else {
             tails.write(&record);
         }

@@ -10,13 +10,12 @@
 //!   there.
 
 use super::local::Local;
-use super::primitive::{
-    AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering, constructor, free_slots, zeroed_slots,
-};
 use crate::event::path::{self, Extension, Node, Nodes};
 use crate::event::{Caller, Op};
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use crate::primitive::plain::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
+use crate::primitive::{Ordering, constructor, free_slots, zeroed_slots};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::ptr;
 
@@ -30,6 +29,12 @@ struct Slot {
     rest: AtomicU64,
 }
 
+impl Slot {
+    fn vacant() -> Self {
+        Self { location: AtomicPtr::new(ptr::null_mut()), rest: AtomicU64::new(0) }
+    }
+}
+
 /// Nodes of the first chunk; each further one is as large as all before it.
 const FIRST: usize = 256;
 const CHUNKS: usize = 17;
@@ -37,11 +42,35 @@ const CHUNKS: usize = 17;
 /// Paths are kept whole while there are fewer nodes; beyond, first and last step alone.
 const WHOLE: u32 = 1 << 18;
 /// Records of a log name a path in 24 bits. Beyond, a path is not known.
-const MOST: u32 = 1 << 24;
+const MOST: u32 = (1 << 24) - 1;
 
 const _: () = assert!(MOST as usize <= FIRST << (CHUNKS - 1));
 
-type Known = FxHashMap<(u32, Step, bool), u32>;
+type Known = BTreeMap<(u32, Step, bool), u32>;
+
+/// A path, and whether its last line is one that only a stack can tell whose it is.
+#[derive(Clone, Copy)]
+pub(crate) struct PathToLine(u32);
+
+impl PathToLine {
+    const NEEDS_STACK: u32 = 1 << 31;
+
+    fn new(path: u32, site: Caller) -> Self {
+        Self(if super::stacks::needs_stack(site) { path | Self::NEEDS_STACK } else { path })
+    }
+
+    #[inline]
+    pub(crate) fn number(self) -> u32 {
+        self.0 & !Self::NEEDS_STACK
+    }
+
+    #[inline]
+    pub(crate) fn needs_stack(self) -> bool {
+        self.0 & Self::NEEDS_STACK != 0
+    }
+}
+
+const _: () = assert!(MOST < PathToLine::NEEDS_STACK);
 
 /// The tree of all paths of this process.
 pub(crate) struct Paths {
@@ -57,7 +86,7 @@ impl Paths {
             Self {
                 chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
                 len: AtomicU32::new(0),
-                known: Mutex::new(FxHashMap::with_hasher(FxBuildHasher)),
+                known: Mutex::new(BTreeMap::new()),
                 cut: AtomicU64::new(0),
             }
         }
@@ -68,20 +97,49 @@ impl Paths {
         self.cut.load(Ordering::Relaxed)
     }
 
-    /// The path of a handle that `op` made on a line, from one whose path is `from` (0: from none). By the cache of
-    /// this thread, where it has one.
+    /// The path of a handle that `op` made on a line, from one whose path is `from` (0: from none).
     #[inline]
     pub(crate) fn of(&self, local: Option<&Local>, from: u32, op: Op, site: Caller) -> u32 {
-        match local {
-            Some(local) => match local.paths.get(from, op, site) {
-                Ok(path) => path,
-                Err(slot) => {
-                    let path = self.add(&mut self.known.lock(), from, op, site);
-                    slot.set(CacheSlot { key: key(op, site), from, path });
-                    path
-                }
-            },
-            None => self.of_shared(from, op, site),
+        self.find(local, from, op, site).number()
+    }
+
+    /// The same, and whether the line is the user's. By the cache of this thread, where it has one.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        local: Option<&Local>,
+        from: u32,
+        op: Op,
+        site: Caller,
+    ) -> PathToLine {
+        if let Some(local) = local
+            && let Some(path) = local.paths.get(from, op, site)
+        {
+            return path;
+        }
+        self.find_slow(local, from, op, site)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_slow(&self, local: Option<&Local>, from: u32, op: Op, site: Caller) -> PathToLine {
+        let Some(local) = local else {
+            return PathToLine::new(self.of_shared(from, op, site), site);
+        };
+        let path = self.add(&mut self.known.lock(), from, op, site);
+        let path = PathToLine::new(path, site);
+        local.paths.slot(from, op, site).set(CacheSlot { key: key(op, site), from, path });
+        path
+    }
+
+    /// No stack is taken any more of handles that are made on this line: it is not asked for again.
+    #[cold]
+    pub(crate) fn without_stack(&self, local: Option<&Local>, from: u32, op: Op, site: Caller) {
+        if let Some(local) = local
+            && let Some(path) = local.paths.get(from, op, site)
+        {
+            let path = PathToLine(path.number());
+            local.paths.slot(from, op, site).set(CacheSlot { key: key(op, site), from, path });
         }
     }
 
@@ -145,7 +203,9 @@ impl Paths {
         let (chunk, place) = locate(index);
         let slots = self.chunks[chunk].load(Ordering::Relaxed);
         // SAFETY: PATHS: the index is below `len`.
-        Some(unsafe { &*slots.add(place) })
+        let slot = unsafe { slots.add(place) };
+        // SAFETY: PATHS: as above.
+        Some(unsafe { &*slot })
     }
 
     /// A path's last step, with the path before it.
@@ -183,11 +243,13 @@ impl Paths {
         let (chunk, place) = locate(index as usize);
         let mut slots = self.chunks[chunk].load(Ordering::Relaxed);
         if slots.is_null() {
-            slots = zeroed_slots::<Slot>(extent(chunk))?.as_ptr();
+            slots = zeroed_slots::<Slot>(extent(chunk), Slot::vacant)?.as_ptr();
             self.chunks[chunk].store(slots, Ordering::Relaxed);
         }
-        // SAFETY: PATHS: the chunk has this place, which no reader looks at yet.
-        let slot = unsafe { &*slots.add(place) };
+        // SAFETY: PATHS: the chunk has this place.
+        let slot = unsafe { slots.add(place) };
+        // SAFETY: PATHS: as above; no reader looks at it yet.
+        let slot = unsafe { &*slot };
         let (op, site) = node.step;
         slot.location.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         let rest = u64::from(node.parent) << 32 | u64::from(node.depth) << 16;
@@ -195,11 +257,6 @@ impl Paths {
         // Release: a reader that sees this length sees the node, and its chunk.
         self.len.store(index + 1, Ordering::Release);
         Some(index + 1)
-    }
-
-    /// The lock of the tree, for the handlers of a fork.
-    pub(crate) fn hold(&self) -> impl Sized + '_ {
-        self.known.lock()
     }
 }
 
@@ -238,7 +295,7 @@ pub(crate) struct PathCache([Cell<CacheSlot>; Self::LEN]);
 struct CacheSlot {
     key: u64,
     from: u32,
-    path: u32,
+    path: PathToLine,
 }
 
 /// Operation and line in one word: no address of a location has its highest byte set.
@@ -251,16 +308,18 @@ impl PathCache {
     const LEN: usize = 64;
 
     pub(crate) const fn new() -> Self {
-        Self([const { Cell::new(CacheSlot { key: 0, from: 0, path: 0 }) }; Self::LEN])
+        Self([const { Cell::new(CacheSlot { key: 0, from: 0, path: PathToLine(0) }) }; Self::LEN])
     }
 
-    /// The path, or the slot where it belongs.
     #[inline]
-    fn get(&self, from: u32, op: Op, site: Caller) -> Result<u32, &Cell<CacheSlot>> {
-        let key = key(op, site);
+    pub(super) fn get(&self, from: u32, op: Op, site: Caller) -> Option<PathToLine> {
+        let found = self.slot(from, op, site).get();
+        (found.key == key(op, site) && found.from == from).then_some(found.path)
+    }
+
+    #[inline]
+    fn slot(&self, from: u32, op: Op, site: Caller) -> &Cell<CacheSlot> {
         // Locations are three words apart, at the least.
-        let slot = &self.0[(key as usize / 8 ^ from as usize * 5) % Self::LEN];
-        let found = slot.get();
-        if found.key == key && found.from == from { Ok(found.path) } else { Err(slot) }
+        &self.0[((key(op, site) as usize / 8) ^ (from as usize * 5)) % Self::LEN]
     }
 }

@@ -4,8 +4,8 @@
 //! *wait* as one, and which have *returned*. A handle that `from_raw` makes takes the place of one that waits, in the
 //! ledger too; it may be a mere view that is never dropped, so that there can be more of them than places: a further
 //! one shares the place of the one that returned first, and gets a ticket anew. The old ticket is *stale* then: if its
-//! handle ends after all, the place of another that returned ends instead, whichever, whose ticket is stale from then on;
-//! if there is none, nothing does.
+//! handle ends after all, the place of another that returned ends instead, whichever, and that one's ticket is stale; or
+//! the place of one that waits.
 //! So no object ever loses more handles than it had, whatever `from_raw` is called with.
 //!
 //! Pointers that refscope did not see leave (*strangers*) are counted, so that their return takes nobody's place as long
@@ -197,13 +197,6 @@ impl RawTable {
         }
     }
 
-    /// Puts a claimed place back, as one that waits.
-    pub(crate) fn unclaim(&mut self, entry: &Entry, side: Side, place: &'static Place) {
-        if let Some(raw) = self.by_entry.get_mut(&key(entry)) {
-            raw.sides[side as usize].waiting.push(place);
-        }
-    }
-
     /// The object of which a handle returned with this ticket, and the place that the handle has now.
     pub(crate) fn known(
         &self,
@@ -221,7 +214,8 @@ impl RawTable {
         own.or_else(|| {
             let raw = self.by_entry.get(self.stale.get(&word)?)?;
             let handles = &raw.sides[side as usize];
-            Some((raw.entry, handles.returned.first_key_value()?.1.0))
+            let returned = handles.returned.first_key_value().map(|(_, (place, _))| *place);
+            Some((raw.entry, returned.or_else(|| handles.waiting.last().copied())?))
         })
     }
 
@@ -240,8 +234,12 @@ impl RawTable {
         }
         self.stale.remove(&word);
         raw.stale.retain(|&stale| stale != word);
-        let (place, other) = handles.take_first()?;
-        // Its own handle may be no view, and end later: then another's place ends in its stead.
+        // A handle did end. Where none is known to have returned, one that waits had: of a view that was made before
+        // others left.
+        let Some((place, other)) = handles.take_first() else {
+            return Some((entry, handles.waiting.pop()?));
+        };
+        // The other handle may be no view, and end as well: then for a further one.
         self.make_stale(key(entry), other);
         Some((entry, place))
     }

@@ -10,7 +10,7 @@
 //!  anyone who may not wait ────► returned, a stack without a lock
 //! ```
 //!
-//! A slot is used again oldest first, so that a stale copy of what named it is told for as long as can be.
+//! A slot is used again oldest first, so that a stale copy of what named it is recognized for as long as can be.
 //!
 //! # Invariants
 //!
@@ -20,9 +20,9 @@
 //! * **FREE**: a slot whose generation is even is in one magazine, one batch, or on the stack of returned
 //!   ones, once; who takes it from there has it alone, until it makes the generation odd.
 
-use super::primitive::{
+use crate::primitive::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, BATCH, FIRST_CHUNK, Mutex, Ordering, constructor,
-    fence, free_slots, zeroed_slots,
+    fence, free_slots, plain, zeroed_slots,
 };
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -37,6 +37,9 @@ const CHUNKS: usize = 32 - FIRST_CHUNK.ilog2() as usize + 1;
 ///
 /// VACANT holds for the type.
 pub(crate) unsafe trait Slot: Sized + 'static {
+    /// A slot whose fields are all zero.
+    fn vacant() -> Self;
+
     /// Odd while the slot is in use.
     fn generation(&self) -> &AtomicU32;
 
@@ -118,6 +121,9 @@ fn set_link<T: Slot>(slot: *const T, next: *const T) {
     slot.link().store(next.cast_mut().cast(), Ordering::Relaxed);
 }
 
+/// The oldest free slot of a magazine.
+pub(super) struct First<T>(NonNull<T>);
+
 /// A thread's free slots.
 pub(crate) struct Magazine<T> {
     head: Cell<*const T>,
@@ -130,18 +136,36 @@ impl<T: Slot> Magazine<T> {
         Self { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()), len: Cell::new(0) }
     }
 
-    /// The oldest free slot.
-    #[inline]
-    fn pop(&self) -> Option<NonNull<T>> {
-        let slot = NonNull::new(self.head.get().cast_mut())?;
-        let next = link::<T>(slot.as_ptr());
-        self.head.set(next);
+    /// The oldest free slot, which stays where it is.
+    #[inline(always)]
+    pub(super) fn first(&self) -> Option<First<T>> {
+        NonNull::new(self.head.get().cast_mut()).map(First)
+    }
+
+    /// Takes the oldest free slot out.
+    #[inline(always)]
+    pub(super) fn take<'a>(&self, first: First<T>) -> &'a T {
+        debug_assert!(self.head.get() == first.0.as_ptr(), "FREE: it is the first still");
+        self.head.set(link::<T>(first.0.as_ptr()));
         self.len.set(self.len.get() - 1);
-        Some(slot)
+        // SAFETY: FOREVER: a free slot is one of a chunk.
+        unsafe { first.0.as_ref() }
     }
 
     #[inline]
-    fn push(&self, slot: *const T) {
+    fn pop<'a>(&self) -> Option<&'a T> {
+        self.first().map(|first| self.take(first))
+    }
+
+    /// Whether one more slot is one too many.
+    #[inline(always)]
+    pub(super) fn is_full(&self) -> bool {
+        self.len.get() >= 2 * BATCH - 1
+    }
+
+    /// Takes a free slot back, if the magazine is not [full](Self::is_full).
+    #[inline(always)]
+    pub(super) fn push(&self, slot: *const T) {
         set_link(slot, ptr::null());
         if self.head.get().is_null() {
             self.head.set(slot);
@@ -185,7 +209,7 @@ struct Pool<T> {
 
 /// A table of slots. See the [module](self).
 pub(crate) struct Slab<T> {
-    chunks: [AtomicPtr<T>; CHUNKS],
+    chunks: [plain::AtomicPtr<T>; CHUNKS],
     /// Slots below this may have been used.
     used: AtomicUsize,
     pool: Mutex<Pool<T>>,
@@ -217,7 +241,7 @@ impl<T: Slot + Sync> Slab<T> {
     constructor! {
         pub(crate) fn new() -> Self {
             Self {
-                chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
+                chunks: [const { plain::AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
                 used: AtomicUsize::new(0),
                 pool: Mutex::new(Pool { batches: VecDeque::new(), fresh: 0 }),
                 returned: AtomicPtr::new(ptr::null_mut()),
@@ -229,17 +253,12 @@ impl<T: Slot + Sync> Slab<T> {
     /// A free slot for this thread, from its magazine. `None` where the table is full, which is counted.
     #[inline]
     pub(crate) fn take(&self, magazine: &Magazine<T>) -> Option<&T> {
-        let slot = match magazine.pop() {
-            Some(slot) => slot,
-            None => self.take_cold(magazine)?,
-        };
-        // SAFETY: FOREVER: the slot is one of a chunk.
-        Some(unsafe { slot.as_ref() })
+        magazine.pop().or_else(|| self.take_cold(magazine))
     }
 
     #[cold]
     #[inline(never)]
-    fn take_cold(&self, magazine: &Magazine<T>) -> Option<NonNull<T>> {
+    fn take_cold<'a>(&self, magazine: &Magazine<T>) -> Option<&'a T> {
         let batch = self.batch(&mut self.pool.lock());
         match batch {
             Some(batch) => magazine.put(&batch),
@@ -282,8 +301,9 @@ impl<T: Slot + Sync> Slab<T> {
     /// Gives a free slot back to the magazine.
     #[inline]
     pub(crate) fn put(&self, magazine: &Magazine<T>, slot: &T) {
+        let full = magazine.is_full();
         magazine.push(slot);
-        if magazine.len.get() >= 2 * BATCH {
+        if full {
             self.put_cold(magazine);
         }
     }
@@ -348,7 +368,7 @@ impl<T: Slot + Sync> Slab<T> {
         // Relaxed: written under the lock that is held.
         let mut slots = self.chunks[chunk].load(Ordering::Relaxed);
         if slots.is_null() {
-            slots = zeroed_slots::<T>(len)?.as_ptr();
+            slots = zeroed_slots::<T>(len, T::vacant)?.as_ptr();
             // A ticket has 48 bits for an address. No system gives more unless asked to.
             if (slots.addr() + len * size_of::<T>()) as u64 >> 48 != 0 {
                 return None;
@@ -399,11 +419,6 @@ impl<T: Slot + Sync> Slab<T> {
                 range.start.addr()..range.end.addr()
             })
             .collect()
-    }
-
-    /// The mutex of the pool, for the handlers of a fork.
-    pub(crate) fn hold(&self) -> impl Sized + '_ {
-        self.pool.lock()
     }
 }
 

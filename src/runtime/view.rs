@@ -41,6 +41,19 @@ pub(crate) fn handles(wanted: impl Fn(u64) -> bool) -> Vec<HandleView> {
     LEDGER.places.iter().filter_map(handle).filter(|handle| wanted(handle.object)).collect()
 }
 
+/// Calls `f` for every living object, in no order.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) fn each_object(f: impl FnMut(EntryDetails)) {
+    let details = |entry: &Entry| read(entry, |entry, _| entry.details());
+    LEDGER.entries.iter().filter_map(details).for_each(f);
+}
+
+/// Calls `f` for every living handle, in no order.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) fn each_handle(f: impl FnMut(HandleView)) {
+    LEDGER.places.iter().filter_map(handle).for_each(f);
+}
+
 /// How a handle came about: each step's operation and line, and whether what was before it was cut.
 pub(crate) fn path(path: u32) -> Vec<(Step, bool)> {
     LEDGER.paths.steps(path)

@@ -1,13 +1,12 @@
-use super::{Route, Sink};
+use super::{Clock, Overflow, Route, Sink};
 use crate::event::{Event, Label, Op, Thread, Time};
 use crate::model::{Earlier, EventRecord, Location, ObjectRecord, Recording};
 use crate::runtime::log::{Birth, Log, Record};
 use crate::runtime::view;
-use rustc_hash::FxHashMap;
+use crate::stack::StackId;
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
-
-pub use crate::runtime::log::{Clock, Overflow};
 
 /// Keeps events in memory, within a budget, for a timeline.
 ///
@@ -140,6 +139,7 @@ impl Recorder {
                 }
                 let location = tables.location(record.path, &mut recording);
                 let thread = tables.thread(record.thread, &mut recording);
+                let span = tables.span(record.span, &mut recording);
                 recording.events.push(EventRecord {
                     op: record.op,
                     object: record.object,
@@ -150,6 +150,8 @@ impl Recorder {
                     location,
                     thread,
                     time: Time::from_nanos(record.time),
+                    stack: StackId::new(record.stack),
+                    span,
                 });
             }
         }
@@ -168,9 +170,10 @@ impl Recorder {
 #[derive(Default)]
 struct Tables {
     /// By path, and by content: several paths end with one line.
-    paths: FxHashMap<u32, Option<u32>>,
-    locations: FxHashMap<Location, u32>,
-    threads: FxHashMap<u32, u32>,
+    paths: HashMap<u32, Option<u32>>,
+    locations: HashMap<Location, u32>,
+    threads: HashMap<u32, u32>,
+    spans: HashMap<u32, Option<u32>>,
 }
 
 impl Tables {
@@ -197,6 +200,16 @@ impl Tables {
             let name = Thread::from_number(thread).map_or_else(String::new, |t| t.to_string());
             recording.threads.push(name.into());
             recording.threads.len() as u32 - 1
+        })
+    }
+
+    fn span(&mut self, span: u32, recording: &mut Recording) -> Option<u32> {
+        if span == 0 {
+            return None;
+        }
+        *self.spans.entry(span).or_insert_with(|| {
+            recording.spans.push(crate::span::text(span)?.into());
+            Some(recording.spans.len() as u32 - 1)
         })
     }
 
@@ -228,7 +241,7 @@ impl Sink for Recorder {
     }
 
     fn route(&self) -> Route {
-        Route { log: Some(self.log.clone()), events: false }
+        Route { log: Some(self.log.clone()), events: false, filters: false }
     }
 }
 

@@ -1,5 +1,6 @@
 use super::Sink;
 use crate::event::{Event, Op};
+use tracing::field::{Empty, Value};
 use tracing::{Level, event};
 
 /// Passes each event on to `tracing`, as an event with structured fields.
@@ -20,6 +21,15 @@ use tracing::{Level, event};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingSink;
 
+/// Returns a field's value, which may be none: in older versions of `tracing-core` an `Option` is no
+/// `Value`.
+fn optional<T: Value>(value: &Option<T>) -> &dyn Value {
+    match value {
+        Some(value) => value,
+        None => &Empty,
+    }
+}
+
 /// `tracing` takes a target and a level that are constants.
 macro_rules! pass {
     ($event:ident, $level:expr, $target:literal) => {
@@ -30,12 +40,12 @@ macro_rules! pass {
             object = $event.object().id().number(),
             kind = $event.object().kind().name(),
             r#type = $event.object().type_name(),
-            label = $event.object().label(),
+            label = optional(&$event.object().label()),
             handle = $event.handle().number(),
-            from = $event.from().map(|from| from.number()),
+            from = optional(&$event.from().map(|from| from.number())),
             strong = $event.strong(),
             seq = $event.seq(),
-            location = $event.location().map(tracing::field::display),
+            location = optional(&$event.location().map(display)),
         )
     };
 }

@@ -122,7 +122,7 @@ fn conversions() {
         let pinned: Pin<Box<u8>> = Box::new(1).into();
         assert_eq!((*pinned, *Box::into_pin(Box::new(2)), *Box::pin(3)), (1, 2, 3));
         let path: Box<std::path::Path> = std::path::Path::new("a/b").into();
-        assert_eq!(path.into_path_buf_of(), std::path::PathBuf::from("a/b"));
+        assert_eq!(path.into_path_buf(), std::path::PathBuf::from("a/b"));
         let c: Box<std::ffi::CStr> = c"c".into();
         assert_eq!(std::ffi::CString::from(c), c"c".to_owned());
         let os: Box<std::ffi::OsStr> = std::ffi::OsString::from("os").into();
@@ -130,15 +130,92 @@ fn conversions() {
     });
 }
 
-/// `Box<Path>::into_path_buf` is an inherent method of std's `Path` on std's box.
-trait IntoPathBuf {
-    fn into_path_buf_of(self) -> std::path::PathBuf;
+/// std has these as methods of the pointee that take `self: Box<Self>`.
+#[test]
+fn an_allocation_becomes_an_owned_type() {
+    watched(|| {
+        let text: Box<str> = "text".into();
+        let place = text.as_ptr();
+        let text = text.into_string();
+        assert_eq!((text.as_str(), text.as_ptr()), ("text", place));
+        assert_eq!(*Box::<str>::from("bytes").into_boxed_bytes(), *b"bytes");
+        assert_eq!(Box::<[u8]>::from([1, 2]).into_vec(), [1, 2]);
+        assert_eq!(Box::<std::ffi::CStr>::from(c"c").into_c_string(), c"c".to_owned());
+        let os: Box<std::ffi::OsStr> = std::ffi::OsString::from("os").into();
+        assert_eq!(os.into_os_string(), "os");
+    });
 }
 
-impl IntoPathBuf for Box<std::path::Path> {
-    fn into_path_buf_of(self) -> std::path::PathBuf {
-        self.into()
+#[test]
+fn errors_are_downcast() {
+    use std::fmt;
+    #[derive(Debug, PartialEq)]
+    struct Own(u8);
+    impl fmt::Display for Own {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("own")
+        }
     }
+    impl Error for Own {}
+    watched(|| {
+        let plain: Box<dyn Error> = Own(1).into();
+        let other = plain.downcast::<std::io::Error>().unwrap_err();
+        assert_eq!(*other.downcast::<Own>().unwrap(), Own(1));
+        let send: std::boxed::Box<dyn Error + Send> = std::boxed::Box::new(Own(2));
+        let send: Box<dyn Error + Send> = refscope::StdPtr::from_std(send);
+        let other = send.downcast::<fmt::Error>().unwrap_err();
+        assert_eq!(*other.downcast::<Own>().unwrap(), Own(2));
+        let sync: Box<dyn Error + Send + Sync> = Own(3).into();
+        let other = sync.downcast::<fmt::Error>().unwrap_err();
+        assert_eq!(*other.downcast::<Own>().unwrap(), Own(3));
+    });
+}
+
+/// `Vec::into_boxed_slice` and its kind give std's box, whatever the program has imported.
+#[test]
+fn boxes_of_stds_are_converted_both_ways() {
+    use std::boxed::Box as Std;
+    watched(|| {
+        let slice: Box<[u8]> = vec![1, 2].into_boxed_slice().into();
+        assert_eq!(*Std::<[u8]>::from(slice), [1, 2]);
+        let text: Box<str> = String::from("text").into_boxed_str().into();
+        assert_eq!(&*Std::<str>::from(text), "text");
+        let c: Box<std::ffi::CStr> = c"c".to_owned().into_boxed_c_str().into();
+        assert_eq!(&*Std::<std::ffi::CStr>::from(c), c"c");
+        let os: Box<std::ffi::OsStr> = std::ffi::OsString::from("o").into_boxed_os_str().into();
+        assert_eq!(&*Std::<std::ffi::OsStr>::from(os), "o");
+        let path: Box<std::path::Path> = std::path::PathBuf::from("p").into_boxed_path().into();
+        assert_eq!(&*Std::<std::path::Path>::from(path), "p");
+        let any: Box<dyn Any> = (Std::new(1_u8) as Std<dyn Any>).into();
+        assert!(Std::<dyn Any>::from(any).is::<u8>());
+        // What a thread panicked with.
+        let payload = std::thread::spawn(|| std::panic::resume_unwind(Std::new(7_u8))).join();
+        let payload: Box<dyn Any + Send> = payload.unwrap_err().into();
+        assert_eq!(*Std::<dyn Any + Send>::from(payload).downcast::<u8>().unwrap(), 7);
+        let shared = Std::new(8_u8) as Std<dyn Any + Send + Sync>;
+        let shared: Box<dyn Any + Send + Sync> = shared.into();
+        assert!(Std::<dyn Any + Send + Sync>::from(shared).is::<u8>());
+    });
+}
+
+#[test]
+fn pinned_boxes_become_stds_and_come_from_them() {
+    use refscope::StdPtr;
+    use std::task::{Context, Poll, Waker};
+    type BoxFuture<T> = Pin<std::boxed::Box<dyn Future<Output = T> + Send>>;
+    watched(|| {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut theirs: BoxFuture<u8> = StdPtr::into_std(Box::pin(async { 7 }));
+        assert_eq!(theirs.as_mut().poll(&mut context), Poll::Ready(7));
+        let theirs: BoxFuture<u8> = std::boxed::Box::pin(async { 8 });
+        let mut ours: Pin<Box<dyn Future<Output = u8> + Send>> = theirs.into();
+        assert_eq!(StdPtr::as_std(&ours).as_ref().get_ref() as *const _ as *const u8, {
+            let value: &dyn Future<Output = u8> = &*ours;
+            value as *const _ as *const u8
+        });
+        assert_eq!(ours.as_mut().poll(&mut context), Poll::Ready(8));
+        drop(StdPtr::into_std(ours));
+    });
 }
 
 #[test]

@@ -15,7 +15,8 @@
     clippy::cmp_owned,
     clippy::boxed_local,
     clippy::double_ended_iterator_last,
-    clippy::redundant_closure
+    clippy::redundant_closure,
+    clippy::useless_conversion
 )]
 
 /// The suite, on the pointers that a module has.

@@ -1,8 +1,8 @@
 //! std's `Arc` and `Weak`, as far as the protocol meets them: the same atomic operations in the same order,
-//! on loom's atomics. And the face over them, field for field as `src/sync.rs` has it.
+//! on loom's atomics. And the pointer over them, field for field as `src/sync.rs` has it.
 
-use crate::event::{Op, Site, Type};
-use crate::ticket::{Identity, Strong, Weak as WeakTicket};
+use crate::event::{Kind, Op, Type};
+use crate::runtime::handle::{Identity, Strong, Value, Weak as WeakTicket};
 use crate::world::born;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
@@ -151,7 +151,15 @@ impl Drop for StdWeak {
     }
 }
 
-/// The face: ticket first.
+fn value(block: &StdArc) -> Value {
+    Value::at(Rust::as_ptr(&block.0))
+}
+
+fn at(block: &StdArc) -> Option<(Kind, usize)> {
+    Some((Kind::Arc, Raw::address_of(block)))
+}
+
+/// The pointer: ticket first.
 pub(crate) struct Arc {
     ticket: Strong<true>,
     inner: StdArc,
@@ -178,7 +186,7 @@ impl Raw {
 impl Arc {
     pub(crate) fn new() -> Self {
         let inner = StdArc::new();
-        Self { ticket: born(|| Strong::birth(Type::arc::<Block>(), 0, Op::New)), inner }
+        Self { ticket: born(|| Strong::birth(Type::arc::<Block>(), value(&inner), Op::New)), inner }
     }
 
     pub(crate) fn read(&self) {
@@ -190,8 +198,12 @@ impl Arc {
     /// value, and with acquire, so that what a drop did to the ledger before it did std's is seen as well: a
     /// relaxed load may see std's count of long ago, and says nothing of a moment.
     pub(crate) fn counts(&self) -> (u64, u32, usize) {
-        let known = Identity::from(&self.ticket).known().expect("models trace every object");
-        (known.events, known.strong, self.inner.0.strong.fetch_add(0, Ordering::Acquire))
+        let status = Identity::from(&self.ticket).status().expect("models trace every object");
+        (
+            status.position.seq,
+            status.position.strong,
+            self.inner.0.strong.fetch_add(0, Ordering::Acquire),
+        )
     }
 
     pub(crate) fn downgrade(&self) -> Weak {
@@ -220,20 +232,31 @@ impl Arc {
         self.inner.get_mut()
     }
 
+    /// The number of the object.
+    pub(crate) fn id(&self) -> u64 {
+        Identity::from(&self.ticket)
+            .status()
+            .expect("models trace every object")
+            .object
+            .id()
+            .number()
+    }
+
     pub(crate) fn is_traced(&self) -> bool {
-        Identity::from(&self.ticket).known().is_some()
+        Identity::from(&self.ticket).status().is_some()
     }
 
     pub(crate) fn make_mut(&mut self) {
         self.ticket.settle();
         if self.inner.make_mut() {
-            born(|| self.ticket.copied(Type::arc::<Block>(), 0));
+            let value = value(&self.inner);
+            born(|| self.ticket.copied(Type::arc::<Block>(), value));
         }
     }
 
     pub(crate) fn into_raw(self) -> Raw {
         let Self { ticket, inner } = self;
-        ticket.into_raw(Raw::address_of(&inner), Op::IntoRaw);
+        ticket.into_raw(at(&inner), Op::IntoRaw, || inner.0.strong.load(Ordering::Relaxed));
         Raw(inner)
     }
 
@@ -243,25 +266,25 @@ impl Arc {
     }
 
     pub(crate) fn from_raw(raw: Raw) -> Self {
-        let ticket = Strong::from_raw(raw.address());
+        let ticket = Strong::from_raw(at(&raw.0));
         Self { ticket, inner: raw.0 }
     }
 
     /// As `from_raw` of a pointer that nobody saw leave, at an address that another object may have had.
     pub(crate) fn adopt_unseen(address: usize) {
-        drop(Strong::<true>::from_raw(address));
+        drop(Strong::<true>::from_raw(Some((Kind::Arc, address))));
     }
 
     /// A view of a raw handle, which is not dropped.
     pub(crate) fn view(raw: &Raw) -> std::mem::ManuallyDrop<Self> {
-        let ticket = Strong::from_raw(raw.address());
+        let ticket = Strong::from_raw(at(&raw.0));
         std::mem::ManuallyDrop::new(Self { ticket, inner: StdArc(raw.0.0.clone()) })
     }
 
     /// As `increment_strong_count`.
     pub(crate) fn increment(raw: &Raw) -> Raw {
         let inner = raw.0.clone();
-        Strong::<true>::increment(raw.address());
+        Strong::<true>::increment(at(&raw.0));
         Raw(inner)
     }
 
@@ -272,15 +295,20 @@ impl Arc {
     }
 
     pub(crate) fn from_std(inner: StdArc) -> Self {
-        Self { ticket: born(|| Strong::birth(Type::arc::<Block>(), 0, Op::FromStd)), inner }
+        Self {
+            ticket: born(|| Strong::birth(Type::arc::<Block>(), value(&inner), Op::FromStd)),
+            inner,
+        }
     }
 
+    #[track_caller]
     pub(crate) fn new_cyclic(make: impl FnOnce(&Weak)) -> Self {
-        let announced = born(|| WeakTicket::birth(Type::arc::<Block>(), 0, Op::NewCyclic));
+        let announced =
+            born(|| WeakTicket::birth(Type::arc::<Block>(), Value::unknown(1), Op::NewCyclic));
         let block = Rust::new(Block::new(0));
         let weak = Weak { ticket: announced, inner: StdWeak(block.clone()).clone() };
         make(&weak);
-        let ticket = Strong::of_cyclic(&weak.ticket, Site::here());
+        let ticket = Strong::of_cyclic(&weak.ticket, std::panic::Location::caller());
         drop(weak);
         block.strong.store(1, Ordering::Release);
         Self { ticket, inner: StdArc(block) }

@@ -1,7 +1,5 @@
 use crate::arc::{Arc, Weak};
-use crate::ledger::Ledger;
-use crate::world::{explore, explore_within};
-use loom::thread;
+use crate::world::{explore, explore_within, spawn};
 
 /// Two threads clone and drop: ORDER, COUNT, OWN, BIRTH, END.
 #[test]
@@ -9,7 +7,7 @@ fn clones_and_drops_on_two_threads() {
     explore(|| {
         let one = Arc::new();
         let two = one.clone();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             let three = two.clone();
             three.read();
         });
@@ -27,8 +25,8 @@ fn last_drops_on_three_threads() {
     explore(|| {
         let one = Arc::new();
         let (two, three) = (one.clone(), one.clone());
-        let second = thread::spawn(move || drop(two));
-        let third = thread::spawn(move || drop(three));
+        let second = spawn(move || drop(two));
+        let third = spawn(move || drop(three));
         drop(one);
         second.join().unwrap();
         third.join().unwrap();
@@ -42,7 +40,7 @@ fn traced_is_never_above_std() {
     explore(|| {
         let one = Arc::new();
         let two = one.clone();
-        let watcher = thread::spawn(move || {
+        let watcher = spawn(move || {
             let (before, traced, std) = one.counts();
             let (after, ..) = one.counts();
             let one_moment = before == after;
@@ -60,7 +58,7 @@ fn upgrade_against_last_drop() {
     explore(|| {
         let one = Arc::new();
         let weak = one.downgrade();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             if let Some(strong) = weak.upgrade() {
                 strong.read();
             }
@@ -73,11 +71,11 @@ fn upgrade_against_last_drop() {
 /// Two upgrades race the last drop, and each other.
 #[test]
 fn two_upgrades_against_last_drop() {
-    explore_within(Some(2), || {
+    explore_within(2, || {
         let one = Arc::new();
         let (first, second) = (one.downgrade(), one.downgrade());
-        let other = thread::spawn(move || drop(first.upgrade()));
-        let third = thread::spawn(move || drop(second.upgrade()));
+        let other = spawn(move || drop(first.upgrade()));
+        let third = spawn(move || drop(second.upgrade()));
         drop(one);
         other.join().unwrap();
         third.join().unwrap();
@@ -90,7 +88,7 @@ fn weak_drop_against_strong_drop() {
     explore(|| {
         let one = Arc::new();
         let weak = one.downgrade();
-        let other = thread::spawn(move || drop(weak.clone()));
+        let other = spawn(move || drop(weak.clone()));
         drop(one);
         other.join().unwrap();
     });
@@ -100,12 +98,12 @@ fn weak_drop_against_strong_drop() {
 /// drops, though it met only the second. END.
 #[test]
 fn weak_drop_against_two_strong_drops() {
-    explore_within(Some(3), || {
+    explore_within(3, || {
         let one = Arc::new();
         let two = one.clone();
         let weak = one.downgrade();
-        let second = thread::spawn(move || drop(two));
-        let third = thread::spawn(move || drop(weak));
+        let second = spawn(move || drop(two));
+        let third = spawn(move || drop(weak));
         drop(one);
         second.join().unwrap();
         third.join().unwrap();
@@ -119,7 +117,7 @@ fn a_slot_is_used_again() {
     explore(|| {
         let one = Arc::new();
         let two = one.clone();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             drop(two);
             drop(Arc::new());
         });
@@ -131,44 +129,13 @@ fn a_slot_is_used_again() {
     });
 }
 
-/// No ticket value occurs twice, though two threads use the slots again and again: the ledger alone.
-#[test]
-fn no_ticket_value_occurs_twice() {
-    loom::model(|| {
-        let ledger = loom::sync::Arc::new(Ledger::<u64>::new());
-        let lives = |ledger: &Ledger<u64>, object: u64| {
-            let (first, _) = ledger.birth(|_| object).expect("there is room");
-            let (second, _) = ledger.at(&first).clone_strong::<true>().expect("there is room");
-            let values = [format!("{first:?}"), format!("{second:?}")];
-            for ticket in [first, second] {
-                ledger.at(&ticket).read(|meta| assert_eq!(*meta, object, "OWN"));
-                if let (_, Some(pin)) = ledger.ending(ticket).drop_strong::<true>() {
-                    assert_eq!(ledger.unpin::<true>(pin), Some(object), "END");
-                }
-            }
-            values
-        };
-        let other = {
-            let ledger = ledger.clone();
-            thread::spawn(move || lives(&ledger, 1))
-        };
-        let mut all: Vec<_> =
-            [2, 3].into_iter().flat_map(|object| lives(&ledger, object)).collect();
-        all.extend(other.join().unwrap());
-        let count = all.len();
-        all.sort();
-        all.dedup();
-        assert_eq!(all.len(), count, "OWN: a ticket occurs twice");
-    });
-}
-
 /// `try_unwrap` races a drop: it takes the value only as the last.
 #[test]
 fn try_unwrap_against_drop() {
     explore(|| {
         let one = Arc::new();
         let two = one.clone();
-        let other = thread::spawn(move || drop(two));
+        let other = spawn(move || drop(two));
         if let Err(one) = one.try_unwrap() {
             one.read();
         }
@@ -182,7 +149,7 @@ fn into_inner_on_two_threads() {
     explore(|| {
         let one = Arc::new();
         let two = one.clone();
-        let other = thread::spawn(move || two.into_inner().is_some());
+        let other = spawn(move || two.into_inner().is_some());
         let mine = one.into_inner().is_some();
         assert!(mine ^ other.join().unwrap(), "exactly one gets it");
     });
@@ -194,7 +161,7 @@ fn into_inner_against_upgrade() {
     explore(|| {
         let one = Arc::new();
         let weak = one.downgrade();
-        let other = thread::spawn(move || drop(weak.upgrade()));
+        let other = spawn(move || drop(weak.upgrade()));
         let _ = one.into_inner();
         other.join().unwrap();
     });
@@ -206,7 +173,7 @@ fn make_mut_against_drop() {
     explore(|| {
         let mut one = Arc::new();
         let two = one.clone();
-        let other = thread::spawn(move || drop(two));
+        let other = spawn(move || drop(two));
         one.make_mut();
         one.read();
         drop(one);
@@ -220,7 +187,7 @@ fn make_mut_against_upgrade() {
     explore(|| {
         let mut one = Arc::new();
         let weak = one.downgrade();
-        let other = thread::spawn(move || drop(weak.upgrade()));
+        let other = spawn(move || drop(weak.upgrade()));
         one.make_mut();
         one.read();
         drop(one);
@@ -236,7 +203,7 @@ fn raw_pointers_across_threads() {
         let one = Arc::new();
         let raw = one.clone().into_raw();
         let address = raw.address();
-        let other = thread::spawn(move || drop(Arc::from_raw(raw)));
+        let other = spawn(move || drop(Arc::from_raw(raw)));
         drop(one);
         other.join().unwrap();
         // Another object at the same address, which nobody saw leave, is nobody's.
@@ -250,7 +217,7 @@ fn views_of_raw_pointers() {
     explore(|| {
         let one = Arc::new();
         let raw = one.clone().into_raw();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             Arc::view(&raw).read();
             let clone = (*Arc::view(&raw)).clone();
             let more = Arc::increment(&raw);
@@ -269,7 +236,7 @@ fn into_std_and_adoption() {
     explore(|| {
         let one = Arc::new();
         let two = one.clone();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             let theirs = two.into_std();
             drop(Arc::from_std(theirs));
         });
@@ -286,7 +253,7 @@ fn new_cyclic_against_upgrade() {
         let mut other = None;
         let one = Arc::new_cyclic(|weak| {
             let weak: Weak = weak.clone();
-            other = Some(thread::spawn(move || drop(weak.upgrade())));
+            other = Some(spawn(move || drop(weak.upgrade())));
         });
         one.read();
         drop(one);
@@ -301,7 +268,7 @@ fn get_mut_against_drop() {
     explore(|| {
         let mut one = Arc::new();
         let two = one.clone();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             two.read();
             drop(two);
         });
@@ -314,10 +281,10 @@ fn get_mut_against_drop() {
 /// `get_mut` races a downgrade and an upgrade of the weak handle that it gave.
 #[test]
 fn get_mut_against_downgrade() {
-    explore_within(Some(2), || {
+    explore_within(2, || {
         let mut one = Arc::new();
         let two = one.clone();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             let weak = two.downgrade();
             drop(two);
             drop(weak.upgrade());
@@ -337,7 +304,7 @@ fn new_cyclic_that_panics() {
         let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             Arc::new_cyclic(|weak| {
                 let weak: Weak = weak.clone();
-                other = Some(thread::spawn(move || assert!(weak.upgrade().is_none())));
+                other = Some(spawn(move || assert!(weak.upgrade().is_none())));
                 // Not `panic!`, whose message would be printed for each interleaving.
                 std::panic::resume_unwind(Box::new("the closure panics"));
             })
@@ -353,7 +320,7 @@ fn into_std_against_upgrade() {
     explore(|| {
         let one = Arc::new();
         let weak = one.downgrade();
-        let other = thread::spawn(move || drop(weak.upgrade()));
+        let other = spawn(move || drop(weak.upgrade()));
         drop(Arc::from_std(one.into_std()));
         other.join().unwrap();
     });
@@ -363,12 +330,12 @@ fn into_std_against_upgrade() {
 /// drop.
 #[test]
 fn raw_pointers_on_three_threads() {
-    explore_within(Some(2), || {
+    explore_within(2, || {
         let one = Arc::new();
         let raw = one.clone().into_raw();
         let more = Arc::increment(&raw);
-        let second = thread::spawn(move || drop(Arc::from_raw(raw)));
-        let third = thread::spawn(move || drop(Arc::from_raw(more)));
+        let second = spawn(move || drop(Arc::from_raw(raw)));
+        let third = spawn(move || drop(Arc::from_raw(more)));
         drop(one);
         second.join().unwrap();
         third.join().unwrap();
@@ -379,11 +346,11 @@ fn raw_pointers_on_three_threads() {
 /// raw pointer, and these come back on two threads, in whichever order: no object loses more handles than it had.
 #[test]
 fn raw_pointers_of_two_objects_at_one_address() {
-    explore_within(Some(3), || {
+    explore_within(3, || {
         let one = Arc::new();
         let adopted = Arc::from_std(one.clone().into_std());
         let (first, second) = (one.into_raw(), adopted.into_raw());
-        let other = thread::spawn(move || drop(Arc::from_raw(first)));
+        let other = spawn(move || drop(Arc::from_raw(first)));
         drop(Arc::from_raw(second));
         other.join().unwrap();
     });
@@ -393,11 +360,11 @@ fn raw_pointers_of_two_objects_at_one_address() {
 /// one more comes back than left, and it is nobody's. END, COUNT.
 #[test]
 fn a_raw_pointer_of_stds_comes_back() {
-    explore_within(Some(2), || {
+    explore_within(2, || {
         let one = Arc::new();
         let theirs = one.as_std_raw();
         let mine = one.clone().into_raw();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             let back = Arc::from_raw(theirs);
             drop(back.clone());
             drop(back);

@@ -1,13 +1,45 @@
 //! loom's primitives under the names that `src/primitive.rs` gives.
 
-pub(crate) use loom::sync::Arc;
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-pub(crate) use std::sync::OnceLock as Quiet;
+pub(crate) use loom::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+pub(crate) use loom::sync::{Arc, MutexGuard};
+pub(crate) use std::sync::atomic::compiler_fence;
 
-pub(crate) const ENVIRONMENT: bool = false;
-pub(crate) const SEGMENT: usize = 2;
-pub(crate) const CHUNK: usize = 2;
-pub(crate) const CHUNKS: usize = 2;
+/// Atomics that are no scheduling points.
+pub(crate) mod plain {
+    pub(crate) use crate::included::lock::Mutex;
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+}
+
+pub(crate) const AT_FIRST_BIRTH: Option<fn()> = None;
+pub(crate) const SEGMENT: usize = 4;
+pub(crate) const FIRST_CHUNK: usize = 4;
+pub(crate) const BATCH: u32 = 1;
+pub(crate) const TICKER: bool = false;
+
+/// Read by whoever may read, written by whoever may write: loom finds accesses without an order.
+#[derive(Debug)]
+pub(crate) struct Witness(UnsafeCell<()>);
+
+// SAFETY: WITNESS: loom's cell checks each access, and there is nothing in it.
+unsafe impl Sync for Witness {}
+
+impl Witness {
+    pub(crate) fn new() -> Self {
+        Self(UnsafeCell::new(()))
+    }
+
+    #[track_caller]
+    pub(crate) fn read(&self) {
+        self.0.with(|_| ());
+    }
+
+    #[track_caller]
+    pub(crate) fn write(&self) {
+        self.0.with_mut(|_| ());
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);
@@ -37,6 +69,10 @@ impl<T> Mutex<T> {
 
     pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
         self.0.lock().expect("no model panics under the lock")
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<loom::sync::MutexGuard<'_, T>> {
+        self.0.try_lock().ok()
     }
 }
 
@@ -91,12 +127,38 @@ macro_rules! statics {
 }
 pub(crate) use statics;
 
-macro_rules! locals {
-    ($($(#[$meta:meta])* $vis:vis static $NAME:ident: $Type:ty = $value:expr;)*) => {
-        loom::thread_local! { $($vis static $NAME: $Type = $value;)* }
+/// A thread's state. What ends it is called by `world::spawn`: loom drops a thread's locals after others see that the
+/// thread is done.
+macro_rules! thread_state {
+    ($(#[$meta:meta])* static $NAME:ident: $Type:ty = $value:expr, ends by $end:path;) => {
+        loom::thread_local! {
+            static $NAME: $Type = $value;
+        }
+
+        fn state<'a>() -> Option<&'a $Type> {
+            let state = $NAME.try_with(|state| std::ptr::from_ref(state)).ok()?;
+            // SAFETY: LOCAL: loom's local is there until its thread ends, and `world::spawn` uses it no longer.
+            Some(unsafe { &*state })
+        }
+
+        fn register_end() -> bool {
+            true
+        }
     };
 }
-pub(crate) use locals;
+pub(crate) use thread_state;
+
+/// Allocates slots, each of whose fields is loom's. Their bytes are not zero.
+pub(crate) fn zeroed_slots<T>(len: usize, vacant: fn() -> T) -> Option<std::ptr::NonNull<T>> {
+    let slots: Box<[T]> = (0..len).map(|_| vacant()).collect();
+    std::ptr::NonNull::new(Box::into_raw(slots).cast())
+}
+
+pub(crate) unsafe fn free_slots<T>(slots: std::ptr::NonNull<T>, len: usize) {
+    let slots = std::ptr::slice_from_raw_parts_mut(slots.as_ptr(), len);
+    // SAFETY: LAYOUT: the caller gives what `zeroed_slots` gave.
+    drop(unsafe { Box::from_raw(slots) });
+}
 
 /// Runs a unit test of the ledger as a model.
 pub(crate) fn model(f: impl Fn() + Send + Sync + 'static) {

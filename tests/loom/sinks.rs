@@ -1,9 +1,9 @@
 //! Models of `dispatch.rs`: sinks that come and go while objects live.
 
 use crate::arc::Arc;
-use crate::dispatch::{Scope, idle, install, switch_off};
-use crate::world::{Sinks, explore_freely};
-use loom::thread;
+use crate::runtime::dispatch::{idle, install, switch_off};
+use crate::runtime::scope::Scope;
+use crate::world::{Sinks, explore_freely, spawn};
 
 /// A global sink is installed while another thread makes an object: that is traced whole, from its birth, or not at
 /// all. WHOLE: no history begins in the middle.
@@ -12,7 +12,7 @@ fn installed_while_another_thread_makes_an_object() {
     explore_freely(|| {
         let sinks = Sinks::default();
         let sink = sinks.sink();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             let one = Arc::new();
             drop(one.clone());
             drop(one);
@@ -33,7 +33,7 @@ fn two_install() {
         let first = Sinks::default();
         let second = Sinks::default();
         let (sink, other_sink) = (first.sink(), second.sink());
-        let other = thread::spawn(move || install(other_sink).map_err(drop).is_ok());
+        let other = spawn(move || install(other_sink).map_err(drop).is_ok());
         let mine = install(sink).map_err(drop).is_ok();
         let theirs = other.join().unwrap();
         assert!(mine ^ theirs, "exactly one is installed");
@@ -52,7 +52,7 @@ fn switched_off_while_another_thread_emits() {
         let scope = Scope::new(sinks.sink());
         let one = scope.run(Arc::new);
         let two = one.clone();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             drop(two.clone());
             drop(two);
         });
@@ -80,7 +80,7 @@ fn the_global_sink_is_switched_off() {
     explore_freely(|| {
         let sinks = Sinks::default();
         install(sinks.sink()).map_err(drop).expect("it is the only one");
-        let other = thread::spawn(|| {
+        let other = spawn(|| {
             drop(Arc::new());
             switch_off();
         });
@@ -102,7 +102,7 @@ fn a_scope_ends_while_its_object_lives_elsewhere() {
         let scope = Scope::new(sinks.sink());
         let guard = scope.enter();
         let one = Arc::new();
-        let other = thread::spawn(move || {
+        let other = spawn(move || {
             drop(one.clone());
             drop(one);
         });
@@ -124,7 +124,7 @@ fn two_scopes_on_two_threads() {
     explore_freely(|| {
         let (mine, theirs) = (Sinks::default(), Sinks::default());
         let scope = Scope::new(theirs.sink());
-        let other = thread::spawn(move || scope.run(|| drop(Arc::new())));
+        let other = spawn(move || scope.run(|| drop(Arc::new())));
         Scope::new(mine.sink()).run(|| drop(Arc::new()));
         other.join().unwrap();
         assert_eq!([mine.facts().len(), theirs.facts().len()], [2, 2], "BOUND");

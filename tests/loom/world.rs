@@ -1,8 +1,10 @@
 //! Runs a model, and checks at its end what every model has to keep.
 
-use crate::dispatch::{Scope, install};
 use crate::event::{Event, Object, Op};
-use crate::sink::Sink;
+use crate::runtime::dispatch::install;
+use crate::runtime::scope::Scope;
+use crate::runtime::sink::Sink;
+use crate::runtime::{local, view};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -50,7 +52,7 @@ pub(crate) struct Log {
 }
 
 impl Sink for Log {
-    fn wants(&self, _: &Object) -> bool {
+    fn enabled(&self, _: &Object) -> bool {
         self.sinks.births.fetch_add(1, Ordering::Relaxed);
         true
     }
@@ -95,21 +97,19 @@ pub(crate) fn born<R>(make: impl FnOnce() -> R) -> R {
 }
 
 /// Explores `model`, once with a sink for each object, once with one global sink, and checks the invariants after each
-/// execution. With one global sink that is every interleaving. Scopes have many more steps that could not matter to
-/// one another, so there the interleavings are those of at most three preemptions, or all of them where `LOOM_ALL` is
-/// set in the environment (it takes minutes).
+/// execution: the interleavings of at most three preemptions, or all of them where `LOOM_ALL` is set in the
+/// environment (it takes hours). Most faults show with two: loom's own documentation says so of its bound, after the
+/// CHESS paper.
 pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
-    explore_within(None, model);
+    explore_within(3, model);
 }
 
-/// The same with at most so many preemptions, for models of three threads, whose interleavings are too many. (A
-/// thread that waits or ends is no preemption. Most faults show with two: loom's own documentation says so of
-/// its bound, after the CHESS paper.)
-pub(crate) fn explore_within(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+/// The same with at most so many preemptions, for models of three threads.
+pub(crate) fn explore_within(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let model = Arc::new(model);
     for scoped in [true, false] {
-        let all = !scoped || std::env::var_os("LOOM_ALL").is_some();
-        let preemptions = preemptions.or(if all { None } else { Some(3) });
+        let all = std::env::var_os("LOOM_ALL").is_some();
+        let preemptions = (!all).then_some(preemptions);
         let model = model.clone();
         let how = if scoped { "scoped" } else { "global" };
         run(how, preemptions, move || {
@@ -120,13 +120,16 @@ pub(crate) fn explore_within(preemptions: Option<usize>, model: impl Fn() + Send
             }
             model();
             check(&sinks);
+            assert!(view::handles(|_| true).is_empty(), "VIEW: a handle is alive after all");
+            assert!(view::objects(|_| true).is_empty(), "VIEW: an object is alive after all");
         });
     }
 }
 
 /// Explores a model that has its own sinks, and its own checks.
 pub(crate) fn explore_freely(model: impl Fn() + Send + Sync + 'static) {
-    run("free", None, move || {
+    let all = std::env::var_os("LOOM_ALL").is_some();
+    run("free", (!all).then_some(3), move || {
         *SINKS.lock().unwrap() = Some(Sinks::default());
         model();
     });
@@ -142,11 +145,22 @@ fn run(how: &str, preemptions: Option<usize>, model: impl Fn() + Send + Sync + '
     builder.preemption_bound = preemptions;
     builder.check(move || {
         model();
+        // loom drops the statics before this thread ends.
+        local::end_now();
         counter.fetch_add(1, Ordering::Relaxed);
     });
     let name = std::thread::current().name().unwrap_or("?").to_owned();
     let bound = preemptions.map_or(String::new(), |n| format!(", of at most {n} preemptions"));
     println!("{name}, {how}: {} interleavings{bound}", executions.load(Ordering::Relaxed));
+}
+
+/// Starts a thread of a model, which ends as a thread of the program does: what it had is given back.
+pub(crate) fn spawn<R: 'static>(f: impl FnOnce() -> R + 'static) -> loom::thread::JoinHandle<R> {
+    loom::thread::spawn(|| {
+        let result = f();
+        local::end_now();
+        result
+    })
 }
 
 /// The invariants named in the head of `main.rs`.

@@ -4,11 +4,12 @@
 //!  record   seq:40|strong:24   op:8|span:16|handle:40   object:40|path:24   time:64
 //!  birth    a record, and one more: type   size   from object   stack:32
 //!  thread   number:32          255:8                     0                   0
+//!  stack    stack:32           254:8                     0                   0
 //! ```
 //!
 //! A handle that an event makes has the event's own number, so there the place of the handle is its
 //! origin's. A label's record has the label in place of the time. The line of an event is the last step of its path. A
-//! record of a thread says that those behind it are of that thread.
+//! record of a thread says that those behind it are of that thread; one of a stack, that the next event was on it.
 
 use crate::event::{Op, Type};
 
@@ -23,6 +24,11 @@ const M24: u64 = (1 << 24) - 1;
 
 /// In place of the operation: a record of a thread.
 const THREAD: u8 = u8::MAX;
+
+/// In place of the operation: a record of a stack. No operation is as high.
+const STACK: u8 = THREAD - 1;
+
+const _: () = assert!(Op::ALL.len() < STACK as usize);
 
 /// An event, to be packed.
 pub(crate) struct NewRecord {
@@ -39,12 +45,13 @@ pub(crate) struct NewRecord {
 }
 
 impl NewRecord {
-    #[inline]
+    #[inline(always)]
     pub(super) fn pack(&self) -> Words {
+        debug_assert!(self.handle <= M40 && u64::from(self.path) <= M24, "the limits are lower");
         [
             self.state,
-            (self.op as u64) << 56 | u64::from(self.span as u16) << 40 | self.handle & M40,
-            self.object << 24 | u64::from(self.path) & M24,
+            (self.op as u64) << 56 | u64::from(self.span as u16) << 40 | self.handle,
+            self.object << 24 | u64::from(self.path),
             self.time,
         ]
     }
@@ -61,6 +68,7 @@ pub(crate) struct Birth {
 }
 
 impl Birth {
+    #[inline(always)]
     pub(super) fn pack(&self) -> Words {
         let ty = std::ptr::from_ref(self.ty).expose_provenance() as u64;
         [ty, self.size, self.from_object, self.stack.into()]
@@ -77,6 +85,11 @@ impl Birth {
 /// A record of the thread that writes what follows.
 pub(super) fn thread(number: u32) -> Words {
     [number.into(), u64::from(THREAD) << 56, 0, 0]
+}
+
+/// A record of the stack that the next event was on.
+pub(super) fn stack(number: u32) -> Words {
+    [number.into(), u64::from(STACK) << 56, 0, 0]
 }
 
 /// What a record does to its object's counts: all that is asked of one that is given up.
@@ -106,7 +119,7 @@ impl Brief {
 
     #[inline]
     pub(super) fn next(records: &mut impl Iterator<Item = Words>) -> Option<Self> {
-        let words = records.find(|words| (words[1] >> 56) as u8 != THREAD)?;
+        let words = records.find(|words| ((words[1] >> 56) as u8) < STACK)?;
         let op = (words[1] >> 56) as u8;
         let (strong, weak) = Self::DELTAS[usize::from(op)];
         let seq = words[0] >> 24;
@@ -137,6 +150,7 @@ pub(crate) struct Record {
     pub(crate) birth: Option<Birth>,
     /// For [`Op::Label`].
     pub(crate) label: u32,
+    pub(crate) stack: u32,
 }
 
 impl Record {
@@ -145,12 +159,14 @@ impl Record {
         records: &mut impl Iterator<Item = Words>,
         thread: &mut u32,
     ) -> Option<Self> {
+        let mut stack = 0;
         let words = loop {
             let words = records.next()?;
-            if (words[1] >> 56) as u8 != THREAD {
-                break words;
+            match (words[1] >> 56) as u8 {
+                THREAD => *thread = words[0] as u32,
+                STACK => stack = words[0] as u32,
+                _ => break words,
             }
-            *thread = words[0] as u32;
         };
         let op = Op::from_number((words[1] >> 56) as u8)?;
         let (seq, strong) = (words[0] >> 24, (words[0] & M24) as u32);
@@ -177,6 +193,7 @@ impl Record {
             time: if label { 0 } else { words[3] },
             birth,
             label: if label { words[3] as u32 } else { 0 },
+            stack: birth.map_or(stack, |birth| birth.stack),
         })
     }
 }

@@ -1,11 +1,13 @@
 //! Where records lie: segments that one thread writes and anyone reads, and the store that has them all.
 
 use super::evicted::Evicted;
+use super::options::Overflow;
 use super::record::{WORDS, Words};
-use crate::runtime::primitive::{
-    Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, SEGMENT,
+use crate::primitive::{
+    Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, SEGMENT, free_slots, zeroed_slots,
 };
 use std::collections::VecDeque;
+use std::ptr::NonNull;
 
 /// Bytes of a segment's records.
 pub(crate) const SEGMENT_BYTES: usize = SEGMENT * WORDS * size_of::<u64>();
@@ -16,25 +18,52 @@ pub(crate) const SEGMENT_BYTES: usize = SEGMENT * WORDS * size_of::<u64>();
 /// while anyone else can see the segment.
 pub(crate) struct Segment {
     len: AtomicUsize,
-    words: Box<[[AtomicU64; WORDS]]>,
+    block: Arc<Block>,
+    /// Which segment of the block it is.
+    index: usize,
+}
+
+pub(super) type AtomicWords = [AtomicU64; WORDS];
+
+/// The memory of some segments, as zeroed memory, which the system has ready where it is asked for enough at once: to
+/// write the zeros would cost more than the records.
+struct Block {
+    words: NonNull<AtomicWords>,
+    segments: usize,
+}
+
+/// Segments of a block: half a MiB.
+const BLOCK: usize = 32;
+
+// SAFETY: BLOCK: the words are atomics, and the block's own.
+unsafe impl Send for Block {}
+// SAFETY: BLOCK: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// `None` where there is no memory.
+    fn new(segments: usize) -> Option<Self> {
+        let vacant = || std::array::from_fn(|_| AtomicU64::new(0));
+        Some(Self { words: zeroed_slots(segments * SEGMENT, vacant)?, segments })
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: LAYOUT: so many were allocated, and nobody has the block any more.
+        unsafe { free_slots(self.words, self.segments * SEGMENT) };
+    }
 }
 
 impl Segment {
-    fn new() -> Self {
-        let words = (0..SEGMENT).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect();
-        Self { len: AtomicUsize::new(0), words }
+    pub(super) fn words(&self) -> &[AtomicWords] {
+        // SAFETY: BLOCK: the block has more segments than this one's index.
+        let words = unsafe { self.block.words.add(self.index * SEGMENT) };
+        // SAFETY: BLOCK: as above, and the block is there as long as the segment.
+        unsafe { std::slice::from_raw_parts(words.as_ptr(), SEGMENT) }
     }
 
-    /// Writes a record at `at`, without publishing it. Only the thread that has the segment writes.
-    #[inline]
-    pub(super) fn put(&self, at: usize, record: &Words) {
-        for (to, &from) in self.words[at].iter().zip(record) {
-            // Relaxed: published by `publish`.
-            to.store(from, Ordering::Relaxed);
-        }
-    }
-
-    /// Lets readers see the records below `len`.
+    /// Lets readers see the records below `len`. Only the thread that has the segment writes.
     #[inline]
     pub(super) fn publish(&self, len: usize) {
         // Release: a reader that sees this length sees the records below it.
@@ -50,23 +79,11 @@ impl Segment {
     /// What is published.
     pub(crate) fn records(&self) -> impl Iterator<Item = Words> + '_ {
         let len = self.len();
-        self.words[..len].iter().map(|words| {
+        self.words()[..len].iter().map(|words| {
             // Relaxed: published, see above.
             std::array::from_fn(|i| words[i].load(Ordering::Relaxed))
         })
     }
-}
-
-/// What a recorder does when its budget is used up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// Keep what is there; further events are lost.
-    #[default]
-    DropNewest,
-    /// Keep the newest events; the oldest are lost, a segment of some hundred at a time. Which objects are
-    /// alive, what they are and their counts is never lost.
-    DropOldest,
 }
 
 /// A log's segments, within its budget.
@@ -91,6 +108,8 @@ struct Segments {
     evicted: Evicted,
     /// The memory of what the segments on `full` hold.
     summaries: usize,
+    /// Memory for further segments, from this index on.
+    block: Option<(Arc<Block>, usize)>,
 }
 
 /// Records that a segment needs room for, so that a thread goes on in it: one of the thread, and a birth's two.
@@ -104,6 +123,7 @@ impl Store {
             left: Vec::new(),
             evicted: Evicted::default(),
             summaries: 0,
+            block: None,
         };
         Self {
             overflow,
@@ -154,7 +174,10 @@ impl Store {
             segment.len = AtomicUsize::new(0);
             Some(oldest)
         });
-        let fresh = fresh.unwrap_or_else(|| Arc::new(Segment::new()));
+        let fresh = match fresh {
+            Some(fresh) => fresh,
+            None => Arc::new(segments.fresh(self.budget)?),
+        };
         segments.open.push(Arc::clone(&fresh));
         Some(fresh)
     }
@@ -198,14 +221,19 @@ impl Store {
         let all = full.chain(&segments.open).chain(&segments.left).cloned().collect();
         (all, segments.evicted.clone(), self.lost())
     }
-
-    /// The lock of the segments, for the handlers of a fork.
-    pub(super) fn hold(&self) -> impl Sized + '_ {
-        self.segments.lock()
-    }
 }
 
 impl Segments {
+    /// A segment whose memory nobody has used. `None` where there is none.
+    fn fresh(&mut self, budget: usize) -> Option<Segment> {
+        let (block, index) = match self.block.take() {
+            Some((block, index)) if index < block.segments => (block, index),
+            _ => (Arc::new(Block::new(BLOCK.min(budget))?), 0),
+        };
+        self.block = Some((Arc::clone(&block), index + 1));
+        Some(Segment { len: AtomicUsize::new(0), block, index })
+    }
+
     fn fill(&mut self, segment: &Arc<Segment>, summary: Evicted) {
         self.open.retain(|open| !Arc::ptr_eq(open, segment));
         self.summaries += summary.bytes();

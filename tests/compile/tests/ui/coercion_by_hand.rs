@@ -1,5 +1,6 @@
 use refscope::rc::{Rc, Weak};
 use refscope::sync::Arc;
+use refscope::sync as shared;
 use refscope::{Box, StdPtr, coerce, unsize};
 use std::fmt::Debug;
 use std::future::Future;
@@ -17,7 +18,46 @@ impl Shape for Square {
     }
 }
 
+impl Square {
+    fn new() -> Rc<Self> {
+        Rc::new(Square)
+    }
+}
+
+type Shared<T> = Arc<T>;
+use refscope::Rc as Counted;
+
+/// Every way to name a pointer's constructor, and pointers that exist already.
+fn coerce_takes_any_path_and_any_expression() {
+    let _: Rc<dyn Debug> = coerce!(Counted::new(1));
+    let _: Rc<dyn Debug> = coerce!(refscope::rc::Rc::new(1));
+    let _: Rc<dyn Debug> = coerce!(::refscope::Rc::new(1,));
+    let _: Arc<dyn Debug> = coerce!(Shared::new(1));
+    let _: Arc<dyn Debug> = coerce!(shared::Arc::new(1));
+    let _: Arc<dyn Debug> = coerce!(Arc::<u8>::new(1));
+    let double: Shared<dyn Fn(i32) -> i32> = coerce!(Shared::new(|x| x.pow(2)));
+    assert_eq!(double(3), 9);
+    let _: std::boxed::Box<dyn Debug> = coerce!(std::boxed::Box::new(1));
+    let _: Pin<Rc<dyn Debug>> = coerce!(Counted::pin(1));
+    let number = Arc::new(1);
+    let _: Arc<dyn Debug> = coerce!(number.clone());
+    let _: Arc<dyn Debug> = coerce!(Arc::clone(&number));
+    let _: shared::Weak<dyn Debug> = coerce!(Arc::downgrade(&number));
+    let number: Arc<dyn Debug + Send + Sync> = coerce!(number);
+    assert_eq!(format!("{number:?}"), "1");
+    let square: Rc<dyn Shape> = coerce!((Square::new()));
+    assert_eq!(square.sides(), 4);
+    let pinned = Box::pin(async { 1 });
+    let _: Pin<Box<dyn Future<Output = u8>>> = coerce!(pinned);
+    let _ = unsize!(Box::pin(async { 1 }) => dyn Future<Output = u8>);
+    let _: Option<Rc<[u8]>> = Some(coerce!(Rc::new([1, 2])));
+    let _: Rc<dyn Debug> = coerce!(if number.as_std().type_id() == number.as_std().type_id() { Rc::new(1) } else { Rc::new(2) });
+}
+
+use std::any::Any;
+
 fn main() {
+    coerce_takes_any_path_and_any_expression();
     let rc: Rc<dyn Debug> = unsize!(Rc::new(1) => dyn Debug);
     let made: Rc<dyn Debug> = coerce!(Rc::new(1));
     let adopted: Rc<dyn Debug> = Rc::from_std(std::rc::Rc::new(1) as std::rc::Rc<dyn Debug>);

@@ -8,7 +8,12 @@ impl refscope::Inspect for Mine {}
 impl refscope::MakeMut for Mine {}
 
 fn main() {
-    let shared = std::rc::Rc::new(1);
-    // It could be moved later: `shared` and its clones are not pinned.
-    let _pinned = refscope::__private::pin_rc(shared);
+    // `wrap_pin` relies on it that what it pins again is what was pinned.
+    impl refscope::__private::Wrap for Mine {
+        type Std = ();
+
+        fn wrap(_: ()) -> Self {
+            Mine
+        }
+    }
 }

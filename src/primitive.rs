@@ -1,4 +1,4 @@
-//! The primitives that threads meet at: std's and parking_lot's here, loom's in the model tests.
+//! The primitives that threads meet at: std's here, loom's in the model tests.
 //!
 //! `tests/loom` includes the runtime by path, beside a `primitive` module of its own, so the models run in a
 //! plain `cargo test`, without a `--cfg loom` that would rebuild the world. Paths mirror std's; what differs
@@ -6,11 +6,33 @@
 
 #![allow(unused_imports, unused_macros)] // each is used by some build: off, traced, test
 
-pub(crate) use parking_lot::{Mutex, MutexGuard};
+pub(crate) use crate::lock::{Mutex, MutexGuard};
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
 };
 pub(crate) use std::sync::{Arc, OnceLock};
+
+/// Atomics that are none of a model's scheduling points: what is in them comes with what names it.
+pub(crate) mod plain {
+    pub(crate) use crate::lock::Mutex;
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+}
+
+/// Stands for what a holder may read and an owner may write: a model finds accesses without an order.
+#[derive(Debug)]
+pub(crate) struct Witness;
+
+impl Witness {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(crate) fn read(&self) {}
+
+    #[inline(always)]
+    pub(crate) fn write(&self) {}
+}
 
 /// What the first birth of the process calls: the one arrow upwards, as a function pointer. It reads `REFSCOPE`.
 pub(crate) const AT_FIRST_BIRTH: Option<fn()> = Some(crate::env::read);
@@ -27,12 +49,14 @@ pub(crate) const BATCH: u32 = 32;
 pub(crate) const TICKER: bool =
     !cfg!(any(miri, all(target_family = "wasm", target_os = "unknown")));
 
-/// Allocates `len` slots whose bytes are all zero. `None` where there is no memory.
+/// Allocates `len` slots whose bytes are all zero, which is what `vacant` gives: for loom's types, whose zero has other
+/// bytes. `None` where there is no memory.
 ///
 /// By the system's allocator, not by the program's, which may use traced pointers itself.
-pub(crate) fn zeroed_slots<T>(len: usize) -> Option<std::ptr::NonNull<T>> {
+pub(crate) fn zeroed_slots<T>(len: usize, vacant: fn() -> T) -> Option<std::ptr::NonNull<T>> {
     use std::alloc::{GlobalAlloc, Layout, System};
 
+    let _ = vacant;
     let layout = Layout::array::<T>(len).ok()?;
     assert!(layout.size() > 0, "slots have a size");
     // SAFETY: LAYOUT: the layout's size is not zero.
@@ -83,13 +107,19 @@ macro_rules! thread_state {
 
         impl Drop for Ending {
             fn drop(&mut self) {
-                $NAME.with($end);
+                if let Some(state) = state() {
+                    $end(state);
+                }
             }
         }
 
+        /// This thread's state, as long as the thread is there: it must not be given to another thread.
         #[inline(always)]
-        fn with_state<R>(f: impl FnOnce(&$Type) -> R) -> Option<R> {
-            Some($NAME.with(f))
+        fn state<'a>() -> Option<&'a $Type> {
+            // By its address, since a closure of any size would not be inlined.
+            let state = $NAME.with(|state| std::ptr::from_ref(state));
+            // SAFETY: LOCAL: a local without a destructor is there until its thread ends.
+            Some(unsafe { &*state })
         }
 
         /// Has [`ENDING`] destroyed as the thread ends. False where it has been already.
@@ -99,9 +129,3 @@ macro_rules! thread_state {
     };
 }
 pub(crate) use thread_state;
-
-/// Runs a unit test of the runtime; loom's types can be used in a model alone.
-#[cfg(test)]
-pub(crate) fn model(f: impl Fn()) {
-    f();
-}

@@ -1,0 +1,95 @@
+//! What an event costs a replay and a timeline, with few handles of an object and with many: the ratio is to stay
+//! below 2. `cargo bench --bench replay`
+
+use refscope::sink::{Clock, Recorder};
+use refscope::{Arc, Recording, Scope};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+type Program = fn(usize);
+
+const FEW: usize = 1_000;
+const MANY: usize = 1_000_000;
+
+fn clones(n: usize) -> (Arc<u32>, Vec<Arc<u32>>) {
+    let first = Arc::new(1);
+    let clones = (0..n).map(|_| first.clone()).collect();
+    (first, clones)
+}
+
+fn newest_first(n: usize) {
+    let (_first, mut clones) = clones(n);
+    while let Some(clone) = clones.pop() {
+        drop(clone);
+    }
+}
+
+fn oldest_first(n: usize) {
+    let (_first, clones) = clones(n);
+    clones.into_iter().for_each(drop);
+}
+
+fn at_random(n: usize) {
+    let (_first, mut clones) = clones(n);
+    let mut random = 7_u64;
+    while !clones.is_empty() {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        drop(clones.swap_remove((random >> 33) as usize % clones.len()));
+    }
+}
+
+fn raw_round_trips(n: usize) {
+    let mut one = Arc::new(1);
+    for _ in 0..n {
+        // SAFETY: RAW: it came from `into_raw`, and is taken back once.
+        one = unsafe { Arc::from_raw(Arc::into_raw(one)) };
+    }
+}
+
+fn many_raw_at_once(n: usize) {
+    let (_first, clones) = clones(n / 2);
+    let raw: Vec<_> = clones.into_iter().map(Arc::into_raw).collect();
+    // SAFETY: RAW: each came from `into_raw`, and is taken back once.
+    raw.into_iter().for_each(|raw| drop(unsafe { Arc::from_raw(raw) }));
+}
+
+fn record(program: Program, n: usize) -> Recording {
+    let recorder = Recorder::with(1 << 30, Clock::None);
+    Scope::new(recorder.clone()).run(|| program(n));
+    recorder.recording()
+}
+
+/// Nanoseconds an event, the best of some rounds.
+fn cost<R>(recording: &Recording, f: impl Fn(&Recording) -> R) -> f64 {
+    let (mut best, start) = (Duration::MAX, Instant::now());
+    while start.elapsed() < Duration::from_millis(700) {
+        let start = Instant::now();
+        black_box(f(recording));
+        best = best.min(start.elapsed());
+    }
+    best.as_nanos() as f64 / recording.events().len() as f64
+}
+
+fn main() {
+    println!("{:<20} {:<10} {:>12} {:>12} {:>7}", "", "", FEW, MANY, "ratio");
+    let programs: [(&str, Program); 5] = [
+        ("newest first", newest_first),
+        ("oldest first", oldest_first),
+        ("at random", at_random),
+        ("raw round trips", raw_round_trips),
+        ("many raw at once", many_raw_at_once),
+    ];
+    for (name, program) in programs {
+        let (few, many) = (record(program, FEW), record(program, MANY));
+        assert!(few.lost() == 0 && many.lost() == 0, "all is recorded");
+        let timelines = |recording: &Recording| recording.timelines().len();
+        let replay = |recording: &Recording| recording.live_objects().len();
+        for (what, costs) in [
+            ("timelines", [cost(&few, timelines), cost(&many, timelines)]),
+            ("replay", [cost(&few, replay), cost(&many, replay)]),
+        ] {
+            let [few, many] = costs;
+            println!("{name:<20} {what:<10} {few:>9.1} ns {many:>9.1} ns {:>7.2}", many / few);
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! `refscope fix`: swaps a package's imports of std's pointers, and applies the remedies for what
+//! the compiler then says.
+//!
+//! The originals are kept below the target directory, so that `refscope fix --undo` brings them
+//! back.
+
+mod remedy;
+mod swap;
+
+use remedy::Diagnostic;
+use serde_json::{Value, json};
+use similar::{ChangeTag, TextDiff};
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use swap::{Edit, Types};
+
+/// Most rounds of compiling and editing: each fixes at least one error.
+const ROUNDS: usize = 40;
+
+/// Swaps a package's imports of std's pointers to refscope's, and edits what does not compile then.
+#[derive(clap::Args)]
+pub(crate) struct Fix {
+    /// The package's folder
+    #[arg(default_value = ".")]
+    package: PathBuf,
+    /// Which pointers, each `Weak` with its own
+    #[arg(long, value_delimiter = ',', default_value = "rc,arc", value_name = "TYPES")]
+    types: Vec<Pointer>,
+    /// Compiles as fully drop-in: with `RUSTC_BOOTSTRAP=refscope`
+    #[arg(long)]
+    drop_in: bool,
+    /// The refscope to depend on, as in Cargo.toml: a version, or `path=FOLDER`
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"), value_name = "VERSION")]
+    refscope: String,
+    /// Brings back what was there before
+    #[arg(long, conflicts_with_all = ["drop_in", "refscope", "types"])]
+    undo: bool,
+    /// With --undo: also files that were changed since
+    #[arg(long, requires = "undo")]
+    force: bool,
+    /// Does not show the diff
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Pointer {
+    Rc,
+    Arc,
+    Box,
+}
+
+/// What Cargo says of the package.
+struct Package {
+    root: PathBuf,
+    /// Where the originals are kept.
+    backup: PathBuf,
+    edition_2015: bool,
+    library: bool,
+}
+
+impl Package {
+    fn find(folder: &Path) -> io::Result<Self> {
+        let manifest = folder.join("Cargo.toml").canonicalize()?;
+        let output = cargo()
+            .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+            .arg(&manifest)
+            .stderr(Stdio::inherit())
+            .output()?;
+        let metadata: Value = serde_json::from_slice(&output.stdout)?;
+        let own =
+            metadata["packages"].as_array().into_iter().flatten().find(|package| {
+                package["manifest_path"].as_str().map(Path::new) == Some(&manifest)
+            });
+        let own =
+            own.ok_or_else(|| io::Error::other(format!("{} has no package", manifest.display())))?;
+        let target = metadata["target_directory"].as_str().unwrap_or("target");
+        let name = own["name"].as_str().unwrap_or_default();
+        let root = manifest.parent().map(Path::to_owned).unwrap_or_default();
+        // Copies of a package may share a target directory.
+        let mut hasher = DefaultHasher::new();
+        root.hash(&mut hasher);
+        let folder = format!("{name}-{:016x}", hasher.finish());
+        Ok(Self {
+            root,
+            backup: Path::new(target).join("refscope-fix").join(folder),
+            edition_2015: own["edition"] == "2015",
+            library: own["targets"].to_string().contains("lib\""),
+        })
+    }
+
+    /// The package's own source files.
+    fn sources(&self) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                let (path, kind) = (entry.path(), entry.file_type()?);
+                if kind.is_dir() {
+                    let hidden = entry.file_name().to_string_lossy().starts_with('.');
+                    // Build output, and packages of their own.
+                    let foreign =
+                        path.join("CACHEDIR.TAG").exists() || path.join("Cargo.toml").exists();
+                    if !hidden && !foreign {
+                        folders.push(path);
+                    }
+                } else if kind.is_file()
+                    && path.extension().is_some_and(|extension| extension == "rs")
+                    && path.file_name().is_some_and(|name| name != "build.rs")
+                {
+                    files.push(path);
+                }
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// The files as they were, and as they are to be.
+struct Files {
+    before: BTreeMap<PathBuf, String>,
+    after: BTreeMap<PathBuf, String>,
+}
+
+impl Files {
+    fn set(&mut self, path: PathBuf, text: String) -> io::Result<()> {
+        if self.after.get(&path) == Some(&text) {
+            return Ok(());
+        }
+        // The original is safe before its file is overwritten: see `keep`.
+        fs::write(&path, &text)?;
+        self.after.insert(path, text);
+        Ok(())
+    }
+
+    fn changed(&self) -> impl Iterator<Item = (&PathBuf, &String, &String)> {
+        self.before.iter().filter_map(|(path, before)| {
+            let after = self.after.get(path)?;
+            (after != before).then_some((path, before, after))
+        })
+    }
+}
+
+impl Fix {
+    /// Runs the command. Returns whether the package compiles.
+    pub(crate) fn run(&self, out: &mut dyn Write) -> io::Result<bool> {
+        let package = Package::find(&self.package)?;
+        if self.undo {
+            return undo(&package, self.force, out).map(|()| true);
+        }
+        if package.backup.join("files.json").exists() {
+            let text = "the package has been fixed already: `refscope fix --undo` brings the originals back";
+            return Err(io::Error::other(text));
+        }
+        let mut files = Files { before: BTreeMap::new(), after: BTreeMap::new() };
+        let manifest = package.root.join("Cargo.toml");
+        let lock = package.root.join("Cargo.lock");
+        for path in package
+            .sources()?
+            .into_iter()
+            .chain([manifest.clone()])
+            .chain(lock.exists().then_some(lock))
+        {
+            // What is not text is no source.
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            files.before.insert(path, text);
+        }
+        files.after = files.before.clone();
+        keep(&package, &files, true)?;
+        let result = self.fix(&package, &manifest, &mut files, out);
+        keep(&package, &files, false)?;
+        let compiles = result?;
+        if !self.quiet {
+            for (path, before, after) in files.changed() {
+                diff(out, path.strip_prefix(&package.root).unwrap_or(path), before, after)?;
+            }
+        }
+        let count = files.changed().count();
+        writeln!(
+            out,
+            "{count} files are changed; `refscope fix --undo` brings the originals back"
+        )?;
+        Ok(compiles)
+    }
+
+    fn fix(
+        &self,
+        package: &Package,
+        manifest: &Path,
+        files: &mut Files,
+        out: &mut dyn Write,
+    ) -> io::Result<bool> {
+        let types = Types {
+            rc: self.types.contains(&Pointer::Rc),
+            arc: self.types.contains(&Pointer::Arc),
+            boxed: self.types.contains(&Pointer::Box),
+        };
+        for (path, before) in files.before.clone() {
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let mut after = swap::swap(&before, types);
+                let root = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
+                if package.edition_2015 && root {
+                    after.push_str("extern crate refscope;\n");
+                }
+                files.set(path, after)?;
+            }
+        }
+        let text = files.before[manifest].trim_end();
+        if !text.contains("[dependencies.refscope]") && !text.contains("\nrefscope =") {
+            let dependency = match self.refscope.split_once("path=") {
+                Some((_, path)) => format!("path = {:?}", Path::new(path).canonicalize()?),
+                None => format!("version = {:?}", self.refscope),
+            };
+            let text = format!("{text}\n\n[dependencies.refscope]\n{dependency}\n");
+            files.set(manifest.to_owned(), text)?;
+        }
+        let (mut applied, mut left) = (0, usize::MAX);
+        for round in 0..ROUNDS {
+            let (compiles, errors) = self.check(package)?;
+            if compiles {
+                writeln!(out, "it compiles, after {applied} edits in {round} rounds")?;
+                return Ok(true);
+            }
+            let mut edits: BTreeMap<PathBuf, Vec<Edit>> = BTreeMap::new();
+            for error in &errors {
+                let source = |file: &PathBuf| files.after.get(&package.root.join(file)).cloned();
+                for (file, edit) in error.remedies(source) {
+                    let of_file = edits.entry(package.root.join(file)).or_default();
+                    // Targets that share a file repeat its errors.
+                    if !of_file.contains(&edit) {
+                        of_file.push(edit);
+                    }
+                }
+            }
+            let mut count = 0;
+            for (path, edits) in edits {
+                let (text, some) = swap::apply(&files.after[&path], edits);
+                count += some;
+                files.set(path, text)?;
+            }
+            applied += count;
+            if count == 0 || (round > 10 && errors.len() >= left) {
+                report(out, &errors, applied)?;
+                return Ok(false);
+            }
+            left = errors.len();
+        }
+        report(out, &self.check(package)?.1, applied)?;
+        Ok(false)
+    }
+
+    /// Compiles the package. Returns whether it succeeds, and the errors.
+    fn check(&self, package: &Package) -> io::Result<(bool, Vec<Diagnostic>)> {
+        let mut cargo = cargo();
+        // Without benches, many of which need a nightly toolchain.
+        cargo.args(["check", "--bins", "--examples", "--tests", "--keep-going"]);
+        cargo.args(["--message-format", "json"]);
+        if package.library {
+            cargo.arg("--lib");
+        }
+        cargo.current_dir(&package.root).stdin(Stdio::null());
+        if self.drop_in {
+            cargo.env("RUSTC_BOOTSTRAP", "refscope");
+        }
+        let output = cargo.output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors: Vec<_> = text.lines().filter_map(Diagnostic::read).collect();
+        if !output.status.success() && errors.is_empty() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        Ok((output.status.success(), errors))
+    }
+}
+
+fn report(out: &mut dyn Write, errors: &[Diagnostic], applied: usize) -> io::Result<()> {
+    writeln!(out, "it does not compile, after {applied} edits. What is left:")?;
+    // Targets that share a file repeat its errors, and a sum of errors has no code.
+    let mut said = Vec::new();
+    for error in errors {
+        let file =
+            error.file().map_or_else(|| "in a macro".to_owned(), |file| file.display().to_string());
+        let line = format!("  {} {file}: {}", error.code, error.message);
+        if !error.code.is_empty() && !said.contains(&line) {
+            writeln!(out, "{line}")?;
+            said.push(line);
+        }
+    }
+    writeln!(out, "refscope's documentation lists the compiler's errors with the remedy of each")
+}
+
+/// Keeps the originals, with the text that replaced each, below the target directory.
+fn keep(package: &Package, files: &Files, all: bool) -> io::Result<()> {
+    fs::create_dir_all(&package.backup)?;
+    let entries: Vec<_> = (files.before.iter())
+        .filter(|(path, before)| all || files.after.get(*path) != Some(before))
+        .map(|(path, before)| json!({"path": path, "before": before, "after": files.after.get(path)}))
+        .collect();
+    // By a new file, so that there is always a whole one.
+    let new = package.backup.join("files.json.new");
+    fs::write(&new, serde_json::to_string(&entries)?)?;
+    fs::rename(new, package.backup.join("files.json"))
+}
+
+fn undo(package: &Package, force: bool, out: &mut dyn Write) -> io::Result<()> {
+    let kept = package.backup.join("files.json");
+    let Ok(text) = fs::read_to_string(&kept) else {
+        return Err(io::Error::other("there is nothing to undo here"));
+    };
+    let entries: Vec<Value> = serde_json::from_str(&text)?;
+    let text =
+        |entry: &Value, name: &str| entry[name].as_str().map(str::to_owned).unwrap_or_default();
+    let changed: Vec<_> = (entries.iter())
+        .filter(|entry| {
+            // Cargo keeps the lock file.
+            let path = PathBuf::from(text(entry, "path"));
+            let now = fs::read_to_string(&path).unwrap_or_default();
+            !path.ends_with("Cargo.lock")
+                && now != text(entry, "after")
+                && now != text(entry, "before")
+        })
+        .map(|entry| text(entry, "path"))
+        .collect();
+    if !changed.is_empty() && !force {
+        return Err(io::Error::other(format!(
+            "changed since, so nothing is undone (--force overwrites them): {}",
+            changed.join(", ")
+        )));
+    }
+    for entry in &entries {
+        fs::write(text(entry, "path"), text(entry, "before"))?;
+    }
+    fs::remove_file(kept)?;
+    writeln!(out, "{} files are as they were", entries.len())
+}
+
+/// Writes a file's changes, with a line of context.
+fn diff(out: &mut dyn Write, path: &Path, before: &str, after: &str) -> io::Result<()> {
+    if path.ends_with("Cargo.lock") {
+        return Ok(());
+    }
+    writeln!(out, "--- {}", path.display())?;
+    for group in TextDiff::from_lines(before, after).grouped_ops(1) {
+        for op in group {
+            for change in TextDiff::from_lines(before, after).iter_changes(&op) {
+                let sign = match change.tag() {
+                    ChangeTag::Delete => '-',
+                    ChangeTag::Insert => '+',
+                    ChangeTag::Equal => ' ',
+                };
+                writeln!(out, "{sign}{}", change.value().trim_end_matches('\n'))?;
+            }
+        }
+    }
+    Ok(())
+}

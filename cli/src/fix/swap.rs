@@ -1,0 +1,520 @@
+//! Rewrites a source file's imports and paths of std's pointers to refscope's.
+
+use std::ops::Range;
+
+/// Which pointers are swapped. Each `Weak` goes with its strong pointer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Types {
+    pub(super) rc: bool,
+    pub(super) arc: bool,
+    pub(super) boxed: bool,
+}
+
+impl Types {
+    /// Whether `std::module::name` is swapped; `name` is `self` or `*` for the whole module.
+    fn has(self, module: &str, name: &str) -> bool {
+        match module {
+            "rc" => self.rc && matches!(name, "Rc" | "Weak" | "self" | "*"),
+            "sync" => self.arc && matches!(name, "Arc" | "Weak" | "self" | "*"),
+            "boxed" => self.boxed && matches!(name, "Box" | "self" | "*"),
+            _ => false,
+        }
+    }
+}
+
+const ROOTS: [&str; 3] = ["std", "alloc", "core"];
+
+/// Replaces a range of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Edit {
+    pub(super) at: Range<usize>,
+    pub(super) text: String,
+}
+
+/// Applies edits, of which those that overlap an earlier one are left out. Returns the text and how
+/// many were applied.
+pub(super) fn apply(source: &str, mut edits: Vec<Edit>) -> (String, usize) {
+    edits.sort_by_key(|edit| (edit.at.start, edit.at.end));
+    let (mut text, mut from, mut count) = (String::new(), 0, 0);
+    for edit in edits {
+        if edit.at.start < from || edit.at.end > source.len() {
+            continue;
+        }
+        text.push_str(&source[from..edit.at.start]);
+        text.push_str(&edit.text);
+        from = edit.at.end;
+        count += 1;
+    }
+    text.push_str(&source[from..]);
+    (text, count)
+}
+
+/// Returns the source with its imports and paths rewritten.
+pub(super) fn swap(source: &str, types: Types) -> String {
+    let masked = mask(source);
+    let mut edits = Vec::new();
+    let uses = uses(&masked);
+    for item in &uses {
+        edits.extend(swap_use(source, &masked, item, types));
+    }
+    edits.extend(swap_paths(&masked, &uses, types));
+    if types.boxed {
+        edits.extend(import_box(source, &masked, &uses));
+    }
+    apply(source, edits).0
+}
+
+/// Returns a text of the same length with comments, strings and characters blanked.
+pub(super) fn mask(source: &str) -> String {
+    let bytes = source.as_bytes();
+    let mut out = bytes.to_vec();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = skip(bytes, at);
+        if end > at {
+            for byte in &mut out[at..end] {
+                if *byte != b'\n' {
+                    *byte = b' ';
+                }
+            }
+            at = end;
+        } else {
+            // So that the rest is ASCII. No path that is looked for has other letters.
+            if !bytes[at].is_ascii() {
+                out[at] = b'_';
+            }
+            at += 1;
+        }
+    }
+    String::from_utf8(out).expect("ASCII")
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
+}
+
+/// Returns where the comment or literal that begins at `at` ends, or `at` where none does.
+fn skip(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at..];
+    let find = |what: u8, from: usize| {
+        bytes[from..].iter().position(|byte| *byte == what).map_or(bytes.len(), |n| from + n)
+    };
+    if rest.starts_with(b"//") {
+        return find(b'\n', at);
+    }
+    if rest.starts_with(b"/*") {
+        let (mut depth, mut end) = (1, at + 2);
+        while end < bytes.len() && depth > 0 {
+            match &bytes[end..] {
+                [b'*', b'/', ..] => (depth, end) = (depth - 1, end + 2),
+                [b'/', b'*', ..] => (depth, end) = (depth + 1, end + 2),
+                _ => end += 1,
+            }
+        }
+        return end;
+    }
+    if rest[0] == b'"' {
+        let mut end = at + 1;
+        while end < bytes.len() && bytes[end] != b'"' {
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        return (end + 1).min(bytes.len());
+    }
+    if rest[0] == b'r' && (at == 0 || !is_word(bytes[at - 1]) || b"bc".contains(&bytes[at - 1])) {
+        let hashes = rest[1..].iter().take_while(|byte| **byte == b'#').count();
+        if rest.get(1 + hashes) == Some(&b'"') {
+            let close = [&b"\""[..], &vec![b'#'; hashes]].concat();
+            let from = at + 2 + hashes;
+            let found = bytes[from..].windows(close.len()).position(|window| window == close);
+            return found.map_or(bytes.len(), |n| from + n + close.len());
+        }
+    }
+    if rest[0] == b'\'' {
+        // A character, and no lifetime.
+        return match rest {
+            [_, b'\\', ..] => find(b'\'', at + 3) + 1,
+            [_, first, ..] => {
+                let width = match first {
+                    0..0x80 => 1,
+                    0x80..0xe0 => 2,
+                    0xe0..0xf0 => 3,
+                    _ => 4,
+                };
+                if rest.get(1 + width) == Some(&b'\'') { at + 2 + width } else { at }
+            }
+            _ => at,
+        };
+    }
+    at
+}
+
+/// A `use` item: from the keyword, or its visibility, to the semicolon.
+#[derive(Debug)]
+struct Use {
+    item: Range<usize>,
+    visibility: Range<usize>,
+    tree: Range<usize>,
+}
+
+/// Finds the words `word` in a masked text.
+fn words<'a>(masked: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    masked.match_indices(word).map(|(at, _)| at).filter(move |&at| {
+        let bytes = masked.as_bytes();
+        (at == 0 || !is_word(bytes[at - 1]) && bytes[at - 1] != b'$')
+            && bytes.get(at + word.len()).is_none_or(|byte| !is_word(*byte))
+    })
+}
+
+fn uses(masked: &str) -> Vec<Use> {
+    let mut found = Vec::new();
+    for at in words(masked, "use") {
+        let Some(end) = masked[at..].find(';').map(|n| at + n) else { continue };
+        let tree = at + 3..end;
+        // `impl Trait + use<'a>`, and what a macro's pattern has.
+        if masked[tree.clone()].contains(['<', '$', '(', '=']) {
+            continue;
+        }
+        let before = masked[..at].trim_end();
+        let start =
+            if before.ends_with("pub") && words(before, "pub").last() == Some(before.len() - 3) {
+                before.len() - 3
+            } else if before.ends_with(')') {
+                before
+                    .rfind("pub")
+                    .filter(|pub_at| !before[*pub_at..].contains([';', '}', '{']))
+                    .unwrap_or(at)
+            } else {
+                at
+            };
+        found.push(Use { item: start..end + 1, visibility: start..at, tree });
+    }
+    found
+}
+
+/// A leaf of a `use` tree: its path, and the range of what to take out for it.
+#[derive(Debug)]
+struct Leaf {
+    path: Vec<String>,
+    alias: Option<String>,
+}
+
+/// Reads a tree into its leaves, by depth.
+fn leaves(tree: &str, prefix: &[String], out: &mut Vec<Leaf>) {
+    let tree = tree.trim().trim_start_matches("::");
+    if let Some(open) = tree.find('{') {
+        let mut prefix = prefix.to_vec();
+        prefix.extend(segments(&tree[..open]));
+        let inner = &tree[open + 1..tree.rfind('}').unwrap_or(tree.len())];
+        for part in split(inner) {
+            leaves(part, &prefix, out);
+        }
+    } else if !tree.is_empty() {
+        let (path, alias) = match tree.split_once(" as ") {
+            Some((path, alias)) => (path, Some(alias.trim().to_owned())),
+            None => (tree, None),
+        };
+        let path = prefix.iter().cloned().chain(segments(path)).collect();
+        out.push(Leaf { path, alias });
+    }
+}
+
+fn segments(path: &str) -> Vec<String> {
+    path.split("::").map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+/// Splits at commas that are in no braces.
+fn split(text: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut from) = (Vec::new(), 0, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&text[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[from..]);
+    parts
+}
+
+impl Leaf {
+    /// The module and the name that is swapped, if one is.
+    fn swapped(&self, types: Types) -> Option<(&str, &str)> {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let (root, module, name) = match path[..] {
+            [root, module] => (root, module, "self"),
+            [root, module, name] => (root, module, name),
+            _ => return None,
+        };
+        (ROOTS.contains(&root) && types.has(module, name)).then_some((module, name))
+    }
+
+    fn text(&self) -> String {
+        let mut path = self.path.join("::");
+        // A module's own name is `self` in braces.
+        if let Some(module) = path.strip_suffix("::self") {
+            path = module.to_owned();
+            if self.alias.is_none() {
+                return path;
+            }
+        }
+        match &self.alias {
+            Some(alias) => format!("{path} as {alias}"),
+            None => path,
+        }
+    }
+}
+
+/// Rewrites one `use` item: what is swapped becomes items of its own, grouped by module, and the
+/// rest stays together.
+fn swap_use(source: &str, masked: &str, item: &Use, types: Types) -> Option<Edit> {
+    let mut all = Vec::new();
+    leaves(&masked[item.tree.clone()], &[], &mut all);
+    if !all.iter().any(|leaf| leaf.swapped(types).is_some()) {
+        return None;
+    }
+    let (ours, rest): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|leaf| leaf.swapped(types).is_some());
+    let mut trees: Vec<String> = Vec::new();
+    for module in ["boxed", "rc", "sync"] {
+        let names: Vec<String> = (ours.iter())
+            .filter_map(|leaf| {
+                let (of, name) = leaf.swapped(types)?;
+                let alias =
+                    leaf.alias.as_ref().map_or(String::new(), |alias| format!(" as {alias}"));
+                (of == module).then(|| format!("{name}{alias}"))
+            })
+            .collect();
+        match &names[..] {
+            [] => {}
+            [one] if one == "self" => trees.push(format!("refscope::{module}")),
+            [one] if !one.starts_with("self") => trees.push(format!("refscope::{module}::{one}")),
+            _ => trees.push(format!("refscope::{module}::{{{}}}", names.join(", "))),
+        }
+    }
+    // What shares its first two segments stays in one tree.
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for leaf in &rest {
+        let text = leaf.text();
+        let head = match leaf.path.len() {
+            0..3 => String::new(),
+            _ => leaf.path[..2].join("::"),
+        };
+        let tail = if head.is_empty() || leaf.path.last().is_some_and(|last| last == "self") {
+            groups.push((String::new(), vec![text]));
+            continue;
+        } else {
+            text[head.len() + 2..].to_owned()
+        };
+        match groups.iter_mut().find(|(of, _)| *of == head) {
+            Some((_, tails)) => tails.push(tail),
+            None => groups.push((head, vec![tail])),
+        }
+    }
+    for (head, tails) in groups {
+        trees.push(match (&head[..], &tails[..]) {
+            ("", [one]) => one.clone(),
+            (_, [one]) => format!("{head}::{one}"),
+            _ => format!("{head}::{{{}}}", tails.join(", ")),
+        });
+    }
+    let line = masked[..item.item.start].rfind('\n').map_or(0, |n| n + 1);
+    let indent: String = source[line..].chars().take_while(|c| *c == ' ' || *c == '\t').collect();
+    let attributes = attributes(masked, item.item.start);
+    let (attributes, visibility) = (&source[attributes], &source[item.visibility.clone()]);
+    let separator = match attributes.trim() {
+        "" => format!("\n{indent}"),
+        attributes => format!("\n{indent}{attributes}\n{indent}"),
+    };
+    let uses: Vec<_> = trees.into_iter().map(|tree| format!("{visibility}use {tree};")).collect();
+    Some(Edit { at: item.item.clone(), text: uses.join(&separator) })
+}
+
+/// The attributes in front of an item.
+fn attributes(masked: &str, item: usize) -> Range<usize> {
+    let mut start = item;
+    loop {
+        let before = masked[..start].trim_end();
+        if !before.ends_with(']') {
+            return start..item;
+        }
+        let mut depth = 0_i32;
+        let open = before.char_indices().rev().find_map(|(at, c)| {
+            depth += i32::from(c == ']') - i32::from(c == '[');
+            (depth == 0).then_some(at)
+        });
+        match open {
+            Some(open) if before[..open].ends_with('#') => start = open - 1,
+            _ => return start..item,
+        }
+    }
+}
+
+/// Rewrites paths in the text, such as `std::rc::Rc::new(…)`.
+fn swap_paths(masked: &str, uses: &[Use], types: Types) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for root in ROOTS {
+        for at in words(masked, root) {
+            if uses.iter().any(|item| item.item.contains(&at)) {
+                continue;
+            }
+            let mut parts = masked[at..].split("::");
+            let (_, module) = (parts.next(), parts.next().unwrap_or_default());
+            let name: String = (parts.next().unwrap_or_default().chars())
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            if name.is_empty() || !types.has(module, &name) {
+                continue;
+            }
+            let before = masked[..at].trim_end();
+            // `::std` is std as well; another crate's or module's `std` is not.
+            let start = match before.strip_suffix("::") {
+                Some(path) if path.ends_with(|c: char| is_word(c as u8) || c == '>') => continue,
+                Some(path) => path.len(),
+                None => at,
+            };
+            edits.push(Edit { at: start..at + root.len(), text: "::refscope".to_owned() });
+        }
+    }
+    edits
+}
+
+/// Imports `Box`, which std's prelude has, into each module that names it.
+fn import_box(source: &str, masked: &str, uses: &[Use]) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    // The bodies of inline modules, and the file: an inner one's text is not the outer one's.
+    let mut bodies: Vec<_> = std::iter::once(0..masked.len()).collect();
+    for at in words(masked, "mod") {
+        let rest = &masked[at + 3..];
+        let Some(open) = rest.find(['{', ';']).filter(|n| rest.as_bytes()[*n] == b'{') else {
+            continue;
+        };
+        if rest[..open].trim().contains(|c: char| !is_word(c as u8)) {
+            continue;
+        }
+        let start = at + 3 + open + 1;
+        let mut depth = 1;
+        let end = masked[start..].char_indices().find_map(|(n, c)| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            (depth == 0).then_some(start + n)
+        });
+        bodies.push(start..end.unwrap_or(masked.len()));
+    }
+    for body in &bodies {
+        let own = |at: &usize| {
+            body.contains(at)
+                && !bodies.iter().any(|other| other.contains(at) && other.len() < body.len())
+        };
+        let named = words(masked, "Box").filter(own).any(|at| !masked[..at].ends_with("::"));
+        let imported = uses.iter().filter(|item| own(&item.item.start)).any(|item| {
+            let mut all = Vec::new();
+            leaves(&masked[item.tree.clone()], &[], &mut all);
+            all.iter().any(|leaf| {
+                leaf.alias.as_deref().or(leaf.path.last().map(String::as_str)) == Some("Box")
+            })
+        });
+        if !named || imported {
+            continue;
+        }
+        let at = if body.start == 0 { after_inner_attributes(source, masked) } else { body.start };
+        let text = if body.start == 0 { "use refscope::Box;\n" } else { "\nuse refscope::Box;" };
+        edits.push(Edit { at: at..at, text: text.to_owned() });
+    }
+    edits
+}
+
+/// Where the first item of a file may stand: after its inner attributes and documentation.
+fn after_inner_attributes(source: &str, masked: &str) -> usize {
+    let (mut after, mut line) = (0, 0);
+    for text in source.split_inclusive('\n') {
+        let end = line + text.len();
+        let trimmed = text.trim_start();
+        if line >= after {
+            if trimmed.starts_with("#!") {
+                let mut depth = 0_i32;
+                let close = masked[line..].char_indices().find_map(|(n, c)| {
+                    depth += i32::from(c == '[') - i32::from(c == ']');
+                    (c == ']' && depth == 0).then_some(line + n)
+                });
+                let close = close.unwrap_or(line);
+                after = masked[close..].find('\n').map_or(masked.len(), |n| close + n + 1);
+            } else if trimmed.starts_with("//!") || trimmed.starts_with("/*!") {
+                after = end;
+            } else if !masked[line..end].trim().is_empty() || trimmed.starts_with("///") {
+                break;
+            }
+        }
+        line = end;
+    }
+    after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COUNTED: Types = Types { rc: true, arc: true, boxed: false };
+
+    #[test]
+    fn imports() {
+        for (from, to) in [
+            ("use std::rc::Rc;", "use refscope::rc::Rc;"),
+            (
+                "pub(crate) use std::sync::{Arc, Weak as W};",
+                "pub(crate) use refscope::sync::{Arc, Weak as W};",
+            ),
+            (
+                "use std::{cell::{Cell, RefCell}, rc::{Rc, Weak}};",
+                "use refscope::rc::{Rc, Weak};\nuse std::cell::{Cell, RefCell};",
+            ),
+            (
+                "  use std::sync::{Arc, Mutex, atomic::{AtomicU8, Ordering}};",
+                "  use refscope::sync::Arc;\n  use std::sync::{Mutex, atomic::AtomicU8, atomic::Ordering};",
+            ),
+            (
+                "#[cfg(x)]\nuse std::{fmt, rc::Rc};",
+                "#[cfg(x)]\nuse refscope::rc::Rc;\n#[cfg(x)]\nuse std::fmt;",
+            ),
+            ("use std::sync;", "use refscope::sync;"),
+            ("use std::sync::{self, Arc};", "use refscope::sync::{self, Arc};"),
+            ("use std::sync::*;", "use refscope::sync::*;"),
+            ("use std::sync::Mutex;", "use std::sync::Mutex;"),
+            ("use crate::std::rc::Rc;", "use crate::std::rc::Rc;"),
+        ] {
+            assert_eq!(swap(from, COUNTED), to);
+        }
+        let only_rc = Types { arc: false, ..COUNTED };
+        assert_eq!(
+            swap("use std::{rc::Rc, sync::Arc};", only_rc),
+            "use refscope::rc::Rc;\nuse std::sync::Arc;"
+        );
+    }
+
+    #[test]
+    fn paths_but_not_texts() {
+        let from = "fn f(a: std::rc::Rc<u8>, b: &::std::sync::Arc<str>) { \
+            let _ = \"std::rc::Rc\"; /* std::rc::Rc */ my::std::rc::Rc::new('\"', std::sync::Mutex::new(r#\"\"#)); \
+            let c: alloc::rc::Weak<u8>; } // std::rc::Rc";
+        let to = "fn f(a: ::refscope::rc::Rc<u8>, b: &::refscope::sync::Arc<str>) { \
+            let _ = \"std::rc::Rc\"; /* std::rc::Rc */ my::std::rc::Rc::new('\"', std::sync::Mutex::new(r#\"\"#)); \
+            let c: ::refscope::rc::Weak<u8>; } // std::rc::Rc";
+        assert_eq!(swap(from, COUNTED), to);
+    }
+
+    #[test]
+    fn boxes() {
+        let boxed = Types { boxed: true, ..COUNTED };
+        let from = "//! Docs.\n#![allow(dead_code)]\n\n/// A type.\nstruct A(Box<u8>);\nmod none {}\nmod b { fn f(_: Box<u8>) {} }\n";
+        let to = "//! Docs.\n#![allow(dead_code)]\nuse refscope::Box;\n\n/// A type.\nstruct A(Box<u8>);\nmod none {}\n\
+            mod b {\nuse refscope::Box; fn f(_: Box<u8>) {} }\n";
+        assert_eq!(swap(from, boxed), to);
+        assert_eq!(swap("mod a;\nfn f() {}", boxed), "mod a;\nfn f() {}");
+        assert_eq!(
+            swap("use std::boxed::Box;\nfn f(_: Box<u8>) {}", boxed),
+            "use refscope::boxed::Box;\nfn f(_: Box<u8>) {}"
+        );
+    }
+}

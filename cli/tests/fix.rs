@@ -1,0 +1,198 @@
+//! `refscope fix` on a small program that uses std's pointers as programs do: it compiles afterwards, does the same, and
+//! comes back whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const MAIN: &str = r##"//! A program.
+#![allow(clippy::all)]
+
+use std::{cell::RefCell, error::Error, fmt::Debug, rc::{Rc, Weak}, sync::{Arc, Mutex}};
+
+/// A trait object behind each pointer.
+trait Shape: Debug {
+    fn sides(&self) -> u8;
+}
+
+#[derive(Debug)]
+struct Square;
+
+impl Square {
+    fn new() -> Rc<Self> {
+        Rc::new(Square)
+    }
+}
+
+impl Shape for Square {
+    fn sides(&self) -> u8 {
+        4
+    }
+}
+
+struct Node {
+    shapes: RefCell<Vec<Rc<dyn Shape>>>,
+    parent: Option<Weak<Node>>,
+}
+
+struct State {
+    queue: Vec<u8>,
+}
+
+fn shared() -> std::sync::Arc<dyn Fn(i32) -> i32 + Send + Sync> {
+    Arc::new(|x| x * 2)
+}
+
+fn boxed(kind: u8) -> Box<dyn Shape> {
+    match kind {
+        _ => Box::new(Square),
+    }
+}
+
+fn fails() -> Result<u8, Box<dyn Error>> {
+    Err("it failed".into())
+}
+
+fn drain(state: Box<State>) -> Vec<u8> {
+    state.queue
+}
+
+mod inner {
+    pub fn call(f: Box<dyn FnOnce(u8) -> u8>) -> u8 {
+        f(1)
+    }
+}
+
+fn main() {
+    let parent = Rc::new(Node { shapes: RefCell::new(vec![Rc::new(Square)]), parent: None });
+    let square = Square::new();
+    parent.shapes.borrow_mut().push(square.clone());
+    parent.shapes.borrow_mut().push(Square::new());
+    let child = Node { shapes: Default::default(), parent: Some(Rc::downgrade(&parent)) };
+    let parent = child.parent.as_ref().and_then(Weak::upgrade).unwrap();
+    let sides: u8 = parent.shapes.borrow().iter().map(|shape| shape.sides()).sum();
+    let text: String = *Box::new(String::from("std::rc::Rc"));
+    let mutex = Mutex::new(shared());
+    let double = mutex.lock().unwrap()(4);
+    let mut bytes = 0;
+    for byte in vec![1_u8, 2].into_boxed_slice() {
+        bytes += byte;
+    }
+    let slice: Box<[u8]> = [3, 4].into();
+    for byte in slice {
+        bytes += byte;
+    }
+    let called = inner::call(Box::new(|x| x + 1));
+    let error = fails().unwrap_err();
+    println!("{sides} {text} {double} {bytes} {called} {error} {:?} {:?}", boxed(1), drain(Box::new(State { queue: vec![5] })));
+    println!("{} {}", Rc::strong_count(&square), Rc::strong_count(&parent));
+}
+"##;
+
+fn run(command: &mut Command) -> Output {
+    let output =
+        command.env_remove("RUSTC_BOOTSTRAP").env_remove("REFSCOPE").output().expect("it starts");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        text(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn package(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(dir.join("src")).unwrap();
+    let manifest = format!(
+        "[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n"
+    );
+    fs::write(dir.join("Cargo.toml"), manifest).unwrap();
+    fs::write(dir.join("src/main.rs"), MAIN).unwrap();
+    let _ = fs::copy(root().join("Cargo.lock"), dir.join("Cargo.lock"));
+    dir
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn cargo_run(dir: &Path) -> String {
+    let mut cargo = Command::new(env!("CARGO"));
+    text(&run(cargo.args(["run", "--quiet"]).current_dir(dir)).stdout)
+}
+
+fn fix(dir: &Path) -> Command {
+    let mut refscope = Command::new(env!("CARGO_BIN_EXE_refscope"));
+    refscope.arg("fix").arg(dir);
+    refscope
+}
+
+#[test]
+fn a_program_is_swapped_compiles_and_comes_back() {
+    let dir = package("fixed");
+    let main = dir.join("src/main.rs");
+    let before = cargo_run(&dir);
+    let manifest = fs::read_to_string(dir.join("Cargo.toml")).unwrap();
+
+    let path = format!("path={}", root().display());
+    let shown = run(fix(&dir).args(["--types", "rc,arc,box", "--refscope", &path]));
+    let shown = text(&shown.stdout);
+    assert!(shown.contains("it compiles"), "{shown}");
+    for line in [
+        "+use refscope::rc::{Rc, Weak};",
+        "+use refscope::sync::Arc;",
+        "+    ::refscope::unbox(state).queue",
+    ] {
+        assert!(shown.contains(line), "{line} is not in\n{shown}");
+    }
+    let after = fs::read_to_string(&main).unwrap();
+    assert!(after.contains("\"std::rc::Rc\"") && after.contains("coerce!"), "{after}");
+    assert_eq!(cargo_run(&dir), before);
+
+    // Neither twice, nor over somebody's changes.
+    assert!(!fix(&dir).output().unwrap().status.success());
+    fs::write(&main, after.clone() + "\n").unwrap();
+    let refused = fix(&dir).arg("--undo").output().unwrap();
+    assert!(!refused.status.success() && text(&refused.stderr).contains("main.rs"));
+    fs::write(&main, after).unwrap();
+    run(fix(&dir).arg("--undo"));
+    assert_eq!(fs::read_to_string(&main).unwrap(), MAIN);
+    assert_eq!(fs::read_to_string(dir.join("Cargo.toml")).unwrap(), manifest);
+    assert!(
+        !fix(&dir).arg("--undo").output().unwrap().status.success(),
+        "there is nothing more to undo"
+    );
+}
+
+/// What no edit can help is said, with the file, and the command fails.
+#[test]
+fn what_is_left_is_said() {
+    let dir = package("left");
+    let source = "use std::rc::Rc;\nfn f(self_: Rc<u8>) -> Rc<u8> { self_ }\nstruct A;\nimpl A { fn run(self: Rc<Self>) {} }\n\
+        fn main() { f(Rc::new(1)); Rc::new(A).run(); }\n";
+    fs::write(dir.join("src/main.rs"), source).unwrap();
+    let path = format!("path={}", root().display());
+    let output =
+        fix(&dir).args(["--refscope", &path]).env_remove("RUSTC_BOOTSTRAP").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output.stdout);
+    assert!(
+        shown.contains("E0658 src/main.rs: `Rc<Self>`")
+            || shown.contains("E0658 src/main.rs: `refscope::Rc<A>`"),
+        "{shown}"
+    );
+    let shown = run(fix(&dir).arg("--undo"));
+    assert!(text(&shown.stdout).contains("as they were"));
+    let output = run(fix(&dir).args(["--drop-in", "--refscope", &path]));
+    assert!(
+        text(&output.stdout).contains("it compiles, after 0 edits"),
+        "{}",
+        text(&output.stdout)
+    );
+}

@@ -1,0 +1,126 @@
+//! Where each living handle is stored now, and who holds what: the ownership graph.
+//!
+//! Events cannot tell where Rust moved a handle; the memory can. Each living handle holds a ticket that occurs nowhere
+//! else, so [`Search`] copies the process by a fork, reads the copy once, and says for each handle whether it stands in
+//! the value of another object, in a block of the heap, in a static, a thread-local or on a thread's stack. From that
+//! follow the shortest path from a root to each object, what each object keeps alive, and the cycles that no root reaches.
+//!
+//! ```
+//! use refscope::locate::Search;
+//! use refscope::Arc;
+//!
+//! # if !refscope::ENABLED { return }
+//! refscope::track().expect("no sink is installed");
+//! let session = Arc::new("a session");
+//! match Search::new().run() {
+//!     Ok(ownership) => println!("{}", ownership.path_to(1).expect("the session is alive")),
+//!     Err(error) => println!("{error}"), // not Linux, for example
+//! }
+//! ```
+//!
+//! # What a grade says
+//!
+//! **PROVEN**: no root leads there. No word in any writable memory of the process points to it, stale ones and those of
+//! weak handles included; each of its handles was found, in memory that nothing leads to; std counts as many owners as
+//! refscope does; each thread's stack pointer and registers are known; the memory was copied at one moment, and the blocks
+//! of the heap are known. A pointer that the program encodes (an XOR, tags in the high bits, one past the end), that the
+//! kernel keeps for it, or that stands in memory that a fork does not copy, is beyond any search.
+//!
+//! **LIKELY**: all else, with the reasons in words.
+//!
+//! # Where it works
+//!
+//! Linux on x86-64 and AArch64. The blocks of the heap are known where the allocator is glibc's or [`Alloc`](crate::Alloc);
+//! else the values of traced objects, statics, thread-locals and stacks are searched, and nothing is proven.
+
+mod ownership;
+mod retention;
+mod search;
+mod text;
+
+// Where it works.
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod assemble;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod blocks;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod dominators;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod fork;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod graph;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod inputs;
+#[cfg(all(
+    test,
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod made_up;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod memory;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod process;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod scan;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod threads;
+
+pub use ownership::{
+    Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
+    Step,
+};
+pub use search::{Search, Unavailable};
+pub use text::{CycleText, PathText};

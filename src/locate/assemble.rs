@@ -1,0 +1,361 @@
+//! From a picture of the memory to the result.
+
+use super::blocks::Blocks;
+use super::dominators::{Retained, retained};
+use super::graph::{self, Graph, NONE, Reach};
+use super::inputs::{HandleInput, ObjectInput};
+use super::memory::Memory;
+use super::ownership::{
+    Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
+    Step,
+};
+use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
+
+/// What there is to search.
+pub(super) struct Picture {
+    /// By number.
+    pub(super) objects: Vec<ObjectInput>,
+    /// By object and number.
+    pub(super) handles: Vec<HandleInput>,
+    pub(super) blocks: Blocks,
+    pub(super) areas: Vec<Area>,
+    /// Names, by index.
+    pub(super) threads: Vec<String>,
+    /// Where the images of the areas begin: `(name, address of its first byte)`.
+    pub(super) images: Vec<(String, u64)>,
+    /// Why nothing can be proven.
+    pub(super) doubts: Vec<String>,
+}
+
+/// Each object's block, and each block's object from 1. Objects without a known block get one of their own.
+fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+    let find = |blocks: &Blocks, object: &ObjectInput| {
+        let at = blocks.start.binary_search(&object.block()).ok()?;
+        (blocks.range(at).end >= object.address + object.size).then_some(at as u32)
+    };
+    let with_block = |(_, object): &(usize, &ObjectInput)| object.has_block();
+    let missing: Vec<u32> = (objects.iter().enumerate())
+        .filter(with_block)
+        .filter(|(_, object)| find(blocks, object).is_none())
+        .map(|(index, _)| index as u32)
+        .collect();
+    if !missing.is_empty() {
+        for &object in &missing {
+            let object = &objects[object as usize];
+            let end = (object.address + object.size).next_multiple_of(8);
+            let start = object.block() & !7;
+            blocks.push(start, end.saturating_sub(start) / 8);
+        }
+        blocks.sort();
+    }
+    let mut block_of = vec![NONE; objects.len()];
+    let mut owners = vec![0; blocks.len()];
+    for (index, object) in objects.iter().enumerate().filter(with_block) {
+        let Some(block) = find(blocks, object) else { continue };
+        // Two objects may stand for one allocation: one adopted from std's pointer.
+        if owners[block as usize] == 0 {
+            owners[block as usize] = index as u32 + 1;
+        }
+        block_of[index] = block;
+    }
+    (block_of, owners, missing)
+}
+
+/// Searches the memory that the picture shows.
+pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limits) -> Ownership {
+    let (block_of, owners, missing) = match_blocks(&picture.objects, &mut picture.blocks);
+    let Picture { objects, handles, blocks, areas, threads, images, mut doubts } = picture;
+    let scanned = {
+        let tickets = Tickets::new(&handles);
+        scan(memory, &blocks, &owners, &areas, (&objects, &tickets), limits)
+    };
+    doubts.extend(doubts_of(&scanned, &handles, &missing));
+    let kinds: Vec<AreaKind> = areas.iter().map(|area| area.kind.clone()).collect();
+    drop(areas);
+    let graph =
+        Graph::new((&objects, &handles), (&blocks, &owners, &block_of), (&scanned, &kinds), memory);
+    let mut held = graph.holders(memory);
+    let components = graph.cycles(&mut held);
+    let reached = (!components.is_empty()).then(|| graph.reached(memory));
+    let retained = retained(&graph, &held);
+    let mut assembly = Assembly {
+        graph: &graph,
+        held: &held,
+        retained: &retained,
+        threads: &threads,
+        images: &images,
+        node_of: Vec::new(),
+        nodes: Vec::new(),
+    };
+    assembly.number_nodes();
+    let handles = assembly.handles();
+    let mut result = Ownership {
+        objects: assembly.objects(),
+        handles,
+        cycles: components
+            .iter()
+            .map(|component| assembly.cycle(component, reached.as_deref(), &doubts))
+            .collect(),
+        nodes: assembly.nodes,
+        doubts,
+        statistics: Statistics {
+            bytes: scanned.bytes,
+            blocks: blocks.len() as u64,
+            ..Statistics::default()
+        },
+    };
+    result.cycles.sort_by(|a, b| a.objects.cmp(&b.objects));
+    // `Held::Cycle` names them by their place.
+    let places: Vec<u32> = (result.nodes.iter())
+        .map(|node| match (&node.held, node.kind) {
+            (Held::Cycle(_), NodeKind::Object(id)) => result
+                .cycles
+                .iter()
+                .position(|cycle| cycle.objects.binary_search(&id).is_ok())
+                .map_or(NONE, |at| at as u32),
+            _ => NONE,
+        })
+        .collect();
+    let mut now = vec![NONE; components.len()];
+    for (node, &place) in result.nodes.iter().zip(&places) {
+        if let Held::Cycle(before) = node.held
+            && place != NONE
+        {
+            now[before as usize] = place;
+        }
+    }
+    for node in &mut result.nodes {
+        if let Held::Cycle(cycle) = &mut node.held {
+            *cycle = now[*cycle as usize];
+        }
+    }
+    result
+}
+
+fn doubts_of(scanned: &Scanned, handles: &[HandleInput], missing: &[u32]) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if scanned.is_cut {
+        doubts.push("The search ran out of time or memory before it had read everything.".into());
+    }
+    if scanned.unread > 0 {
+        doubts.push(format!("{} B of memory could not be read.", scanned.unread));
+    }
+    // An object made after the copy has no block in it, and its tickets are nowhere in it either.
+    let is_missing = |found: &&super::scan::Sighting| {
+        missing.binary_search(&handles[found.handle as usize].object).is_ok()
+    };
+    if !missing.is_empty() && scanned.sightings.iter().any(|found| is_missing(&found)) {
+        doubts.push(
+            "The blocks of the heap are not known here. This line would show them: `#[global_allocator] \
+             static ALLOC: refscope::Alloc = refscope::Alloc::new();`."
+                .into(),
+        );
+    }
+    doubts
+}
+
+struct Assembly<'a> {
+    graph: &'a Graph<'a>,
+    held: &'a [graph::Held],
+    retained: &'a [Retained],
+    threads: &'a [String],
+    images: &'a [(String, u64)],
+    /// The node of a block, or [`NONE`].
+    node_of: Vec<u32>,
+    nodes: Vec<Node>,
+}
+
+impl Assembly<'_> {
+    /// Numbers the blocks that the result shows: objects, what holds them, and what handles are stored in.
+    fn number_nodes(&mut self) {
+        let graph = self.graph;
+        let mut shown = vec![false; graph.blocks.len()];
+        let mut show = |mut block: u32| {
+            while !std::mem::replace(&mut shown[block as usize], true) {
+                let graph::Held::By(from, _) = self.held[block as usize] else { break };
+                block = from;
+            }
+        };
+        graph.block_of.iter().filter(|&&block| block != NONE).for_each(|&block| show(block));
+        for &sighting in &graph.chosen {
+            let found = graph.scanned.sightings.get(sighting as usize);
+            if let Some(block) = found.and_then(|found| found.source.as_block()) {
+                show(block);
+            }
+        }
+        for (block, held) in self.held.iter().enumerate() {
+            if matches!(held, graph::Held::Cycle(_)) {
+                shown[block] = true;
+            }
+        }
+        self.node_of = vec![NONE; shown.len()];
+        let blocks = || shown.iter().enumerate().filter(|(_, shown)| **shown);
+        for (node, (block, _)) in blocks().enumerate() {
+            self.node_of[block] = node as u32;
+        }
+        self.nodes = blocks().map(|(block, _)| self.node(block as u32)).collect();
+    }
+
+    fn node(&self, block: u32) -> Node {
+        let kind = match self.object(block) {
+            Some(object) => NodeKind::Object(object.id),
+            None => NodeKind::Block(8 * u64::from(self.graph.blocks.words[block as usize])),
+        };
+        let held = match self.held[block as usize] {
+            graph::Held::By(from, words) => Held::By(self.step(from, words)),
+            graph::Held::Area(area, address) => Held::Root(self.area(area as usize, address)),
+            graph::Held::Raw => Held::Root(Owner::Raw),
+            graph::Held::NotFound => Held::Root(Owner::NotFound),
+            graph::Held::Untraced => Held::Root(Owner::Untraced),
+            graph::Held::Cycle(cycle) => Held::Cycle(cycle),
+            graph::Held::Unreferenced if self.object(block).is_some() => Held::Dropped,
+            graph::Held::Unreferenced | graph::Held::Not => Held::Unreferenced,
+        };
+        Node { kind, held }
+    }
+
+    fn object(&self, block: u32) -> Option<&ObjectInput> {
+        let object = self.graph.owners[block as usize].checked_sub(1)?;
+        Some(&self.graph.objects[object as usize])
+    }
+
+    /// The offset in what the node is: in an object's value, not in its block.
+    fn offset(&self, block: u32, words: u64) -> u64 {
+        let header = self.object(block).map_or(0, |object| object.address - object.block());
+        (8 * words).saturating_sub(header)
+    }
+
+    fn step(&self, from: u32, words: u32) -> Step {
+        Step {
+            from: self.node_of[from as usize],
+            offset: self.offset(from, words.into()),
+            field: None,
+        }
+    }
+
+    fn area(&self, area: usize, address: u64) -> Owner {
+        match &self.graph.areas[area] {
+            AreaKind::Static(image) => {
+                let base = self.images.iter().find(|(name, _)| name == image);
+                let name = image.rsplit('/').next().unwrap_or(image);
+                Owner::Static {
+                    image: name.to_owned(),
+                    address: address - base.map_or(0, |(_, base)| *base),
+                    symbol: None,
+                }
+            }
+            AreaKind::ThreadLocal(thread) => {
+                Owner::ThreadLocal { thread: self.thread(*thread), symbol: None }
+            }
+            AreaKind::Stack(thread) => Owner::Stack { thread: self.thread(*thread) },
+            AreaKind::Unknown | AreaKind::Freed => Owner::Unknown { address },
+        }
+    }
+
+    fn thread(&self, thread: usize) -> String {
+        self.threads.get(thread).cloned().unwrap_or_default()
+    }
+
+    fn objects(&self) -> Vec<LocatedObject> {
+        let located = |(object, &block): (&ObjectInput, &u32)| {
+            let retained = self.retained.get(block as usize).copied().unwrap_or_default();
+            LocatedObject {
+                id: object.id,
+                kind: object.kind,
+                type_name: object.type_name.into(),
+                size: object.size,
+                node: self.node_of.get(block as usize).copied().filter(|&node| node != NONE),
+                retained_objects: retained.objects.max(1),
+                retained_bytes: retained.bytes.max(object.size),
+            }
+        };
+        self.graph.objects.iter().zip(self.graph.block_of).map(located).collect()
+    }
+
+    fn handles(&self) -> Vec<LocatedHandle> {
+        let graph = self.graph;
+        let located = |(index, handle): (usize, &HandleInput)| LocatedHandle {
+            object: graph.objects[handle.object as usize].id,
+            number: handle.number,
+            is_strong: handle.strong,
+            owner: self.owner(index, handle),
+            copies: graph.copies[index],
+        };
+        graph.handles.iter().enumerate().map(located).collect()
+    }
+
+    fn owner(&self, index: usize, handle: &HandleInput) -> Owner {
+        let graph = self.graph;
+        let found = graph.scanned.sightings.get(graph.chosen[index] as usize);
+        match found {
+            _ if handle.raw => Owner::Raw,
+            None => Owner::NotFound,
+            Some(found) => match (found.source.as_block(), found.source.as_area()) {
+                (Some(block), _) => {
+                    let words = (found.address - graph.blocks.start[block as usize]) / 8;
+                    let offset = self.offset(block, words);
+                    match self.object(block) {
+                        Some(object) => Owner::Object { object: object.id, offset, field: None },
+                        None => Owner::Block {
+                            size: 8 * u64::from(graph.blocks.words[block as usize]),
+                            offset,
+                            node: self.node_of[block as usize],
+                        },
+                    }
+                }
+                (_, Some(area)) => self.area(area, found.address),
+                _ => Owner::NotFound,
+            },
+        }
+    }
+
+    fn cycle(&self, blocks: &[u32], reached: Option<&[Option<Reach>]>, doubts: &[String]) -> Cycle {
+        let mut objects: Vec<u64> =
+            blocks.iter().filter_map(|&block| self.object(block)).map(|object| object.id).collect();
+        objects.sort_unstable();
+        let mut reasons = doubts.to_vec();
+        for &block in blocks {
+            let why = reached.and_then(|reached| reached[block as usize]);
+            if let Some(why) = why.map(|why| self.reason(why))
+                && !reasons.contains(&why)
+            {
+                reasons.push(why);
+            }
+        }
+        let round = self.graph.round(blocks);
+        let top = blocks.iter().map(|&block| self.retained[block as usize]);
+        let top = top.max_by_key(|retained| (retained.objects, retained.bytes)).unwrap_or_default();
+        Cycle {
+            objects,
+            round: round.into_iter().map(|(block, words)| self.step(block, words)).collect(),
+            grade: if reasons.is_empty() { Grade::Proven } else { Grade::Likely(reasons) },
+            retained_objects: top.objects,
+            retained_bytes: top.bytes,
+        }
+    }
+
+    fn reason(&self, why: Reach) -> String {
+        match why {
+            Reach::Area(area) => match &self.graph.areas[area as usize] {
+                AreaKind::Static(image) => {
+                    let image = image.rsplit('/').next().unwrap_or(image);
+                    format!("A word in the statics of {image} leads there.")
+                }
+                AreaKind::ThreadLocal(thread) => {
+                    format!("A word in a thread-local of {} leads there.", self.thread(*thread))
+                }
+                AreaKind::Stack(thread) => {
+                    format!("A word on the stack of {} leads there.", self.thread(*thread))
+                }
+                AreaKind::Unknown => "A word in memory that nobody knows leads there.".to_owned(),
+                AreaKind::Freed => "A word in freed memory leads there.".to_owned(),
+            },
+            Reach::NotFound => "One of its handles was not found in memory.".to_owned(),
+            Reach::Raw => "One of its handles is a raw pointer now.".to_owned(),
+            Reach::Untraced => "std counts other owners than refscope does.".to_owned(),
+            Reach::StdRc => {
+                "A pointer of std's in between may have an owner that was not found.".to_owned()
+            }
+        }
+    }
+}

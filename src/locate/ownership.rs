@@ -1,0 +1,269 @@
+//! The result of a search: plain data.
+
+use crate::event::Kind;
+use std::borrow::Cow;
+
+/// Where each living handle is stored, and who holds what. Given by [`Search::run`](super::Search::run).
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Ownership {
+    /// Every living object, by number.
+    pub objects: Vec<LocatedObject>,
+    /// Every living handle, by object and number.
+    pub handles: Vec<LocatedHandle>,
+    /// The objects, and the blocks that lie between them and their roots. Each has one holder: the paths of all objects.
+    pub nodes: Vec<Node>,
+    /// The cycles that no root reaches.
+    pub cycles: Vec<Cycle>,
+    /// Why nothing is proven, a sentence each. Empty: what is graded so is.
+    pub doubts: Vec<String>,
+    /// What the search read.
+    pub statistics: Statistics,
+}
+
+/// A living object.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct LocatedObject {
+    /// The object's number.
+    pub id: u64,
+    /// The kind of pointer.
+    #[cfg_attr(feature = "json", serde(with = "kind_name"))]
+    pub kind: Kind,
+    /// The type's full name.
+    pub type_name: Cow<'static, str>,
+    /// The value's size in bytes.
+    pub size: u64,
+    /// Its index in [`Ownership::nodes`]. `None` for a value without storage.
+    pub node: Option<u32>,
+    /// How many objects would end with it, itself included.
+    pub retained_objects: u64,
+    /// Bytes of the objects, and of the blocks between them, that would end with it.
+    pub retained_bytes: u64,
+}
+
+/// A kind by its name, as recordings have it.
+#[cfg(feature = "json")]
+mod kind_name {
+    use crate::event::Kind;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(kind.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Kind, D::Error> {
+        let name = String::deserialize(from)?;
+        Kind::from_name(&name).ok_or_else(|| D::Error::custom("no kind of pointer"))
+    }
+}
+
+/// A living handle.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct LocatedHandle {
+    /// The number of its object.
+    pub object: u64,
+    /// Its number in the object's history.
+    pub number: u64,
+    /// Whether it keeps the value alive.
+    pub is_strong: bool,
+    /// What it is stored in.
+    pub owner: Owner,
+    /// How many words could be it. With more than one, the owner is the likeliest: a moved handle leaves copies behind.
+    pub copies: u32,
+}
+
+/// What a handle, or a pointer to a block, is stored in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Owner {
+    /// In the value of a traced object.
+    Object {
+        /// The object's number.
+        object: u64,
+        /// The offset in the value.
+        offset: u64,
+        /// The field's name, where it is known.
+        field: Option<String>,
+    },
+    /// In a block of the heap.
+    Block {
+        /// The block's size in bytes.
+        size: u64,
+        /// The offset in the block.
+        offset: u64,
+        /// Its index in [`Ownership::nodes`].
+        node: u32,
+    },
+    /// In a static.
+    Static {
+        /// The program or library that it belongs to.
+        image: String,
+        /// The address in the file.
+        address: u64,
+        /// The static's name, where it is known.
+        symbol: Option<String>,
+    },
+    /// In a thread-local.
+    ThreadLocal {
+        /// The thread's name.
+        thread: String,
+        /// The static's name, where it is known.
+        symbol: Option<String>,
+    },
+    /// On a thread's stack, or in one of its registers: in a living local, most likely.
+    Stack {
+        /// The thread's name.
+        thread: String,
+    },
+    /// In memory that is neither the heap's nor a thread's.
+    Unknown {
+        /// The address.
+        address: u64,
+    },
+    /// It is a raw pointer now.
+    Raw,
+    /// Nowhere found: forgotten, or where no search can see it.
+    NotFound,
+    /// In a pointer of std's that refscope does not trace.
+    Untraced,
+}
+
+/// An object, or a block of the heap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Node {
+    /// Which of the two.
+    pub kind: NodeKind,
+    /// By whom it is held: the last step of the shortest path.
+    pub held: Held,
+}
+
+/// What a node of the ownership graph is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum NodeKind {
+    /// The object of this number.
+    Object(u64),
+    /// A block of the heap of so many bytes.
+    Block(u64),
+}
+
+/// Who holds a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Held {
+    /// Another node, by what stands at an offset.
+    By(Step),
+    /// A root.
+    Root(Owner),
+    /// The cycle with this index, which it is part of.
+    Cycle(u32),
+    /// Nothing that was found: a block that was leaked.
+    Unreferenced,
+    /// Weak handles alone, or nobody any more: the value has been dropped.
+    Dropped,
+}
+
+/// A step of a path: from a node, by what stands at an offset in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Step {
+    /// The node that holds, an index of [`Ownership::nodes`].
+    pub from: u32,
+    /// Where the pointer stands: in an object's value, or in a block.
+    pub offset: u64,
+    /// The field's name, where it is known.
+    pub field: Option<String>,
+}
+
+/// A cycle of strong handles that no root holds.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Cycle {
+    /// The numbers of all objects that hold each other, ascending.
+    pub objects: Vec<u64>,
+    /// The shortest way round from the first of them: from each node to the next, and from the last to the first.
+    pub round: Vec<Step>,
+    /// How sure it is that nothing else holds it.
+    pub grade: Grade,
+    /// How many objects would end with it.
+    pub retained_objects: u64,
+    /// Bytes of the objects, and of the blocks between them, that would end with it.
+    pub retained_bytes: u64,
+}
+
+/// How sure it is that no root reaches a cycle. See the [module](super#what-a-grade-says).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+pub enum Grade {
+    /// The program cannot reach it any more.
+    Proven,
+    /// It seems so; why that is not certain, a sentence each.
+    Likely(Vec<String>),
+}
+
+/// What a search read, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Bytes of memory that were searched.
+    pub bytes: u64,
+    /// Blocks of the heap, as far as they are known.
+    pub blocks: u64,
+    /// Whether a frozen copy was read.
+    pub is_frozen: bool,
+    /// How long the program stood still, in nanoseconds.
+    pub stopped_ns: u64,
+    /// How long the search took, in nanoseconds.
+    pub took_ns: u64,
+}
+
+impl Ownership {
+    /// Returns the object of this number, if it is alive.
+    pub fn object(&self, id: u64) -> Option<&LocatedObject> {
+        let at = self.objects.binary_search_by_key(&id, |object| object.id).ok()?;
+        Some(&self.objects[at])
+    }
+
+    /// Returns the handles of an object, by number.
+    pub fn handles_of(&self, id: u64) -> &[LocatedHandle] {
+        let from = self.handles.partition_point(|handle| handle.object < id);
+        let count = self.handles[from..].partition_point(|handle| handle.object == id);
+        &self.handles[from..from + count]
+    }
+
+    /// Returns the path to an object, from the root: the root or cycle that the first node hangs on, and the nodes.
+    pub fn path(&self, id: u64) -> Option<(&Held, Vec<u32>)> {
+        let mut node = self.object(id)?.node?;
+        let mut path = vec![node];
+        loop {
+            match &self.nodes[node as usize].held {
+                Held::By(step) => {
+                    node = step.from;
+                    path.push(node);
+                }
+                held => {
+                    path.reverse();
+                    return Some((held, path));
+                }
+            }
+        }
+    }
+
+    /// Returns the cycle that an object is part of.
+    pub fn cycle_of(&self, id: u64) -> Option<&Cycle> {
+        self.cycles.iter().find(|cycle| cycle.objects.binary_search(&id).is_ok())
+    }
+}

@@ -1,0 +1,421 @@
+//! The process as a picture: its copy, its threads, its mappings, its heap, what its ledger knows.
+
+use super::assemble::{Picture, assemble};
+use super::blocks::{Blocks, Heap, walk};
+use super::fork::Frozen;
+use super::inputs::{HandleInput, ObjectInput};
+use super::memory::{Memory, PAGE, ProcessMemory, Region, without};
+use super::ownership::Ownership;
+use super::scan::{Area, AreaKind, Limits};
+use super::search::{Search, Unavailable};
+use super::threads::{self, Room, Stopped, Thread};
+use crate::alloc::map;
+use crate::event::Strength;
+use crate::runtime::view;
+use parking_lot::Mutex;
+use std::ops::Range;
+use std::time::Instant;
+
+/// Stopping threads and the copy's waiting are for one search at a time.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// Edges and copies that are kept: 12 to 24 bytes each.
+const EDGES: usize = 24 << 20;
+
+/// Copies of the process are made anew if an allocator was in use at that moment.
+const TRIES: u32 = 16;
+
+#[inline(never)]
+pub(super) fn run(search: &Search) -> Result<Ownership, Unavailable> {
+    let _one = ONE.lock();
+    threads::with_saved_registers(|stack_pointer| run_from(search, stack_pointer))
+}
+
+/// Overwrites what earlier calls left below this frame, so that the frames between the caller and the search do not bring
+/// it back: nothing would be proven because of it.
+#[inline(never)]
+pub(super) fn clear_dead_stack() {
+    let mut dead = [1_u64; 1024];
+    std::hint::black_box(&mut dead);
+}
+
+/// A moment of the process.
+struct Moment {
+    frozen: Option<Frozen>,
+    memory: ProcessMemory,
+    threads: Vec<Thread>,
+    all_known: bool,
+    regions: Vec<Region>,
+    stopped_ns: u64,
+    doubts: Vec<String>,
+}
+
+fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailable> {
+    let begin = Instant::now();
+    let mut left = TRIES;
+    let (moment, heap) = loop {
+        let moment = moment(search, stack_pointer)?;
+        let heap = if search.walk {
+            walk(&moment.memory, &moment.regions, &stacks(&moment))
+        } else {
+            Heap { is_whole: true, ..Heap::default() }
+        };
+        left -= 1;
+        let again = moment.frozen.is_some() && (heap.is_busy || !heap.is_whole) && left > 0;
+        if !again || begin.elapsed() > search.budget / 4 {
+            break (moment, heap);
+        }
+    };
+    let stopped_ns = moment.stopped_ns;
+    let is_frozen = moment.frozen.is_some();
+    // After the copy, so that none of this is in it.
+    let (objects, handles) = inputs();
+    let mut doubts = moment.doubts.clone();
+    if !moment.all_known {
+        doubts.push("A thread's registers are not known.".to_owned());
+    }
+    if search.walk && !heap.is_whole {
+        doubts.push("The heap could not be walked to its end.".to_owned());
+    }
+    if heap.is_busy {
+        doubts.push("A thread was allocating when the memory was copied.".to_owned());
+    }
+    let mut heap = heap;
+    if search.alloc {
+        add_alloc(&moment, &mut heap, search.walk, &mut doubts);
+    }
+    if !is_frozen {
+        // What the search itself has by now: addresses of all blocks, for one.
+        let own = [
+            heap.blocks.start.as_ptr().addr(),
+            heap.blocks.words.as_ptr().addr(),
+            objects.as_ptr().addr(),
+            handles.as_ptr().addr(),
+        ];
+        heap.blocks.remove(&own.map(|own| own as u64));
+    }
+    let mut picture = Picture {
+        areas: areas(&moment, &heap),
+        threads: moment.threads.iter().map(|thread| thread.name.clone()).collect(),
+        images: images(&moment.regions),
+        blocks: heap.blocks,
+        objects,
+        handles,
+        doubts,
+    };
+    stacks_in_blocks(&moment.threads, &picture.blocks, &mut picture.areas);
+    let limits = Limits { until: begin + search.budget, edges: EDGES };
+    let mut result = assemble(&moment.memory, picture, limits);
+    result.statistics.is_frozen = is_frozen;
+    result.statistics.stopped_ns = stopped_ns;
+    result.statistics.took_ns = begin.elapsed().as_nanos() as u64;
+    Ok(result)
+}
+
+/// Adds the blocks that an [`Alloc`](crate::Alloc) knows. Where glibc's heap is not walked, what lies between them is free,
+/// or another's.
+fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<String>) {
+    if !map::is_used() {
+        return;
+    }
+    if map::missed() > 0 {
+        doubts.push(format!("refscope::Alloc had no room to note {} blocks.", map::missed()));
+    }
+    let read = |address: u64, into: &mut [u64]| moment.memory.read(address, into);
+    let (own, known) = (map::ranges(), heap.blocks.len());
+    for region in &moment.regions {
+        let is_memory = region.readable && region.writable;
+        let is_own = own.iter().any(|own| own.contains(&region.range.start));
+        if !is_memory || is_own || region.is_file() || region.name == "[stack]" {
+            continue;
+        }
+        let before = heap.blocks.len();
+        map::blocks(region.range.clone(), read, |start, words| {
+            if walked && let Ok(block) = heap.blocks.start[..known].binary_search(&start) {
+                // The chunk has room behind the block, where stale words may stand.
+                let chunk = &mut heap.blocks.words[block];
+                *chunk = words.min((*chunk).into()) as u32;
+                return;
+            }
+            heap.blocks.push(start, words);
+            if !walked {
+                heap.extents.push(start..start + 8 * words);
+            }
+        });
+        if !walked && heap.blocks.len() > before {
+            heap.pools.push(region.range.clone());
+        }
+    }
+    heap.blocks.sort();
+}
+
+fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
+    let own = ProcessMemory::of(std::process::id() as libc::pid_t);
+    let mut doubts = Vec::new();
+    let mut room = Room::new();
+    let mut probe = [0];
+    if own.read(stack_pointer & !7, &mut probe) == 0 {
+        return Err(Unavailable("this process may not read its own memory".to_owned()));
+    }
+    crate::runtime::clock::wait_for_own_thread();
+    let stopping = Instant::now();
+    // Nothing is allocated from here on, until the threads go on.
+    let mut stopped = (search.stop_threads && search.fork).then(|| Stopped::new(&mut room));
+    let frozen = search.fork.then(Frozen::new);
+    if let Some(stopped) = &mut stopped {
+        stopped.release();
+    }
+    let stopped_ns = stopping.elapsed().as_nanos() as u64;
+    let (threads, mut all_known) = match &mut stopped {
+        Some(stopped) => stopped.threads(stack_pointer),
+        None => threads::running(stack_pointer),
+    };
+    let frozen = match frozen {
+        Some(Ok(frozen)) => Some(frozen),
+        Some(Err(error)) => {
+            doubts.push(format!("The process could not be copied ({error})."));
+            None
+        }
+        None => None,
+    };
+    if frozen.is_none() && threads.len() > 1 {
+        all_known = false;
+        doubts.push("Other threads ran while the memory was read.".to_owned());
+    }
+    let memory = match &frozen {
+        Some(frozen) => ProcessMemory::of(frozen.pid()),
+        None => own,
+    };
+    let no_maps = |error| Unavailable(format!("its mappings cannot be read ({error})"));
+    let regions = memory.regions().map_err(no_maps)?;
+    if frozen.is_some() && memory.read(stack_pointer & !7, &mut probe) == 0 {
+        return Err(Unavailable("this process may not read its copy".to_owned()));
+    }
+    Ok(Moment { frozen, memory, threads, all_known, regions, stopped_ns, doubts })
+}
+
+/// What the ledger knows, as plain data: objects by number, handles by object and number.
+fn inputs() -> (Vec<ObjectInput>, Vec<HandleInput>) {
+    let mut count = 0;
+    view::each_object(|_| count += 1);
+    let mut objects = Vec::with_capacity(count + count / 16);
+    view::each_object(|details| {
+        objects.push(ObjectInput {
+            id: details.object.id().number(),
+            kind: details.object.kind(),
+            type_name: details.object.type_name(),
+            address: details.address as u64,
+            size: details.object.size(),
+            align: details.align.into(),
+            strong: details.position.strong,
+        });
+    });
+    objects.sort_unstable_by_key(|object| object.id);
+    count = 0;
+    view::each_handle(|_| count += 1);
+    let mut handles = Vec::with_capacity(count + count / 16);
+    view::each_handle(|view| {
+        let Ok(object) = objects.binary_search_by_key(&view.object, |object| object.id) else {
+            return;
+        };
+        let makes = view.details.op.and_then(crate::event::Op::makes);
+        handles.push(HandleInput {
+            ticket: view.ticket,
+            number: view.details.number,
+            object: object as u32,
+            strong: makes != Some(Strength::Weak),
+            raw: view.details.raw,
+        });
+    });
+    handles.sort_unstable_by_key(|handle| (handle.object, handle.number));
+    (objects, handles)
+}
+
+/// The mappings that threads' stacks are in.
+fn stacks(moment: &Moment) -> Vec<Range<u64>> {
+    let holds_stack = |region: &&Region| {
+        moment.threads.iter().any(|thread| {
+            thread.stack_pointer.is_some_and(|pointer| region.range.contains(&pointer))
+                || thread.thread_pointer.is_some_and(|pointer| region.range.contains(&pointer))
+        })
+    };
+    moment.regions.iter().filter(holds_stack).map(|region| region.range.clone()).collect()
+}
+
+/// The files that are mapped, with the address of their first byte.
+fn images(regions: &[Region]) -> Vec<(String, u64)> {
+    let mut images: Vec<(String, u64)> = Vec::new();
+    for region in regions.iter().filter(|region| region.is_file()) {
+        if images.last().is_none_or(|(name, _)| *name != region.name) {
+            images.push((region.name.clone(), region.range.start.wrapping_sub(region.offset)));
+        }
+    }
+    images
+}
+
+/// glibc's own data of a thread, behind the thread pointer.
+const THREAD_DATA: u64 = 0x1000;
+
+/// All writable memory but the blocks of the heap, and what is refscope's own.
+fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
+    let mut out: Vec<Range<u64>> =
+        view::ranges().iter().map(|range| range.start as u64..range.end as u64).collect();
+    out.extend(map::ranges());
+    out.extend(heap.extents.iter().cloned());
+    coalesce(&mut out);
+    out.extend(heap.arena.clone());
+    let mut areas = Vec::new();
+    let mut claim = |range: Range<u64>, kind: AreaKind, out: &mut Vec<Range<u64>>| {
+        for range in without(range.clone(), out) {
+            areas.push(Area { range, kind: kind.clone() });
+        }
+        out.push(range);
+    };
+    let locals = static_locals(&moment.memory);
+    for (index, thread) in moment.threads.iter().enumerate() {
+        claim(thread.registers.clone(), AreaKind::Stack(index), &mut out);
+        if let Some(alternate) = &thread.alternate {
+            // Nothing runs there but the handler that stopped the thread.
+            out.push(alternate.clone());
+        }
+        if let Some(pointer) = thread.thread_pointer {
+            let end = (pointer + THREAD_DATA).min(region_end(&moment.regions, pointer));
+            claim(pointer - locals..end, AreaKind::ThreadLocal(index), &mut out);
+        }
+    }
+    for (index, region) in moment.regions.iter().enumerate() {
+        let before = index.checked_sub(1).map(|before| &moment.regions[before]);
+        let before = before.filter(|before| before.range.end == region.range.start);
+        if !region.readable || region.name.starts_with("[v") || region.range.start >> 63 != 0 {
+            continue;
+        }
+        if !region.writable && !region.is_anonymous() {
+            continue;
+        }
+        let pointers: Vec<(usize, u64)> = (moment.threads.iter().enumerate())
+            .filter_map(|(index, thread)| Some((index, thread.stack_pointer?)))
+            .filter(|(_, pointer)| region.range.contains(pointer))
+            .collect();
+        if let [(thread, pointer)] = pointers[..] {
+            // Below its stack pointer a stack has nothing, if it is the thread's own: behind a guard, or the first one.
+            let own = &moment.threads[thread];
+            let is_own = region.name == "[stack]"
+                || (before.is_some_and(|before| !before.readable)
+                    && own.thread_pointer.is_none_or(|pointer| region.range.contains(&pointer)));
+            let start = if is_own { pointer & !7 } else { region.range.start };
+            claim(start..region.range.end, AreaKind::Stack(thread), &mut out);
+        } else if region.is_file() || region.name == "[stack]" {
+            claim(region.range.clone(), AreaKind::Static(region.name.clone()), &mut out);
+        } else if let Some(file) = before.filter(|before| region.is_anonymous() && before.is_file())
+        {
+            claim(region.range.clone(), AreaKind::Static(file.name.clone()), &mut out);
+        } else {
+            let mut start = region.range.start;
+            if before.is_some_and(|before| !before.readable) {
+                start = dead_stack(&moment.memory, region).unwrap_or(start);
+            }
+            let is_pool = heap.pools.iter().any(|pool| pool.contains(&region.range.start));
+            let kind = if is_pool { AreaKind::Freed } else { AreaKind::Unknown };
+            claim(start..region.range.end, kind, &mut out);
+        }
+    }
+    areas
+}
+
+/// Sorts ranges and joins those that touch.
+fn coalesce(ranges: &mut Vec<Range<u64>>) {
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|next, range| {
+        let touches = next.start <= range.end;
+        if touches {
+            range.end = range.end.max(next.end);
+        }
+        touches
+    });
+}
+
+fn region_end(regions: &[Region], address: u64) -> u64 {
+    let region = regions.iter().find(|region| region.range.contains(&address));
+    region.map_or(address, |region| region.range.end)
+}
+
+/// A stack that lies in a block: a coroutine's. The whole block is the thread's.
+fn stacks_in_blocks(threads: &[Thread], blocks: &Blocks, areas: &mut Vec<Area>) {
+    for (index, thread) in threads.iter().enumerate() {
+        let Some(pointer) = thread.stack_pointer else { continue };
+        let below = blocks.start.partition_point(|&start| start <= pointer);
+        if let Some(block) = below.checked_sub(1)
+            && blocks.range(block).contains(&pointer)
+        {
+            let (range, kind) = (blocks.range(block), AreaKind::Stack(index));
+            areas.push(Area { range, kind });
+        }
+    }
+}
+
+/// How many bytes of the program's own thread-locals lie before the thread pointer.
+#[cfg(target_arch = "x86_64")]
+fn static_locals(memory: &impl Memory) -> u64 {
+    // SAFETY: SYSCALL: reads a table of the process's start.
+    let headers = unsafe { libc::getauxval(libc::AT_PHDR) };
+    // SAFETY: SYSCALL: as above.
+    let count = unsafe { libc::getauxval(libc::AT_PHNUM) };
+    let mut words = vec![0; 7 * count.min(64) as usize];
+    let read = memory.read(headers, &mut words);
+    // type and flags, offset, address, physical address, size in the file, size in memory, alignment
+    let header = words[..read].chunks_exact(7).find(|header| header[0] as u32 == libc::PT_TLS);
+    header.map_or(0, |header| header[5].next_multiple_of(header[6].clamp(1, 1 << 20)))
+}
+
+/// They lie behind it, with glibc's own data of the thread before it.
+#[cfg(target_arch = "aarch64")]
+fn static_locals(_: &impl Memory) -> u64 {
+    0x700
+}
+
+/// Where the stack of a thread that has ended, and that glibc keeps for another, ends.
+///
+/// glibc's data of the thread stand at its end: twice their own address, and a thread number that is
+/// 0, or -1 once the thread was joined.
+#[cfg(target_arch = "x86_64")]
+fn dead_stack(memory: &ProcessMemory, region: &Region) -> Option<u64> {
+    let number = number_offset(memory)?;
+    let own = threads::current_thread_pointer();
+    let mut words = vec![0; 1 << 16];
+    let mut at = region.range.start;
+    while at < region.range.end {
+        let length = words.len().min(((region.range.end - at) / 8) as usize);
+        let read = memory.read(at, &mut words[..length]);
+        if read == 0 {
+            return None;
+        }
+        for (index, pair) in words[..read].windows(3).enumerate().step_by(8) {
+            let address = at + 8 * index as u64;
+            if pair[0] == address && pair[2] == address && address != own {
+                let mut word = [0];
+                let read = memory.read((address + number) & !7, &mut word);
+                let tid = (word[0] >> (8 * (number % 8))) as u32;
+                let end = (address + THREAD_DATA / 2).next_multiple_of(PAGE);
+                return (read == 1 && tid as i32 <= 0).then_some(end.min(region.range.end));
+            }
+        }
+        at += 8 * read as u64;
+    }
+    None
+}
+
+#[cfg(target_arch = "aarch64")]
+fn dead_stack(_: &ProcessMemory, _: &Region) -> Option<u64> {
+    None
+}
+
+/// Where glibc's data of a thread have its number, by those of this thread.
+#[cfg(target_arch = "x86_64")]
+fn number_offset(memory: &ProcessMemory) -> Option<u64> {
+    let (own, tid) = (threads::current_thread_pointer(), threads::current_tid() as u32);
+    let mut words = [0; 128];
+    let read = memory.read(own, &mut words);
+    let halves = words[..read].iter().flat_map(|&word| [word as u32, (word >> 32) as u32]);
+    let at = halves.enumerate().position(|(_, half)| half == tid)?;
+    Some(4 * at as u64)
+}

@@ -1,0 +1,360 @@
+//! Reads each word once: which are tickets, and which point to a block.
+
+use super::blocks::Blocks;
+use super::inputs::{HandleInput, ObjectInput};
+use super::memory::{Memory, PAGE};
+use std::ops::Range;
+use std::time::Instant;
+
+/// Memory that is no block of the heap: whatever is there is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Area {
+    pub(super) range: Range<u64>,
+    pub(super) kind: AreaKind,
+}
+
+/// What kind of memory it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AreaKind {
+    /// The data of a program or a library, its name.
+    Static(String),
+    /// A thread's own data, by its index.
+    ThreadLocal(usize),
+    /// The part of a thread's stack that is in use, and its registers.
+    Stack(usize),
+    /// Memory that nobody knows.
+    Unknown,
+    /// Blocks of an allocator that are free, or are another's now.
+    Freed,
+}
+
+/// Where a word stands: in a block, or in an area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Source(u32);
+
+const AREA: u32 = 1 << 31;
+
+impl Source {
+    pub(super) fn block(block: u32) -> Self {
+        Self(block)
+    }
+
+    pub(super) fn area(area: usize) -> Self {
+        Self(area as u32 | AREA)
+    }
+
+    pub(super) fn as_block(self) -> Option<u32> {
+        (self.0 & AREA == 0).then_some(self.0)
+    }
+
+    pub(super) fn as_area(self) -> Option<usize> {
+        (self.0 & AREA != 0).then_some((self.0 & !AREA) as usize)
+    }
+}
+
+/// A ticket that was found. A handle that was moved leaves such copies behind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sighting {
+    pub(super) address: u64,
+    pub(super) handle: u32,
+    pub(super) source: Source,
+    /// Whether the pointer that belongs to it stands beside it.
+    pub(super) is_complete: bool,
+}
+
+/// A word in an area that points to a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AreaEdge {
+    pub(super) address: u64,
+    pub(super) area: u32,
+    pub(super) to: u32,
+}
+
+/// Which words of a block point to which other blocks: the edges from block `n` are `first[n]..first[n + 1]`.
+#[derive(Debug, Default)]
+pub(super) struct Edges {
+    pub(super) first: Vec<u32>,
+    pub(super) to: Vec<u32>,
+    /// The offset in the block, in words.
+    pub(super) offset: Vec<u32>,
+}
+
+impl Edges {
+    pub(super) fn of(&self, block: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let range = self.first[block as usize] as usize..self.first[block as usize + 1] as usize;
+        self.to[range.clone()].iter().copied().zip(self.offset[range].iter().copied())
+    }
+
+    pub(super) fn targets(&self, block: u32) -> &[u32] {
+        &self.to[self.first[block as usize] as usize..self.first[block as usize + 1] as usize]
+    }
+}
+
+/// What the words say.
+#[derive(Debug, Default)]
+pub(super) struct Scanned {
+    pub(super) edges: Edges,
+    pub(super) from_areas: Vec<AreaEdge>,
+    /// By block, then those in areas.
+    pub(super) sightings: Vec<Sighting>,
+    /// The first two words of each object's block: std's own counts, if it has any.
+    pub(super) counts: Vec<[u64; 2]>,
+    pub(super) bytes: u64,
+    /// Memory that could not be read.
+    pub(super) unread: u64,
+    /// Whether time or room ran out.
+    pub(super) is_cut: bool,
+}
+
+/// Finds the block that an address points into, by its page.
+pub(super) struct PageIndex {
+    bounds: Range<u64>,
+    /// For each 16 MB of the address space, which part of `pages` is theirs, from 1.
+    granules: Vec<u32>,
+    /// The first block that starts in the page or behind it: 4096 pages and one more.
+    pages: Vec<u32>,
+}
+
+const GRANULE: u32 = 24;
+const GRANULE_PAGES: u64 = (1 << GRANULE) / PAGE;
+const ADDRESS_BITS: u32 = 48;
+
+impl PageIndex {
+    pub(super) fn new(blocks: &Blocks) -> Self {
+        let end = blocks.len().checked_sub(1).map_or(0, |last| blocks.range(last).end);
+        let bounds = blocks.start.first().copied().unwrap_or(0)..end.min(1 << ADDRESS_BITS);
+        // Zeros that are not touched take no memory.
+        let mut granules = vec![0; (bounds.end >> GRANULE) as usize + 1];
+        let mut pages = Vec::new();
+        let mut next = 0;
+        for block in 0..blocks.len() {
+            let range = blocks.range(block);
+            for granule in range.start >> GRANULE..=(range.end - 1) >> GRANULE {
+                let Some(part) = granules.get_mut(granule as usize) else { break };
+                if *part != 0 {
+                    continue;
+                }
+                *part = (pages.len() as u64 / (GRANULE_PAGES + 1)) as u32 + 1;
+                for page in 0..=GRANULE_PAGES {
+                    let start = (granule << GRANULE) + page * PAGE;
+                    while blocks.start.get(next).is_some_and(|&block| block < start) {
+                        next += 1;
+                    }
+                    pages.push(next as u32);
+                }
+                // The next granule's begin where this one's end; the last entry looked ahead.
+            }
+        }
+        Self { bounds, granules, pages }
+    }
+
+    #[inline]
+    pub(super) fn find(&self, blocks: &Blocks, address: u64) -> Option<u32> {
+        if !self.bounds.contains(&address) {
+            return None;
+        }
+        let part = self.granules[(address >> GRANULE) as usize].checked_sub(1)?;
+        let page = address >> 12 & (GRANULE_PAGES - 1);
+        let at = (u64::from(part) * (GRANULE_PAGES + 1) + page) as usize;
+        let (low, high) = (self.pages[at] as usize, self.pages[at + 1] as usize);
+        let below = blocks.start[low..high].partition_point(|&start| start <= address);
+        let block = (low + below).checked_sub(1)?;
+        blocks.range(block).contains(&address).then_some(block as u32)
+    }
+}
+
+/// Finds the handle of a ticket.
+pub(super) struct Tickets<'a> {
+    handles: &'a [HandleInput],
+    slots: Vec<u32>,
+    /// The least and the greatest address of a place.
+    places: Range<u64>,
+}
+
+const PLACE: u64 = (1 << 48) - 64;
+const FLAGS: u64 = 63;
+
+impl<'a> Tickets<'a> {
+    pub(super) fn new(handles: &'a [HandleInput]) -> Self {
+        let size = (2 * handles.len()).next_power_of_two().max(2);
+        let places = || handles.iter().map(|handle| handle.ticket & PLACE);
+        let mut tickets = Self {
+            handles,
+            slots: vec![0; size],
+            places: places().min().unwrap_or(0)..places().max().map_or(0, |last| last + 1),
+        };
+        for (index, handle) in handles.iter().enumerate() {
+            let mut slot = tickets.slot(handle.ticket);
+            while tickets.slots[slot] != 0 {
+                slot = (slot + 1) & (size - 1);
+            }
+            tickets.slots[slot] = index as u32 + 1;
+        }
+        tickets
+    }
+
+    fn slot(&self, word: u64) -> usize {
+        let hash = (word & !FLAGS).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (hash >> 32) as usize & (self.slots.len() - 1)
+    }
+
+    #[inline]
+    pub(super) fn find(&self, word: u64) -> Option<u32> {
+        if !self.places.contains(&(word & PLACE)) {
+            return None;
+        }
+        let mut slot = self.slot(word);
+        loop {
+            let handle = self.slots[slot].checked_sub(1)?;
+            if self.handles[handle as usize].ticket & !FLAGS == word & !FLAGS {
+                return Some(handle);
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+    }
+}
+
+/// What a scan may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) until: Instant,
+    /// Edges and sightings together.
+    pub(super) edges: usize,
+}
+
+/// Reads all blocks and areas. `owners` has each block's object, from 1, and 0 for none.
+pub(super) fn scan(
+    memory: &impl Memory,
+    blocks: &Blocks,
+    owners: &[u32],
+    areas: &[Area],
+    inputs: (&[ObjectInput], &Tickets<'_>),
+    limits: Limits,
+) -> Scanned {
+    let (objects, tickets) = inputs;
+    let mut scanner = Scanner {
+        blocks,
+        index: PageIndex::new(blocks),
+        objects,
+        tickets,
+        found: Scanned { counts: vec![[0; 2]; objects.len()], ..Scanned::default() },
+        words: vec![0; 1 << 16],
+        window: 0..0,
+        memory,
+        limits,
+    };
+    scanner.found.edges.first.reserve_exact(blocks.len() + 1);
+    scanner.found.edges.first.push(0);
+    for (block, &owner) in owners.iter().enumerate() {
+        let range = blocks.range(block);
+        scanner.range(range, Source::block(block as u32), owner.checked_sub(1));
+        scanner.found.edges.first.push(scanner.found.edges.to.len() as u32);
+    }
+    for (index, area) in areas.iter().enumerate() {
+        scanner.range(area.range.clone(), Source::area(index), None);
+    }
+    scanner.found
+}
+
+struct Scanner<'a, M> {
+    memory: &'a M,
+    blocks: &'a Blocks,
+    index: PageIndex,
+    objects: &'a [ObjectInput],
+    tickets: &'a Tickets<'a>,
+    found: Scanned,
+    words: Vec<u64>,
+    window: Range<u64>,
+    limits: Limits,
+}
+
+impl<M: Memory> Scanner<'_, M> {
+    fn range(&mut self, range: Range<u64>, source: Source, object: Option<u32>) {
+        let mut at = range.start;
+        while at < range.end {
+            let length = (range.end - at).min(8 * self.words.len() as u64);
+            if at < self.window.start || at + length > self.window.end {
+                self.fill(at);
+            }
+            let end = self.window.end.min(at + length);
+            if end <= at {
+                // Nothing is there, up to the next page.
+                let next = (at + 1).next_multiple_of(PAGE).min(range.end);
+                self.found.unread += next - at;
+                at = next;
+                continue;
+            }
+            let first = ((at - self.window.start) / 8) as usize;
+            let last = ((end - self.window.start) / 8) as usize;
+            if let Some(object) = object
+                && at == range.start
+                && last - first >= 2
+            {
+                self.found.counts[object as usize] = [self.words[first], self.words[first + 1]];
+            }
+            self.words(first..last, source, range.start, end < range.end);
+            at = end;
+        }
+        self.found.bytes += range.end - range.start;
+    }
+
+    #[cold]
+    fn fill(&mut self, at: u64) {
+        let found = &mut self.found;
+        let kept = found.edges.to.len() + found.from_areas.len() + found.sightings.len();
+        found.is_cut =
+            found.is_cut || kept > self.limits.edges || Instant::now() > self.limits.until;
+        if self.found.is_cut {
+            self.window = at..at;
+            return;
+        }
+        let read = self.memory.read(at, &mut self.words);
+        self.window = at..at + 8 * read as u64;
+    }
+
+    #[inline]
+    fn words(&mut self, words: Range<usize>, source: Source, start: u64, continues: bool) {
+        let bounds = self.index.bounds.clone();
+        let span = bounds.end - bounds.start;
+        let mut last = u32::MAX;
+        let base = self.window.start;
+        for at in words.clone() {
+            let word = self.words[at];
+            if word.wrapping_sub(bounds.start) < span {
+                let Some(to) = self.index.find(self.blocks, word) else { continue };
+                if to == last {
+                    continue;
+                }
+                let address = base + 8 * at as u64;
+                match (source.as_block(), source.as_area()) {
+                    (Some(block), _) if block != to => {
+                        self.found.edges.to.push(to);
+                        self.found.edges.offset.push(((address - start) / 8) as u32);
+                    }
+                    (_, Some(area)) => {
+                        let edge = AreaEdge { address, area: area as u32, to };
+                        self.found.from_areas.push(edge);
+                    }
+                    _ => continue,
+                }
+                last = to;
+            } else if word >> 63 != 0 {
+                let Some(handle) = self.tickets.find(word) else { continue };
+                let object = &self.objects[self.tickets.handles[handle as usize].object as usize];
+                let belongs = |at: usize| {
+                    let word = self.words[at];
+                    word == object.address || word == object.block()
+                };
+                // The pointer may be wide, and the compiler orders the two as it likes. Where the window ends between them,
+                // they are taken to belong together.
+                let before = (1..=2).any(|by| at >= words.start + by && belongs(at - by));
+                let is_complete = object.size == 0
+                    || before
+                    || (1..=2)
+                        .any(|by| if at + by < words.end { belongs(at + by) } else { continues });
+                let address = base + 8 * at as u64;
+                self.found.sightings.push(Sighting { address, handle, source, is_complete });
+            }
+        }
+    }
+}

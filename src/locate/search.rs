@@ -1,0 +1,126 @@
+//! The question, and how the process is asked.
+
+use super::ownership::Ownership;
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// A search of the process's memory for its living handles.
+///
+/// See the [module](super). The search allocates, reads all writable memory (about a gigabyte a second), and holds the
+/// program up while it is forked: 3 ms at 50 MB, 50 ms at 2 GB. Other threads are stopped for as long by a real-time signal
+/// that nobody uses, so that a system call that waits may end with `EINTR`, as for any signal with a handler.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::locate::Search;
+/// use std::time::Duration;
+///
+/// let search = Search::new().budget(Duration::from_millis(500));
+/// if let Ok(ownership) = search.run() {
+///     for cycle in &ownership.cycles {
+///         println!("{}", ownership.cycle_text(cycle));
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Search {
+    pub(super) budget: Duration,
+    pub(super) fork: bool,
+    pub(super) stop_threads: bool,
+    pub(super) walk: bool,
+    pub(super) alloc: bool,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why there was no search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unavailable(pub(super) String);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not searched where handles are stored: {}", self.0)
+    }
+}
+
+impl Error for Unavailable {}
+
+impl Search {
+    /// Creates a search of a frozen copy, with all that is known of the heap, for at most two seconds.
+    pub fn new() -> Self {
+        let budget = Duration::from_secs(2);
+        Self { budget, fork: true, stop_threads: true, walk: true, alloc: true }
+    }
+
+    /// Sets how long the search may read. When the time is up, what was found so far is the result, with a doubt that
+    /// says so.
+    #[must_use]
+    pub fn budget(mut self, budget: Duration) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Sets whether a frozen copy is read, or the memory itself. Where other threads run, nothing is proven without one.
+    #[must_use]
+    pub fn fork(mut self, fork: bool) -> Self {
+        self.fork = fork;
+        self
+    }
+
+    /// Sets whether other threads are stopped by a signal while the process is copied. Without it their registers are not
+    /// known, and nothing is proven where there are any.
+    #[must_use]
+    pub fn stop_threads(mut self, stop: bool) -> Self {
+        self.stop_threads = stop;
+        self
+    }
+
+    /// Sets whether glibc's heap is walked.
+    #[must_use]
+    pub fn walk(mut self, walk: bool) -> Self {
+        self.walk = walk;
+        self
+    }
+
+    /// Sets whether the map of an [`Alloc`](crate::Alloc) is read.
+    #[must_use]
+    pub fn alloc(mut self, alloc: bool) -> Self {
+        self.alloc = alloc;
+        self
+    }
+
+    /// Searches.
+    ///
+    /// # Errors
+    ///
+    /// On a system other than Linux on x86-64 or AArch64, and where the process may not read its own memory.
+    pub fn run(&self) -> Result<Ownership, Unavailable> {
+        #[cfg(all(
+            feature = "trace",
+            target_os = "linux",
+            target_pointer_width = "64",
+            any(target_arch = "x86_64", target_arch = "aarch64")
+        ))]
+        {
+            super::process::clear_dead_stack();
+            super::process::run(self)
+        }
+        #[cfg(not(all(
+            feature = "trace",
+            target_os = "linux",
+            target_pointer_width = "64",
+            any(target_arch = "x86_64", target_arch = "aarch64")
+        )))]
+        Err(Unavailable(if crate::ENABLED {
+            "this system's memory cannot be read by it".to_owned()
+        } else {
+            "tracing is off".to_owned()
+        }))
+    }
+}

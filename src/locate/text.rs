@@ -1,0 +1,195 @@
+//! A path, and a cycle, as text.
+
+use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, Step};
+use crate::text::{bytes, escape};
+use std::fmt;
+
+/// The path from a root to an object, to be printed. Given by [`Ownership::path_to`].
+#[derive(Clone, Copy, Debug)]
+pub struct PathText<'a> {
+    ownership: &'a Ownership,
+    id: u64,
+}
+
+/// A cycle, to be printed. Given by [`Ownership::cycle_text`].
+#[derive(Clone, Copy, Debug)]
+pub struct CycleText<'a> {
+    ownership: &'a Ownership,
+    cycle: &'a Cycle,
+}
+
+impl Ownership {
+    /// Returns the path from a root to an object as text, if the object is alive and has storage.
+    pub fn path_to(&self, id: u64) -> Option<PathText<'_>> {
+        self.object(id)?.node?;
+        Some(PathText { ownership: self, id })
+    }
+
+    /// Returns a cycle as text.
+    pub fn cycle_text<'a>(&'a self, cycle: &'a Cycle) -> CycleText<'a> {
+        CycleText { ownership: self, cycle }
+    }
+
+    /// `Rc<Node> #7`, or a block.
+    fn node_text(&self, node: &Node) -> String {
+        match node.kind {
+            NodeKind::Block(size) => format!("heap block, {}", bytes(size)),
+            NodeKind::Object(id) => match self.object(id) {
+                Some(object) => {
+                    let name = escape(&object.type_name);
+                    format!("{}<{}> #{id}", object.kind, without_paths(&name))
+                }
+                None => format!("#{id}"),
+            },
+        }
+    }
+}
+
+/// A type's name without the paths in it.
+fn without_paths(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    let mut word = 0;
+    let mut rest = name;
+    while let Some(c) = rest.chars().next() {
+        if let Some(after) = rest.strip_prefix("::")
+            && after.starts_with(|c: char| c.is_alphanumeric() || "_{".contains(c))
+        {
+            text.truncate(word);
+            rest = after;
+            continue;
+        }
+        rest = &rest[c.len_utf8()..];
+        text.push(c);
+        if !(c.is_alphanumeric() || c == '_') {
+            word = text.len();
+        }
+    }
+    text
+}
+
+/// `.parent`, or `+24`.
+fn step_text(step: &Step) -> String {
+    match &step.field {
+        Some(field) => format!(".{field}"),
+        None => format!("+{}", step.offset),
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object { object, offset, field: None } => {
+                write!(f, "object #{object}, +{offset}")
+            }
+            Self::Object { object, field: Some(field), .. } => {
+                write!(f, "object #{object}, .{field}")
+            }
+            Self::Block { size, offset, .. } => {
+                write!(f, "heap block, {}, +{offset}", bytes(*size))
+            }
+            Self::Static { symbol: Some(symbol), .. } => write!(f, "static {}", escape(symbol)),
+            Self::Static { image, address, symbol: None } => {
+                write!(f, "a static of {} (at {address:#x})", escape(image))
+            }
+            Self::ThreadLocal { thread, symbol: Some(symbol) } => {
+                write!(f, "thread-local {} of {}", escape(symbol), escape(thread))
+            }
+            Self::ThreadLocal { thread, symbol: None } => {
+                write!(f, "a thread-local of {}", escape(thread))
+            }
+            Self::Stack { thread } => write!(f, "a word on {}'s stack", escape(thread)),
+            Self::Unknown { .. } => f.write_str("memory that is neither the heap's nor a thread's"),
+            Self::Raw => f.write_str("a raw pointer"),
+            Self::NotFound => {
+                f.write_str("nothing that was found: it is forgotten, or in a register")
+            }
+            Self::Untraced => f.write_str("a pointer of std's that is not traced"),
+        }
+    }
+}
+
+impl fmt::Display for PathText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((root, nodes)) = self.ownership.path(self.id) else { return Ok(()) };
+        f.write_str("held by: ")?;
+        match root {
+            Held::Root(owner) => write!(f, "{owner}")?,
+            Held::Cycle(cycle) => match self.ownership.cycles.get(*cycle as usize) {
+                Some(cycle) => write!(f, "{}", self.ownership.cycle_text(cycle))?,
+                None => f.write_str("a cycle")?,
+            },
+            Held::Unreferenced => f.write_str("a heap block that nothing was found to point to")?,
+            Held::Dropped | Held::By(_) => {
+                f.write_str("weak handles alone: its value is dropped")?;
+            }
+        }
+        let mut depth = 9;
+        let mut is_line_open = false;
+        for &node in &nodes {
+            let node = &self.ownership.nodes[node as usize];
+            let step = match &node.held {
+                Held::By(step) => Some(step_text(step)),
+                _ => None,
+            };
+            let text = self.ownership.node_text(node);
+            match step {
+                // What a block holds stands in the block's line.
+                Some(step) if is_line_open => write!(f, " ─{step}→ {text}")?,
+                step => {
+                    let step = step.map_or_else(String::new, |step| format!("{step} → "));
+                    write!(f, "\n{:depth$}└─ {step}{text}", "")?;
+                    depth += 3;
+                }
+            }
+            is_line_open = matches!(node.kind, NodeKind::Block(_));
+        }
+        f.write_str("     this one")
+    }
+}
+
+impl fmt::Display for CycleText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ownership, cycle } = self;
+        f.write_str(match cycle.grade {
+            Grade::Proven => "cycle (PROVEN): ",
+            Grade::Likely(_) => "cycle (LIKELY): ",
+        })?;
+        for step in &cycle.round {
+            let node = &ownership.nodes[step.from as usize];
+            write!(f, "{} ─{}→ ", ownership.node_text(node), step_text(step))?;
+        }
+        if let Some(first) = cycle.objects.first() {
+            write!(f, "#{first}")?;
+        }
+        let round = cycle.round.iter();
+        let round = round
+            .filter(|step| matches!(ownership.nodes[step.from as usize].kind, NodeKind::Object(_)));
+        let others = cycle.objects.len().saturating_sub(round.count());
+        if others > 0 {
+            write!(f, " and {} more", crate::text::count(others as u64))?;
+        }
+        match &cycle.grade {
+            Grade::Proven => f.write_str("; nothing else reaches them"),
+            Grade::Likely(reasons) => write!(f, "; not proven: {}", reasons.join(" ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_paths;
+
+    #[test]
+    fn names_lose_their_paths() {
+        for (name, short) in [
+            ("app::Node", "Node"),
+            ("alloc::vec::Vec<app::bus::Node>", "Vec<Node>"),
+            ("(app::A, &dyn app::b::C)", "(A, &dyn C)"),
+            ("app::main::{{closure}}", "{{closure}}"),
+            ("u8", "u8"),
+            ("&mut [app::T; 3]", "&mut [T; 3]"),
+        ] {
+            assert_eq!(without_paths(name), short);
+        }
+    }
+}

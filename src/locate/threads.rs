@@ -1,0 +1,626 @@
+//! Where the stack of each thread ends, and what is in its registers.
+//!
+//! A handle that is stored in a register alone, or below the stack pointer that was taken, would be missed, and what it
+//! holds be called unreachable: a false proof. So the caller's registers are put on its stack by a trampoline, and each
+//! other thread is stopped by a signal, whose frame has them all (vector registers too), until the memory is copied.
+//! Nothing is proven while a thread is not known so well.
+
+use crate::runtime::clock::is_own_thread;
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Below the stack pointer, x86-64 lets a function without calls of its own keep values.
+const RED_ZONE: u64 = 128;
+
+/// How long threads may keep the search waiting, and stay stopped.
+const PATIENCE: Duration = Duration::from_millis(60);
+
+/// A thread and the part of its stack that is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Thread {
+    pub(super) tid: i32,
+    pub(super) name: String,
+    /// The end of its stack that moves. `None`: not known.
+    pub(super) stack_pointer: Option<u64>,
+    /// Where its saved registers are.
+    pub(super) registers: Range<u64>,
+    /// The stack that its signal handlers run on, while it is not on it itself.
+    pub(super) alternate: Option<Range<u64>>,
+    /// Where its thread-locals end and the system's data of it begin.
+    pub(super) thread_pointer: Option<u64>,
+    /// Whether its registers are in memory.
+    pub(super) is_known: bool,
+}
+
+/// Calls `f` with an address of this thread's stack, from which on stands all that its callers have there and in
+/// registers.
+pub(super) fn with_saved_registers<R>(f: impl FnOnce(u64) -> R) -> R {
+    let mut call = Call { f: Some(f), result: None };
+    let data = ptr::from_mut(&mut call).cast();
+    // SAFETY: TRAMPOLINE: what it calls is called once, while `call` is there.
+    unsafe { trampoline(entry(&call), data) };
+    match call.result {
+        Some(Ok(result)) => result,
+        Some(Err(panic)) => std::panic::resume_unwind(panic),
+        None => unreachable!("the trampoline calls what it is given"),
+    }
+}
+
+struct Call<F, R> {
+    f: Option<F>,
+    result: Option<std::thread::Result<R>>,
+}
+
+type Entry = extern "C" fn(*mut c_void, u64);
+
+/// What the trampoline calls, with a pointer to the call.
+fn entry<F: FnOnce(u64) -> R, R>(_: &Call<F, R>) -> Entry {
+    extern "C" fn run<F: FnOnce(u64) -> R, R>(data: *mut c_void, stack: u64) {
+        // SAFETY: TRAMPOLINE: `data` is the `Call` that waits, borrowed by nobody else meanwhile.
+        let call = unsafe { &mut *data.cast::<Call<F, R>>() };
+        let f = call.f.take();
+        // It must not unwind through the trampoline.
+        let run = std::panic::AssertUnwindSafe(|| f.map(|f| f(stack)));
+        call.result = std::panic::catch_unwind(run).transpose();
+    }
+    run::<F, R>
+}
+
+/// Pushes the registers that a callee has to save, and calls `call(data, stack pointer)`.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn trampoline(call: Entry, data: *mut c_void) {
+    std::arch::naked_asm!(
+        // So that a debugger and a panic's backtrace see the frames above.
+        ".cfi_startproc",
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "sub rsp, 8",
+        ".cfi_adjust_cfa_offset 56",
+        "mov rax, rdi",
+        "mov rdi, rsi",
+        "mov rsi, rsp",
+        "call rax",
+        "add rsp, 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        ".cfi_adjust_cfa_offset -56",
+        "ret",
+        ".cfi_endproc",
+    )
+}
+
+/// As above; `d8` to `d15` are saved by a callee, too.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+unsafe extern "C" fn trampoline(call: Entry, data: *mut c_void) {
+    std::arch::naked_asm!(
+        "stp x29, x30, [sp, #-160]!",
+        "mov x29, sp",
+        "stp x19, x20, [sp, #16]",
+        "stp x21, x22, [sp, #32]",
+        "stp x23, x24, [sp, #48]",
+        "stp x25, x26, [sp, #64]",
+        "stp x27, x28, [sp, #80]",
+        "stp d8, d9, [sp, #96]",
+        "stp d10, d11, [sp, #112]",
+        "stp d12, d13, [sp, #128]",
+        "stp d14, d15, [sp, #144]",
+        "mov x9, x0",
+        "mov x0, x1",
+        "mov x1, sp",
+        "blr x9",
+        "ldp x19, x20, [sp, #16]",
+        "ldp x21, x22, [sp, #32]",
+        "ldp x23, x24, [sp, #48]",
+        "ldp x25, x26, [sp, #64]",
+        "ldp x27, x28, [sp, #80]",
+        "ldp d8, d9, [sp, #96]",
+        "ldp d10, d11, [sp, #112]",
+        "ldp d12, d13, [sp, #128]",
+        "ldp d14, d15, [sp, #144]",
+        "ldp x29, x30, [sp], #160",
+        "ret",
+    )
+}
+
+/// The thread pointer of the thread that asks.
+fn thread_pointer() -> u64 {
+    let pointer: u64;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: TLS: the ABI has the thread pointer in the word that it points to.
+    unsafe {
+        std::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: TLS: reads a register.
+    unsafe {
+        std::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, nomem, preserves_flags));
+    }
+    pointer
+}
+
+/// The thread pointer of the thread that asks.
+pub(super) fn current_thread_pointer() -> u64 {
+    thread_pointer()
+}
+
+/// The alternate stack of the thread that asks, while it is not on it.
+fn current_alternate(stack_pointer: u64) -> Option<Range<u64>> {
+    let mut stack = MaybeUninit::<libc::stack_t>::uninit();
+    // SAFETY: SYSCALL: asks, and writes what is asked for.
+    if unsafe { libc::sigaltstack(ptr::null(), stack.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: SYSCALL: written, since the call succeeded.
+    let stack = unsafe { stack.assume_init() };
+    let start = stack.ss_sp.addr() as u64;
+    let range = start..start + stack.ss_size as u64;
+    let is_there = stack.ss_flags & libc::SS_DISABLE == 0;
+    Some(range).filter(|range| is_there && !range.contains(&stack_pointer))
+}
+
+/// The number of the thread that asks.
+pub(super) fn current_tid() -> i32 {
+    // SAFETY: SYSCALL: no memory is touched.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// Threads that can be stopped at once. With more, nothing is proven.
+const SLOTS: usize = 1024;
+
+/// What a stopped thread says of itself.
+struct Slot {
+    tid: AtomicI32,
+    stack_pointer: AtomicU64,
+    thread_pointer: AtomicU64,
+    frame: AtomicU64,
+    frame_end: AtomicU64,
+    alternate: AtomicU64,
+    alternate_end: AtomicU64,
+}
+
+/// The search that stops threads now. There is one at a time: see [`Search::run`](super::Search::run).
+struct Session {
+    /// Odd while threads are to wait; what they wait for is its change.
+    number: AtomicU32,
+    next: AtomicU32,
+    arrived: AtomicU32,
+    /// Threads that went on by themselves, because they had waited too long.
+    left: AtomicU32,
+    slots: [Slot; SLOTS],
+}
+
+static SESSION: Session = Session {
+    number: AtomicU32::new(0),
+    next: AtomicU32::new(0),
+    arrived: AtomicU32::new(0),
+    left: AtomicU32::new(0),
+    slots: [const {
+        Slot {
+            tid: AtomicI32::new(0),
+            stack_pointer: AtomicU64::new(0),
+            thread_pointer: AtomicU64::new(0),
+            frame: AtomicU64::new(0),
+            frame_end: AtomicU64::new(0),
+            alternate: AtomicU64::new(0),
+            alternate_end: AtomicU64::new(0),
+        }
+    }; SLOTS],
+};
+
+fn futex(word: &AtomicU32, operation: c_int, value: u32, timeout: &libc::timespec) {
+    let operation = operation | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: SYSCALL: the word and the time outlive the call.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, timeout) };
+}
+
+const A_WHILE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+
+/// What a thread does that is asked to stop: system calls and atomics alone.
+extern "C" fn stop(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    let session = &SESSION;
+    // Acquire: pairs with the release in `Stopped::new`, before the signal.
+    let number = session.number.load(Ordering::Acquire);
+    if number.is_multiple_of(2) {
+        return; // the search did not wait for this thread
+    }
+    // SAFETY: SYSCALL: this thread's own errno, which the calls below must not change.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: SYSCALL: as above.
+    let errno = unsafe { &mut *errno };
+    let before = *errno;
+    // SAFETY: SIGNAL: the third argument of a handler with SA_SIGINFO is the context.
+    let context = unsafe { &*context.cast::<libc::ucontext_t>() };
+    #[cfg(target_arch = "x86_64")]
+    let stack_pointer = context.uc_mcontext.gregs[libc::REG_RSP as usize] as u64;
+    #[cfg(target_arch = "aarch64")]
+    let stack_pointer = context.uc_mcontext.sp;
+    let frame = ptr::from_ref(context).addr() as u64;
+    let (alternate, size) = (context.uc_stack.ss_sp.addr() as u64, context.uc_stack.ss_size as u64);
+    let on_alternate = (alternate..alternate + size).contains(&frame);
+    // On the thread's own stack the frame ends where the interrupted function's begins.
+    let frame_end = if on_alternate { alternate + size } else { stack_pointer.max(frame) };
+    // Relaxed: each thread gets another number, and publishes its slot below.
+    let slot = session.next.fetch_add(1, Ordering::Relaxed) as usize;
+    if let Some(slot) = session.slots.get(slot) {
+        slot.stack_pointer.store(stack_pointer, Ordering::Relaxed);
+        slot.thread_pointer.store(thread_pointer(), Ordering::Relaxed);
+        slot.frame.store(frame, Ordering::Relaxed);
+        slot.frame_end.store(frame_end, Ordering::Relaxed);
+        slot.alternate.store(alternate, Ordering::Relaxed);
+        slot.alternate_end.store(alternate + size, Ordering::Relaxed);
+        // Release: who sees the thread's number sees the rest.
+        slot.tid.store(current_tid(), Ordering::Release);
+    }
+    // Release: who counts the thread sees its slot.
+    session.arrived.fetch_add(1, Ordering::Release);
+    futex(&session.arrived, libc::FUTEX_WAKE, 1, &A_WHILE);
+    let mut waited = 0;
+    // Acquire: what the search did is before what this thread does on.
+    while session.number.load(Ordering::Acquire) == number && waited < 100 {
+        futex(&session.number, libc::FUTEX_WAIT, number, &A_WHILE);
+        waited += 1;
+    }
+    if session.number.load(Ordering::Acquire) == number {
+        session.left.fetch_add(1, Ordering::Release);
+    }
+    *errno = before;
+}
+
+/// All other threads of the process, stopped. Dropping it lets them go on.
+///
+/// Nothing may be allocated meanwhile: a stopped thread may hold the allocator's lock.
+pub(super) struct Stopped {
+    signal: Option<Signal>,
+    sent: u32,
+    /// Threads that the signal can't reach, and those past [`SLOTS`].
+    missed: bool,
+    done: bool,
+}
+
+/// A signal that the program does not use, and what it did before.
+struct Signal {
+    number: c_int,
+    before: libc::sigaction,
+}
+
+fn handler() -> libc::sighandler_t {
+    let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = stop;
+    handler as libc::sighandler_t
+}
+
+impl Signal {
+    /// The highest real-time signal that has no handler, or ours still.
+    fn unused() -> Option<c_int> {
+        (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev().find(|&signal| {
+            let mut now = MaybeUninit::<libc::sigaction>::uninit();
+            // SAFETY: SYSCALL: asks, and writes what is asked for.
+            let asked = unsafe { libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) };
+            // SAFETY: SYSCALL: written where the call succeeded.
+            let now = (asked == 0).then(|| unsafe { now.assume_init() }.sa_sigaction);
+            now == Some(libc::SIG_DFL) || now == Some(handler())
+        })
+    }
+
+    fn take() -> Option<Self> {
+        let number = Self::unused()?;
+        // SAFETY: SIGNAL: all zeros are a value of it.
+        let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+        action.sa_sigaction = handler();
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
+        let all = u64::MAX;
+        // SAFETY: SIGNAL: the set is longer than eight bytes, all of whose values are sets.
+        unsafe { ptr::from_mut(&mut action.sa_mask).cast::<u64>().write_unaligned(all) };
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: SIGNAL: `stop` is a handler for these flags.
+        let set = unsafe { libc::sigaction(number, &action, before.as_mut_ptr()) };
+        // SAFETY: SYSCALL: written where the call succeeded.
+        (set == 0).then(|| Self { number, before: unsafe { before.assume_init() } })
+    }
+
+    fn give_back(&self) {
+        // SAFETY: SIGNAL: what was there before.
+        unsafe { libc::sigaction(self.number, &self.before, ptr::null_mut()) };
+    }
+}
+
+/// Room for what is read while nothing may be allocated.
+pub(super) struct Room {
+    directory: Vec<u64>,
+    text: Vec<u8>,
+    tids: Vec<i32>,
+}
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self {
+            directory: vec![0; 1 << 13],
+            text: vec![0; 1 << 13],
+            tids: Vec::with_capacity(SLOTS),
+        }
+    }
+}
+
+/// A file that is open, by number. Nothing is allocated.
+struct File(c_int);
+
+impl File {
+    fn open(path: &std::ffi::CStr, flags: c_int) -> Option<Self> {
+        // SAFETY: SYSCALL: the path ends with a zero.
+        let file = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) };
+        (file >= 0).then_some(Self(file))
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: SYSCALL: the file is this value's own.
+        unsafe { libc::close(self.0) };
+    }
+}
+
+/// Calls `f` for each thread of the process. False where they could not be listed.
+fn for_each_thread(directory: &mut [u64], mut f: impl FnMut(i32)) -> bool {
+    let Some(file) = File::open(c"/proc/self/task", libc::O_RDONLY | libc::O_DIRECTORY) else {
+        return false;
+    };
+    loop {
+        let (to, size) = (directory.as_mut_ptr(), size_of_val(directory));
+        // SAFETY: SYSCALL: writes at most `size` bytes.
+        let read = unsafe { libc::syscall(libc::SYS_getdents64, file.0, to, size) };
+        let Ok(read) = usize::try_from(read) else { return false };
+        if read == 0 {
+            return true;
+        }
+        // SAFETY: SYSCALL: so many bytes were written.
+        let bytes = unsafe { std::slice::from_raw_parts(to.cast::<u8>(), read) };
+        // number: u64, offset: u64, length: u16, type: u8, name, a zero
+        let mut at = 0;
+        while at + 19 < read {
+            let length = u16::from_ne_bytes([bytes[at + 16], bytes[at + 17]]);
+            let name = bytes[at + 19..].split(|&byte| byte == 0).next().unwrap_or_default();
+            if let Some(tid) = parse_tid(name) {
+                f(tid);
+            }
+            at += usize::from(length).max(1);
+        }
+    }
+}
+
+fn parse_tid(name: &[u8]) -> Option<i32> {
+    std::str::from_utf8(name).ok()?.parse().ok()
+}
+
+/// Writes `/proc/self/task/TID/status` and a zero, without allocating.
+fn status_path(tid: i32) -> [u8; 48] {
+    let mut path = [0; 48];
+    let mut rest = &mut path[..];
+    // It fits: a number has at most ten digits.
+    let _ = io::Write::write_fmt(&mut rest, format_args!("/proc/self/task/{tid}/status\0"));
+    path
+}
+
+/// Whether a thread blocks a signal, as far as its status says.
+fn blocks(tid: i32, signal: c_int, text: &mut [u8]) -> bool {
+    let path = status_path(tid);
+    let Ok(path) = std::ffi::CStr::from_bytes_until_nul(&path) else { return true };
+    let Some(file) = File::open(path, libc::O_RDONLY) else { return true };
+    // SAFETY: SYSCALL: writes at most so many bytes.
+    let read = unsafe { libc::read(file.0, text.as_mut_ptr().cast(), text.len()) };
+    let text = &text[..usize::try_from(read).unwrap_or(0)];
+    let line = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"SigBlk:\t"));
+    let mask = line.and_then(|line| std::str::from_utf8(line).ok());
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    mask.is_none_or(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+impl Stopped {
+    /// Stops all threads but this one, and those that block every signal. `room` keeps what must not be allocated.
+    pub(super) fn new(room: &mut Room) -> Self {
+        let mut stopped = Self { signal: Signal::take(), sent: 0, missed: false, done: false };
+        let Some(signal) = stopped.signal.as_ref().map(|signal| signal.number) else {
+            stopped.missed = true;
+            return stopped;
+        };
+        let session = &SESSION;
+        for slot in &session.slots {
+            slot.tid.store(0, Ordering::Relaxed);
+        }
+        session.next.store(0, Ordering::Relaxed);
+        session.arrived.store(0, Ordering::Relaxed);
+        session.left.store(0, Ordering::Relaxed);
+        // Release: a thread that sees the odd number sees the empty slots.
+        session.number.fetch_add(1, Ordering::Release);
+        let (own, until) = (current_tid(), Instant::now() + PATIENCE);
+        let Room { directory, text, tids } = room;
+        tids.clear();
+        // A thread that was not stopped yet may have made another: until no new one is there. One that begins blocks all
+        // signals for a moment.
+        let mut patience = 5;
+        loop {
+            let (before, mut blocked) = (tids.len(), false);
+            let listed = for_each_thread(directory, |tid| {
+                if tid == own || is_own_thread(tid) || tids.contains(&tid) {
+                    return;
+                }
+                if tids.len() == tids.capacity() || blocks(tid, signal, text) {
+                    blocked = true;
+                    return;
+                }
+                tids.push(tid);
+                let pid = std::process::id();
+                // SAFETY: SIGNAL: `stop` handles it.
+                let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
+                // One that has ended meanwhile is none.
+                stopped.sent += u32::from(sent == 0);
+            });
+            stopped.missed |= !listed;
+            if !stopped.wait(until) || !listed {
+                break;
+            }
+            if blocked && patience > 0 {
+                patience -= 1;
+                std::thread::sleep(Duration::from_millis(1));
+            } else if tids.len() == before {
+                stopped.missed |= blocked;
+                break;
+            }
+        }
+        stopped
+    }
+
+    /// Waits until the threads have arrived that got the signal. One that ends before it gets it never does.
+    fn wait(&self, until: Instant) -> bool {
+        loop {
+            // Acquire: pairs with the release of each arrival.
+            let arrived = SESSION.arrived.load(Ordering::Acquire);
+            if arrived >= self.sent {
+                return true;
+            }
+            if Instant::now() > until {
+                return false;
+            }
+            futex(&SESSION.arrived, libc::FUTEX_WAIT, arrived, &A_WHILE);
+        }
+    }
+
+    /// Lets the threads go on.
+    pub(super) fn release(&mut self) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        let Some(signal) = &self.signal else { return };
+        // Release: pairs with the acquire of the threads that wait.
+        SESSION.number.fetch_add(1, Ordering::Release);
+        futex(&SESSION.number, libc::FUTEX_WAKE, c_int::MAX as u32, &A_WHILE);
+        // One that comes late would be the end of the program if there were no handler any more.
+        if SESSION.arrived.load(Ordering::Acquire) >= self.sent {
+            signal.give_back();
+        }
+    }
+
+    /// What is known of the threads that run now: the caller first, whose stack is in use from `stack_pointer` on.
+    pub(super) fn threads(&mut self, stack_pointer: u64) -> (Vec<Thread>, bool) {
+        self.release();
+        let arrived = (SESSION.arrived.load(Ordering::Acquire) as usize).min(SLOTS);
+        let mut threads = vec![Thread {
+            tid: current_tid(),
+            name: name(current_tid()),
+            stack_pointer: Some(stack_pointer),
+            registers: 0..0,
+            alternate: current_alternate(stack_pointer),
+            thread_pointer: Some(thread_pointer()),
+            is_known: true,
+        }];
+        let slots = SESSION.slots[..if self.signal.is_some() { arrived } else { 0 }].iter();
+        threads.extend(slots.filter_map(|slot| {
+            // Acquire: pairs with the release that published the slot.
+            let tid = slot.tid.load(Ordering::Acquire);
+            let pointer = slot.stack_pointer.load(Ordering::Relaxed);
+            let alternate =
+                slot.alternate.load(Ordering::Relaxed)..slot.alternate_end.load(Ordering::Relaxed);
+            (tid != 0).then(|| Thread {
+                tid,
+                alternate: Some(alternate).filter(|range| !range.contains(&pointer)),
+                name: name(tid),
+                stack_pointer: Some(pointer - RED_ZONE),
+                registers: slot.frame.load(Ordering::Relaxed) & !7
+                    ..slot.frame_end.load(Ordering::Relaxed) & !7,
+                thread_pointer: Some(slot.thread_pointer.load(Ordering::Relaxed)),
+                is_known: true,
+            })
+        }));
+        let mut all = !self.missed
+            && self.signal.is_some()
+            && threads.len() > self.sent as usize
+            && SESSION.left.load(Ordering::Acquire) == 0;
+        let known = threads.len();
+        for (tid, stack_pointer) in unstopped() {
+            if !is_own_thread(tid) && threads[..known].iter().all(|thread| thread.tid != tid) {
+                // It may have been made since: then it does no harm.
+                all = false;
+                threads.push(Thread {
+                    tid,
+                    name: name(tid),
+                    stack_pointer,
+                    registers: 0..0,
+                    alternate: None,
+                    thread_pointer: None,
+                    is_known: false,
+                });
+            }
+        }
+        (threads, all)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// The threads without having stopped them, the caller first: no other thread's registers are known.
+pub(super) fn running(stack_pointer: u64) -> (Vec<Thread>, bool) {
+    let mut nobody = Stopped { signal: None, sent: 0, missed: false, done: true };
+    let (threads, _) = nobody.threads(stack_pointer);
+    let alone = threads.len() == 1;
+    (threads, alone)
+}
+
+fn name(tid: i32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).unwrap_or_default();
+    if tid as u32 == std::process::id() { "main".to_owned() } else { name.trim().to_owned() }
+}
+
+/// All threads, with the stack pointers of those that wait in the kernel.
+fn unstopped() -> Vec<(i32, Option<u64>)> {
+    let tids = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let tids = tids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let stack_pointer = |tid: i32| {
+        let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/syscall")).ok()?;
+        // number, six arguments, stack pointer, program counter; or `running`
+        let field = text.split(' ').nth(7)?.strip_prefix("0x")?;
+        Some(u64::from_str_radix(field, 16).ok()?.checked_sub(RED_ZONE)? & !7)
+    };
+    tids.map(|tid| (tid, stack_pointer(tid))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registers_of_the_caller_are_on_its_stack() {
+        let marker = 0x1234_5678_9abc_def1_u64;
+        let (found, here) = with_saved_registers(|stack| {
+            let here = ptr::from_ref(&marker).addr() as u64;
+            let words: Vec<u64> = (stack..here + 8).step_by(8).collect();
+            let mut copy = vec![0; words.len()];
+            let memory = super::super::memory::ProcessMemory::of(std::process::id() as _);
+            super::super::memory::Memory::read(&memory, stack, &mut copy);
+            (copy.contains(&marker), stack < here)
+        });
+        assert!(found && here);
+    }
+
+    #[test]
+    fn a_panic_passes_the_trampoline() {
+        let caught = std::panic::catch_unwind(|| with_saved_registers(|_| panic!("on purpose")));
+        assert!(caught.is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! The sinks that keep what they get, when tracing is off and they get nothing.
+
+use super::{Clock, Overflow, Sink};
+use crate::event::Event;
+use crate::model::Recording;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Keeps nothing: tracing is off.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(());
+
+impl Recorder {
+    /// Creates a recorder.
+    pub fn new() -> Self {
+        Self(())
+    }
+
+    /// Creates a recorder.
+    pub fn with(_: usize, _: Clock) -> Self {
+        Self(())
+    }
+
+    /// Creates a recorder.
+    pub fn with_overflow(_: Overflow, _: usize, _: Clock) -> Self {
+        Self(())
+    }
+
+    /// Returns 0.
+    pub fn lost(&self) -> u64 {
+        0
+    }
+
+    /// Returns an empty recording.
+    pub fn recording(&self) -> Recording {
+        Recording::default()
+    }
+}
+
+impl Sink for Recorder {
+    fn event(&self, _: &Event) {}
+}
+
+/// Writes nothing to its file: tracing is off.
+#[derive(Clone, Debug)]
+pub struct FileSink(());
+
+impl FileSink {
+    /// Creates the file, or empties it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be created.
+    pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
+        File::create(path).map(|_| Self(()))
+    }
+
+    /// Creates the file, or empties it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be created.
+    pub fn bounded(path: impl AsRef<Path>, _: u64) -> io::Result<Self> {
+        Self::create(path)
+    }
+
+    /// Does nothing.
+    pub fn flush_on_panic(&self) {}
+
+    /// Does nothing.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for FileSink {
+    fn event(&self, _: &Event) {}
+}
+
+/// Prints nothing: tracing is off.
+#[derive(Debug)]
+pub struct Print(());
+
+impl Print {
+    /// Creates the sink.
+    pub fn stderr() -> Self {
+        Self(())
+    }
+
+    /// Creates the sink, and drops `writer`.
+    pub fn to(_: impl Write + Send + 'static) -> Self {
+        Self(())
+    }
+}
+
+impl Sink for Print {
+    fn event(&self, _: &Event) {}
+}

@@ -1,0 +1,61 @@
+//! Of which events stacks are taken, and how deep: of what is asked for, and always of a clone whose line is not the
+//! user's.
+
+use crate::event::Caller;
+use crate::primitive::Ordering;
+use std::sync::atomic::AtomicU32;
+
+/// Frames of a stack that is taken to find the user's line: above it are refscope's, std's and those of derives, which in
+/// a debug build are some 40.
+const TO_THE_USER: usize = 64;
+
+/// How many frames of births, clones and drops. std's atomic in a model too: it is set before anything happens.
+static DEPTHS: AtomicU32 = AtomicU32::new(0);
+
+/// Sets it for objects that are allocated from now on.
+pub(crate) fn set(birth: u8, clone: u8, drop: u8) {
+    // Relaxed: whoever allocates sees it sooner or later.
+    DEPTHS.store(u32::from_le_bytes([birth, clone, drop, 0]), Ordering::Relaxed);
+}
+
+fn depths() -> [u8; 4] {
+    DEPTHS.load(Ordering::Relaxed).to_le_bytes()
+}
+
+/// Whether any are asked for.
+#[inline]
+pub(crate) fn asked_for() -> bool {
+    DEPTHS.load(Ordering::Relaxed) != 0
+}
+
+/// Whether a stack is to be taken for the user's line, which it has where names can be found.
+pub(super) fn needs_stack(site: Caller) -> bool {
+    cfg!(feature = "stacks") && crate::stack::needs_stack(site)
+}
+
+/// The stack of an allocation: asked for, or needed to know the user's line.
+#[cold]
+#[inline(never)]
+pub(crate) fn of_birth(asked_for: bool, site: Caller) -> u32 {
+    take(if asked_for { depths()[0] } else { 0 }, site)
+}
+
+/// The stack of what makes another handle, likewise.
+#[cold]
+#[inline(never)]
+pub(crate) fn of_clone(asked_for: bool, site: Caller) -> u32 {
+    take(if asked_for { depths()[1] } else { 0 }, site)
+}
+
+fn take(depth: u8, site: Caller) -> u32 {
+    // Asked again, since it says so a few times only of a line that it can't find the source of.
+    let needed = if needs_stack(site) { TO_THE_USER } else { 0 };
+    crate::stack::record(usize::from(depth).max(needed))
+}
+
+/// The stack of the end of a handle, if it is asked for.
+#[cold]
+#[inline(never)]
+pub(crate) fn of_end() -> u32 {
+    crate::stack::record(depths()[2].into())
+}

@@ -1,0 +1,125 @@
+//! Stacks in files: as modules and offsets, which stay the same where the program is loaded elsewhere the next time.
+
+use super::frame::{Frame, Stack};
+use super::{StackId, capture};
+use crate::lock::Mutex;
+use crate::render::json::Json;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// What a file has been told of stacks and modules.
+#[derive(Default)]
+pub(crate) struct Told {
+    modules: capture::Modules,
+    known: HashSet<usize>,
+    stacks: HashSet<StackId>,
+}
+
+impl Told {
+    /// Writes the lines of a stack, and of modules that it is in, unless they are there.
+    pub(crate) fn tell(&mut self, stack: StackId, lines: &mut String) {
+        if !self.stacks.insert(stack) {
+            return;
+        }
+        let mut frames = String::new();
+        for &address in stack.addresses() {
+            let comma = if frames.is_empty() { "" } else { "," };
+            let Some((module, offset)) = self.modules.locate(address) else {
+                let _ = write!(frames, "{comma}[0,{address}]");
+                continue;
+            };
+            let number = module + 1;
+            if self.known.insert(module) {
+                let (path, build) = self.modules.name(module);
+                let _ = write!(lines, r#"{{"module":{number},"path":{}"#, Json(&path));
+                let _ = match build {
+                    Some(build) => writeln!(lines, r#","build":"{build}"}}"#),
+                    None => writeln!(lines, "}}"),
+                };
+            }
+            let _ = write!(frames, "{comma}[{number},{offset}]");
+        }
+        let _ = writeln!(lines, r#"{{"stack":{},"frames":[{frames}]}}"#, stack.number());
+    }
+}
+
+/// An executable or shared library that a file names.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StoredModule {
+    pub(crate) path: String,
+    /// The linker's name of this very build.
+    pub(crate) build: Option<String>,
+}
+
+/// A stack that was read from a file: each frame's module, and the offset in it.
+pub(crate) type StoredFrames = Vec<(Option<Arc<StoredModule>>, u64)>;
+
+/// Numbers of stacks from files have this bit.
+const STORED: u32 = 1 << 31;
+
+#[derive(Default)]
+struct All {
+    stacks: Vec<Arc<StoredFrames>>,
+    known: HashMap<Arc<StoredFrames>, u32>,
+}
+
+static ALL: Mutex<Option<All>> = Mutex::new(None);
+
+/// Returns a number for a stack from a file. It is kept as long as the process runs.
+#[cfg_attr(not(feature = "json"), allow(dead_code))]
+pub(crate) fn keep(frames: StoredFrames) -> Option<StackId> {
+    let mut all = ALL.lock();
+    let All { stacks, known } = all.get_or_insert_default();
+    let frames = Arc::new(frames);
+    let index = *known.entry(Arc::clone(&frames)).or_insert_with(|| {
+        stacks.push(frames);
+        stacks.len() as u32 - 1
+    });
+    if index >= STORED { None } else { StackId::new(STORED | index) }
+}
+
+/// Returns the frames of a stack that came from a file.
+pub(super) fn frames_of(stack: StackId) -> Option<Arc<StoredFrames>> {
+    let index = stack.number().checked_sub(STORED)?;
+    ALL.lock().as_ref()?.stacks.get(index as usize).cloned()
+}
+
+/// Finds the names in the files that the program ran from, where they are still the same builds.
+pub(super) fn resolve(frames: &StoredFrames, symbols: &mut Symbols) -> Stack {
+    let frames = frames.iter().flat_map(|(module, offset)| match module {
+        None => vec![Frame::unknown(None, *offset)],
+        Some(module) => symbols.frames(module, *offset),
+    });
+    Stack::new(frames.collect())
+}
+
+/// The files that names were looked for in.
+#[derive(Default)]
+pub(super) struct Symbols {
+    #[cfg(feature = "stacks")]
+    files: super::symbols::Files,
+    #[cfg(feature = "stacks")]
+    same: HashMap<Arc<StoredModule>, bool>,
+}
+
+impl Symbols {
+    #[cfg(feature = "stacks")]
+    fn frames(&mut self, module: &Arc<StoredModule>, offset: u64) -> Vec<Frame> {
+        let path = std::path::Path::new(&module.path);
+        let same = self.same.entry(Arc::clone(module)).or_insert_with(|| {
+            let found = super::symbols::build_id(path);
+            module.build.is_some() && found == module.build
+        });
+        if *same {
+            return self.files.frames(path, path, offset);
+        }
+        vec![Frame::unknown(Some(module.path.clone()), offset)]
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    #[allow(clippy::unused_self)]
+    fn frames(&mut self, module: &Arc<StoredModule>, offset: u64) -> Vec<Frame> {
+        vec![Frame::unknown(Some(module.path.clone()), offset)]
+    }
+}

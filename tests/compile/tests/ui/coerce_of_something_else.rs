@@ -1,0 +1,7 @@
+//! `coerce!` says what it takes.
+
+use refscope::coerce;
+
+fn main() {
+    let _ = coerce!((7));
+}

@@ -1,0 +1,360 @@
+//! Recordings that somebody else wrote: no input makes a reader or a report panic, hang, act on the terminal, or show
+//! a file that is none of the recording's business.
+
+use proptest::prelude::*;
+use refscope::analysis::LeakReport;
+use refscope::render::{self, Terminal};
+use refscope::sink::FileSink;
+use refscope::{Arc, Recording, Scope};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+fn folder() -> PathBuf {
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A real recording, whole and as the newest part of a bounded one.
+fn seeds() -> &'static [Vec<u8>; 2] {
+    static SEEDS: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+    SEEDS.get_or_init(|| {
+        let [whole, part] = ["seed.jsonl", "part.jsonl"].map(|name| folder().join(name));
+        let sinks = [FileSink::create(&whole), FileSink::bounded(&part, 8 << 10)];
+        for sink in sinks.map(Result::unwrap) {
+            Scope::new(sink.clone()).run(|| {
+                for i in 0..12 {
+                    let one = Arc::new(i);
+                    refscope::label(&one, "a \"label\"");
+                    let raw = Arc::into_raw(one.clone());
+                    let weak = Arc::downgrade(&one);
+                    std::mem::forget((weak.upgrade(), one.clone()));
+                    // SAFETY: RAW: it came from `into_raw`, and is taken back once.
+                    drop(unsafe { Arc::from_raw(raw) });
+                    sink.flush().unwrap();
+                }
+            });
+        }
+        [whole, part].map(|path| std::fs::read(path).unwrap())
+    })
+}
+
+/// More than all of these tests need together.
+const MOST_MEMORY: u64 = 500 << 20;
+
+/// What a test is inside of: no file makes its reader take much memory. Where the address space can be limited, a reader
+/// that does fails by that, and does not take the machine's.
+struct LittleMemory;
+
+impl LittleMemory {
+    fn new() -> Self {
+        #[cfg(target_os = "linux")]
+        {
+            // Threads reserve some that they do not use.
+            let limit = libc::rlimit { rlim_cur: 4 << 30, rlim_max: 4 << 30 };
+            // SAFETY: LIMIT: reads the limit that it is given.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+        }
+        Self
+    }
+}
+
+impl Drop for LittleMemory {
+    fn drop(&mut self) {
+        #[cfg(target_os = "linux")]
+        if !std::thread::panicking() {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+            let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+            assert!(peak << 10 < MOST_MEMORY, "{peak} KiB at the most");
+        }
+    }
+}
+
+/// Everything that can be asked of a recording.
+fn ask_everything(bytes: &[u8]) {
+    let read = Recording::read(bytes);
+    let live = Recording::read_live(bytes);
+    assert_eq!(read.is_ok(), live.is_ok());
+    let (Ok(recording), Ok((tables, live))) = (read, live) else { return };
+    assert_eq!((recording.damage(), recording.end()), (tables.damage(), tables.end()));
+    let report = LeakReport::new(live, tables.end());
+    let texts = [
+        report.to_string(),
+        LeakReport::of_recording(&recording).to_string(),
+        report.annotations(),
+        report.json(),
+        recording.timelines().to_string(),
+        recording.verify().err().map_or_else(String::new, |wrong| wrong.to_string()),
+        recording.damage().iter().map(|damage| damage.to_string()).collect(),
+    ];
+    let timelines = recording.timelines();
+    for timeline in &timelines {
+        shows_only(&Terminal::plain(80).tree(&timelines, timeline));
+        render::dot(&timelines, timeline);
+    }
+    texts.iter().for_each(|text| shows_only(text));
+    render::html(&timelines);
+    render::perfetto(&timelines, &mut Vec::new()).unwrap();
+}
+
+/// Nothing in it acts on a terminal.
+fn shows_only(text: &str) {
+    let acts = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+    assert!(!text.contains(acts), "{text:?}");
+}
+
+#[derive(Clone, Debug)]
+enum Mutation {
+    Byte(usize, u8),
+    Cut(usize, usize),
+    Copy(usize, usize, usize),
+    /// In place of the number that is found from there on.
+    Number(usize, u64),
+    Insert(usize, &'static str),
+}
+
+fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
+    let at = || any::<prop::sample::Index>().prop_map(|index| index.index(1 << 20));
+    let extreme = prop_oneof![
+        Just(0_u64),
+        Just(1),
+        Just(2),
+        Just(u64::from(u32::MAX)),
+        Just(1 << 40),
+        Just(i64::MAX as u64),
+        Just(u64::MAX),
+        any::<u64>(),
+    ];
+    let piece = prop::sample::select(vec![
+        "\u{1b}]52;c;AAAA\u{7}",
+        "\\u001b[2J",
+        "\u{202e}",
+        "\r",
+        "\n",
+        "\"",
+        "{",
+        "[[[[[[[[[[",
+        "-1",
+        "1e400",
+        "\u{0}",
+        ",\"weak\":-9223372036854775808",
+        ",\"earlier\":18446744073709551615",
+        "{\"lost\":18446744073709551615}\n",
+        "{\"refscope\":1,\"pid\":1}\n",
+    ]);
+    let one = prop_oneof![
+        3 => (at(), any::<u8>()).prop_map(|(at, byte)| Mutation::Byte(at, byte)),
+        1 => (at(), 1_usize..400).prop_map(|(at, len)| Mutation::Cut(at, len)),
+        2 => (at(), at(), 1_usize..400).prop_map(|(from, to, len)| Mutation::Copy(from, to, len)),
+        6 => (at(), extreme).prop_map(|(at, number)| Mutation::Number(at, number)),
+        2 => (at(), piece).prop_map(|(at, piece)| Mutation::Insert(at, piece)),
+    ];
+    prop::collection::vec(one, 1..8)
+}
+
+fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
+    // Past the head, mostly: without one nothing is read.
+    let len = bytes.len().max(1);
+    let place = |at: usize| at % len;
+    match *mutation {
+        Mutation::Byte(at, byte) => bytes[place(at)] = byte,
+        Mutation::Cut(at, length) => {
+            let at = place(at);
+            bytes.drain(at..(at + length).min(len));
+        }
+        Mutation::Copy(from, to, length) => {
+            let from = place(from);
+            let copy = bytes[from..(from + length).min(len)].to_vec();
+            let to = place(to);
+            bytes.splice(to..to, copy);
+        }
+        Mutation::Number(at, number) => {
+            let at = place(at);
+            let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit) else { return };
+            let start = at + start;
+            let digits = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            bytes.splice(start..start + digits, number.to_string().into_bytes());
+        }
+        Mutation::Insert(at, piece) => {
+            let at = place(at);
+            bytes.splice(at..at, piece.bytes());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mutated_recordings(seed in 0_usize..2, mutations in mutations()) {
+        let _memory = LittleMemory::new();
+        let mut bytes = seeds()[seed].clone();
+        mutations.iter().for_each(|mutation| mutate(&mut bytes, mutation));
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        ask_everything(&bytes);
+    }
+
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _memory = LittleMemory::new();
+        let mut with_head = b"{\"refscope\":1,\"pid\":1}\n".to_vec();
+        with_head.extend(&bytes);
+        ask_everything(&with_head);
+        ask_everything(&bytes);
+    }
+}
+
+const TABLES: &str = r#"{"refscope":1,"pid":7}
+{"thread":1,"name":"main"}
+{"site":1,"file":"src/main.rs","line":1,"column":1}
+{"type":1,"name":"T"}
+"#;
+
+#[test]
+fn numbers_at_their_limits() {
+    let _memory = LittleMemory::new();
+    let max = u64::MAX;
+    let object =
+        |id: u64| format!(r#"{{"object":{id},"kind":"Rc","type":1,"size":{max},"site":1}}"#);
+    let event = |op: &str, o: u64, n: u64, h: u64| {
+        format!(r#"{{"event":"{op}","o":{o},"n":{n},"h":{h},"s":4294967295,"t":1,"ns":{max}}}"#)
+    };
+    let head = format!(
+        r#"{{"object":9,"kind":"Rc","type":1,"size":1,"site":1,"earlier":{max},"strong":7,"weak":{}}}"#,
+        i64::MAX
+    );
+    let lines = [
+        object(1),
+        object(2),
+        event("new", 1, 1, 1),
+        event("new", 2, 1, 1),
+        event("clone", 1, max, max),
+        event("clone", 1, max - 1, max - 1),
+        event("drop", 2, max, 1),
+        head,
+        event("downgrade", 9, max, max),
+        event("downgrade", 9, 5, 5),
+    ];
+    ask_everything(format!("{TABLES}{}\n", lines.join("\n")).as_bytes());
+}
+
+/// Each cloned from the one before.
+#[test]
+fn a_deep_tree_is_as_long_as_it_has_handles() {
+    let _memory = LittleMemory::new();
+    let object = r#"{"object":1,"kind":"Rc","type":1,"size":1,"site":1}"#;
+    let new = r#"{"event":"new","o":1,"n":1,"h":1,"s":1,"t":1,"ns":1}"#;
+    let clone = |n: u32| {
+        let from = n - 1;
+        format!(
+            "{{\"event\":\"clone\",\"o\":1,\"n\":{n},\"h\":{n},\"s\":{n},\"t\":1,\"ns\":1,\"f\":{from}}}\n"
+        )
+    };
+    let handles = 60_000;
+    let clones: String = (2..=handles).map(clone).collect();
+    let recording =
+        Recording::read(format!("{TABLES}{object}\n{new}\n{clones}").as_bytes()).unwrap();
+    let timelines = recording.timelines();
+    let tree = Terminal::plain(80).tree(&timelines, timelines.iter().next().unwrap());
+    assert_eq!(tree.lines().count() as u32, handles + 1);
+    assert!(tree.lines().all(|line| line.chars().count() < 200), "{}", tree.len());
+    let last = tree.lines().last().unwrap();
+    assert!(last.starts_with("…59975 ") && last.ends_with("└─ 60000 clone  main  alive"), "{last}");
+}
+
+#[test]
+fn a_damaged_stretch_is_left_out_with_its_extent_and_the_rest_is_read() {
+    let _memory = LittleMemory::new();
+    let text = String::from_utf8(seeds()[0].clone()).unwrap();
+    let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    let at = lines.iter().position(|line| line.contains("\"downgrade\"")).unwrap();
+    let whole = Recording::read(text.as_bytes()).unwrap();
+    lines.splice(at..=at, ["\0\0\0\0".to_owned(), "{\"event\":\"clone\"".to_owned()]);
+    let damaged = Recording::read(format!("{}\n", lines.join("\n")).as_bytes()).unwrap();
+    assert_eq!(damaged.events().len(), whole.events().len() - 1);
+    let [damage] = damaged.damage() else { panic!("{:?}", damaged.damage()) };
+    assert_eq!((damage.line, damage.lines, damage.bytes), (at as u64 + 1, 2, 5 + 17));
+    // Another process's recording that was written into the same file is not mixed in.
+    let mixed = format!("{text}{TABLES}");
+    let mixed = Recording::read(mixed.as_bytes()).unwrap();
+    assert_eq!(mixed.events(), whole.events());
+    assert!(mixed.damage()[0].reason.contains("another process"), "{:?}", mixed.damage());
+}
+
+/// A recording with one leak on line 1 of a file.
+fn leak_on(file: &str, type_name: &str) -> String {
+    let json = |text: &str| serde_json::to_string(text).unwrap();
+    let tables = TABLES.replace("\"src/main.rs\"", &json(file)).replace("\"T\"", &json(type_name));
+    format!(
+        "{tables}{}\n{}\n",
+        r#"{"object":1,"kind":"Rc","type":1,"size":4,"site":1}"#,
+        r#"{"event":"new","o":1,"n":1,"h":1,"s":1,"t":1,"ns":10,"at":1}"#
+    )
+}
+
+fn everything_shown(text: &str, root: &Path) -> String {
+    let recording = Recording::read(text.as_bytes()).unwrap();
+    let report = LeakReport::of_recording(&recording);
+    let terminal = Terminal::plain(100).source(root);
+    let timelines = recording.timelines();
+    format!(
+        "{}{}{}{}",
+        terminal.render_report(&report),
+        terminal.to_string(&timelines),
+        report,
+        render::html(&timelines)
+    )
+}
+
+#[test]
+fn source_is_shown_from_below_the_root_and_nowhere_else() {
+    let _memory = LittleMemory::new();
+    // Outside of the working directory, below which source is read as well.
+    let folder = std::env::temp_dir().join(format!("refscope-sources-{}", std::process::id()));
+    let root = folder.join("root");
+    std::fs::create_dir_all(root.join("src")).unwrap();
+    std::fs::write(folder.join("secret.rs"), "let password = \"hunter2\";\n").unwrap();
+    std::fs::write(root.join("secret.txt"), "let password = \"hunter2\";\n").unwrap();
+    std::fs::write(root.join("src/main.rs"), "let session = open();\n").unwrap();
+    assert!(everything_shown(&leak_on("src/main.rs", "T"), &root).contains("let session"));
+    let mut names = vec![
+        folder.join("secret.rs").to_str().unwrap().to_owned(),
+        "../secret.rs".to_owned(),
+        "src/../../secret.rs".to_owned(),
+        "secret.txt".to_owned(),
+        root.join("secret.txt").to_str().unwrap().to_owned(),
+        "/dev/zero".to_owned(),
+        "/dev/urandom".to_owned(),
+    ];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder.join("secret.rs"), root.join("src/link.rs")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", root.join("src/zero.rs")).unwrap();
+        std::process::Command::new("mkfifo").arg(root.join("pipe.rs")).status().unwrap();
+        names.extend(["src/link.rs", "src/zero.rs", "pipe.rs"].map(str::to_owned));
+        // From the root of the file system, too: what says whose a line is looks there.
+        let absolute = ["src/zero.rs", "pipe.rs"].map(|name| root.join(name));
+        names.extend(absolute.map(|name| name.to_str().unwrap().to_owned()));
+    }
+    for name in names {
+        let shown = everything_shown(&leak_on(&name, "T"), &root);
+        assert!(!shown.contains("hunter2"), "{name}: {shown}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn names_act_neither_on_a_terminal_nor_in_a_page() {
+    let _memory = LittleMemory::new();
+    let name = "a\u{1b}]52;c;QQ==\u{7}\r\u{202e}<!--<script></script>";
+    let text = leak_on(name, name);
+    ask_everything(text.as_bytes());
+    let page = render::html(&Recording::read(text.as_bytes()).unwrap().timelines());
+    let data = &page[page.find("\"end\":").unwrap()..];
+    let data = &data[..data.find('\n').unwrap_or(data.len())];
+    assert!(!data.contains('<') && !data.contains('\u{202e}'), "{data}");
+}

@@ -1,0 +1,5 @@
+//! The cases, on the system's allocator.
+
+fn main() {
+    refscope_locate::run();
+}

@@ -1,0 +1,363 @@
+//! Programs that hide what holds a ring: nothing may be proven of it.
+
+use crate::{Ask, Case, id};
+use refscope::Rc;
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::time::Duration;
+
+pub const DECEIVE: &[Case] = &[
+    ("c_malloc", c_malloc),
+    ("c_malloc_after_free", c_malloc_after_free),
+    ("mmap", mmap),
+    ("mmap_read_only", mmap_read_only),
+    ("mmap_like_a_chunk", mmap_like_a_chunk),
+    ("running_register", running_register),
+    ("vector_register", vector_register),
+    ("waiting_register", waiting_register),
+    ("tagged_pointer", tagged_pointer),
+    ("interior_pointer", interior_pointer),
+    ("popped_slot", popped_slot),
+    ("forgotten_in_a_frame", forgotten_in_a_frame),
+    ("std_rc_also_local", std_rc_also_local),
+    ("std_rc_also_forgotten", std_rc_also_forgotten),
+    ("std_clone", std_clone),
+    ("weak_in_a_static", weak_in_a_static),
+    ("plain_pointer", plain_pointer),
+    ("coroutine_stack", coroutine_stack),
+    ("red_zone", red_zone),
+];
+
+#[derive(Default)]
+struct Node {
+    next: RefCell<Option<Rc<Node>>>,
+}
+
+#[inline(never)]
+fn ring() -> Rc<Node> {
+    let (one, two) = (Rc::new(Node::default()), Rc::new(Node::default()));
+    *one.next.borrow_mut() = Some(two.clone());
+    *two.next.borrow_mut() = Some(one.clone());
+    one
+}
+
+static KEPT: AtomicPtr<Rc<Node>> = AtomicPtr::new(std::ptr::null_mut());
+
+fn keep(at: *mut Rc<Node>, node: Rc<Node>) {
+    // SAFETY: TEST: the caller's memory has room for a handle.
+    unsafe { at.write(node) };
+    KEPT.store(at, Ordering::Relaxed);
+}
+
+fn after<R>(build: fn() -> R, ask: &Ask) {
+    let built = black_box(build)();
+    ask.nothing_proven();
+    // Or the compiler would leave out the stores to them.
+    black_box((&built, KEPT.load(Ordering::Relaxed), TAGGED.load(Ordering::Relaxed)));
+}
+
+fn c_malloc(ask: &Ask) {
+    // SAFETY: TEST: the block has room for a handle.
+    after(|| keep(unsafe { libc::malloc(64) }.cast(), ring()), ask);
+}
+
+/// The block was Rust's before.
+fn c_malloc_after_free(ask: &Ask) {
+    fn build() {
+        let ring = ring();
+        for size in [48, 64, 200, 5000] {
+            drop(vec![ring.clone(); size / 16]);
+        }
+        // SAFETY: TEST: the blocks have room for a handle.
+        let blocks = [48, 64, 200, 5000].map(|size| unsafe { libc::malloc(size) });
+        keep(blocks[2].cast(), ring);
+    }
+    after(build, ask);
+}
+
+fn map() -> *mut u64 {
+    let (read_write, private) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: TEST: new memory.
+    unsafe { libc::mmap(std::ptr::null_mut(), 1 << 16, read_write, private, -1, 0) }.cast()
+}
+
+fn mmap(ask: &Ask) {
+    // SAFETY: TEST: within the mapping.
+    after(|| keep(unsafe { map().add(100) }.cast(), ring()), ask);
+}
+
+fn mmap_read_only(ask: &Ask) {
+    fn build() {
+        let at = map();
+        keep(at.cast(), ring());
+        // SAFETY: TEST: it is not written any more.
+        unsafe { libc::mprotect(at.cast(), 1 << 16, libc::PROT_READ) };
+    }
+    after(build, ask);
+}
+
+/// Memory that begins as one of glibc's own mappings does, and is held by a pointer that is not to its beginning.
+fn mmap_like_a_chunk(ask: &Ask) {
+    fn build() {
+        let at = map();
+        // SAFETY: TEST: within the mapping.
+        let second = unsafe { at.add(1) };
+        // SAFETY: TEST: as above.
+        unsafe { second.write(1 << 16 | 2) };
+        // SAFETY: TEST: within the mapping.
+        keep(unsafe { at.add(100) }.cast(), ring());
+    }
+    after(build, ask);
+}
+
+static GO_ON: AtomicBool = AtomicBool::new(true);
+static READY: AtomicUsize = AtomicUsize::new(0);
+
+/// A thread that runs, waits or computes with the two words of a handle in registers alone.
+fn with_words(hold: fn([u64; 2])) {
+    std::thread::spawn(move || {
+        let words = crate::roots::words_of(ring());
+        hold(words);
+    });
+    while READY.load(Ordering::Relaxed) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(30));
+}
+
+#[cfg(target_arch = "x86_64")]
+fn running_register(ask: &Ask) {
+    with_words(|[one, two]| {
+        // SAFETY: TEST: touches the two statics alone, and never ends.
+        unsafe {
+            std::arch::asm!(
+                "mov qword ptr [{ready}], 1",
+                "2:",
+                "pause",
+                "cmp byte ptr [{go}], 0",
+                "jne 2b",
+                ready = in(reg) READY.as_ptr(),
+                go = in(reg) GO_ON.as_ptr(),
+                in("r12") one,
+                in("r13") two,
+            );
+        }
+    });
+    ask.nothing_proven();
+}
+
+#[cfg(target_arch = "x86_64")]
+fn vector_register(ask: &Ask) {
+    with_words(|[one, two]| {
+        // SAFETY: TEST: touches the two statics alone, and never ends.
+        unsafe {
+            std::arch::asm!(
+                "movq xmm9, {one}",
+                "movq xmm10, {two}",
+                "punpcklqdq xmm9, xmm10",
+                "xor {one}, {one}",
+                "xor {two}, {two}",
+                "pxor xmm10, xmm10",
+                "mov qword ptr [{ready}], 1",
+                "2:",
+                "pause",
+                "cmp byte ptr [{go}], 0",
+                "jne 2b",
+                ready = in(reg) READY.as_ptr(),
+                go = in(reg) GO_ON.as_ptr(),
+                one = inout(reg) one => _,
+                two = inout(reg) two => _,
+                out("xmm9") _,
+                out("xmm10") _,
+            );
+        }
+    });
+    ask.nothing_proven();
+}
+
+/// It waits in the kernel, with the words in registers that the system call keeps.
+#[cfg(target_arch = "x86_64")]
+fn waiting_register(ask: &Ask) {
+    with_words(|[one, two]| {
+        // SAFETY: TEST: waits for a signal, again and again.
+        unsafe {
+            std::arch::asm!(
+                "mov qword ptr [{ready}], 1",
+                "2:",
+                "mov eax, 34",
+                "syscall",
+                "jmp 2b",
+                ready = in(reg) READY.as_ptr(),
+                in("r12") one,
+                in("r13") two,
+                options(noreturn),
+            );
+        }
+    });
+    ask.nothing_proven();
+}
+
+/// A function without calls of its own keeps the words below its stack pointer.
+#[cfg(target_arch = "x86_64")]
+fn red_zone(ask: &Ask) {
+    with_words(|[one, two]| {
+        // SAFETY: TEST: the red zone is not used by anyone else, and the loop never ends.
+        unsafe {
+            std::arch::asm!(
+                "mov qword ptr [rsp - 120], {one}",
+                "mov qword ptr [rsp - 112], {two}",
+                "xor {one}, {one}",
+                "xor {two}, {two}",
+                "mov qword ptr [{ready}], 1",
+                "2:",
+                "pause",
+                "cmp byte ptr [{go}], 0",
+                "jne 2b",
+                ready = in(reg) READY.as_ptr(),
+                go = in(reg) GO_ON.as_ptr(),
+                one = inout(reg) one => _,
+                two = inout(reg) two => _,
+            );
+        }
+    });
+    ask.nothing_proven();
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+use self::{
+    mmap as running_register, mmap as vector_register, mmap as waiting_register, mmap as red_zone,
+};
+
+static TAGGED: AtomicUsize = AtomicUsize::new(0);
+
+fn tagged_pointer(ask: &Ask) {
+    fn build() {
+        let boxed = Box::into_raw(Box::new(ring()));
+        TAGGED.store(boxed.expose_provenance() | 5, Ordering::Relaxed);
+    }
+    after(build, ask);
+}
+
+fn interior_pointer(ask: &Ask) {
+    fn build() {
+        let list: Box<[Rc<Node>]> = (0..1000).map(|_| ring()).collect();
+        let inner = &Box::leak(list)[700];
+        TAGGED.store(std::ptr::from_ref(inner).expose_provenance(), Ordering::Relaxed);
+    }
+    after(build, ask);
+}
+
+/// The handle that holds the ring was popped, and a copy stands in the ring's own `Vec`.
+fn popped_slot(ask: &Ask) {
+    struct Pop(RefCell<Vec<Rc<Pop>>>);
+    #[inline(never)]
+    fn build() -> Rc<Pop> {
+        let pop = Rc::new(Pop(RefCell::default()));
+        pop.0.borrow_mut().push(pop.clone());
+        pop.0.borrow_mut().push(pop.clone());
+        let popped = pop.0.borrow_mut().pop();
+        popped.expect("there are two")
+    }
+    after(build, ask);
+}
+
+#[inline(never)]
+fn forgotten_in_a_frame(ask: &Ask) {
+    let ring = ManuallyDrop::new(ring());
+    ask.nothing_proven();
+    black_box(&ring);
+}
+
+struct Outer(RefCell<Option<std::rc::Rc<Inner>>>);
+struct Inner(#[allow(dead_code)] Rc<Outer>);
+
+#[inline(never)]
+fn by_std() -> std::rc::Rc<Inner> {
+    let outer = Rc::new(Outer(RefCell::default()));
+    let inner = std::rc::Rc::new(Inner(outer.clone()));
+    *outer.0.borrow_mut() = Some(inner.clone());
+    inner
+}
+
+fn std_rc_also_local(ask: &Ask) {
+    after(by_std, ask);
+}
+
+/// The other owner can't be found, but it is counted.
+fn std_rc_also_forgotten(ask: &Ask) {
+    fn build() {
+        let encoded = std::rc::Rc::into_raw(by_std()).expose_provenance() ^ usize::MAX >> 1;
+        TAGGED.store(encoded, Ordering::Relaxed);
+    }
+    after(build, ask);
+}
+
+/// An owner of std's that refscope does not count, encoded.
+fn std_clone(ask: &Ask) {
+    use refscope::StdPtr;
+    fn build() {
+        let owner = ring().as_std().clone();
+        let encoded = std::rc::Rc::into_raw(owner).expose_provenance() ^ usize::MAX >> 1;
+        TAGGED.store(encoded, Ordering::Relaxed);
+    }
+    after(build, ask);
+}
+
+fn weak_in_a_static(ask: &Ask) {
+    fn build() {
+        let weak = Box::new(Rc::downgrade(&ring()));
+        TAGGED.store(Box::into_raw(weak).expose_provenance(), Ordering::Relaxed);
+    }
+    after(build, ask);
+}
+
+/// A plain pointer to the value, by which the program may take a handle back.
+fn plain_pointer(ask: &Ask) {
+    fn build() {
+        let value: *const Node = &*ring();
+        TAGGED.store(value.expose_provenance(), Ordering::Relaxed);
+    }
+    after(build, ask);
+}
+
+/// A thread that runs on a stack of its own making, while the other one waits.
+#[cfg(target_arch = "x86_64")]
+fn coroutine_stack(ask: &Ask) {
+    extern "C" fn on_the_other(ask: &Ask) {
+        ask.nothing_proven();
+    }
+    let ring = ring();
+    let number = id(&ring);
+    // SAFETY: TEST: the function returns to the stack that it was called from.
+    unsafe {
+        std::arch::asm!(
+            "mov r12, rsp",
+            "mov rsp, {stack}",
+            "call {call}",
+            "mov rsp, r12",
+            stack = in(reg) large_stack(),
+            call = sym on_the_other,
+            in("rdi") ask,
+            out("r12") _,
+            clobber_abi("C"),
+        );
+    }
+    black_box((&ring, number));
+}
+
+#[cfg(target_arch = "x86_64")]
+fn large_stack() -> *mut u8 {
+    let size = 8 << 20;
+    let (read_write, private) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: TEST: new memory.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), size, read_write, private, -1, 0) };
+    // SAFETY: TEST: its end.
+    unsafe { start.cast::<u8>().add(size) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+use self::mmap as coroutine_stack;

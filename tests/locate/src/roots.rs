@@ -1,0 +1,447 @@
+//! Values that something holds: each root is to be named, and no cycle to be proven.
+
+use crate::{Ask, Case, clear_dead_stack, id, is_in_block_of};
+use refscope::locate::{NodeKind, Owner};
+use refscope::{Arc, Rc};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{LazyLock, Mutex, OnceLock, mpsc};
+use std::time::Duration;
+
+pub const ROOTS: &[Case] = &[
+    ("local", local),
+    ("ring_on_a_local", ring_on_a_local),
+    ("local_vec", local_vec),
+    ("static_slot", static_slot),
+    ("static_vec", static_vec),
+    ("static_map", static_map),
+    ("lazy_static", lazy_static),
+    ("leaked_box", leaked_box),
+    ("thread_local", thread_local),
+    ("thread_local_lazy", thread_local_lazy),
+    ("waiting_thread", waiting_thread),
+    ("running_thread", running_thread),
+    ("thread_closure", thread_closure),
+    ("waiting_task", waiting_task),
+    ("register", register),
+    ("forgotten", forgotten),
+    ("raw", raw),
+    ("std_pointer", std_pointer),
+    ("moved_between_vecs", moved_between_vecs),
+    ("moved_by_growth", moved_by_growth),
+    ("taken_to_a_local", taken_to_a_local),
+    ("popped_to_a_local", popped_to_a_local),
+    ("swapped", swapped),
+    ("field_of_an_object", field_of_an_object),
+];
+
+#[derive(Default)]
+struct Node {
+    next: RefCell<Option<Rc<Node>>>,
+    name: [u8; 3],
+}
+
+#[derive(Default)]
+struct Peer(Mutex<Option<Arc<Peer>>>);
+
+#[inline(never)]
+fn ring() -> Rc<Node> {
+    let (one, two) = (Rc::new(Node::default()), Rc::new(Node::default()));
+    *one.next.borrow_mut() = Some(two.clone());
+    *two.next.borrow_mut() = Some(one.clone());
+    one
+}
+
+#[inline(never)]
+fn peers() -> Arc<Peer> {
+    let (one, two) = (Arc::new(Peer::default()), Arc::new(Peer::default()));
+    *one.0.lock().expect("not poisoned") = Some(two.clone());
+    *two.0.lock().expect("not poisoned") = Some(one.clone());
+    one
+}
+
+fn is_stack_of(name: &str) -> impl Fn(&Owner) -> bool {
+    move |owner| matches!(owner, Owner::Stack { thread } if thread == name)
+}
+
+fn is_static(owner: &Owner) -> bool {
+    matches!(owner, Owner::Static { .. })
+}
+
+#[inline(never)]
+fn local(ask: &Ask) {
+    let local = Rc::new(Node::default());
+    ask.root(id(&local), is_stack_of("main"));
+    black_box((&local, local.name));
+}
+
+/// No leak: the ring hangs off a living local.
+#[inline(never)]
+fn ring_on_a_local(ask: &Ask) {
+    let local = ring();
+    ask.root(id(&local), is_stack_of("main"));
+    black_box(&local);
+}
+
+#[inline(never)]
+fn local_vec(ask: &Ask) {
+    let local = vec![ring(), ring()];
+    ask.root(id(&local[1]), is_stack_of("main"));
+    black_box(&local);
+}
+
+static SLOT: Mutex<Option<Arc<Peer>>> = Mutex::new(None);
+
+#[inline(never)]
+fn static_slot(ask: &Ask) {
+    fn put() -> u64 {
+        let peers = peers();
+        let id = id(&peers);
+        *SLOT.lock().expect("not poisoned") = Some(peers);
+        id
+    }
+    ask.root(black_box(put)(), is_static);
+}
+
+static LIST: Mutex<Vec<Arc<Peer>>> = Mutex::new(Vec::new());
+
+#[inline(never)]
+fn static_vec(ask: &Ask) {
+    fn put() -> u64 {
+        let peers = peers();
+        let id = id(&peers);
+        LIST.lock().expect("not poisoned").push(peers);
+        id
+    }
+    ask.root(black_box(put)(), is_static);
+}
+
+static MAP: LazyLock<Mutex<HashMap<String, Arc<Peer>>>> = LazyLock::new(Mutex::default);
+
+#[inline(never)]
+fn static_map(ask: &Ask) {
+    fn put() -> u64 {
+        let peers = peers();
+        let id = id(&peers);
+        MAP.lock().expect("not poisoned").insert("peers".to_owned(), peers);
+        id
+    }
+    ask.root(black_box(put)(), is_static);
+}
+
+static ONCE: OnceLock<Arc<Peer>> = OnceLock::new();
+
+#[inline(never)]
+fn lazy_static(ask: &Ask) {
+    fn put() -> u64 {
+        id(ONCE.get_or_init(peers))
+    }
+    ask.root(black_box(put)(), is_static);
+}
+
+static LEAKED: AtomicPtr<Arc<Peer>> = AtomicPtr::new(std::ptr::null_mut());
+
+#[inline(never)]
+fn leaked_box(ask: &Ask) {
+    fn put() -> u64 {
+        let leaked = Box::leak(Box::new(peers()));
+        LEAKED.store(leaked, Ordering::Relaxed);
+        id(leaked)
+    }
+    ask.root(black_box(put)(), is_static);
+    // Or the compiler would leave out the store.
+    black_box(LEAKED.load(Ordering::Relaxed));
+}
+
+thread_local! {
+    static LOCAL: RefCell<Option<Rc<Node>>> = const { RefCell::new(None) };
+    #[allow(clippy::missing_const_for_thread_local)] // that is the case
+    static LAZY: RefCell<Vec<Rc<Node>>> = RefCell::new(Vec::new());
+}
+
+fn is_thread_local(owner: &Owner) -> bool {
+    matches!(owner, Owner::ThreadLocal { thread, .. } if thread == "main")
+}
+
+#[inline(never)]
+fn thread_local(ask: &Ask) {
+    fn put() -> u64 {
+        let ring = ring();
+        let id = id(&ring);
+        LOCAL.set(Some(ring));
+        id
+    }
+    ask.root(black_box(put)(), is_thread_local);
+}
+
+#[inline(never)]
+fn thread_local_lazy(ask: &Ask) {
+    fn put() -> u64 {
+        let ring = ring();
+        let id = id(&ring);
+        LAZY.with_borrow_mut(|list| list.push(ring));
+        id
+    }
+    ask.root(black_box(put)(), is_thread_local);
+}
+
+/// Starts a thread that makes a ring, tells its number, and holds it while it does `wait`.
+fn holding(wait: fn()) -> u64 {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("holder".to_owned());
+    let hold = move || {
+        let held = peers();
+        sender.send(id(&held)).expect("main listens");
+        wait();
+        drop(black_box(held));
+    };
+    thread.spawn(hold).expect("threads can be made");
+    let id = receiver.recv().expect("the thread tells it");
+    std::thread::sleep(Duration::from_millis(30));
+    id
+}
+
+#[inline(never)]
+fn waiting_thread(ask: &Ask) {
+    let id = holding(|| std::thread::sleep(Duration::from_secs(1000)));
+    ask.root(id, is_stack_of("holder"));
+}
+
+#[inline(never)]
+fn running_thread(ask: &Ask) {
+    static GO_ON: AtomicBool = AtomicBool::new(true);
+    let id = holding(|| {
+        while GO_ON.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+    });
+    ask.root(id, is_stack_of("holder"));
+}
+
+/// Held by the closure that the thread runs, which std has on the heap or on the thread's stack.
+#[inline(never)]
+fn thread_closure(ask: &Ask) {
+    fn start() -> u64 {
+        let peers = peers();
+        let id = id(&peers);
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(1000));
+            black_box(&peers);
+        });
+        std::thread::sleep(Duration::from_millis(30));
+        id
+    }
+    ask.root(black_box(start)(), |owner| !matches!(owner, Owner::NotFound | Owner::Unknown { .. }));
+}
+
+type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+static TASKS: Mutex<Vec<Task>> = Mutex::new(Vec::new());
+
+#[inline(never)]
+fn waiting_task(ask: &Ask) {
+    fn start() -> u64 {
+        let peers = peers();
+        let id = id(&peers);
+        let mut task: Task = Box::pin(async move {
+            std::future::pending::<()>().await;
+            drop(peers);
+        });
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(task.as_mut().poll(&mut context).is_pending());
+        TASKS.lock().expect("not poisoned").push(task);
+        id
+    }
+    ask.root(black_box(start)(), is_static);
+}
+
+/// The two words of a handle, taken out of memory.
+pub(crate) fn words_of<T>(pointer: Rc<T>) -> [u64; 2] {
+    let mut pointer = ManuallyDrop::new(pointer);
+    let words = std::ptr::from_mut(&mut pointer).cast::<[u64; 2]>();
+    const { assert!(size_of::<Rc<u8>>() == 16) };
+    // SAFETY: TEST: a handle is two words, and nobody uses it after they are gone.
+    let handle = unsafe { words.read_volatile() };
+    // SAFETY: TEST: as above.
+    unsafe { words.write_volatile([0; 2]) };
+    handle
+}
+
+/// Only registers that a callee saves have the handle.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+fn register(ask: &Ask) {
+    extern "C" fn call(ask: &Ask, id: u64) {
+        ask.root(id, is_stack_of("main"));
+    }
+    let ring = ring();
+    let id = id(&ring);
+    let [one, two] = words_of(ring);
+    // SAFETY: TEST: calls a function with two arguments.
+    unsafe {
+        std::arch::asm!(
+            "call {call}",
+            call = sym call,
+            in("rdi") ask,
+            in("rsi") id,
+            inout("r12") one => _,
+            inout("r13") two => _,
+            clobber_abi("C"),
+        );
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn register(ask: &Ask) {
+    ring_on_a_local(ask);
+}
+
+#[inline(never)]
+fn forgotten(ask: &Ask) {
+    fn forget() -> u64 {
+        let ring = ring();
+        let id = id(&ring);
+        words_of(ring);
+        id
+    }
+    let id = black_box(forget)();
+    clear_dead_stack();
+    // An optimised build leaves copies in frames and registers, from which nothing tells them.
+    let is_copy = |owner: &Owner| !cfg!(debug_assertions) && is_stack_of("main")(owner);
+    ask.root(id, |owner| *owner == Owner::NotFound || is_copy(owner));
+}
+
+#[inline(never)]
+fn raw(ask: &Ask) {
+    fn leave() -> u64 {
+        let ring = ring();
+        let id = id(&ring);
+        black_box(Rc::into_raw(ring));
+        id
+    }
+    ask.root(black_box(leave)(), |owner| *owner == Owner::Raw);
+}
+
+#[inline(never)]
+fn std_pointer(ask: &Ask) {
+    use refscope::StdPtr;
+    fn leave() -> u64 {
+        let ring = ring();
+        let id = id(&ring);
+        std::mem::forget(ring.as_std().clone());
+        id
+    }
+    ask.root(black_box(leave)(), |owner| *owner == Owner::Untraced);
+}
+
+struct Shelf {
+    things: RefCell<Vec<Rc<Node>>>,
+}
+
+static SHELVES: Mutex<Vec<Sending<Rc<Shelf>>>> = Mutex::new(Vec::new());
+
+/// Only one thread uses it.
+struct Sending<T>(T);
+// SAFETY: TEST: only the main thread uses what is in it.
+unsafe impl<T> Send for Sending<T> {}
+
+fn shelf() -> Rc<Shelf> {
+    let shelf = Rc::new(Shelf { things: RefCell::default() });
+    SHELVES.lock().expect("not poisoned").push(Sending(shelf.clone()));
+    shelf
+}
+
+/// The first buffer still has a copy, in its spare room.
+#[inline(never)]
+fn moved_between_vecs(ask: &Ask) {
+    fn build() -> (u64, u64) {
+        let (from, to) = (shelf(), shelf());
+        for _ in 0..3 {
+            from.things.borrow_mut().push(Rc::new(Node::default()));
+        }
+        let moved = from.things.borrow_mut().pop().expect("there are three");
+        let id_of = id(&moved);
+        to.things.borrow_mut().push(moved);
+        (id_of, id(&to))
+    }
+    let (id, to) = black_box(build)();
+    ask.owner(id, |owner, ownership| is_in_block_of(owner, ownership, to));
+}
+
+/// The buffers before are freed, and have copies.
+#[inline(never)]
+fn moved_by_growth(ask: &Ask) {
+    fn build() -> (u64, u64) {
+        let shelf = shelf();
+        let first = Rc::new(Node::default());
+        let first_id = id(&first);
+        shelf.things.borrow_mut().push(first);
+        for _ in 0..100 {
+            shelf.things.borrow_mut().push(Rc::new(Node::default()));
+        }
+        (first_id, id(&shelf))
+    }
+    let (id, shelf) = black_box(build)();
+    ask.owner(id, |owner, ownership| {
+        is_in_block_of(owner, ownership, shelf)
+            && matches!(owner, Owner::Block { offset: 0 | 8, .. })
+    });
+}
+
+#[inline(never)]
+fn taken_to_a_local(ask: &Ask) {
+    let node = Rc::new(Node::default());
+    let inner = Rc::new(Node::default());
+    let inner_id = id(&inner);
+    *node.next.borrow_mut() = Some(inner);
+    let taken = node.next.borrow_mut().take();
+    ask.owner(inner_id, |owner, _| is_stack_of("main")(owner));
+    black_box((&taken, &node));
+}
+
+#[inline(never)]
+fn popped_to_a_local(ask: &Ask) {
+    let shelf = shelf();
+    for _ in 0..4 {
+        shelf.things.borrow_mut().push(Rc::new(Node::default()));
+    }
+    let popped = shelf.things.borrow_mut().pop().expect("there are four");
+    ask.owner(id(&popped), |owner, _| is_stack_of("main")(owner));
+    black_box((&popped, &shelf));
+}
+
+#[inline(never)]
+fn swapped(ask: &Ask) {
+    fn build() -> (u64, u64) {
+        let (one, two) = (shelf(), shelf());
+        one.things.borrow_mut().push(Rc::new(Node::default()));
+        two.things.borrow_mut().push(Rc::new(Node::default()));
+        let id_of = id(&one.things.borrow()[0]);
+        std::mem::swap(&mut one.things.borrow_mut()[0], &mut two.things.borrow_mut()[0]);
+        (id_of, id(&two))
+    }
+    let (id, two) = black_box(build)();
+    ask.owner(id, |owner, ownership| is_in_block_of(owner, ownership, two));
+}
+
+#[inline(never)]
+fn field_of_an_object(ask: &Ask) {
+    #[repr(C)]
+    struct Outer {
+        before: [u64; 3],
+        inner: Rc<Node>,
+    }
+    let outer = Rc::new(Outer { before: [1; 3], inner: Rc::new(Node::default()) });
+    let object = id(&outer);
+    ask.owner(id(&outer.inner), |owner, ownership| {
+        let node = ownership.object(object).and_then(|object| object.node);
+        let kind = node.map(|node| ownership.nodes[node as usize].kind);
+        assert_eq!(kind, Some(NodeKind::Object(object)));
+        // The ticket is one of the handle's two words.
+        matches!(owner, Owner::Object { object: by, offset: 24 | 32, .. } if *by == object)
+    });
+    black_box(outer.before);
+}

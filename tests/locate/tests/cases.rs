@@ -1,0 +1,107 @@
+//! Runs each program in each way, and counts. A proof may never be false; where blocks are known, each cycle and each root
+//! is to be named, and in a debug build each cycle is to be proven, from a frozen copy.
+
+use std::process::Command;
+
+struct Way {
+    program: &'static str,
+    blocks: &'static str,
+    fork: &'static str,
+    threads: &'static str,
+}
+
+impl Way {
+    /// Runs a program, and returns the last line that it printed.
+    fn run(&self, case: &str) -> Result<String, String> {
+        let program = match self.program {
+            "walk" => env!("CARGO_BIN_EXE_walk"),
+            _ => env!("CARGO_BIN_EXE_alloc"),
+        };
+        let output = Command::new(program)
+            .args([case, self.blocks, self.fork, self.threads])
+            .env_remove("REFSCOPE")
+            .output()
+            .expect("the program starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{case} {}: {}\n{text}{errors}", self.name(), output.status));
+        }
+        Ok(text.lines().last().unwrap_or_default().to_owned())
+    }
+
+    fn name(&self) -> String {
+        format!("{}/{} {} {}", self.program, self.blocks, self.fork, self.threads)
+    }
+}
+
+/// Runs all cases in one way. How many cycles may be only likely.
+fn all(
+    program: &'static str,
+    blocks: &'static str,
+    fork: &'static str,
+    threads: &'static str,
+    likely: usize,
+) {
+    let way = Way { program, blocks, fork, threads };
+    let (mut failures, mut graded, mut unnamed, mut seen) = (Vec::new(), Vec::new(), 0, 0);
+    for (case, _) in refscope_locate::all() {
+        match way.run(case) {
+            Ok(line) => {
+                seen += 1;
+                unnamed += usize::from(line == "unnamed" && blocks != "neither");
+                if line == "likely" {
+                    graded.push(*case);
+                }
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let failed = failures.len();
+    assert!(failures.is_empty(), "{failed} failed:\n{}", failures.join("\n"));
+    assert!(seen >= 40, "only {seen} cases were run");
+    // Read alive, the search meets its own memory: most are named all the same.
+    assert!(unnamed <= if fork == "live" { 12 } else { 0 }, "{}: {unnamed} unnamed", way.name());
+    assert!(graded.len() <= likely, "{}: only likely: {graded:?}", way.name());
+}
+
+/// In a release build, copies that the compiler leaves on the stack may cost two.
+const LIKELY: usize = if cfg!(debug_assertions) { 0 } else { 2 };
+/// Nothing can be proven.
+const ALL: usize = usize::MAX;
+
+#[test]
+fn walked_from_a_copy() {
+    all("walk", "walk", "fork", "alone", LIKELY);
+}
+
+#[test]
+fn walked_from_a_copy_with_threads_at_work() {
+    all("walk", "walk", "fork", "threads", LIKELY);
+}
+
+#[test]
+fn walked_alive() {
+    all("walk", "walk", "live", "alone", ALL);
+}
+
+#[test]
+fn with_alloc_from_a_copy() {
+    all("alloc", "both", "fork", "alone", LIKELY);
+}
+
+#[test]
+fn with_alloc_from_a_copy_with_threads_at_work() {
+    all("alloc", "both", "fork", "threads", LIKELY);
+}
+
+#[test]
+fn with_alloc_alone() {
+    all("alloc", "alloc", "fork", "threads", ALL);
+}
+
+#[test]
+fn with_neither() {
+    all("walk", "neither", "fork", "alone", ALL);
+    all("walk", "neither", "live", "threads", ALL);
+}

@@ -1,0 +1,150 @@
+//! Models of places and magazines: handles that are made and ended on different threads, a reader beside them, slots
+//! that are used again, a thread that ends. A magazine takes one slot at a time here, so that slots are used again at once.
+//!
+//! # Invariants
+//!
+//! * WHOLE: a reader finds no place that is half one handle's and half another's.
+//! * THERE: it finds no handle that was never there.
+//! * THROUGHOUT: it finds each handle that was alive from before it began until after it ended.
+//! * ONCE: no word that names a handle occurs twice while loom looks.
+
+use crate::arc::Arc;
+use crate::event::Op;
+use crate::runtime::view::{self, HandleView};
+use crate::world::{explore, explore_within, spawn};
+use std::collections::HashSet;
+
+/// What a reader finds of an object: each handle's number and the word that names it.
+fn handles(object: u64) -> Vec<HandleView> {
+    let found = view::handles(|id| id == object);
+    for handle in &found {
+        let details = &handle.details;
+        let op = details.op.expect("WHOLE: a handle has an operation");
+        // Models make handles from one another by these alone, and number them as they make them.
+        let whole = match op {
+            Op::New => details.number == 1 && details.parent == 0,
+            Op::Clone | Op::Downgrade => details.number > 1 && details.parent > 0,
+            Op::Upgrade => details.number > 2 && details.parent > 0,
+            _ => false,
+        };
+        assert!(whole, "WHOLE, THERE: {details:?}");
+    }
+    let words: HashSet<u64> = found.iter().map(|handle| handle.ticket).collect();
+    assert_eq!(words.len(), found.len(), "ONCE: {found:?}");
+    found
+}
+
+fn numbers(object: u64) -> Vec<u64> {
+    let mut numbers: Vec<_> = handles(object).iter().map(|h| h.details.number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// A reader beside a thread that clones and drops: the handle that lives throughout is always found, and what else is
+/// found was there.
+#[test]
+fn a_reader_beside_clones_and_drops() {
+    explore(|| {
+        let one = Arc::new();
+        let id = one.id();
+        let two = one.clone();
+        let other = spawn(move || {
+            drop(two.clone());
+            drop(two);
+        });
+        let found = numbers(id);
+        assert!(found.contains(&1), "THROUGHOUT: {found:?}");
+        assert!(found.iter().all(|number| [1, 2, 3].contains(number)), "THERE: {found:?}");
+        other.join().unwrap();
+        assert_eq!(numbers(id), [1]);
+    });
+}
+
+/// A reader beside a thread that ends one object and makes another, whose slots are the first one's: a handle is never
+/// taken for one of the other object.
+#[test]
+fn a_reader_beside_slots_that_are_used_again() {
+    explore_within(2, || {
+        let one = Arc::new();
+        let first = one.id();
+        let other = spawn(move || {
+            drop(one);
+            drop(Arc::new());
+        });
+        for handle in view::handles(|_| true) {
+            let details = &handle.details;
+            assert_eq!((details.number, details.op), (1, Some(Op::New)), "WHOLE: {details:?}");
+        }
+        let objects = view::objects(|object| object.object.id().number() == first);
+        assert!(objects.len() <= 1, "ONCE");
+        other.join().unwrap();
+        assert!(numbers(first).is_empty());
+    });
+}
+
+/// A handle is made on one thread and ended on another, whose magazine gets the slot: after it has ended, its slots are
+/// there for the first one.
+#[test]
+fn made_here_and_ended_there() {
+    explore_within(2, || {
+        let one = Arc::new();
+        let id = one.id();
+        let clones: Vec<_> = (0..2).map(|_| one.clone()).collect();
+        let other = spawn(move || drop(clones));
+        let two = one.clone();
+        assert!(numbers(id).contains(&1), "THROUGHOUT");
+        other.join().unwrap();
+        let three = one.clone();
+        assert_eq!(numbers(id).len(), 3, "THERE");
+        drop((one, two, three));
+    });
+}
+
+/// Two threads empty and fill their magazines at the same time: no slot is given to both. ONCE.
+#[test]
+fn two_magazines() {
+    explore_within(2, || {
+        let one = Arc::new();
+        let id = one.id();
+        let two = one.clone();
+        let other = spawn(move || {
+            let clones: Vec<_> = (0..2).map(|_| two.clone()).collect();
+            (two, clones)
+        });
+        let clones: Vec<_> = (0..2).map(|_| one.clone()).collect();
+        let theirs = other.join().unwrap();
+        assert_eq!(numbers(id).len(), 6, "ONCE: a slot was given twice");
+        drop((theirs, clones, one));
+    });
+}
+
+/// Handles of a thread that has ended, and of one that is ending, are alive; what it had in its magazine is used by
+/// others.
+#[test]
+fn a_thread_ends_before_its_handles() {
+    explore_within(2, || {
+        let one = Arc::new();
+        let id = one.id();
+        let two = one.clone();
+        let other = spawn(move || two.clone());
+        let three = one.clone();
+        let theirs = other.join().unwrap();
+        assert_eq!(numbers(id).len(), 3, "THROUGHOUT");
+        drop((one, theirs, three));
+    });
+}
+
+/// Weak handles have places as well, and keep the entry while a reader looks at it.
+#[test]
+fn a_reader_beside_an_upgrade() {
+    explore_within(2, || {
+        let one = Arc::new();
+        let id = one.id();
+        let weak = one.downgrade();
+        let other = spawn(move || drop(weak.upgrade()));
+        drop(one);
+        handles(id);
+        other.join().unwrap();
+        assert!(numbers(id).is_empty());
+    });
+}
