@@ -190,9 +190,25 @@ pub(crate) fn read() {
     }
 }
 
+/// Whether the variable asks for reports on signals.
+#[cfg(all(unix, feature = "signals"))]
+pub(crate) fn asks_for_signals() -> bool {
+    asks_for(&Directive::Signals) && !is_off()
+}
+
+/// Whether the variable switches refscope off.
+pub(crate) fn is_off() -> bool {
+    asks_for(&Directive::Off)
+}
+
+fn asks_for(directive: &Directive) -> bool {
+    let value = std::env::var("REFSCOPE").unwrap_or_default();
+    parse(&value).is_ok_and(|directives| directives.contains(directive))
+}
+
 /// Whether the process runs with more rights than whoever started it (set-user-id and the like): then what that one says
 /// must not choose a file to be written.
-fn privileged() -> bool {
+pub(crate) fn privileged() -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         // SAFETY: RIGHTS: the function takes a number, and reads what the kernel left at the process's start.

@@ -193,6 +193,7 @@ mod off;
 #[cfg(feature = "trace")]
 pub mod rc;
 mod sealed;
+mod start;
 mod std_ptr;
 #[cfg(feature = "trace")]
 pub mod sync;

@@ -6,8 +6,14 @@
 #[allow(unused_imports)] // each is used by some build
 pub(crate) use gated::{Mutex, MutexGuard, RwLock};
 
+/// One that a fork does not wait for, since it may be held for long.
+#[cfg(feature = "trace")]
+#[allow(unused_imports)]
+pub(crate) use parking_lot::Mutex as LongMutex;
+
 #[cfg(not(feature = "trace"))]
-pub(crate) use without::{Mutex, RwLock};
+#[allow(unused_imports)] // each is used by some build
+pub(crate) use without::{Mutex, Mutex as LongMutex, RwLock};
 
 /// Whether any lock is held, of all of refscope's: a fork waits until none is.
 ///

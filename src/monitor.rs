@@ -60,11 +60,13 @@ pub(crate) fn on_exit() {
         if let Some(first) = crate::fork::first_object() {
             // What the parent left is the parent's to tell.
             objects.retain(|object| object.id >= first);
+            MARKS.lock().clear();
             if objects.is_empty() {
                 return;
             }
         }
-        let report = located(report_of(objects, ReportKind::Exit));
+        // No search here: `exit` may have been called by a signal's handler, in the middle of anything.
+        let report = report_of(objects, ReportKind::Exit);
         let mut text = Terminal::stderr().render_report(&report);
         let alive: BTreeSet<u64> = crate::model::ids().into_iter().collect();
         for (name, marked) in std::mem::take(&mut *MARKS.lock()) {

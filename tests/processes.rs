@@ -193,8 +193,9 @@ fn what_is_held_at_the_exit_of_parent_and_children() {
     let output = run("forks", "leaks");
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert_eq!(said.matches("still held at exit: 1 object, 33 B").count(), FORKS, "{said}");
-    assert_eq!(said.matches("still held at exit").count(), FORKS, "{said}");
+    let verdict = "1 object alive at exit, kept by 1 line; 33 B";
+    assert_eq!(said.matches(verdict).count(), FORKS, "{said}");
+    assert_eq!(said.matches("alive at exit").count(), FORKS, "{said}");
     assert_eq!(said.matches("nothing is held at exit").count(), 1, "{said}");
     assert!(!said.contains("[u8; 77]"), "the parent's, told by a child: {said}");
 }
@@ -271,21 +272,30 @@ fn is_terminated() {
 fn exit_in_a_handler() {
     let path = path("exit.jsonl");
     let record = format!("record={path}");
+    let mut whole = 0;
     for refscope in ["track", "leaks", "print,type=u8", &record] {
         for _ in 0..20 {
             let output = run("is terminated", refscope);
             assert_eq!(output.status.code(), Some(9), "{refscope}: {:?}", output.status);
             let said = text(&output.stderr);
             assert!(!said.contains("is not done after"), "it ended for want of patience: {said}");
-            assert_eq!(said.matches("held at exit").count(), usize::from(refscope == "leaks"));
+            assert_eq!(
+                said.matches(" at exit").count(),
+                usize::from(refscope == "leaks"),
+                "{said}"
+            );
             if refscope == record {
                 let recorded = std::fs::read_to_string(&path).unwrap();
                 assert!(recorded.ends_with("}\n"), "cut: {}", &recorded[recorded.len() - 80..]);
-                assert!(recorded.lines().count() > 1000, "it was at work");
+                // Where the handler interrupted the sink, what was not written yet is lost.
+                let lost = said.contains("the last ones are lost");
+                assert!(lost || recorded.lines().count() > 1000, "it was at work: {said}");
+                whole += usize::from(!lost);
                 std::fs::remove_file(&path).unwrap();
             }
         }
     }
+    assert!(whole > 0, "each exit interrupted the sink");
 }
 
 static HANDLED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);

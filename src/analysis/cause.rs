@@ -2,7 +2,7 @@
 
 use super::fingerprint::Fingerprint;
 use super::help::help;
-use super::leak_report::{HandleGroup, Leak, fault, is_not_first};
+use super::leak_report::{HandleGroup, Leak, is_not_first};
 use super::{Part, Retention};
 use crate::event::{Kind, Location, Op, Strength, Time};
 use crate::model::{Handle, LiveObject, PathStep};
@@ -26,14 +26,13 @@ pub struct Cause {
     pub raw: bool,
 }
 
-/// What makes two objects one finding.
-type Key = (Part, Cause);
-
-/// An object that is alone in what it needs to be sorted.
+/// The objects of one cause.
+#[derive(Default)]
 struct Group {
     objects: Vec<LiveObject>,
     retained: Vec<LiveObject>,
     in_cycle: bool,
+    parts: BTreeMap<Part, u64>,
 }
 
 /// The user's lines of stacks, resolved once.
@@ -42,7 +41,7 @@ struct Lines(HashMap<StackId, Option<Location>>);
 
 impl Lines {
     fn cause(&mut self, object: &LiveObject) -> Cause {
-        let Some(handle) = fault(object) else {
+        let Some(handle) = object.fault() else {
             return Cause { location: None, op: None, strength: Strength::Strong, raw: false };
         };
         let made = handle.last_step();
@@ -90,29 +89,32 @@ pub(super) fn find_causes(
             }
         }
     }
-    let part = |object: &LiveObject| retention.map_or(Part::Unknown, |r| r.part(object.id));
-    let keys: Vec<Key> =
-        tops.iter().map(|&top| (part(&objects[top]), causes[top].clone())).collect();
-    let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
+    let part = |object: &LiveObject| match retention.map(|r| r.part(object.id)) {
+        None | Some(Part::Unknown) => None,
+        Some(part) => Some(part),
+    };
+    let keys: Vec<Cause> = tops.iter().map(|&top| causes[top].clone()).collect();
+    let mut groups: BTreeMap<Cause, Group> = BTreeMap::new();
     for ((index, object), key) in objects.into_iter().enumerate().zip(keys) {
-        let group = groups.entry(key).or_insert_with(|| Group {
-            objects: Vec::new(),
-            retained: Vec::new(),
-            in_cycle: false,
-        });
+        let group = groups.entry(key).or_default();
         group.in_cycle |= in_cycle.contains(&index);
+        if let Some(part) = part(&object) {
+            *group.parts.entry(part).or_default() += 1;
+        }
         if tops[index] == index { &mut group.objects } else { &mut group.retained }.push(object);
     }
     let groups = groups.into_iter();
     let mut leaks: Vec<Leak> =
-        groups.map(|((part, cause), group)| leak(part, cause, group, now, &mut lines)).collect();
+        groups.map(|(cause, group)| leak(cause, group, now, &mut lines)).collect();
     // They are in the order of their lines still, which is what tells those apart that nothing else does.
     tell_apart(&mut leaks);
     leaks.sort_by_key(|leak| {
         let again = leak
             .fault()
             .is_some_and(|handle| handle.strength == Strength::Strong && is_not_first(handle));
-        (leak.part.clone(), std::cmp::Reverse((again, leak.count(), leak.bytes())))
+        // What leaked comes first; what nobody has searched for comes last.
+        let part = leak.parts.keys().next().cloned().unwrap_or_default();
+        (part, std::cmp::Reverse((again, leak.count(), leak.bytes())))
     });
     leaks
 }
@@ -121,14 +123,14 @@ pub(super) fn find_causes(
 /// handle closed it.
 fn top_of_cycle(objects: &[LiveObject], members: &[usize]) -> Option<usize> {
     members.iter().copied().max_by_key(|&member| {
-        let handle = fault(&objects[member]);
+        let handle = objects[member].fault();
         let again = handle.is_some_and(is_not_first);
         (again, handle.map(|handle| handle.created), std::cmp::Reverse(objects[member].id))
     })
 }
 
-fn leak(part: Part, cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
-    let Group { mut objects, mut retained, in_cycle } = group;
+fn leak(cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
+    let Group { mut objects, mut retained, in_cycle, parts } = group;
     objects.sort_by_key(|object| object.id);
     retained.sort_by_key(|object| object.id);
     let created = objects.iter().map(|object| object.created).min().unwrap_or(now);
@@ -141,7 +143,7 @@ fn leak(part: Part, cause: Cause, group: Group, now: Time, lines: &mut Lines) ->
         objects,
         retained,
         handles,
-        part,
+        parts,
         in_cycle,
     };
     leak.help = help(&leak);
@@ -155,7 +157,7 @@ fn handle_groups(objects: &[LiveObject], cause: &Cause, lines: &mut Lines) -> Ve
     let mut contents: HashMap<Arc<[PathStep]>, usize> = HashMap::new();
     let mut groups: HashMap<_, HandleGroup> = HashMap::new();
     for object in objects {
-        let at_fault = fault(object).map(|handle| handle.number);
+        let at_fault = object.fault().map(|handle| handle.number);
         for handle in &object.handles {
             let next = contents.len();
             let path = *paths

@@ -3,7 +3,7 @@ use super::{Part, Retention, Total};
 use crate::event::{Op, Time, UntracedCounts};
 use crate::locate::{Ownership, Search};
 use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub struct LeakReport {
     pub(crate) objects: u64,
     pub(crate) allowed: u64,
     pub(crate) kind: ReportKind,
+    now: Time,
     pub(crate) untraced: UntracedCounts,
     /// What the search found, or why there was none. `None`: not asked for.
     pub(crate) located: Option<Result<Arc<Ownership>, String>>,
@@ -48,8 +49,8 @@ pub struct Leak {
     pub fingerprint: u64,
     /// How old the oldest object is.
     pub age: Duration,
-    /// What holds the objects.
-    pub part: Part,
+    /// What holds the objects, and how many each: empty where nobody has searched.
+    pub parts: BTreeMap<Part, u64>,
     /// Whether the objects are part of a cycle that was found.
     pub in_cycle: bool,
     /// The next step for a person.
@@ -112,6 +113,7 @@ impl LeakReport {
             allowed: allowed.len() as u64,
             leaks: find_causes(objects, now, retention),
             kind: ReportKind::default(),
+            now,
             untraced: UntracedCounts::default(),
             located: None,
             traced_nothing: false,
@@ -119,7 +121,8 @@ impl LeakReport {
         }
     }
 
-    /// Searches this process's memory for where each handle is stored now, for the report to say what holds each leak.
+    /// Searches this process's memory for where each handle is stored now, for the report to say what holds each leak, and to
+    /// group by that: see [`Ownership::retention`].
     ///
     /// Where the search [cannot be made](crate::locate::Unavailable) the report says so in a line.
     ///
@@ -135,7 +138,15 @@ impl LeakReport {
     #[must_use]
     pub fn locate(mut self, search: &Search) -> Self {
         if !self.is_empty() {
-            self.located = Some(search.run().map(Arc::new).map_err(|why| why.to_string()));
+            let found = search.run().map(Arc::new).map_err(|why| why.to_string());
+            if let Ok(ownership) = &found {
+                let leaks = std::mem::take(&mut self.leaks).into_iter();
+                let objects = leaks.flat_map(|leak| leak.objects.into_iter().chain(leak.retained));
+                let mut objects: Vec<LiveObject> = objects.collect();
+                objects.sort_by_key(|object| object.id);
+                self.leaks = find_causes(objects, self.now, Some(&ownership.retention()));
+            }
+            self.located = Some(found);
         }
         self
     }
@@ -265,16 +276,18 @@ impl Leak {
 
     /// Returns the handle of the oldest object that the cause made. (`None` if no handle is known.)
     pub fn fault(&self) -> Option<&Handle> {
-        fault(self.example())
+        self.example().fault()
     }
 }
 
-/// The handle that keeps an object, as far as events can tell: the youngest strong one that is not the first; the
-/// first, if it is the only one; a weak one, if only the memory is kept.
-pub(super) fn fault(object: &LiveObject) -> Option<&Handle> {
-    let mut strong = object.strong_handles().rev();
-    let not_first = strong.clone().find(|handle| is_not_first(handle));
-    not_first.or_else(|| strong.next()).or(object.handles.last())
+impl LiveObject {
+    /// The handle that keeps the object, as far as events can tell: the youngest strong one that is not the first; the
+    /// first, if it is the only one; a weak one, if only the memory is kept.
+    pub(crate) fn fault(&self) -> Option<&Handle> {
+        let mut strong = self.strong_handles().rev();
+        let not_first = strong.clone().find(|handle| is_not_first(handle));
+        not_first.or_else(|| strong.next()).or(self.handles.last())
+    }
 }
 
 /// Whether a handle was made from another.

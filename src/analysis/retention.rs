@@ -36,7 +36,7 @@ pub enum Part {
     Leaked,
     /// A task or thread that is still there; its name.
     Thread(String),
-    /// A static or thread-local; its name.
+    /// A static or thread-local; its name, empty where it is not known.
     Static(String),
     /// A word on a stack: a living local, most likely.
     Stack(String),

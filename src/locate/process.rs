@@ -23,7 +23,7 @@ static ONE: Mutex<()> = Mutex::new(());
 const EDGES: usize = 24 << 20;
 
 /// Copies of the process are made anew if an allocator was in use at that moment.
-const TRIES: u32 = 4;
+const TRIES: u32 = 16;
 
 #[inline(never)]
 pub(super) fn run(search: &Search) -> Result<Ownership, Unavailable> {

@@ -12,9 +12,9 @@ use std::collections::VecDeque;
 /// A raw pointer does not say whose it was. Per side, strong or weak, the set knows the handles that *wait* as
 /// raw pointers, in the order in which they became so, and those that *returned* from one.
 ///
-/// * A handle that returns takes the place of the waiting one that its event names, else of the one that left
-///   last. If none waits, the pointer was taken back more than once, and the oldest returned handle gives its
-///   place.
+/// * A handle that returns takes the place of the one that its event names, which waits, or returned itself where the
+///   pointer was taken back more than once. If that is not known, of the one that left last; if none waits, of the
+///   oldest returned one.
 /// * An end of an unknown handle is that of such a handle whose place was taken: it ends the oldest returned
 ///   handle of its side, or nothing.
 #[derive(Clone, Debug)]
@@ -140,16 +140,17 @@ impl<H: Copy> HandleSet<H> {
     /// Removes the handle whose place one takes that returns from a raw pointer; `named` is the one that its
     /// event names.
     pub(crate) fn claim(&mut self, strength: Strength, named: Option<u64>) -> Option<H> {
-        let waits = |set: &Self, number| {
+        let is = |set: &Self, number, states: &[State]| {
             let at = set.find(number)?;
             let slot = &set.slots[at];
-            (slot.strength == strength && slot.state == State::Raw).then_some(at)
+            (slot.strength == strength && states.contains(&slot.state)).then_some(at)
         };
-        if let Some(at) = named.and_then(|number| waits(self, number)) {
+        let gives = |number| is(self, number, &[State::Raw, State::Returned]);
+        if let Some(at) = named.and_then(gives) {
             return Some(self.remove(at));
         }
         while let Some(number) = self.side(strength).and_then(|raw| raw.waiting.pop()) {
-            if let Some(at) = waits(self, number) {
+            if let Some(at) = is(self, number, &[State::Raw]) {
                 return Some(self.remove(at));
             }
         }

@@ -51,6 +51,9 @@ struct Line<'a> {
     stack: Option<u64>,
     frames: Option<Vec<(u64, u64)>>,
     k: Option<u64>,
+    span: Option<u64>,
+    text: Option<String>,
+    sp: Option<u64>,
     lost: Option<u64>,
     o: Option<u64>,
     n: Option<u64>,
@@ -259,7 +262,7 @@ impl Recording {
         };
         let Some(time) = time else { return Ok(None) };
         recording.end = time;
-        let mut objects = replay.live_objects(&recording.locations, &recording.threads);
+        let mut objects = replay.live_objects(&recording);
         // Those that are known by their first line alone were not there yet.
         objects.retain(|object| !object.handles.is_empty() || object.strong > 0);
         Ok(Some((recording, objects)))
@@ -281,7 +284,7 @@ impl Recording {
             Item::Event(event) => replay.event(event),
             Item::Label(object, seq, label) => replay.label(object, seq, &label),
         })?;
-        let objects = replay.live_objects(&recording.locations, &recording.threads);
+        let objects = replay.live_objects(&recording);
         Ok((recording, objects))
     }
 }
@@ -407,9 +410,11 @@ struct Reader {
     threads: HashMap<u64, u32>,
     modules: HashMap<u64, Arc<StoredModule>>,
     stacks: HashMap<u64, Option<StackId>>,
+    spans: HashMap<u64, u32>,
     /// Lines by content: a later part numbers them anew, and paths compare them by index.
     locations: HashMap<Location, u32>,
     thread_names: HashMap<(u64, Arc<str>), u32>,
+    span_texts: HashMap<Arc<str>, u32>,
 }
 
 impl Reader {
@@ -448,7 +453,8 @@ impl Reader {
     fn other(&self, text: &[u8], error: serde_json::Error) -> Result<(), Wrong> {
         let keys: Result<serde_json::Map<String, serde_json::Value>, _> =
             serde_json::from_slice(text);
-        let kinds = ["refscope", "event", "object", "site", "type", "thread", "module", "stack"];
+        let kinds =
+            ["refscope", "event", "object", "site", "type", "thread", "module", "stack", "span"];
         match keys {
             Ok(keys) if self.foreign.is_none() => {
                 match kinds.into_iter().find(|kind| keys.contains_key(*kind)) {
@@ -480,6 +486,7 @@ impl Reader {
         self.threads.clear();
         self.modules.clear();
         self.stacks.clear();
+        self.spans.clear();
         self.foreign.map_or(Ok(()), |pid| Err(Wrong::Foreign(pid)))
     }
 
@@ -523,6 +530,14 @@ impl Reader {
                 let frames = frames.ok_or(Wrong::Malformed("stack"))?.into_iter();
                 let frames = frames.map(|(module, at)| (self.modules.get(&module).cloned(), at));
                 self.stacks.insert(number, stack::keep(frames.take(MAX_FRAMES).collect()));
+            }
+            Line { span: Some(number), text, .. } => {
+                let text: Arc<str> = text.ok_or(Wrong::Malformed("span"))?.into();
+                let index = *self.span_texts.entry(text).or_insert_with_key(|text| {
+                    recording.spans.push(Arc::clone(text));
+                    recording.spans.len() as u32 - 1
+                });
+                self.spans.insert(number, index);
             }
             Line { lost: Some(events), .. } => {
                 recording.lost = recording.lost.saturating_add(events);
@@ -601,6 +616,7 @@ impl Reader {
             fo,
             at,
             k,
+            sp,
             label,
             ..
         } = line
@@ -625,6 +641,7 @@ impl Reader {
             thread: known.ok_or_else(|| Wrong::Unknown("thread", thread.to_string()))?,
             time,
             stack: k.and_then(|stack| self.stacks.get(&stack).copied().flatten()),
+            span: sp.and_then(|span| self.spans.get(&span).copied()),
         };
         take(recording, Item::Event(event));
         recording.end = recording.end.max(time);

@@ -48,6 +48,8 @@ pub struct EventRecord {
     pub time: Time,
     /// The stack on which it happened, if it was taken.
     pub stack: Option<StackId>,
+    /// The `tracing` span in which it happened (feature `spans`): an index into [`Recording::spans`].
+    pub span: Option<u32>,
 }
 
 /// Events that were kept, and the tables that they refer to.
@@ -61,6 +63,7 @@ pub struct Recording {
     pub(crate) earlier: BTreeMap<u64, Earlier>,
     pub(crate) locations: Vec<Location>,
     pub(crate) threads: Vec<Arc<str>>,
+    pub(crate) spans: Vec<Arc<str>>,
     pub(crate) lost: u64,
     pub(crate) end: Time,
     pub(crate) truncated: bool,
@@ -155,6 +158,11 @@ impl Recording {
         &self.threads
     }
 
+    /// Returns the texts of the `tracing` spans that events refer to: `request{id=17}`.
+    pub fn spans(&self) -> &[Arc<str>] {
+        &self.spans
+    }
+
     /// Returns exactly how many events were lost.
     pub fn lost(&self) -> u64 {
         self.lost
@@ -220,7 +228,7 @@ impl Recording {
             replay.object(object.clone(), earlier);
         }
         self.events.iter().for_each(|event| replay.sorted_event(event));
-        let objects = replay.live_objects(&self.locations, &self.threads);
+        let objects = replay.live_objects(self);
         (objects, replay.paths_cut())
     }
 

@@ -1,6 +1,6 @@
 use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
-use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep};
+use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep, Recording};
 use crate::event::{Location, Op, Time};
 use crate::stack::StackId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,6 +23,7 @@ pub struct Replay {
 struct State {
     object: ObjectRecord,
     thread: Option<u32>,
+    span: Option<u32>,
     created: Time,
     /// The number of the event whose turn it is.
     next: u64,
@@ -47,6 +48,7 @@ struct Kept {
     stack: Option<StackId>,
     /// The path of the step by which it became a raw pointer; 0 for none.
     left: u32,
+    span: Option<u32>,
 }
 
 impl Replay {
@@ -61,6 +63,7 @@ impl Replay {
         self.objects.entry(id).or_insert_with(|| State {
             object,
             thread: None,
+            span: None,
             created: Time::START,
             next: earlier.highest.saturating_add(1),
             late: (!earlier.includes(earlier.highest)).then(BTreeSet::new),
@@ -131,14 +134,9 @@ impl Replay {
         self.paths.cut()
     }
 
-    /// Ends the replay, and returns what is alive, with the tables that the events refer to.
-    pub fn live_objects(
-        &mut self,
-        locations: &[Location],
-        threads: &[Arc<str>],
-    ) -> Vec<LiveObject> {
-        let mut tables =
-            Tables { paths: &Paths::default(), known: HashMap::new(), locations, threads };
+    /// Ends the replay, and returns what is alive. `recording` has the tables that the events refer to.
+    pub fn live_objects(&mut self, recording: &Recording) -> Vec<LiveObject> {
+        let mut tables = Tables { paths: &Paths::default(), known: HashMap::new(), recording };
         let paths = &mut self.paths;
         let mut states: Vec<_> = self.objects.drain().map(|(_, state)| state).collect();
         for state in &mut states {
@@ -156,6 +154,7 @@ impl State {
     fn apply(&mut self, event: &EventRecord, paths: &mut Paths<(Op, Option<u32>)>) {
         if self.thread.is_none() {
             (self.thread, self.created) = (Some(event.thread), event.time);
+            self.span = event.span;
         }
         self.next = self.next.max(event.seq.saturating_add(1));
         self.allowed |= event.op == Op::Allow;
@@ -166,6 +165,7 @@ impl State {
             from: event.from.unwrap_or_default(),
             stack: event.stack,
             left: 0,
+            span: event.span,
         };
         self.state.apply(&event.step(), make, |_| {});
         if matches!(event.op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak)
@@ -190,7 +190,7 @@ impl State {
             created: living.handle.created,
             raw: living.raw,
             left: tables.path(living.handle.left).last().filter(|_| living.raw).cloned(),
-            span: None,
+            span: tables.span(living.handle.span),
             stack: living.handle.stack,
         });
         LiveObject {
@@ -200,6 +200,7 @@ impl State {
             created: self.created,
             strong: self.state.strong(),
             allowed: self.allowed,
+            span: tables.span(self.span),
             ..LiveObject::new(
                 object.id,
                 object.kind,
@@ -215,17 +216,20 @@ impl State {
 struct Tables<'a> {
     paths: &'a Paths<(Op, Option<u32>)>,
     known: HashMap<u32, Arc<[PathStep]>>,
-    locations: &'a [Location],
-    threads: &'a [Arc<str>],
+    recording: &'a Recording,
 }
 
 impl Tables<'_> {
     fn location(&self, index: u32) -> Option<Location> {
-        self.locations.get(index as usize).cloned()
+        self.recording.locations().get(index as usize).cloned()
     }
 
     fn thread(&self, index: u32) -> Arc<str> {
-        self.threads.get(index as usize).cloned().unwrap_or_default()
+        self.recording.threads().get(index as usize).cloned().unwrap_or_default()
+    }
+
+    fn span(&self, index: Option<u32>) -> Option<Arc<str>> {
+        self.recording.spans().get(index? as usize).cloned()
     }
 
     fn path(&mut self, path: u32) -> Arc<[PathStep]> {

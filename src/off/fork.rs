@@ -1,4 +1,4 @@
-//! Forks, when tracing is off: nobody has to know of them.
+//! Forks, when tracing is off: nothing happens that would have to be kept apart.
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process;

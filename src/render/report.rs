@@ -147,9 +147,9 @@ impl<'r> ReportStyle<'r> {
             (n, all) if n == all => format!("{line_of} {keeps} all {of_all} alive"),
             (n, _) => format!("{line_of} {keeps} {} of {of_all} alive", count(n)),
         };
-        let part = match &leak.part {
-            Part::Unknown => String::new(),
-            part => format!(", {part}"),
+        let part = match leak.parts.iter().next() {
+            Some((part, &objects)) if objects == leak.count() => format!(", {part}"),
+            _ => String::new(),
         };
         let mut line = self.line();
         line.put(Look::Warning, &format!("{number} of {}", report.leaks.len()))
@@ -164,6 +164,11 @@ impl<'r> ReportStyle<'r> {
         self.objects(&leak.retained, "below", out)?;
         let oldest = if leak.objects.len() > 1 { " (the oldest)" } else { "" };
         self.row(out, "age", &format!("{}{oldest}", age(leak.age)))?;
+        if leak.parts.len() > 1 || leak.parts.values().any(|&objects| objects < leak.count()) {
+            let parts = leak.parts.iter().take(TYPES);
+            let parts: Vec<_> = parts.map(|(part, n)| format!("{} {part}", count(*n))).collect();
+            self.row(out, "of them", &parts.join(", "))?;
+        }
         self.row(out, "held by", &held_by(leak))?;
         for group in leak.handles.iter().take(HOLDERS) {
             self.holder(group, out)?;
@@ -533,8 +538,8 @@ impl LeakReport {
             ("held by a word on a stack", |part| matches!(part, Part::Stack(_))),
         ];
         for (name, is) in parts {
-            let objects: u64 =
-                self.leaks.iter().filter(|leak| is(&leak.part)).map(Leak::count).sum();
+            let parts = self.leaks.iter().flat_map(|leak| &leak.parts);
+            let objects = parts.filter(|(part, _)| is(part)).map(|(_, objects)| objects).sum();
             if objects > 0 {
                 text.push_str(&format!("; {} {name}", count(objects)));
             }
@@ -566,6 +571,7 @@ impl fmt::Display for Part {
         match self {
             Self::Leaked => f.write_str("leaked"),
             Self::Thread(name) => write!(f, "held by {name}"),
+            Self::Static(name) if name.is_empty() => f.write_str("held by a static"),
             Self::Static(name) => write!(f, "held by the static {name}"),
             Self::Stack(name) => write!(f, "held by a word on {name}'s stack"),
             Self::Unknown => f.write_str("not searched"),

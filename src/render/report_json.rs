@@ -5,14 +5,17 @@ use crate::event::Location;
 use crate::model::Handle;
 use std::fmt::Write as _;
 
+/// Objects of one cause that are named.
+const IDS: usize = 1_000;
+
 /// A leak report as JSON, one object on one line:
 ///
 /// ```json
 /// {"refscope_leaks":2, "verdict":"…", "passes":false, "when":"exit", "objects":3, "allowed":0, "traced_nothing":false,
 ///  "outside":null, "untraced":{"objects":0,"events":0},
 ///  "leaks":[{"fingerprint":"3f2a9c01d5b7e860",
-///    "cause":{"op":"clone","file":"src/main.rs","line":12,"column":20}, "part":"unknown", "in_cycle":false,
-///    "count":3, "bytes":72, "age_ns":1200, "help":"…", "ids":[1,2,3],
+///    "cause":{"op":"clone","file":"src/main.rs","line":12,"column":20}, "parts":[{"part":"static","name":"POOL","count":3}], "in_cycle":false,
+///    "count":3, "bytes":72, "age_ns":1200, "help":"…", "ids":[1,2,3], "faults":[2,2,2],
 ///    "objects":[{"kind":"Rc", "type":"app::Session", "count":3, "bytes":72, "file":"src/main.rs","line":10,"column":17}],
 ///    "retained":[],
 ///    "handles":[{"count":3, "fault":true, "strength":"strong", "thread":"main", "age_ns":900, "raw":false, "span":null,
@@ -24,7 +27,8 @@ use std::fmt::Write as _;
 /// `when` is `check`, `exit`, `mark`, `stopped` or `now`. Of each cause, `count`, `bytes` and `handles` are totals over all its
 /// objects (`count` and `bytes` with those that are `retained` below it); bytes are the values' own, without what they have
 /// on the heap. Of handles that came about alike `count` says how many there are, and the rest is the youngest one's; a
-/// path ends with `into raw` or `leak` where `raw` is true. `ids` are the first hundred, `example` is the oldest.
+/// path ends with `into raw` or `leak` where `raw` is true. `ids` are the first thousand
+/// objects, `faults` the numbers of the handles that keep them, or null; `example` is the oldest object.
 ///
 /// Keys may be added in later versions; `refscope_leaks` is the version, and changes when one changes its meaning.
 pub fn report_json(report: &LeakReport) -> String {
@@ -69,27 +73,40 @@ fn optional(text: Option<&str>) -> String {
 
 fn write_leak(text: &mut String, leak: &Leak) {
     let example = leak.example();
-    let ids: Vec<_> = leak.all_objects().take(100).map(|object| object.id.to_string()).collect();
+    let shown = || leak.all_objects().take(IDS);
+    let ids: Vec<_> = shown().map(|object| object.id.to_string()).collect();
+    let faults: Vec<_> = shown()
+        .map(|object| object.fault().map_or("null".to_owned(), |handle| handle.number.to_string()))
+        .collect();
     let op = optional(leak.cause.op.map(|op| op.name()));
     let location =
         leak.cause.location.as_ref().map_or_else(String::new, |at| format!(",{}", place(at)));
-    let part = match leak.part {
+    let part = |part: &Part| match part {
         Part::Leaked => "leaked",
         Part::Thread(_) => "thread",
         Part::Static(_) => "static",
         Part::Stack(_) => "stack",
         Part::Unknown => "unknown",
     };
+    let name = |part: &Part| match part {
+        Part::Thread(name) | Part::Static(name) | Part::Stack(name) => Json(name).to_string(),
+        Part::Leaked | Part::Unknown => "null".to_owned(),
+    };
+    let parts = leak.parts.iter().map(|(of, objects)| {
+        format!(r#"{{"part":"{}","name":{},"count":{objects}}}"#, part(of), name(of))
+    });
+    let parts = parts.collect::<Vec<_>>().join(",");
     let _ = write!(
         text,
-        r#"{{"fingerprint":"{:016x}","cause":{{"op":{op}{location}}},"part":"{part}","in_cycle":{},"count":{},"bytes":{},"age_ns":{},"help":{},"ids":[{}],"objects":["#,
+        r#"{{"fingerprint":"{:016x}","cause":{{"op":{op}{location}}},"parts":[{parts}],"in_cycle":{},"count":{},"bytes":{},"age_ns":{},"help":{},"ids":[{}],"faults":[{}],"objects":["#,
         leak.fingerprint,
         leak.in_cycle,
         leak.count(),
         leak.bytes(),
         leak.age.as_nanos(),
         Json(&leak.help),
-        ids.join(",")
+        ids.join(","),
+        faults.join(",")
     );
     write_totals(text, &leak.objects);
     text.push_str(r#"],"retained":["#);

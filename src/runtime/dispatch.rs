@@ -31,6 +31,8 @@ pub(crate) struct Dispatch {
     on: AtomicBool,
     /// The log's number while the sink is on, if its records need no more than the coarse clock. 0: there is no such.
     ready_log: AtomicU64,
+    /// It wants no object left out.
+    wants_all: bool,
     global: bool,
 }
 
@@ -47,6 +49,7 @@ impl Dispatch {
             flags,
             name: std::any::type_name::<S>(),
             on: AtomicBool::new(true),
+            wants_all: !route.filters,
             global,
         }
     }
@@ -57,6 +60,12 @@ impl Dispatch {
 
     fn sink(&self) -> &dyn Sink {
         self.sink.as_deref().expect("it is taken only by drop")
+    }
+
+    /// The ways out that its objects' entries have.
+    #[inline(always)]
+    pub(super) fn flags(&self) -> u32 {
+        self.flags
     }
 
     /// The log to write to, while the sink is on.
@@ -166,6 +175,11 @@ pub(crate) fn idle() -> bool {
 /// The first birth has not been yet.
 static UNBORN: StdBool = StdBool::new(AT_FIRST_BIRTH.is_some());
 
+/// Whether nothing traced has been made yet.
+pub(crate) fn is_unborn() -> bool {
+    UNBORN.load(Ordering::Relaxed)
+}
+
 /// Calls what wants to know of the first birth, once. It waits for no other thread: one that comes meanwhile goes on
 /// untraced.
 #[inline]
@@ -227,8 +241,21 @@ impl Binding {
 }
 
 /// The global sink: the one from code, else the one from the environment.
+#[inline]
 fn global() -> Option<&'static Dispatch> {
     FROM_CODE.get().or_else(|| FROM_ENV.get())
+}
+
+/// The global sink, where it wants every object and no event at once.
+#[inline(always)]
+pub(super) fn ready() -> Option<&'static Dispatch> {
+    if UNBORN.load(Ordering::Relaxed) {
+        return None;
+    }
+    // Relaxed: see `switch_off`.
+    global().filter(|global| {
+        global.wants_all && global.flags & AT_ONCE == 0 && global.on.load(Ordering::Relaxed)
+    })
 }
 
 /// Binds an object that is being made and numbers it from `next`, or leaves it untraced.
@@ -258,7 +285,8 @@ pub(super) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
     // Relaxed: a number is unique by the read-modify-write alone.
     object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
     let doing = format_args!("when asked whether it wants {object}");
-    let enabled = dispatch.run(&entered, &doing, |sink| sink.enabled(object))?;
+    let enabled =
+        dispatch.wants_all || dispatch.run(&entered, &doing, |sink| sink.enabled(object))?;
     if !enabled && scope.as_ref().is_none_or(|scope| scope.dispatch().is_some()) {
         FILTERED.fetch_add(1, Ordering::Relaxed);
         return None;

@@ -163,6 +163,7 @@ pub(crate) struct NewEntry<'a> {
 
 impl Entry {
     /// Writes the fields of a new object, whose first event is number 1.
+    #[inline(always)]
     pub(crate) fn fill(&self, new: &NewEntry<'_>) {
         let object = new.object;
         self.witness.write();

@@ -22,7 +22,7 @@ use super::slab::{hide, publish, read};
 use super::stacks;
 use super::ticket::Ticket;
 use crate::event::{Caller, Event, HandleId, Kind, Label, Object, ObjectId, Op, Type};
-use crate::primitive::{Arc, AtomicU64, statics};
+use crate::primitive::{Arc, AtomicU64, Ordering, statics};
 use std::panic::Location;
 
 statics! {
@@ -194,7 +194,7 @@ fn emit(entry: &Entry, flags: u32, logged: bool, fact: &Fact) {
 }
 
 /// How a handle is made.
-#[derive(std::clone::Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
     /// From a strong one: `clone`.
     Clone,
@@ -285,8 +285,8 @@ fn make_ready<const SHARED: bool, const LOG: bool, M: Make>(
     let path = local.paths.get(from.path(), op, site).filter(|path| !path.needs_stack())?;
     let path = path.number();
     let room = if LOG { Some(log_room(&local, entry, 1)?) } else { None };
-    // SAFETY: FOREVER: a free slot is one of a chunk.
-    let place = unsafe { local.places.pop()?.as_ref() };
+    let place = local.places.first()?;
+    let place = local.places.take(place);
     let position = step::<SHARED>(entry, M::HOW);
     let (number, parent, span) = (position.seq, from.number(), crate::span::current());
     let thread = local.thread.get();
@@ -525,10 +525,10 @@ fn log_end<'a>(
 ) -> Option<(Room<'a>, NewRecord)> {
     let Held { place, entry } = held;
     let room = log_room(local, entry, 1)?;
-    let now = match clock::ready() {
-        0 if room.has_time() => clock::now(),
-        now => now,
-    };
+    let now = clock::ready();
+    if now == 0 {
+        return None;
+    }
     let path = match site {
         Some(site) => local.paths.get(0, op, site)?.number(),
         None => 0,
@@ -542,6 +542,8 @@ fn log_end<'a>(
 #[inline(never)]
 fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
+    // Has the clock run, if no record does: the common case asks for it.
+    clock::now();
     entry.share::<SHARED>();
     let handle = place.number();
     let flags = entry.flags();
@@ -601,6 +603,72 @@ fn note<const SHARED: bool>(entry: &Entry, handle: u64, op: Op, site: Caller, al
 }
 
 /// Opens an entry for a new object if a sink wants it, and emits the first event.
+#[inline(never)]
+fn open_new(
+    ty: &'static Type,
+    address: usize,
+    size: usize,
+    align: usize,
+    site: Caller,
+) -> Option<Ticket> {
+    let value = Value { address, size, align };
+    open_ready(ty, value, site).or_else(|| open(ty, value, Op::New, None, site))
+}
+
+/// The common case, as [`make_ready`]'s: the global sink wants every object, and no event at once.
+#[inline(always)]
+fn open_ready(ty: &'static Type, value: Value, site: Caller) -> Option<Ticket> {
+    let op = Op::New;
+    let dispatch = dispatch::ready()?;
+    let time = clock::ready();
+    if time == 0 || stacks::asked_for() {
+        return None;
+    }
+    let local = local::ready()?;
+    if local.is_inside() || !local.scope.get().is_null() {
+        return None;
+    }
+    let path = local.paths.get(0, op, site).filter(|path| !path.needs_stack())?.number();
+    let room = match dispatch.flags() & LOGGED {
+        0 => None,
+        _ => Some(local.tails.room(dispatch.ready_log(), 2)?),
+    };
+    let (place, entry) = (local.places.first()?, local.entries.first()?);
+    let (place, entry) = (local.places.take(place), local.entries.take(entry));
+    // Relaxed: a number is unique by the read-modify-write alone.
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let (thread, span) = (local.thread.get(), crate::span::current());
+    let size = value.size as u64;
+    let object = Object { id: ObjectId(id), ty, size, label: Label::default(), location: site };
+    entry.fill(&NewEntry {
+        object: &object,
+        address: value.address,
+        align: value.align,
+        flags: dispatch.flags(),
+        dispatch,
+        scope: std::ptr::null(),
+        scope_id: 0,
+        thread,
+        time,
+        span,
+        parent: None,
+        stack: 0,
+        strong: 1,
+    });
+    publish(entry);
+    let new = NewPlace { op, number: 1, parent: 0, time, path, thread, span, stack: 0 };
+    place.fill(entry, &new, 0);
+    let ticket = Ticket::new(place, publish(place));
+    if let Some(room) = room {
+        let state = Position { seq: 1, strong: 1 }.state();
+        let time = room.time(time);
+        let record = NewRecord { op, state, handle: 0, object: id, path, span, time };
+        room.write_birth(&record, &Birth { ty, size, from_object: 0, stack: 0 });
+    }
+    Some(ticket)
+}
+
+/// The same in any case.
 fn open(
     ty: &'static Type,
     value: Value,
@@ -790,7 +858,11 @@ impl<const SHARED: bool> Strong<SHARED> {
         if dispatch::idle() {
             return Self(None);
         }
-        Self(open(ty, value, op, None, Location::caller()))
+        let site = Location::caller();
+        Self(match op {
+            Op::New => open_new(ty, value.address, value.size, value.align, site),
+            _ => open(ty, value, op, None, site),
+        })
     }
 
     /// The handle of an object that `new_cyclic` announced by a weak one.

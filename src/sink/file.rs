@@ -53,15 +53,16 @@ use std::time::Duration;
 /// | `{"thread":N,…}` | `name` |
 /// | `{"module":N,…}` | an executable or library that stacks lie in: `path`, `build` (the linker's id of it) |
 /// | `{"stack":N,…}` | `frames`: module and offset of each return address, the innermost first; module 0 for an address that lies in none |
+/// | `{"span":N,…}` | a span of `tracing`: `text` |
 /// | `{"object":N,…}` | `kind` (`Box`, `Rc`, `Arc`), `type`, `size` in bytes, `site` of its creation; `earlier` where it was created in a part that is gone: how many events it has had, with the counts `strong` and `weak` after them |
 /// | `{"lost":N}` | so many events were lost here |
 /// | `{"mark":NAME,…}` | the program called [`mark`](crate::mark()): `ns` time |
 /// | `{"source":FILE,…}` | a file of a `site`: `len` in bytes, and the `hash` of its text (FNV-1a, 64 bits) |
 /// | `{"end":"exit",…}` | the process ended by itself: `ns` time. Without it the process was killed, or went on |
-/// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `k` stack, `t` thread, `ns` time, `label` |
+/// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `k` stack, `sp` span, `t` thread, `ns` time, `label` |
 ///
 /// Events of one object may stand in another order than they happened: sort by `n`. A second head, as in two parts that
-/// were put together, begins the numbers of types, sites and threads anew.
+/// were put together, begins all numbers anew but those of objects.
 ///
 /// # Examples
 ///
@@ -116,6 +117,7 @@ struct Out {
     /// Source files that lines name, and those of which no line says yet what they are.
     files: HashSet<&'static str>,
     new_files: Vec<&'static str>,
+    spans: HashSet<u32>,
     failed: bool,
     /// Events that found no room, and that no line tells of yet.
     lost: u64,
@@ -179,6 +181,7 @@ impl FileSink {
                 stacks: crate::stack::Told::default(),
                 new_files: Vec::new(),
                 files: HashSet::new(),
+                spans: HashSet::new(),
                 failed: false,
                 lost: 0,
             }),
@@ -195,7 +198,7 @@ impl FileSink {
         let _ = inner.writer.set(thread.thread().clone());
         let weak = Arc::downgrade(&inner);
         at_exit(Box::new(move || {
-            if let Some(inner) = weak.upgrade() {
+            if let Some(inner) = weak.upgrade().filter(|inner| inner.process.is_current()) {
                 let ns = Time::coarse().as_nanos();
                 inner.out.lock().line(&format!(r#"{{"end":"exit","ns":{ns}}}"#));
                 inner.write_last();
@@ -256,7 +259,8 @@ pub(crate) fn mark(name: &str, time: Time) {
     let files: Vec<_> = {
         let mut files = FILES.lock();
         files.retain(|file| file.strong_count() > 0);
-        files.iter().filter_map(Weak::upgrade).collect()
+        let files = files.iter().filter_map(Weak::upgrade);
+        files.filter(|file| file.process.is_current()).collect()
     };
     files.iter().for_each(|file| file.out.lock().line(&line));
 }
@@ -398,6 +402,7 @@ impl Out {
         self.sites.clear();
         self.threads.clear();
         self.stacks = crate::stack::Told::default();
+        self.spans.clear();
         let living = self.living.take();
         for known in living.iter().flatten().map(|(_, known)| known) {
             self.object(&known.object, Some(known));
@@ -477,7 +482,20 @@ impl Out {
         number
     }
 
-    fn event(&mut self, event: &Event) {
+    /// Returns the number of a span of which the file knows the text.
+    fn span(&mut self, span: u32) -> Option<u32> {
+        if span == 0 {
+            return None;
+        }
+        if !self.spans.contains(&span) {
+            let text = crate::span::text(span)?;
+            let _ = writeln!(self.lines, r#"{{"span":{span},"text":{}}}"#, Json(&text));
+            self.spans.insert(span);
+        }
+        Some(span)
+    }
+
+    fn event(&mut self, event: &Event, span: u32) {
         let object = event.object();
         let id = object.id().number();
         let site = event.location.map(|site| self.site(site));
@@ -494,6 +512,7 @@ impl Out {
         if let Some(stack) = event.stack() {
             self.stacks.tell(stack, &mut self.lines);
         }
+        let span = self.span(span);
         let _ = write!(
             self.lines,
             r#"{{"event":"{}","o":{id},"n":{},"h":{},"s":{},"t":{},"ns":{}"#,
@@ -516,6 +535,9 @@ impl Out {
         if let Some(stack) = event.stack() {
             let _ = write!(self.lines, r#","k":{}"#, stack.number());
         }
+        if let Some(span) = span {
+            let _ = write!(self.lines, r#","sp":{span}"#);
+        }
         if let (Op::Label, Some(label)) = (event.op(), object.label()) {
             let _ = write!(self.lines, r#","label":{}"#, Json(label));
         }
@@ -529,6 +551,8 @@ impl Sink for FileSink {
             return;
         }
         let _within = exit::within();
+        // It asks the subscriber, whose code is not to be run under a lock.
+        let span = crate::span::current();
         let mut out = self.inner.out.lock();
         if out.lines.len() >= MOST {
             if !self.inner.waits {
@@ -542,7 +566,7 @@ impl Sink for FileSink {
         if out.failed {
             return;
         }
-        out.event(event);
+        out.event(event, span);
         let plenty = out.lines.len() >= PLENTY;
         drop(out);
         if plenty && let Some(writer) = self.inner.writer.get() {

@@ -1,7 +1,7 @@
 use super::Sink;
 use crate::event::{Event, eprint};
 use crate::fork;
-use crate::lock::Mutex;
+use crate::lock::LongMutex;
 use std::io::Write;
 
 /// Prints each event as a line.
@@ -15,7 +15,7 @@ use std::io::Write;
 /// ```
 pub struct Print {
     /// `None`: stderr's descriptor itself.
-    to: Option<Mutex<Box<dyn Write + Send>>>,
+    to: Option<LongMutex<Box<dyn Write + Send>>>,
     process: fork::Process,
 }
 
@@ -27,7 +27,7 @@ impl Print {
 
     /// Prints to `writer`. Lines that it does not take are lost.
     pub fn to(writer: impl Write + Send + 'static) -> Self {
-        Self { to: Some(Mutex::new(Box::new(writer))), process: fork::Process::current() }
+        Self { to: Some(LongMutex::new(Box::new(writer))), process: fork::Process::current() }
     }
 }
 

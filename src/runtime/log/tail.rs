@@ -59,12 +59,6 @@ impl Room<'_> {
         now & self.tails.mask.get()
     }
 
-    /// Whether records have a time.
-    #[inline(always)]
-    pub(crate) fn has_time(&self) -> bool {
-        self.tails.mask.get() != 0
-    }
-
     /// Writes an event.
     #[inline(always)]
     pub(crate) fn write(self, record: &NewRecord) {
