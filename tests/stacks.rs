@@ -1,7 +1,7 @@
 //! Stacks of real calls: the user's line behind std, derives, closures and the rest, in whatever build this is compiled:
 //! `.ci/run` has it in debug and release, with and without frame pointers. And walks that have to end early.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-#![cfg(not(miri))]
+#![cfg(all(feature = "trace", not(miri)))]
 
 use refscope::stack::{self, StackId};
 use std::borrow::Cow;
