@@ -151,7 +151,10 @@ struct Walk<'a, M> {
     candidates: Vec<Candidate>,
     /// Chunks of the size of a thread's table of free blocks: address and block.
     tcaches: Vec<(u64, u32)>,
-    arenas: Vec<u64>,
+    /// The arenas that were found, and whether each was in use by a thread.
+    arenas: Vec<(u64, bool)>,
+    /// What was walked, with the arena that it belongs to; 0 for the main one until it is found.
+    spans: Vec<(Range<u64>, u64)>,
     /// From the lowest to the highest address of a heap.
     bounds: Range<u64>,
 }
@@ -174,9 +177,10 @@ pub(super) fn walk(memory: &impl Memory, regions: &[Region], stacks: &[Range<u64
         candidates: Vec::new(),
         tcaches: Vec::new(),
         arenas: Vec::new(),
+        spans: Vec::new(),
         bounds,
     };
-    let top = main.as_ref().and_then(|main| walk.chunks(main.start, main.end));
+    let top = main.as_ref().and_then(|main| walk.chunks(main.start, main.end, 0));
     if main.is_some() {
         walk.find_main_arena(regions, top);
     }
@@ -196,6 +200,7 @@ pub(super) fn walk(memory: &impl Memory, regions: &[Region], stacks: &[Range<u64
     }
     walk.remove_free();
     walk.heap.blocks.sort();
+    walk.add_extents();
     walk.heap
 }
 
@@ -205,7 +210,7 @@ fn overlaps(a: &Range<u64>, b: &Range<u64>) -> bool {
 
 impl<M: Memory> Walk<'_, M> {
     /// Walks the chunks from `start` to `end`, notes how far it came, and returns the last one, which is the top.
-    fn chunks(&mut self, start: u64, end: u64) -> Option<u64> {
+    fn chunks(&mut self, start: u64, end: u64, arena: u64) -> Option<u64> {
         let mut before: Option<(u64, u64, u64)> = None;
         let mut chunk = start;
         let mut reached = end;
@@ -237,7 +242,7 @@ impl<M: Memory> Walk<'_, M> {
             chunk += size;
         }
         self.heap.is_whole &= reached == end;
-        self.heap.extents.push(start..reached);
+        self.spans.push((start..reached, arena));
         top
     }
 
@@ -277,14 +282,14 @@ impl<M: Memory> Walk<'_, M> {
             return range.start;
         }
         let first = if arena == range.start + header {
-            self.arenas.push(arena);
+            self.arenas.push((arena, false));
             (arena + 8 * arena::WORDS as u64).next_multiple_of(ALIGNMENT)
         } else {
             range.start + header
         };
         let end = range.start + size;
         self.heap.extents.push(range.start..first);
-        self.chunks(first, end);
+        self.chunks(first, end, arena);
         // What lies behind was the heap's once, or is another mapping.
         end
     }
@@ -347,7 +352,10 @@ impl<M: Memory> Walk<'_, M> {
                 });
                 if are_bins {
                     self.heap.arena = Some(start..start + 8 * arena::WORDS as u64);
-                    self.arenas.push(start);
+                    self.arenas.push((start, false));
+                    if let Some((_, arena)) = self.spans.iter_mut().find(|(_, arena)| *arena == 0) {
+                        *arena = start;
+                    }
                     return;
                 }
             }
@@ -361,9 +369,12 @@ impl<M: Memory> Walk<'_, M> {
         for tcache in std::mem::take(&mut self.tcaches) {
             self.tcache(tcache, &mut free);
         }
-        for arena in std::mem::take(&mut self.arenas) {
-            self.fast_bins(arena, &mut free);
+        let mut arenas = std::mem::take(&mut self.arenas);
+        for (arena, is_busy) in &mut arenas {
+            *is_busy = self.fast_bins(*arena, &mut free);
+            self.heap.is_busy |= *is_busy;
         }
+        self.arenas = arenas;
         for block in free {
             self.heap.blocks.words[block as usize] = 0;
         }
@@ -406,10 +417,26 @@ impl<M: Memory> Walk<'_, M> {
         }
     }
 
-    /// Reads an arena's lists of small free chunks.
-    fn fast_bins(&mut self, arena: u64, free: &mut Vec<u32>) {
-        let Some(words) = self.window.fill::<{ arena::TOP }>(arena) else { return };
-        self.heap.is_busy |= words[0] as u32 != 0;
+    /// Notes the memory that the walk accounts for. Where an arena was in use, or is not known, a block that just grows may
+    /// look free: there what is no block is not accounted for.
+    fn add_extents(&mut self) {
+        for (span, arena) in std::mem::take(&mut self.spans) {
+            let found = self.arenas.iter().find(|(known, _)| *known == arena);
+            if found.is_some_and(|&(_, is_busy)| !is_busy) {
+                self.heap.extents.push(span);
+                continue;
+            }
+            let blocks = &self.heap.blocks;
+            let from = blocks.start.partition_point(|&start| start < span.start);
+            let to = blocks.start.partition_point(|&start| start < span.end);
+            self.heap.extents.extend((from..to).map(|block| blocks.range(block)));
+            self.heap.pools.push(span);
+        }
+    }
+
+    /// Reads an arena's lists of small free chunks, and returns whether a thread was using it.
+    fn fast_bins(&mut self, arena: u64, free: &mut Vec<u32>) -> bool {
+        let Some(words) = self.window.fill::<{ arena::TOP }>(arena) else { return true };
         for (bin, &list) in words[arena::FAST_BINS].iter().enumerate() {
             let size = SMALLEST + ALIGNMENT * bin as u64;
             let (mut next, mut left) = (list, self.candidates.len());
@@ -419,5 +446,6 @@ impl<M: Memory> Walk<'_, M> {
                 (next, left) = (candidate.next, left - 1);
             }
         }
+        words[0] as u32 != 0
     }
 }

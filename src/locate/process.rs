@@ -23,7 +23,7 @@ static ONE: Mutex<()> = Mutex::new(());
 const EDGES: usize = 24 << 20;
 
 /// Copies of the process are made anew if an allocator was in use at that moment.
-const TRIES: u32 = 16;
+const TRIES: u32 = 4;
 
 #[inline(never)]
 pub(super) fn run(search: &Search) -> Result<Ownership, Unavailable> {
@@ -79,9 +79,6 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     }
     if search.walk && !heap.is_whole {
         doubts.push("The heap could not be walked to its end.".to_owned());
-    }
-    if heap.is_busy {
-        doubts.push("A thread was allocating when the memory was copied.".to_owned());
     }
     let mut heap = heap;
     if search.alloc {
@@ -317,7 +314,9 @@ fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
             if before.is_some_and(|before| !before.readable) {
                 start = dead_stack(&moment.memory, region).unwrap_or(start);
             }
-            let is_pool = heap.pools.iter().any(|pool| pool.contains(&region.range.start));
+            let overlaps =
+                |pool: &Range<u64>| pool.start < region.range.end && region.range.start < pool.end;
+            let is_pool = heap.pools.iter().any(overlaps);
             let kind = if is_pool { AreaKind::Freed } else { AreaKind::Unknown };
             claim(start..region.range.end, kind, &mut out);
         }

@@ -64,10 +64,13 @@ pub(crate) fn location(path: u32) -> Option<Caller> {
     LEDGER.paths.get(path).map(|node| node.step.1)
 }
 
-/// The memory of the ledger's tables, which a search of the process's memory leaves out.
+/// The memory of the ledger and its tables, which a search of the process's memory leaves out.
 #[allow(dead_code)] // for the search
 pub(crate) fn ranges() -> Vec<std::ops::Range<usize>> {
     let mut ranges = LEDGER.entries.ranges();
     ranges.extend(LEDGER.places.ranges());
+    // Its lists of free slots, and what was in them, lead to blocks that were used again.
+    let ledger = (&raw const LEDGER).addr();
+    ranges.push(ledger..ledger + size_of_val(&LEDGER));
     ranges
 }

@@ -195,6 +195,16 @@ fn work(seed: usize) {
     }
 }
 
+/// In a frame of its own, which is gone when the case begins.
+#[inline(never)]
+fn start_workers() {
+    for seed in 0..2 {
+        let builder = std::thread::Builder::new().name(format!("worker {seed}"));
+        builder.spawn(move || work(seed)).expect("threads can be made");
+    }
+    std::thread::sleep(std::time::Duration::from_millis(20));
+}
+
 /// Runs one case: `CASE walk|both|alloc|neither fork|live alone|threads`.
 pub fn run() {
     refscope::track().expect("nothing else is installed");
@@ -219,11 +229,8 @@ pub fn run() {
         alone: alone && !has(DECEIVE),
     };
     if !alone {
-        for seed in 0..2 {
-            let builder = std::thread::Builder::new().name(format!("worker {seed}"));
-            builder.spawn(move || work(seed)).expect("threads can be made");
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        start_workers();
+        clear_dead_stack();
     }
     body(&ask);
     // Without destructors: what was leaked on purpose is still there.
