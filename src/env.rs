@@ -34,6 +34,7 @@ and how:
 
   stacks           with the stack of each allocation, clone and drop, 24 functions deep
   stacks=WHAT      of some alone, and how deep: `drop`, `birth+clone+48`
+  nosearch         reports do not search the memory for where handles are stored
   clock=system     no thread of refscope's own moves the clock; each event asks the system for the time
 
 A debugger can call `refscope_print_alive_0_1()` where one of leaks, every and signals is asked for.
@@ -41,7 +42,7 @@ REFSCOPE=leaks,type=Session   REFSCOPE=print,record=run-{pid}.jsonl   REFSCOPE=e
 A sink that the program itself installs takes over from its installation on.";
 
 /// Every word, for the one that is nearest to an unknown one.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 15] = [
     "stacks",
     "print",
     "record=",
@@ -55,6 +56,7 @@ const WORDS: [&str; 14] = [
     "min=",
     "one-in=",
     "clock=system",
+    "nosearch",
     "track",
 ];
 
@@ -72,6 +74,7 @@ pub(super) enum Directive {
     OneIn(u64),
     Track,
     SystemClock,
+    NoSearch,
     Stacks(Depths),
     Off,
     Help,
@@ -90,6 +93,7 @@ fn directive(word: &str) -> Result<Directive, String> {
             "print" => Ok(Directive::Print),
             "leaks" => Ok(Directive::Leaks),
             "track" => Ok(Directive::Track),
+            "nosearch" => Ok(Directive::NoSearch),
             "stacks" => Ok(Directive::Stacks(Depths::all(DEPTH))),
             "signals" if cfg!(all(unix, feature = "signals")) => Ok(Directive::Signals),
             "signals" => Err("`signals` needs unix, and refscope's feature `signals`".to_owned()),
@@ -292,6 +296,7 @@ impl Setup {
                     warn(format_args!("signals cannot be waited for: {error}"));
                 }
             }
+            Directive::NoSearch => monitor::set_search(false),
             Directive::SystemClock => crate::runtime::clock::without_thread(),
             Directive::Stacks(depths) => crate::stack::take(*depths),
             Directive::Type(name) => self.narrow(|filter| filter.of_type(name)),

@@ -12,7 +12,8 @@ pub(crate) use gated::{Mutex, MutexGuard, RwLock};
 pub(crate) use parking_lot::Mutex as LongMutex;
 
 #[cfg(not(feature = "trace"))]
-pub(crate) use without::{Mutex, Mutex as LongMutex};
+#[allow(unused_imports)] // each is used by some build
+pub(crate) use without::{Mutex, Mutex as LongMutex, RwLock};
 
 /// Whether any lock is held, of all of refscope's: a fork waits until none is.
 ///
@@ -216,7 +217,7 @@ mod gated {
 
 #[cfg(not(feature = "trace"))]
 mod without {
-    use std::sync::{self, MutexGuard, PoisonError};
+    use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
     /// [`std::sync::Mutex`], never poisoned.
     #[derive(Debug, Default)]
@@ -229,6 +230,24 @@ mod without {
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// [`std::sync::RwLock`], never poisoned: spans are known without tracing, too.
+    #[derive(Debug, Default)]
+    pub(crate) struct RwLock<T>(sync::RwLock<T>);
+
+    impl<T> RwLock<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(sync::RwLock::new(value))
+        }
+
+        pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+            self.0.read().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
+            self.0.write().unwrap_or_else(PoisonError::into_inner)
         }
     }
 }

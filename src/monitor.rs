@@ -1,10 +1,17 @@
 //! What is alive in a running program, reported from time to time: at the exit, at intervals, on signals, to a debugger.
 
-use crate::analysis::{LeakReport, ReportKind, Snapshot};
+mod peaks;
+
+use crate::analysis::{LeakReport, ReportKind, Snapshot, totals};
 use crate::event::{Time, eprint};
+use crate::locate::Search;
+use crate::lock::Mutex;
 use crate::model::LiveObject;
 use crate::render::Terminal;
+use crate::text::{count, escape, plural};
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The report of what is alive in the whole process.
@@ -14,23 +21,99 @@ pub(crate) fn report(kind: ReportKind) -> LeakReport {
 
 fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
     let mut report = LeakReport::new(objects, Time::coarse()).with_kind(kind);
-    report.untraced = crate::untraced_counts();
+    *report.untraced = crate::untraced_counts();
     report
 }
 
+/// Whether reports search the memory.
+static SEARCH: AtomicBool = AtomicBool::new(true);
+
+/// See [`crate::leaks::set_search`].
+pub(crate) fn set_search(search: bool) {
+    // Relaxed: nothing hangs on it.
+    SEARCH.store(search, Ordering::Relaxed);
+}
+
+/// A report with what holds the objects now, unless that is not wanted.
+pub(crate) fn located(report: LeakReport) -> LeakReport {
+    if SEARCH.load(Ordering::Relaxed) { report.locate(&Search::new()) } else { report }
+}
+
+/// Whether the exit is reported.
+static REPORTS_EXIT: AtomicBool = AtomicBool::new(false);
+
+/// What was alive at marks, for the exit's report.
+static MARKS: Mutex<Vec<(String, Snapshot)>> = Mutex::new(Vec::new());
+
+/// Marks that are kept; more are printed when they are made, and forgotten.
+const MOST_MARKS: usize = 64;
+
 /// See [`crate::leaks::on_exit`].
 pub(crate) fn on_exit() {
+    // Relaxed: it says nothing of other memory.
+    if !REPORTS_EXIT.swap(true, Ordering::Relaxed) {
+        // Where no thread can be started, the report says nothing of peaks.
+        let _ = spawn("refscope peaks", peaks::watch);
+    }
     crate::exit::at_exit(Box::new(|| {
         let mut objects = crate::model::alive();
         if let Some(first) = crate::fork::first_object() {
             // What the parent left is the parent's to tell.
             objects.retain(|object| object.id >= first);
+            MARKS.lock().clear();
             if objects.is_empty() {
                 return;
             }
         }
-        eprint(&Terminal::stderr().render_report(&report_of(objects, ReportKind::Exit)));
+        // No search here: `exit` may have been called by a signal's handler, in the middle of anything.
+        let report = report_of(objects, ReportKind::Exit);
+        let mut text = Terminal::stderr().render_report(&report);
+        let alive: BTreeSet<u64> = crate::model::ids().into_iter().collect();
+        for (name, marked) in std::mem::take(&mut *MARKS.lock()) {
+            text.push_str(&became(&name, &marked, &alive));
+        }
+        text.push_str(&peaks::report().unwrap_or_default());
+        eprint(&text);
     }));
+}
+
+/// See [`crate::mark`].
+pub(crate) fn mark(name: &str, time: Time) {
+    if !REPORTS_EXIT.load(Ordering::Relaxed) {
+        return;
+    }
+    let alive = crate::model::alive();
+    let mut report = LeakReport::new(alive.iter().cloned(), time).with_kind(ReportKind::Mark);
+    *report.untraced = crate::untraced_counts();
+    let text = Terminal::stderr().render_report(&report);
+    eprint(&format!("refscope: mark {:?}\n{text}", escape(name)));
+    let mut marks = MARKS.lock();
+    if marks.len() < MOST_MARKS {
+        marks.push((name.to_owned(), Snapshot::new(alive, time)));
+    }
+}
+
+/// What became of what was alive at a mark.
+fn became(name: &str, marked: &Snapshot, alive: &BTreeSet<u64>) -> String {
+    let (kept, gone): (Vec<_>, Vec<_>) =
+        marked.objects().iter().cloned().partition(|object| alive.contains(&object.id));
+    let mut text = format!(
+        "refscope: of {} alive at the mark {:?}, {} {} alive at exit\n",
+        plural(marked.objects().len() as u64, "object"),
+        escape(name),
+        count(kept.len() as u64),
+        if kept.len() == 1 { "is" } else { "are" },
+    );
+    for total in totals(&gone).iter().take(10) {
+        text.push_str(&format!(
+            "  dropped since: {} x {}<{}> at {}\n",
+            count(total.objects),
+            total.kind,
+            escape(&crate::event::short_type(&total.type_name)),
+            escape(&total.location.to_string()),
+        ));
+    }
+    text
 }
 
 fn snapshot() -> Snapshot {
@@ -74,7 +157,7 @@ pub(crate) fn on_signals() -> io::Result<()> {
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => {
-                    let report = report(ReportKind::Alive);
+                    let report = located(report(ReportKind::Alive));
                     eprint(&Terminal::stderr().render_report(&report));
                 }
                 _ => before = report_since(&before),

@@ -23,4 +23,17 @@ impl UntracedCounts {
     pub const fn objects(&self) -> u64 {
         self.filtered.saturating_add(self.ledger_full)
     }
+
+    /// What was added since `earlier`.
+    pub(crate) const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            filtered: self.filtered.saturating_sub(earlier.filtered),
+            inside_sink: self.inside_sink.saturating_sub(earlier.inside_sink),
+            ledger_full: self.ledger_full.saturating_sub(earlier.ledger_full),
+            past_limits: self.past_limits.saturating_sub(earlier.past_limits),
+            lost: self.lost.saturating_sub(earlier.lost),
+            paths_cut: self.paths_cut.saturating_sub(earlier.paths_cut),
+            spans_unknown: self.spans_unknown.saturating_sub(earlier.spans_unknown),
+        }
+    }
 }

@@ -36,11 +36,11 @@ pub(crate) fn now() -> u64 {
     }
 }
 
-/// The same where it is one load.
-#[inline]
-pub(crate) fn ready() -> Option<u64> {
+/// The same where it is one load. 0: it is not.
+#[inline(always)]
+pub(crate) fn ready() -> u64 {
     // Relaxed: as above.
-    Some(NOW.load(Ordering::Relaxed)).filter(|&now| now != 0)
+    if TICKER { NOW.load(Ordering::Relaxed) } else { now() }
 }
 
 /// Has the time read from the system's coarse clock from now on, and starts no thread for it.
@@ -138,6 +138,18 @@ pub(crate) fn note_own_thread() {
                 return;
             }
         }
+    }
+}
+
+/// Waits until the ticking thread, if it was started, is known by its number; a moment at most.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) fn wait_for_own_thread() {
+    for _ in 0..100 {
+        let is_known = OWN[0].load(Ordering::Relaxed) != 0;
+        if is_known || SOURCE.load(Ordering::Relaxed) != THREAD {
+            return;
+        }
+        std::thread::sleep(TICK);
     }
 }
 

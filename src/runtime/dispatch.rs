@@ -7,7 +7,7 @@
 
 use super::entry::{AT_ONCE, LOGGED};
 use super::local::{Entered, enter_sink};
-use super::log::Log;
+use super::log::{Clock, Log};
 use super::scope::{self, ScopeNode};
 use super::sink::Sink;
 use crate::event::{Event, Object, ObjectId, UntracedCounts};
@@ -29,6 +29,10 @@ pub(crate) struct Dispatch {
     flags: u32,
     name: &'static str,
     on: AtomicBool,
+    /// The log's number while the sink is on, if its records need no more than the coarse clock. 0: there is no such.
+    ready_log: AtomicU64,
+    /// It wants no object left out.
+    wants_all: bool,
     global: bool,
 }
 
@@ -37,12 +41,15 @@ impl Dispatch {
         let route = sink.route();
         let flags =
             if route.events { AT_ONCE } else { 0 } | if route.log.is_some() { LOGGED } else { 0 };
+        let ready_log = route.log.as_ref().filter(|log| log.clock() != Clock::Precise);
         Self {
             sink: Some(Box::new(sink)),
+            ready_log: AtomicU64::new(ready_log.map_or(0, Log::id)),
             log: route.log,
             flags,
             name: std::any::type_name::<S>(),
             on: AtomicBool::new(true),
+            wants_all: !route.filters,
             global,
         }
     }
@@ -55,6 +62,12 @@ impl Dispatch {
         self.sink.as_deref().expect("it is taken only by drop")
     }
 
+    /// The ways out that its objects' entries have.
+    #[inline(always)]
+    pub(super) fn flags(&self) -> u32 {
+        self.flags
+    }
+
     /// The log to write to, while the sink is on.
     #[inline]
     pub(super) fn log(&self) -> Option<&Log> {
@@ -62,7 +75,15 @@ impl Dispatch {
         if self.on.load(Ordering::Relaxed) { self.log.as_ref() } else { None }
     }
 
+    /// The number of the log to write to, if that needs no more than the coarse clock. 0: it is not so.
+    #[inline(always)]
+    pub(super) fn ready_log(&self) -> u64 {
+        // Relaxed: see `switch_off`.
+        self.ready_log.load(Ordering::Relaxed)
+    }
+
     pub(super) fn switch_off(&self) {
+        self.ready_log.store(0, Ordering::Relaxed);
         // Relaxed: a thread that reads the old value delivers one more event, as it would have a
         // moment earlier.
         if self.on.swap(false, Ordering::Relaxed) && self.global {
@@ -135,6 +156,9 @@ statics! {
     static FROM_ENV: OnceLock<Dispatch> = OnceLock::new();
     static FROM_CODE: OnceLock<Dispatch> = OnceLock::new();
 
+    /// How many want objects to be tracked that no scope and no sink asks for.
+    static TRACK_ALL: AtomicUsize = AtomicUsize::new(0);
+
     /// Objects that a filter left out, or that were made inside a sink.
     static FILTERED: AtomicU64 = AtomicU64::new(0);
     static INSIDE_SINK: AtomicU64 = AtomicU64::new(0);
@@ -180,6 +204,26 @@ fn first_birth_cold() {
     }
 }
 
+/// Has every object tracked that is made meanwhile outside of scopes, on any thread, although no sink asks for it.
+#[derive(Debug)]
+pub(crate) struct TrackAll(());
+
+impl TrackAll {
+    pub(crate) fn new() -> Self {
+        // Relaxed: as a sink's installation, see `idle`.
+        TRACK_ALL.fetch_add(1, Ordering::Relaxed);
+        ACTIVE.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for TrackAll {
+    fn drop(&mut self) {
+        ACTIVE.fetch_sub(1, Ordering::Relaxed);
+        TRACK_ALL.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Where the events of an object that is being made go.
 pub(super) struct Binding {
     pub(super) scope: Option<Arc<ScopeNode>>,
@@ -187,9 +231,31 @@ pub(super) struct Binding {
     pub(super) flags: u32,
 }
 
+impl Binding {
+    fn new(scope: Option<Arc<ScopeNode>>, dispatch: *const Dispatch, flags: u32) -> Self {
+        if let Some(scope) = &scope {
+            scope.set_used();
+        }
+        Self { scope, dispatch, flags }
+    }
+}
+
 /// The global sink: the one from code, else the one from the environment.
+#[inline]
 fn global() -> Option<&'static Dispatch> {
     FROM_CODE.get().or_else(|| FROM_ENV.get())
+}
+
+/// The global sink, where it wants every object and no event at once.
+#[inline(always)]
+pub(super) fn ready() -> Option<&'static Dispatch> {
+    if UNBORN.load(Ordering::Relaxed) {
+        return None;
+    }
+    // Relaxed: see `switch_off`.
+    global().filter(|global| {
+        global.wants_all && global.flags & AT_ONCE == 0 && global.on.load(Ordering::Relaxed)
+    })
 }
 
 /// Binds an object that is being made and numbers it from `next`, or leaves it untraced.
@@ -206,19 +272,21 @@ pub(super) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
     };
     let Some(dispatch) = dispatch.filter(|dispatch| dispatch.on.load(Ordering::Relaxed)) else {
         // A scope's objects are tracked though nobody wants their events.
-        let scope = scope?;
+        let tracked = match &scope {
+            Some(scope) => scope.dispatch().is_none(),
+            None => TRACK_ALL.load(Ordering::Relaxed) > 0,
+        };
+        if !tracked {
+            return None;
+        }
         object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
-        let tracked = scope.dispatch().is_none();
-        return tracked.then_some(Binding {
-            scope: Some(scope),
-            dispatch: std::ptr::null(),
-            flags: 0,
-        });
+        return Some(Binding::new(scope, std::ptr::null(), 0));
     };
     // Relaxed: a number is unique by the read-modify-write alone.
     object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
     let doing = format_args!("when asked whether it wants {object}");
-    let enabled = dispatch.run(&entered, &doing, |sink| sink.enabled(object))?;
+    let enabled =
+        dispatch.wants_all || dispatch.run(&entered, &doing, |sink| sink.enabled(object))?;
     if !enabled && scope.as_ref().is_none_or(|scope| scope.dispatch().is_some()) {
         FILTERED.fetch_add(1, Ordering::Relaxed);
         return None;
@@ -228,7 +296,7 @@ pub(super) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
     } else {
         (std::ptr::null(), 0)
     };
-    Some(Binding { scope, dispatch, flags })
+    Some(Binding::new(scope, dispatch, flags))
 }
 
 /// Sends the events of every object that is made from now on, outside of a [`Scope`](crate::Scope), to `sink`.

@@ -163,6 +163,7 @@ pub(crate) struct NewEntry<'a> {
 
 impl Entry {
     /// Writes the fields of a new object, whose first event is number 1.
+    #[inline(always)]
     pub(crate) fn fill(&self, new: &NewEntry<'_>) {
         let object = new.object;
         self.witness.write();
@@ -334,6 +335,11 @@ impl Entry {
     #[inline]
     #[must_use]
     pub(crate) fn unpin<const SHARED: bool>(&self) -> bool {
+        // Acquire: nobody else has a share, so nobody can take one; and the release in every earlier unpin of this entry
+        // leads up to this value.
+        if self.refs.load(Ordering::Acquire) == 1 {
+            return true;
+        }
         let before = if SHARED {
             // Release: what this thread read of the entry comes before its end, which the last
             // unpin's acquire load below sees.
@@ -352,7 +358,14 @@ impl Entry {
         true
     }
 
+    /// Whether it has a share of a scope.
+    #[inline]
+    pub(crate) fn has_scope(&self) -> bool {
+        !self.scope.load(RELAXED).is_null()
+    }
+
     /// Takes the share of the scope out: the entry ends.
+    #[inline]
     pub(crate) fn take_scope(&self) -> *const ScopeNode {
         self.witness.write();
         self.scope.load(RELAXED).cast_const().cast()
@@ -387,7 +400,6 @@ impl Entry {
             time: self.time.load(RELAXED),
             span: self.span.load(RELAXED),
             scope: self.scope_id.load(RELAXED),
-            stack: self.stack.load(RELAXED),
             parent: (parent_object != 0).then(|| (parent_object, self.parent.load(RELAXED))),
         }
     }
@@ -405,7 +417,6 @@ pub(crate) struct EntryDetails {
     pub(crate) time: u64,
     pub(crate) span: u32,
     pub(crate) scope: u32,
-    pub(crate) stack: u32,
     pub(crate) parent: Option<(u64, u64)>,
 }
 
@@ -419,7 +430,7 @@ pub(crate) struct Place {
     generation: AtomicU32,
     flags: AtomicU32,
     entry: AtomicPtr<Entry>,
-    /// While the slot is free: the next free one.
+    /// While the slot is free: the next free one. Of a raw handle: the path of the step by which it became so, alone.
     link: AtomicPtr<()>,
     /// The number of the event that made the handle, which is the handle's own.
     number: AtomicU64,
@@ -509,9 +520,11 @@ impl Place {
         self.path.load(RELAXED)
     }
 
-    /// Marks a handle that becomes a raw pointer. Relaxed: only who has the handle does.
-    pub(crate) fn set_raw(&self) {
-        self.flags.store(self.flags.load(RELAXED) | IS_RAW, RELAXED);
+    /// Marks a handle that becomes a raw pointer, by a step whose path is `left`. Only who has the handle does.
+    pub(crate) fn set_raw(&self, left: u32) {
+        self.link.store(std::ptr::without_provenance_mut(left as usize), RELAXED);
+        // Release: a reader that sees the flag sees the step.
+        self.flags.store(self.flags.load(RELAXED) | IS_RAW, Ordering::Release);
     }
 
     /// The generation of the handle that has the place now, or had it last.
@@ -521,10 +534,13 @@ impl Place {
 
     /// What reports are made of.
     pub(crate) fn details(&self) -> PlaceDetails {
-        let flags = self.flags.load(RELAXED);
+        // Acquire: see `set_raw`.
+        let flags = self.flags.load(Ordering::Acquire);
+        let raw = flags & IS_RAW != 0;
         PlaceDetails {
             op: crate::event::Op::from_number(flags as u8),
-            raw: flags & IS_RAW != 0,
+            raw,
+            left: if raw { self.link.load(RELAXED).addr() as u32 } else { 0 },
             entry: self.entry(),
             number: self.number(),
             parent: self.parent.load(RELAXED),
@@ -542,6 +558,8 @@ impl Place {
 pub(crate) struct PlaceDetails {
     pub(crate) op: Option<crate::event::Op>,
     pub(crate) raw: bool,
+    /// The path of the step by which it became a raw pointer; 0 for none.
+    pub(crate) left: u32,
     pub(crate) entry: *const Entry,
     pub(crate) number: u64,
     pub(crate) parent: u64,

@@ -15,14 +15,14 @@ use super::entry::{
 };
 use super::ledger::LEDGER;
 use super::local::{self, Local, enter_sink};
-use super::log::{Birth, NewRecord};
+use super::log::{Birth, NewRecord, Room};
 use super::raw::{Claimed, Side};
 use super::scope::ScopeNode;
 use super::slab::{hide, publish, read};
 use super::stacks;
 use super::ticket::Ticket;
 use crate::event::{Caller, Event, HandleId, Kind, Label, Object, ObjectId, Op, Type};
-use crate::primitive::{Arc, AtomicU64, statics};
+use crate::primitive::{Arc, AtomicU64, Ordering, statics};
 use std::panic::Location;
 
 statics! {
@@ -34,6 +34,11 @@ statics! {
 pub(crate) fn next_object() -> u64 {
     // Relaxed: objects are numbered, not ordered.
     NEXT.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// How many objects got a number so far.
+pub(crate) fn numbered() -> u64 {
+    NEXT.load(crate::primitive::Ordering::Relaxed) - 1
 }
 
 /// Where a value is, and how large.
@@ -199,6 +204,35 @@ enum How {
     Weak,
 }
 
+/// An operation that makes a handle from another one: a type, so that the common case is compiled for each.
+trait Make {
+    const OP: Op;
+    const HOW: How;
+}
+
+macro_rules! makes {
+    ($($(#[$meta:meta])* $Name:ident: $OP:ident by $HOW:ident;)*) => {$(
+        $(#[$meta])*
+        struct $Name;
+
+        impl Make for $Name {
+            const OP: Op = Op::$OP;
+            const HOW: How = How::$HOW;
+        }
+    )*};
+}
+
+makes! {
+    Clone: Clone by Clone;
+    /// From a handle that came from a raw pointer, or is one.
+    CloneOfReturned: Clone by Upgrade;
+    Downgrade: Downgrade by Weak;
+    WeakClone: WeakClone by Weak;
+    Upgrade: Upgrade by Upgrade;
+    /// The first strong handle of an object of `new_cyclic`.
+    NewOfCyclic: New by Upgrade;
+}
+
 /// The step of a handle that is made.
 #[inline(always)]
 fn step<const SHARED: bool>(entry: &Entry, how: How) -> Position {
@@ -211,71 +245,70 @@ fn step<const SHARED: bool>(entry: &Entry, how: How) -> Position {
 
 /// Makes a handle from that in `from`, for an entry that something pins.
 #[inline(always)]
-fn make<const SHARED: bool>(
+fn make<const SHARED: bool, M: Make>(entry: &Entry, from: &Place, site: Caller) -> Option<Ticket> {
+    match entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 => make_ready::<SHARED, false, M>(entry, from, site)
+            .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site)),
+        LOGGED => make_logged::<SHARED, M>(entry, from, site),
+        _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site),
+    }
+}
+
+/// The same for an object whose events go to a log, and nowhere else.
+#[inline(never)]
+fn make_logged<const SHARED: bool, M: Make>(
     entry: &Entry,
     from: &Place,
-    how: How,
-    op: Op,
     site: Caller,
 ) -> Option<Ticket> {
-    let flags = entry.flags();
-    if flags & (AT_ONCE | LOGGED | STACKS) == 0
-        && let Some(ticket) = make_ready::<SHARED, false>(entry, from, how, op, site)
-    {
-        return Some(ticket);
-    }
-    make_any::<SHARED>(entry, from, how, op, site)
+    make_ready::<SHARED, true, M>(entry, from, site)
+        .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site))
 }
 
 /// The common case, in which nothing has to be waited for, fetched or looked up. `None` where it is not, and nothing is
 /// done.
 #[inline(always)]
-fn make_ready<const SHARED: bool, const LOG: bool>(
+fn make_ready<const SHARED: bool, const LOG: bool, M: Make>(
     entry: &Entry,
     from: &Place,
-    how: How,
-    op: Op,
     site: Caller,
 ) -> Option<Ticket> {
-    if !entry.has_room() || (how == How::Weak && !entry.has_room_for_ref()) {
+    let op = M::OP;
+    if !entry.has_room() || (M::HOW == How::Weak && !entry.has_room_for_ref()) {
         return None;
     }
-    let time = clock::ready()?;
+    let time = clock::ready();
+    if time == 0 {
+        return None;
+    }
     let local = local::ready()?;
     let path = local.paths.get(from.path(), op, site).filter(|path| !path.needs_stack())?;
     let path = path.number();
-    let log = if LOG {
-        let log = dispatch_of(entry).and_then(Dispatch::log)?;
-        if local.is_inside() || !local.tails.is_open(log, 1) {
-            return None;
-        }
-        Some(log)
-    } else {
-        None
-    };
-    // SAFETY: FOREVER: a free slot is one of a chunk.
-    let place = unsafe { local.places.pop()?.as_ref() };
-    let position = step::<SHARED>(entry, how);
-    let parent = from.number();
-    let new = NewPlace {
-        op,
-        number: position.seq,
-        parent,
-        time,
-        path,
-        thread: local.thread.get(),
-        span: crate::span::current(),
-        stack: 0,
-    };
-    place.fill(entry, &new, 0);
+    let room = if LOG { Some(log_room(&local, entry, 1)?) } else { None };
+    let place = local.places.first()?;
+    let place = local.places.take(place);
+    let position = step::<SHARED>(entry, M::HOW);
+    let (number, parent, span) = (position.seq, from.number(), crate::span::current());
+    let thread = local.thread.get();
+    place.fill(entry, &NewPlace { op, number, parent, time, path, thread, span, stack: 0 }, 0);
     let ticket = Ticket::new(place, publish(place));
-    if let Some(log) = log {
-        let fact =
-            Fact { op, handle: position.seq, from: parent, position, site: Some(site), stack: 0 };
-        let time = local.tails.time(log.clock());
-        local.tails.write(&fact.record(entry.id(), path, time));
+    if let Some(room) = room {
+        let (state, object, time) = (position.state(), entry.id(), room.time(time));
+        room.write(&NewRecord { op, state, handle: parent, object, path, span, time });
     }
     Some(ticket)
+}
+
+/// Room in the log of an entry that something pins and that is [`LOGGED`], where it lies open and nothing withholds its
+/// events.
+#[inline(always)]
+fn log_room<'a>(local: &'a Local, entry: &Entry, records: usize) -> Option<Room<'a>> {
+    if local.is_inside() {
+        return None;
+    }
+    // SAFETY: PINNED: as in `dispatch_of`; and who says that the events are logged has a dispatch.
+    let dispatch = unsafe { &*entry.dispatch() };
+    local.tails.room(dispatch.ready_log(), records)
 }
 
 /// The same in any case.
@@ -287,11 +320,6 @@ fn make_any<const SHARED: bool>(
     op: Op,
     site: Caller,
 ) -> Option<Ticket> {
-    if entry.flags() & (AT_ONCE | LOGGED | STACKS) == LOGGED
-        && let Some(ticket) = make_ready::<SHARED, true>(entry, from, how, op, site)
-    {
-        return Some(ticket);
-    }
     if !entry.has_room() || (how == How::Weak && !entry.has_room_for_ref()) {
         LEDGER.refuse();
         return None;
@@ -397,6 +425,17 @@ struct Held {
     entry: &'static Entry,
 }
 
+impl Held {
+    /// What a ticket that has not returned keeps.
+    #[inline(always)]
+    fn new(ticket: Ticket) -> Self {
+        let place = ticket.place();
+        // SAFETY: FOREVER: the place of a handle was filled with a slot of the ledger's.
+        let entry = unsafe { &*place.entry() };
+        Self { place, entry }
+    }
+}
+
 /// The handle that is about to end or to leave: its place, taken out of the table of raw pointers if it had returned
 /// from one. `None` where it is nobody's.
 #[inline]
@@ -404,10 +443,7 @@ fn hold(ticket: Ticket, side: Side) -> Option<Held> {
     if ticket.is_returned() {
         return hold_returned(&ticket, side);
     }
-    let place = ticket.place();
-    // SAFETY: FOREVER: the place of a handle was filled with a slot of the ledger's.
-    let entry = unsafe { &*place.entry() };
-    Some(Held { place, entry })
+    Some(Held::new(ticket))
 }
 
 #[cold]
@@ -419,60 +455,95 @@ fn hold_returned(ticket: &Ticket, side: Side) -> Option<Held> {
 }
 
 /// The end of a strong handle, whichever way.
-#[inline(always)]
 fn end_strong<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
-    let Held { place, entry } = held;
-    if entry.flags() & (AT_ONCE | LOGGED) == 0
-        && let Some(local) = local::ready()
-    {
-        hide(place);
-        LEDGER.places.put(&local.places, place);
-        let (_, last) = entry.drop_strong::<SHARED>();
-        drop(local);
-        if last {
-            unpin::<SHARED>(entry);
-        }
-        return;
+    match held.entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 if end_strong_ready::<SHARED, false>(held, op, site) => {}
+        LOGGED if end_strong_ready::<SHARED, true>(held, op, site) => {}
+        _ => end_strong_pinned::<SHARED>(held, op, site),
     }
-    end_strong_emitting::<SHARED>(held, op, site);
 }
 
-#[inline(never)]
-fn end_strong_emitting<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
+/// The drop of a strong handle, by far the most common end.
+#[inline(always)]
+fn drop_strong<const SHARED: bool>(held: Held) {
+    // A function of its own for each way, so that what one needs is not set up for the other.
+    #[inline(never)]
+    fn ready<const SHARED: bool, const LOG: bool>(held: Held) {
+        if !end_strong_ready::<SHARED, LOG>(held, Op::Drop, None) {
+            end_strong_pinned::<SHARED>(held, Op::Drop, None);
+        }
+    }
+    match held.entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 => ready::<SHARED, false>(held),
+        LOGGED => ready::<SHARED, true>(held),
+        _ => end_strong_pinned::<SHARED>(held, Op::Drop, None),
+    }
+}
+
+/// The common case, as [`make_ready`]'s. False where it is not, and nothing is done.
+#[inline(always)]
+fn end_strong_ready<const SHARED: bool, const LOG: bool>(
+    held: Held,
+    op: Op,
+    site: Option<Caller>,
+) -> bool {
     let Held { place, entry } = held;
-    if entry.flags() & (AT_ONCE | LOGGED | STACKS) != LOGGED {
-        return end_strong_pinned::<SHARED>(held, op, site);
+    let Some(local) = local::ready() else { return false };
+    if local.places.is_full() {
+        return false;
     }
     // After the step nothing pins the entry. So what the record needs is taken before.
-    let local = local::own();
-    let (Some(own), false) = (*local, is_inside(*local)) else {
-        drop(local);
-        return end_strong_pinned::<SHARED>(held, op, site);
+    let record = if LOG {
+        match log_end(&local, held, op, site) {
+            Some(record) => Some(record),
+            None => return false,
+        }
+    } else {
+        None
     };
-    let log = dispatch_of(entry).and_then(Dispatch::log);
-    let log = log.filter(|log| own.tails.has_room(log, 1, local::thread(Some(own))));
-    let (clock, object, handle) = (log.map(|log| log.clock()), entry.id(), place.number());
-    LEDGER.free_place(Some(own), place);
+    hide(place);
+    local.places.push(place);
     let (position, last) = entry.drop_strong::<SHARED>();
-    if let Some(clock) = clock {
-        let path = site.map_or(0, |site| LEDGER.paths.of(Some(own), 0, op, site));
-        let fact = Fact { op, handle, from: 0, position, site, stack: 0 };
-        own.tails.write(&fact.record(object, path, own.tails.time(clock)));
+    if let Some((room, mut record)) = record {
+        record.state = position.state();
+        room.write(&record);
     }
-    drop(local);
-    if last {
-        unpin::<SHARED>(entry);
+    if last && entry.unpin::<SHARED>() && !LEDGER.free_entry_ready(&local, entry) {
+        drop(local);
+        end_entry(entry);
     }
+    true
 }
 
-fn is_inside(local: Option<&Local>) -> bool {
-    local.is_some_and(Local::is_inside)
+/// The record of the end of a handle, but for its position, and the room for it.
+#[inline(always)]
+fn log_end<'a>(
+    local: &'a Local,
+    held: Held,
+    op: Op,
+    site: Option<Caller>,
+) -> Option<(Room<'a>, NewRecord)> {
+    let Held { place, entry } = held;
+    let room = log_room(local, entry, 1)?;
+    let now = clock::ready();
+    if now == 0 {
+        return None;
+    }
+    let path = match site {
+        Some(site) => local.paths.get(0, op, site)?.number(),
+        None => 0,
+    };
+    let (handle, object, time) = (place.number(), entry.id(), room.time(now));
+    let span = crate::span::current();
+    Some((room, NewRecord { op, state: 0, handle, object, path, span, time }))
 }
 
 /// The same, with a share of the entry for the sink's time, and with a stack.
 #[inline(never)]
 fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
+    // Has the clock run, if no record does: the common case asks for it.
+    clock::now();
     entry.share::<SHARED>();
     let handle = place.number();
     let flags = entry.flags();
@@ -532,6 +603,72 @@ fn note<const SHARED: bool>(entry: &Entry, handle: u64, op: Op, site: Caller, al
 }
 
 /// Opens an entry for a new object if a sink wants it, and emits the first event.
+#[inline(never)]
+fn open_new(
+    ty: &'static Type,
+    address: usize,
+    size: usize,
+    align: usize,
+    site: Caller,
+) -> Option<Ticket> {
+    let value = Value { address, size, align };
+    open_ready(ty, value, site).or_else(|| open(ty, value, Op::New, None, site))
+}
+
+/// The common case, as [`make_ready`]'s: the global sink wants every object, and no event at once.
+#[inline(always)]
+fn open_ready(ty: &'static Type, value: Value, site: Caller) -> Option<Ticket> {
+    let op = Op::New;
+    let dispatch = dispatch::ready()?;
+    let time = clock::ready();
+    if time == 0 || stacks::asked_for() {
+        return None;
+    }
+    let local = local::ready()?;
+    if local.is_inside() || !local.scope.get().is_null() {
+        return None;
+    }
+    let path = local.paths.get(0, op, site).filter(|path| !path.needs_stack())?.number();
+    let room = match dispatch.flags() & LOGGED {
+        0 => None,
+        _ => Some(local.tails.room(dispatch.ready_log(), 2)?),
+    };
+    let (place, entry) = (local.places.first()?, local.entries.first()?);
+    let (place, entry) = (local.places.take(place), local.entries.take(entry));
+    // Relaxed: a number is unique by the read-modify-write alone.
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let (thread, span) = (local.thread.get(), crate::span::current());
+    let size = value.size as u64;
+    let object = Object { id: ObjectId(id), ty, size, label: Label::default(), location: site };
+    entry.fill(&NewEntry {
+        object: &object,
+        address: value.address,
+        align: value.align,
+        flags: dispatch.flags(),
+        dispatch,
+        scope: std::ptr::null(),
+        scope_id: 0,
+        thread,
+        time,
+        span,
+        parent: None,
+        stack: 0,
+        strong: 1,
+    });
+    publish(entry);
+    let new = NewPlace { op, number: 1, parent: 0, time, path, thread, span, stack: 0 };
+    place.fill(entry, &new, 0);
+    let ticket = Ticket::new(place, publish(place));
+    if let Some(room) = room {
+        let state = Position { seq: 1, strong: 1 }.state();
+        let time = room.time(time);
+        let record = NewRecord { op, state, handle: 0, object: id, path, span, time };
+        room.write_birth(&record, &Birth { ty, size, from_object: 0, stack: 0 });
+    }
+    Some(ticket)
+}
+
+/// The same in any case.
 fn open(
     ty: &'static Type,
     value: Value,
@@ -640,7 +777,7 @@ fn to_raw<const SHARED: bool>(held: Held, side: Side, op: Op, at: (Kind, usize),
     // Before it is in the table: a thread that is given its place emits an event of that later.
     note::<SHARED>(entry, place.number(), op, site, false);
     local::enter(|local| {
-        place.set_raw();
+        place.set_raw(LEDGER.paths.of(local, 0, op, site));
         // In a signal's handler it may be that it is not found again: its place stays, as that of a raw handle.
         if let Some(mut raw) = LEDGER.lock_raw(local) {
             entry.set(RAW);
@@ -721,14 +858,18 @@ impl<const SHARED: bool> Strong<SHARED> {
         if dispatch::idle() {
             return Self(None);
         }
-        Self(open(ty, value, op, None, Location::caller()))
+        let site = Location::caller();
+        Self(match op {
+            Op::New => open_new(ty, value.address, value.size, value.align, site),
+            _ => open(ty, value, op, None, site),
+        })
     }
 
     /// The handle of an object that `new_cyclic` announced by a weak one.
     pub(crate) fn of_cyclic(weak: &Weak<SHARED>, site: Caller) -> Self {
         let made = weak.0.as_ref().and_then(|from| {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED>(entry, place, How::Upgrade, Op::New, site)
+                make::<SHARED, NewOfCyclic>(entry, place, site)
             })
         });
         Self(made.flatten())
@@ -743,13 +884,13 @@ impl<const SHARED: bool> Strong<SHARED> {
             if from.is_returned() {
                 return returned::<SHARED>(from, site);
             }
-            make::<SHARED>(from.entry(), from.place(), How::Clone, Op::Clone, site)
+            make::<SHARED, Clone>(from.entry(), from.place(), site)
         }
         #[cold]
         #[inline(never)]
         fn returned<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Strong, |entry, place| {
-                make::<SHARED>(entry, place, How::Upgrade, Op::Clone, site)
+                make::<SHARED, CloneOfReturned>(entry, place, site)
             })
             .flatten()
         }
@@ -766,7 +907,7 @@ impl<const SHARED: bool> Strong<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Strong, |entry, place| {
-                make::<SHARED>(entry, place, How::Weak, Op::Downgrade, site)
+                make::<SHARED, Downgrade>(entry, place, site)
             })
             .flatten()
         }
@@ -867,7 +1008,7 @@ impl<const SHARED: bool> Strong<SHARED> {
             Some((entry, place))
         });
         if let Some((entry, place)) = found {
-            let clone = make::<SHARED>(entry, place, How::Upgrade, Op::Clone, site);
+            let clone = make::<SHARED, CloneOfReturned>(entry, place, site);
             if let Some(held) = clone.and_then(|clone| hold(clone, Side::Strong)) {
                 to_raw::<SHARED>(held, Side::Strong, Op::IntoRaw, at, site);
             }
@@ -881,8 +1022,16 @@ impl<const SHARED: bool> Drop for Strong<SHARED> {
     fn drop(&mut self) {
         #[inline(never)]
         fn traced<const SHARED: bool>(ticket: Ticket) {
-            if let Some(held) = hold(ticket, Side::Strong) {
-                end_strong::<SHARED>(held, Op::Drop, None);
+            if ticket.is_returned() {
+                return returned::<SHARED>(ticket);
+            }
+            drop_strong::<SHARED>(Held::new(ticket));
+        }
+        #[cold]
+        #[inline(never)]
+        fn returned<const SHARED: bool>(ticket: Ticket) {
+            if let Some(held) = hold_returned(&ticket, Side::Strong) {
+                end_strong_pinned::<SHARED>(held, Op::Drop, None);
             }
         }
         // Untraced, nothing is written.
@@ -922,7 +1071,7 @@ impl<const SHARED: bool> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED>(entry, place, How::Weak, Op::WeakClone, site)
+                make::<SHARED, WeakClone>(entry, place, site)
             })
             .flatten()
         }
@@ -939,7 +1088,7 @@ impl<const SHARED: bool> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED>(entry, place, How::Upgrade, Op::Upgrade, site)
+                make::<SHARED, Upgrade>(entry, place, site)
             })
             .flatten()
         }

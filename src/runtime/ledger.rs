@@ -110,6 +110,18 @@ impl Ledger {
         scope
     }
 
+    /// The same where there is nothing else to give back and nothing to wait for. False where there is, and nothing is done.
+    #[inline(always)]
+    pub(super) fn free_entry_ready(&self, local: &Local, entry: &'static Entry) -> bool {
+        if entry.flags() & RAW != 0 || entry.has_scope() || local.entries.is_full() {
+            return false;
+        }
+        entry.take_scope();
+        hide(entry);
+        local.entries.push(entry);
+        true
+    }
+
     #[inline]
     pub(super) fn put_entry(&self, local: Option<&Local>, entry: &'static Entry) {
         match local {

@@ -20,7 +20,7 @@ pub(crate) use self::evicted::Evicted;
 pub use self::options::{Clock, Overflow};
 pub(crate) use self::record::{Birth, NewRecord, Record};
 pub(crate) use self::segment::Segment;
-pub(crate) use self::tail::Tails;
+pub(crate) use self::tail::{Room, Tails};
 
 use self::segment::Store;
 use super::clock;
@@ -47,7 +47,7 @@ impl Clock {
 
 /// A log. Clones share it.
 #[derive(Clone)]
-pub struct Log {
+pub(crate) struct Log {
     inner: Arc<Inner>,
 }
 

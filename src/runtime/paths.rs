@@ -42,7 +42,7 @@ const CHUNKS: usize = 17;
 /// Paths are kept whole while there are fewer nodes; beyond, first and last step alone.
 const WHOLE: u32 = 1 << 18;
 /// Records of a log name a path in 24 bits. Beyond, a path is not known.
-const MOST: u32 = 1 << 24;
+const MOST: u32 = (1 << 24) - 1;
 
 const _: () = assert!(MOST as usize <= FIRST << (CHUNKS - 1));
 
@@ -204,7 +204,9 @@ impl Paths {
         let (chunk, place) = locate(index);
         let slots = self.chunks[chunk].load(Ordering::Relaxed);
         // SAFETY: PATHS: the index is below `len`.
-        Some(unsafe { &*slots.add(place) })
+        let slot = unsafe { slots.add(place) };
+        // SAFETY: PATHS: as above.
+        Some(unsafe { &*slot })
     }
 
     /// A path's last step, with the path before it.
@@ -245,8 +247,10 @@ impl Paths {
             slots = zeroed_slots::<Slot>(extent(chunk), Slot::vacant)?.as_ptr();
             self.chunks[chunk].store(slots, Ordering::Relaxed);
         }
-        // SAFETY: PATHS: the chunk has this place, which no reader looks at yet.
-        let slot = unsafe { &*slots.add(place) };
+        // SAFETY: PATHS: the chunk has this place.
+        let slot = unsafe { slots.add(place) };
+        // SAFETY: PATHS: as above; no reader looks at it yet.
+        let slot = unsafe { &*slot };
         let (op, site) = node.step;
         slot.location.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         let rest = u64::from(node.parent) << 32 | u64::from(node.depth) << 16;
@@ -317,6 +321,6 @@ impl PathCache {
     #[inline]
     fn slot(&self, from: u32, op: Op, site: Caller) -> &Cell<CacheSlot> {
         // Locations are three words apart, at the least.
-        &self.0[(key(op, site) as usize / 8 ^ from as usize * 5) % Self::LEN]
+        &self.0[((key(op, site) as usize / 8) ^ (from as usize * 5)) % Self::LEN]
     }
 }

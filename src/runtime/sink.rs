@@ -55,7 +55,7 @@ pub trait Sink: Send + Sync + 'static {
     /// How the events get here. Called once, when the sink is put in place.
     #[doc(hidden)]
     fn route(&self) -> Route {
-        Route { log: None, events: true }
+        Route { log: None, events: true, filters: true }
     }
 }
 
@@ -67,6 +67,8 @@ pub struct Route {
     pub(crate) log: Option<Log>,
     /// [`Sink::event`] is called with each.
     pub(crate) events: bool,
+    /// [`Sink::enabled`] may leave an object out: it is asked.
+    pub(crate) filters: bool,
 }
 
 /// Forwards every method of [`Sink`] through a pointer.

@@ -10,7 +10,7 @@
 //!  anyone who may not wait ────► returned, a stack without a lock
 //! ```
 //!
-//! A slot is used again oldest first, so that a stale copy of what named it is told for as long as can be.
+//! A slot is used again oldest first, so that a stale copy of what named it is recognized for as long as can be.
 //!
 //! # Invariants
 //!
@@ -121,6 +121,9 @@ fn set_link<T: Slot>(slot: *const T, next: *const T) {
     slot.link().store(next.cast_mut().cast(), Ordering::Relaxed);
 }
 
+/// The oldest free slot of a magazine.
+pub(super) struct First<T>(NonNull<T>);
+
 /// A thread's free slots.
 pub(crate) struct Magazine<T> {
     head: Cell<*const T>,
@@ -133,18 +136,36 @@ impl<T: Slot> Magazine<T> {
         Self { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()), len: Cell::new(0) }
     }
 
-    /// The oldest free slot.
-    #[inline]
-    pub(super) fn pop(&self) -> Option<NonNull<T>> {
-        let slot = NonNull::new(self.head.get().cast_mut())?;
-        let next = link::<T>(slot.as_ptr());
-        self.head.set(next);
+    /// The oldest free slot, which stays where it is.
+    #[inline(always)]
+    pub(super) fn first(&self) -> Option<First<T>> {
+        NonNull::new(self.head.get().cast_mut()).map(First)
+    }
+
+    /// Takes the oldest free slot out.
+    #[inline(always)]
+    pub(super) fn take<'a>(&self, first: First<T>) -> &'a T {
+        debug_assert!(self.head.get() == first.0.as_ptr(), "FREE: it is the first still");
+        self.head.set(link::<T>(first.0.as_ptr()));
         self.len.set(self.len.get() - 1);
-        Some(slot)
+        // SAFETY: FOREVER: a free slot is one of a chunk.
+        unsafe { first.0.as_ref() }
     }
 
     #[inline]
-    fn push(&self, slot: *const T) {
+    fn pop<'a>(&self) -> Option<&'a T> {
+        self.first().map(|first| self.take(first))
+    }
+
+    /// Whether one more slot is one too many.
+    #[inline(always)]
+    pub(super) fn is_full(&self) -> bool {
+        self.len.get() >= 2 * BATCH - 1
+    }
+
+    /// Takes a free slot back, if the magazine is not [full](Self::is_full).
+    #[inline(always)]
+    pub(super) fn push(&self, slot: *const T) {
         set_link(slot, ptr::null());
         if self.head.get().is_null() {
             self.head.set(slot);
@@ -232,17 +253,12 @@ impl<T: Slot + Sync> Slab<T> {
     /// A free slot for this thread, from its magazine. `None` where the table is full, which is counted.
     #[inline]
     pub(crate) fn take(&self, magazine: &Magazine<T>) -> Option<&T> {
-        let slot = match magazine.pop() {
-            Some(slot) => slot,
-            None => self.take_cold(magazine)?,
-        };
-        // SAFETY: FOREVER: the slot is one of a chunk.
-        Some(unsafe { slot.as_ref() })
+        magazine.pop().or_else(|| self.take_cold(magazine))
     }
 
     #[cold]
     #[inline(never)]
-    fn take_cold(&self, magazine: &Magazine<T>) -> Option<NonNull<T>> {
+    fn take_cold<'a>(&self, magazine: &Magazine<T>) -> Option<&'a T> {
         let batch = self.batch(&mut self.pool.lock());
         match batch {
             Some(batch) => magazine.put(&batch),
@@ -286,8 +302,9 @@ impl<T: Slot + Sync> Slab<T> {
     /// Gives a free slot back to the magazine.
     #[inline]
     pub(crate) fn put(&self, magazine: &Magazine<T>, slot: &T) {
+        let full = magazine.is_full();
         magazine.push(slot);
-        if magazine.len.get() >= 2 * BATCH {
+        if full {
             self.put_cold(magazine);
         }
     }

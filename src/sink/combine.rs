@@ -50,6 +50,10 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
         let (first, second) = (self.0.route(), self.1.route());
         // One log is written inline; a second recorder gets its events as any sink does.
         let both = first.log.is_some() && second.log.is_some();
-        Route { events: first.events || second.events || both, log: first.log.or(second.log) }
+        Route {
+            events: first.events || second.events || both,
+            filters: first.filters || second.filters,
+            log: first.log.or(second.log),
+        }
     }
 }

@@ -44,7 +44,7 @@ impl<S: Sink, F: Fn(&Object) -> bool + Send + Sync + 'static> Sink for Filter<S,
     }
 
     fn route(&self) -> Route {
-        self.sink.route()
+        Route { filters: true, ..self.sink.route() }
     }
 }
 

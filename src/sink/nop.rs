@@ -24,7 +24,7 @@ impl Sink for Nop {
     fn event(&self, _: &Event) {}
 
     fn route(&self) -> Route {
-        Route { log: None, events: false }
+        Route { log: None, events: false, filters: false }
     }
 }
 

@@ -82,7 +82,7 @@ impl Sink for Logged {
     }
 
     fn route(&self) -> Route {
-        Route { log: Some(self.0.clone()), events: false }
+        Route { log: Some(self.0.clone()), events: false, filters: false }
     }
 }
 

@@ -45,12 +45,13 @@ pub(crate) struct NewRecord {
 }
 
 impl NewRecord {
-    #[inline]
+    #[inline(always)]
     pub(super) fn pack(&self) -> Words {
+        debug_assert!(self.handle <= M40 && u64::from(self.path) <= M24, "the limits are lower");
         [
             self.state,
-            (self.op as u64) << 56 | u64::from(self.span as u16) << 40 | self.handle & M40,
-            self.object << 24 | u64::from(self.path) & M24,
+            (self.op as u64) << 56 | u64::from(self.span as u16) << 40 | self.handle,
+            self.object << 24 | u64::from(self.path),
             self.time,
         ]
     }
@@ -67,6 +68,7 @@ pub(crate) struct Birth {
 }
 
 impl Birth {
+    #[inline(always)]
     pub(super) fn pack(&self) -> Words {
         let ty = std::ptr::from_ref(self.ty).expose_provenance() as u64;
         [ty, self.size, self.from_object, self.stack.into()]

@@ -23,7 +23,7 @@ pub(crate) struct Segment {
     index: usize,
 }
 
-type AtomicWords = [AtomicU64; WORDS];
+pub(super) type AtomicWords = [AtomicU64; WORDS];
 
 /// The memory of some segments, as zeroed memory, which the system has ready where it is asked for enough at once: to
 /// write the zeros would cost more than the records.
@@ -56,24 +56,14 @@ impl Drop for Block {
 }
 
 impl Segment {
-    #[inline]
-    fn words(&self) -> &[AtomicWords] {
+    pub(super) fn words(&self) -> &[AtomicWords] {
         // SAFETY: BLOCK: the block has more segments than this one's index.
         let words = unsafe { self.block.words.add(self.index * SEGMENT) };
         // SAFETY: BLOCK: as above, and the block is there as long as the segment.
         unsafe { std::slice::from_raw_parts(words.as_ptr(), SEGMENT) }
     }
 
-    /// Writes a record at `at`, without publishing it. Only the thread that has the segment writes.
-    #[inline]
-    pub(super) fn put(&self, at: usize, record: &Words) {
-        for (to, &from) in self.words()[at].iter().zip(record) {
-            // Relaxed: published by `publish`.
-            to.store(from, Ordering::Relaxed);
-        }
-    }
-
-    /// Lets readers see the records below `len`.
+    /// Lets readers see the records below `len`. Only the thread that has the segment writes.
     #[inline]
     pub(super) fn publish(&self, len: usize) {
         // Release: a reader that sees this length sees the records below it.
