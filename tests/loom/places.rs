@@ -330,3 +330,25 @@ fn clones_and_drops_without_events() {
         assert!(view::handles(|_| true).is_empty() && view::objects(|_| true).is_empty(), "END");
     });
 }
+
+/// Two threads end an object's last handles by the shortest way, and one reads: when the object is gone, so are all its
+/// handles. THERE.
+#[test]
+fn an_object_without_events_ends_on_two_threads() {
+    explore_freely(|| {
+        let scope = Scope::mark();
+        let one = scope.run(Arc::new);
+        let id = one.id();
+        let two = one.clone();
+        let other = spawn(move || {
+            // The first use of a thread is another way.
+            drop(two.clone());
+            drop(two);
+        });
+        drop(one);
+        let gone = view::objects(|object| object.object.id().number() == id).is_empty();
+        let found = view::handles(|object| object == id);
+        assert!(!gone || found.is_empty(), "THERE: {found:?} of an object that is gone");
+        other.join().unwrap();
+    });
+}
