@@ -172,6 +172,27 @@ fn two_threads_that_are_ending_write() {
     });
 }
 
+/// Threads that end handles whose events are written inline, without a share of the entry: the last one knows of what
+/// the others read of it. END, PINNED.
+#[test]
+fn logged_handles_end_on_three_threads() {
+    explore_freely(|| {
+        let log = Log::new(Overflow::DropNewest, 1 << 20, Clock::None);
+        let scope = Scope::new(Logged(log.clone()));
+        let one = scope.run(crate::arc::Arc::new);
+        let (two, three) = (one.clone(), one.clone());
+        let second = spawn(move || drop(two));
+        let third = spawn(move || drop(three));
+        drop(one);
+        second.join().unwrap();
+        third.join().unwrap();
+        let recorded = read(&log);
+        assert_eq!((recorded.records.len(), recorded.lost), (6, 0), "KEPT");
+        assert_eq!(recorded.records[5].strong, 0, "COUNT");
+        assert!(view::objects(|_| true).is_empty(), "END");
+    });
+}
+
 /// The log goes, with its scope, while a thread that wrote to it ends: neither waits for the other.
 #[test]
 fn the_log_goes_while_a_thread_ends() {
