@@ -7,7 +7,7 @@ use crate::runtime::log::{Clock, Log, Overflow, Record};
 use crate::runtime::scope::Scope;
 use crate::runtime::sink::{Route, Sink};
 use crate::runtime::view;
-use crate::world::{explore_freely, spawn};
+use crate::world::{explore_freely, explore_freely_within, spawn};
 use std::panic::Location;
 
 /// An event of object `id`: `New` for 1, then clones.
@@ -176,19 +176,27 @@ fn two_threads_that_are_ending_write() {
 /// the others read of it. END, PINNED.
 #[test]
 fn logged_handles_end_on_three_threads() {
-    explore_freely(|| {
+    explore_freely_within(2, || {
         let log = Log::new(Overflow::DropNewest, 1 << 20, Clock::None);
         let scope = Scope::new(Logged(log.clone()));
-        let one = scope.run(crate::arc::Arc::new);
+        let (one, another) = scope.run(|| (crate::arc::Arc::new(), crate::arc::Arc::new()));
         let (two, three) = (one.clone(), one.clone());
-        let second = spawn(move || drop(two));
-        let third = spawn(move || drop(three));
+        // The first use of a thread is another way.
+        let end = |handle, first: crate::arc::Arc| {
+            spawn(move || {
+                let first = (first.clone(), first);
+                drop(handle);
+                first
+            })
+        };
+        let (second, third) = (end(two, another.clone()), end(three, another));
         drop(one);
-        second.join().unwrap();
-        third.join().unwrap();
+        let firsts = (second.join().unwrap(), third.join().unwrap());
         let recorded = read(&log);
-        assert_eq!((recorded.records.len(), recorded.lost), (6, 0), "KEPT");
-        assert_eq!(recorded.records[5].strong, 0, "COUNT");
+        let records: Vec<_> = recorded.records.iter().filter(|record| record.object == 1).collect();
+        assert_eq!((records.len(), recorded.lost), (6, 0), "KEPT");
+        assert_eq!(records[5].strong, 0, "COUNT");
+        drop(firsts);
         assert!(view::objects(|_| true).is_empty(), "END");
     });
 }

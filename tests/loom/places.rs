@@ -339,11 +339,12 @@ fn an_object_without_events_ends_on_two_threads() {
         let scope = Scope::mark();
         let one = scope.run(Arc::new);
         let id = one.id();
-        let two = one.clone();
+        let (two, another) = (one.clone(), scope.run(Arc::new));
         let other = spawn(move || {
-            // The first use of a thread is another way.
-            drop(two.clone());
+            // The first use of a thread is another way, and so is one with a full magazine.
+            let first = another.clone();
             drop(two);
+            (first, another)
         });
         drop(one);
         let gone = view::objects(|object| object.object.id().number() == id).is_empty();
