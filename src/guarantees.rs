@@ -88,17 +88,17 @@
 //! while the feature `spans` has no layer in place. A recorder writes such an event by a way of its own, or counts it as
 //! lost. A sink that is called at once does not run where the handler interrupted refscope; where it did not, the
 //! sink's code runs in the handler, and has to be fit for that: printing and a file sink allocate and lock, and are not.
-//! Allocating and freeing is not for handlers, traced or not. *Tested* in `tests/processes.rs`.
+//! Allocating and freeing is not for handlers, traced or not. *Tested* in `tests/signals_and_forks.rs`.
 //!
 //! **`exit` in a signal's handler ends the process**, whatever it interrupted. Reports and recordings are made by a
 //! thread that waits for the exit from the beginning; where the handler interrupted the recording of an event, the
-//! last quarter of a second may be lost, which is said. *Tested* in `tests/processes.rs`, with threads at work.
+//! last quarter of a second may be lost, which is said. *Tested* in `tests/signals_and_forks.rs`, with threads at work.
 //!
 //! **A forked child** can go on with traced pointers, though other threads of its parent were at work on refscope: it finds
 //! each lock free. Its parent's objects are known to it. It writes nothing to what its parent records or prints to, except
 //! stderr; at its exit it reports what it has allocated itself, if that is alive; no thread of refscope's runs in
 //! it, so that reports at intervals and on signals do not come. A lock that is held for a second at the fork, since a
-//! debugger stopped its thread, is not waited for. A sink of your own has to care for itself. *Tested* in `tests/processes.rs`.
+//! debugger stopped its thread, is not waited for. A sink of your own has to care for itself. *Tested* in `tests/signals_and_forks.rs`.
 //!
 //! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep; one that keeps the latest
 //! never gives up what it knows of an object that is alive. What a filter left out,

@@ -50,6 +50,13 @@ pub(crate) fn without_thread() {
     NOW.store(0, Ordering::Relaxed);
 }
 
+/// Stops the clock at some time: in a model, where the common case, which needs one, is to be explored.
+#[cfg(test)]
+#[allow(dead_code)]
+pub(crate) fn stop_at(now: u64) {
+    NOW.store(now, Ordering::Relaxed);
+}
+
 #[cold]
 #[inline(never)]
 fn cold() -> u64 {

@@ -7,7 +7,7 @@ use crate::runtime::log::{Clock, Log, Overflow, Record};
 use crate::runtime::scope::Scope;
 use crate::runtime::sink::{Route, Sink};
 use crate::runtime::view;
-use crate::world::{explore_freely, spawn};
+use crate::world::{explore_freely, explore_freely_within, spawn};
 use std::panic::Location;
 
 /// An event of object `id`: `New` for 1, then clones.
@@ -169,6 +169,35 @@ fn two_threads_that_are_ending_write() {
         other.join().unwrap();
         let recorded = read(&log);
         assert_eq!([is_prefix(&recorded, 1, 1), is_prefix(&recorded, 2, 1)], [2, 2], "KEPT");
+    });
+}
+
+/// Threads that end handles whose events are written inline, without a share of the entry: the last one knows of what
+/// the others read of it. END, PINNED.
+#[test]
+fn logged_handles_end_on_three_threads() {
+    explore_freely_within(2, || {
+        let log = Log::new(Overflow::DropNewest, 1 << 20, Clock::None);
+        let scope = Scope::new(Logged(log.clone()));
+        let (one, another) = scope.run(|| (crate::arc::Arc::new(), crate::arc::Arc::new()));
+        let (two, three) = (one.clone(), one.clone());
+        // The first use of a thread is another way.
+        let end = |handle, first: crate::arc::Arc| {
+            spawn(move || {
+                let first = (first.clone(), first);
+                drop(handle);
+                first
+            })
+        };
+        let (second, third) = (end(two, another.clone()), end(three, another));
+        drop(one);
+        let firsts = (second.join().unwrap(), third.join().unwrap());
+        let recorded = read(&log);
+        let records: Vec<_> = recorded.records.iter().filter(|record| record.object == 1).collect();
+        assert_eq!((records.len(), recorded.lost), (6, 0), "KEPT");
+        assert_eq!(records[5].strong, 0, "COUNT");
+        drop(firsts);
+        assert!(view::objects(|_| true).is_empty(), "END");
     });
 }
 

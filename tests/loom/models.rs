@@ -1,4 +1,5 @@
 use crate::arc::{Arc, Weak};
+use crate::runtime::view;
 use crate::world::{explore, explore_within, spawn};
 
 /// Two threads clone and drop: ORDER, COUNT, OWN, BIRTH, END.
@@ -208,6 +209,23 @@ fn raw_pointers_across_threads() {
         other.join().unwrap();
         // Another object at the same address, which nobody saw leave, is nobody's.
         Arc::adopt_unseen(address);
+    });
+}
+
+/// An entry whose object had raw pointers is used again for another one that has: the table knows the other one alone.
+#[test]
+fn raw_pointers_and_a_slot_that_is_used_again() {
+    explore_within(2, || {
+        let one = Arc::new();
+        let raw = one.clone().into_raw();
+        let other = spawn(move || drop(Arc::from_raw(raw)));
+        drop(one);
+        other.join().unwrap();
+        let two = Arc::new();
+        let id = two.id();
+        let back = Arc::from_raw(two.clone().into_raw());
+        assert_eq!(view::handles(|object| object == id).len(), 2, "it came back");
+        drop((two, back));
     });
 }
 

@@ -11,8 +11,9 @@
 use crate::arc::Arc;
 use crate::event::Op;
 use crate::runtime::local::end_now;
+use crate::runtime::scope::Scope;
 use crate::runtime::view::{self, HandleView};
-use crate::world::{explore, explore_within, spawn};
+use crate::world::{explore, explore_freely, explore_within, spawn};
 use std::collections::HashSet;
 
 /// What a reader finds of an object: each handle's number and the word that names it.
@@ -237,5 +238,118 @@ fn an_object_is_there_before_its_handles() {
             assert!(known, "THERE: {handle:?} of no object");
         }
         drop(other.join().unwrap());
+    });
+}
+
+/// A reader beside a thread that ends a handle and makes another one of another kind in the same place: what it finds is
+/// the one or the other. WHOLE. (The fields that are looked at are those that loom sees.)
+#[test]
+fn a_reader_beside_a_place_that_is_used_again() {
+    explore(|| {
+        let one = Arc::new();
+        let id = one.id();
+        let (two, three) = (one.clone(), one.clone());
+        let other = spawn(move || {
+            drop(two);
+            let weak = three.downgrade();
+            (three, weak)
+        });
+        for handle in view::handles(|object| object == id) {
+            let found = (handle.details.op.unwrap(), handle.details.number);
+            let there = [(Op::New, 1), (Op::Clone, 2), (Op::Clone, 3), (Op::Downgrade, 5)];
+            assert!(there.contains(&found), "WHOLE: {found:?}");
+        }
+        drop(other.join().unwrap());
+    });
+}
+
+/// A reader that finds an object gone finds no handle of it afterwards: a place is hidden before the step that ends its
+/// handle. THERE.
+#[test]
+fn an_object_is_there_after_its_handles() {
+    explore(|| {
+        let one = Arc::new();
+        let id = one.id();
+        let other = spawn(move || drop(one));
+        let gone = view::objects(|object| object.object.id().number() == id).is_empty();
+        let found = handles(id);
+        assert!(!gone || found.is_empty(), "THERE: {found:?} of an object that is gone");
+        other.join().unwrap();
+    });
+}
+
+/// The two above for handles that nobody has the events of, which are made and ended by the shortest way.
+#[test]
+fn a_reader_beside_handles_without_events() {
+    explore_freely(|| {
+        let scope = Scope::mark();
+        let one = scope.run(Arc::new);
+        let id = one.id();
+        let (two, three) = (one.clone(), one.clone());
+        let other = spawn(move || {
+            drop(two);
+            let weak = three.downgrade();
+            drop((three, weak, one));
+        });
+        let gone = view::objects(|object| object.object.id().number() == id).is_empty();
+        let found = view::handles(|object| object == id);
+        assert!(!gone || found.is_empty(), "THERE: {found:?} of an object that is gone");
+        for handle in found {
+            let found = (handle.details.op.unwrap(), handle.details.number);
+            let there = [(Op::New, 1), (Op::Clone, 2), (Op::Clone, 3), (Op::Downgrade, 5)];
+            assert!(there.contains(&found), "WHOLE: {found:?}");
+        }
+        other.join().unwrap();
+        assert!(view::handles(|_| true).is_empty() && view::objects(|_| true).is_empty());
+    });
+}
+
+/// Two threads clone and drop handles that nobody has the events of. COUNT, END: nothing is left, and what readers are
+/// told of the count is what std has.
+#[test]
+fn clones_and_drops_without_events() {
+    explore_freely(|| {
+        let scope = Scope::mark();
+        let one = scope.run(Arc::new);
+        let id = one.id();
+        let two = one.clone();
+        let other = spawn(move || {
+            let three = two.clone();
+            drop(two);
+            three
+        });
+        let four = one.clone();
+        drop(one);
+        let three = other.join().unwrap();
+        let found = view::objects(|object| object.object.id().number() == id);
+        assert_eq!(found[0].position.strong, 2, "COUNT");
+        assert_eq!(view::handles(|object| object == id).len(), 2, "COUNT");
+        let last = spawn(move || drop(three));
+        drop(four);
+        last.join().unwrap();
+        assert!(view::handles(|_| true).is_empty() && view::objects(|_| true).is_empty(), "END");
+    });
+}
+
+/// Two threads end an object's last handles by the shortest way, and one reads: when the object is gone, so are all its
+/// handles. THERE.
+#[test]
+fn an_object_without_events_ends_on_two_threads() {
+    explore_freely(|| {
+        let scope = Scope::mark();
+        let one = scope.run(Arc::new);
+        let id = one.id();
+        let (two, another) = (one.clone(), scope.run(Arc::new));
+        let other = spawn(move || {
+            // The first use of a thread is another way, and so is one with a full magazine.
+            let first = another.clone();
+            drop(two);
+            (first, another)
+        });
+        drop(one);
+        let gone = view::objects(|object| object.object.id().number() == id).is_empty();
+        let found = view::handles(|object| object == id);
+        assert!(!gone || found.is_empty(), "THERE: {found:?} of an object that is gone");
+        other.join().unwrap();
     });
 }

@@ -4,7 +4,7 @@ use crate::event::{Event, Object, Op};
 use crate::runtime::dispatch::install;
 use crate::runtime::scope::Scope;
 use crate::runtime::sink::Sink;
-use crate::runtime::{local, view};
+use crate::runtime::{clock, local, view};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -128,8 +128,13 @@ pub(crate) fn explore_within(preemptions: usize, model: impl Fn() + Send + Sync 
 
 /// Explores a model that has its own sinks, and its own checks.
 pub(crate) fn explore_freely(model: impl Fn() + Send + Sync + 'static) {
+    explore_freely_within(3, model);
+}
+
+/// The same with at most so many preemptions, for models of three threads.
+pub(crate) fn explore_freely_within(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let all = std::env::var_os("LOOM_ALL").is_some();
-    run("free", (!all).then_some(3), move || {
+    run("free", (!all).then_some(preemptions), move || {
         *SINKS.lock().unwrap() = Some(Sinks::default());
         model();
     });
@@ -139,6 +144,7 @@ fn run(how: &str, preemptions: Option<usize>, model: impl Fn() + Send + Sync + '
     // Models share the place of the sinks: one at a time.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    clock::stop_at(1);
     let executions = Arc::new(AtomicU64::new(0));
     let counter = executions.clone();
     let mut builder = loom::model::Builder::new();
