@@ -151,7 +151,7 @@ fn checks_in_a_check() {
     let inner = Check::new().timeout(Duration::ZERO);
     let panic = catch_unwind(AssertUnwindSafe(|| {
         outer.run(|| {
-            drop(inner.run(|| drop(Rc::new(1))));
+            inner.run(|| drop(Rc::new(1)));
             let before = Rc::new(1_u8);
             let failed =
                 catch_unwind(AssertUnwindSafe(|| inner.run(|| std::mem::forget(Rc::new(2_u16)))));
