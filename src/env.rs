@@ -37,7 +37,7 @@ and how:
   nosearch         reports do not search the memory for where handles are stored
   clock=system     no thread of refscope's own moves the clock; each event asks the system for the time
 
-A debugger can call `refscope_print_alive_0()` where one of leaks, every and signals is asked for.
+A debugger can call `refscope_print_alive_0_1()` where one of leaks, every and signals is asked for.
 REFSCOPE=leaks,type=Session   REFSCOPE=print,record=run-{pid}.jsonl   REFSCOPE=every=30s,one-in=100
 A sink that the program itself installs takes over from its installation on.";
 
@@ -337,8 +337,20 @@ impl Setup {
 
 #[cfg(test)]
 mod tests {
+    use super::HELP;
     use super::{Depths, Directive, parse};
     use std::time::Duration;
+
+    /// The name that a debugger is told is the one that there is.
+    #[test]
+    fn the_debuggers_function_has_the_version() {
+        let [major, minor] = [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR")];
+        let name = format!("refscope_print_alive_{major}_{minor}()");
+        for text in [HELP, include_str!("leaks.rs"), include_str!("../README.md")] {
+            assert_eq!(text.matches("refscope_print_alive_").count(), 1);
+            assert!(text.contains(&name), "{name}");
+        }
+    }
 
     #[test]
     fn the_grammar() {

@@ -82,6 +82,24 @@
 //! numbered, counted and withheld from it. No lock of refscope's is held while a sink runs. Events of thread-locals that
 //! are destroyed with their thread are delivered. *Tested* in `tests/sinks.rs`.
 //!
+//! **In a signal's handler** traced pointers can be cloned, upgraded, downgraded and dropped where std's can, if they are
+//! tracked only (`REFSCOPE=track` or `leaks`, [`track`](crate::track), a scope's mark): what the handler interrupted is not touched, no lock is waited for, and
+//! where one would be needed a handle is untraced, or its path unknown, counted. So it is on a thread that has used a traced pointer before,
+//! while the feature `spans` has no layer in place. A recorder writes such an event by a way of its own, or counts it as
+//! lost. A sink that is called at once does not run where the handler interrupted refscope; where it did not, the
+//! sink's code runs in the handler, and has to be fit for that: printing and a file sink allocate and lock, and are not.
+//! Allocating and freeing is not for handlers, traced or not. *Tested* in `tests/processes.rs`.
+//!
+//! **`exit` in a signal's handler ends the process**, whatever it interrupted. Reports and recordings are made by a
+//! thread that waits for the exit from the beginning; where the handler interrupted the recording of an event, the
+//! last quarter of a second may be lost, which is said. *Tested* in `tests/processes.rs`, with threads at work.
+//!
+//! **A forked child** can go on with traced pointers, though other threads of its parent were at work on refscope: it finds
+//! each lock free. Its parent's objects are known to it. It writes nothing to what its parent records or prints to, except
+//! stderr; at its exit it reports what it has allocated itself, if that is alive; no thread of refscope's runs in
+//! it, so that reports at intervals and on signals do not come. A lock that is held for a second at the fork, since a
+//! debugger stopped its thread, is not waited for. A sink of your own has to care for itself. *Tested* in `tests/processes.rs`.
+//!
 //! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep; one that keeps the latest
 //! never gives up what it knows of an object that is alive. What a filter left out,
 //! what was allocated inside a sink, what a full ledger (2^32 objects or handles) or an object near its limits (2^24 handles, some 2^40 events) did not
@@ -122,3 +140,4 @@
 //!   terminal's width, the coarse clock, a thread's mask of signals; a descriptor that is written to and not closed.
 //! * NAME: the one function with a name of its own for the linker, which a debugger calls.
 //! * Those of the stacks are in the head of `stack.rs`, those of the search in that of `locate.rs` and the files below it.
+//! * FORK, START: what libc calls at a fork, and the loader before `main`.

@@ -13,7 +13,7 @@
 //! | --- | --- |
 //! | whether anything that a test allocates stays | [`check`], or a [`Check`] with conditions |
 //! | the same, with code that cannot be put into a closure | [`Check::enter`] |
-//! | the same, with the threads of a runtime or a pool | [`Scope::enter_thread`], [`Check::whole_process`] |
+//! | the same, with the threads of a runtime or a pool | [`Scope::enter_thread`](crate::Scope::enter_thread), [`Check::whole_process`] |
 //! | what stays in the long run, where caches and pools may fill | [`repeat`] |
 //! | what happened between two moments | [`snapshot`] and [`Snapshot::since`](crate::analysis::Snapshot::since) |
 //! | whether one object goes | [`watch`](crate::watch()) |
@@ -44,7 +44,7 @@ use std::time::Duration;
 /// allocated no traced object at all, since then the check cannot have seen a leak.
 ///
 /// What other threads allocate belongs to the check where they enter its [scope](Check::scope); what is alive of the
-/// rest is printed in a note. See [`Scope::enter_thread`] for runtimes and thread pools, and [`Check::whole_process`].
+/// rest is printed in a note. See [`Scope::enter_thread`](crate::Scope::enter_thread) for runtimes and thread pools, and [`Check::whole_process`].
 /// Teardown that is still under way, on other threads, is waited for: up to a second, only where something is alive
 /// that another thread can drop.
 ///
@@ -213,7 +213,7 @@ pub fn set_search(search: bool) {
     crate::monitor::set_search(search);
 }
 
-/// Lets a debugger print what is alive, in a process that hangs: `call refscope_print_alive_0()`.
+/// Lets a debugger print what is alive, in a process that hangs: `call refscope_print_alive_0_1()`.
 pub fn register_for_debugger() {
     crate::monitor::register_for_debugger();
 }

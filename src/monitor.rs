@@ -21,7 +21,7 @@ pub(crate) fn report(kind: ReportKind) -> LeakReport {
 
 fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
     let mut report = LeakReport::new(objects, Time::coarse()).with_kind(kind);
-    report.untraced = crate::untraced_counts();
+    *report.untraced = crate::untraced_counts();
     report
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn mark(name: &str, time: Time) {
     }
     let alive = crate::model::alive();
     let mut report = LeakReport::new(alive.iter().cloned(), time).with_kind(ReportKind::Mark);
-    report.untraced = crate::untraced_counts();
+    *report.untraced = crate::untraced_counts();
     let text = Terminal::stderr().render_report(&report);
     eprint(&format!("refscope: mark {:?}\n{text}", escape(name)));
     let mut marks = MARKS.lock();
@@ -169,15 +169,21 @@ pub(crate) fn on_signals() -> io::Result<()> {
 /// See [`crate::leaks::register_for_debugger`].
 pub(crate) fn register_for_debugger() {
     // Named here, so that the linker keeps it.
-    std::hint::black_box(refscope_print_alive_0 as extern "C" fn());
+    std::hint::black_box(print_alive as extern "C" fn());
 }
 
-/// Prints on stderr what is alive, for a debugger: `call refscope_print_alive_0()`.
+/// Prints on stderr what is alive, for a debugger: `call refscope_print_alive_0_1()`.
 ///
 /// The process hangs, perhaps, and its threads are stopped: no lock of the ledger is taken.
-// SAFETY: NAME: no other function of the process has this name: it has the crate's, and its incompatible version's.
-#[unsafe(no_mangle)]
+// SAFETY: NAME: no other function of the process has this name, which is the crate's with the version: Cargo has no two
+// versions in one program that agree in it.
+#[unsafe(export_name = concat!(
+    "refscope_print_alive_",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    "_",
+    env!("CARGO_PKG_VERSION_MINOR")
+))]
 #[allow(unreachable_pub)] // reached by its name
-pub extern "C" fn refscope_print_alive_0() {
+pub extern "C" fn print_alive() {
     eprint(&Terminal::plain(80).render_report(&report(ReportKind::Alive)));
 }

@@ -39,10 +39,10 @@ fn program() {
     }
     if mode == "debugger" {
         unsafe extern "C" {
-            fn refscope_print_alive_0();
+            fn refscope_print_alive_0_1();
         }
         // SAFETY: the function takes nothing and gives nothing; any thread may call it at any time.
-        unsafe { refscope_print_alive_0() };
+        unsafe { refscope_print_alive_0_1() };
     }
     #[cfg(unix)]
     if mode == "signals" {

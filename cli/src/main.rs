@@ -64,6 +64,9 @@ enum Command {
         file: PathBuf,
         #[command(flatten)]
         filter: Filter,
+        /// What the axis shows
+        #[arg(long, default_value = "time")]
+        by: AxisBy,
         /// How many objects
         #[arg(long, short = 'n', default_value_t = 8)]
         limit: usize,
@@ -123,6 +126,12 @@ enum Command {
         #[arg(long, short)]
         output: Option<PathBuf>,
     },
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum AxisBy {
+    Time,
+    Events,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -476,11 +485,15 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             write(out, &text)?;
             return Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Timeline { file, filter, limit } => {
+        Command::Timeline { file, filter, by, limit } => {
             let recording = read(&file)?;
             let mut timelines = recording.timelines();
             filter.timelines(&recording, &mut timelines);
-            write(out, &terminal().limit(limit).to_string(&timelines))?;
+            let terminal = match by {
+                AxisBy::Time => terminal(),
+                AxisBy::Events => terminal().by_events(),
+            };
+            write(out, &terminal.limit(limit).to_string(&timelines))?;
         }
         Command::Top { file, filter, by, limit } => {
             let (recording, mut living) = read_living(&file)?;

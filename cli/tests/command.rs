@@ -143,6 +143,43 @@ fn a_moment_and_what_became_of_what_was_alive_then() {
     assert_eq!(Path::new(&origin.directory), std::env::current_dir().unwrap());
 }
 
+/// A handle that lived 3 s is drawn longer than one that lived 3 ns, but by events they are the same.
+#[test]
+fn a_timeline_has_an_axis_of_time_or_of_events() {
+    let file = path("axis.jsonl");
+    let text = r#"{"refscope":1,"pid":7}
+{"thread":1,"name":"main"}
+{"site":1,"file":"none.rs","line":3,"column":15}
+{"type":1,"name":"i32"}
+{"object":1,"kind":"Rc","type":1,"size":4,"site":1}
+{"event":"new","o":1,"n":1,"h":1,"s":1,"t":1,"ns":0,"at":1}
+{"event":"clone","o":1,"n":2,"h":2,"s":2,"t":1,"ns":1000000000,"f":1,"at":1}
+{"event":"drop","o":1,"n":3,"h":2,"s":1,"t":1,"ns":1000000003}
+{"event":"clone","o":1,"n":4,"h":4,"s":2,"t":1,"ns":1000000004,"f":1,"at":1}
+{"event":"drop","o":1,"n":5,"h":4,"s":1,"t":1,"ns":4000000004}
+{"event":"drop","o":1,"n":6,"h":1,"s":0,"t":1,"ns":4000000004}
+"#;
+    std::fs::write(&file, text).unwrap();
+    let lengths = |by: &str| {
+        let arguments = ["timeline", file.to_str().unwrap(), "--by", by];
+        let (out, err) = texts(&refscope(&arguments));
+        let row = |number: &str| {
+            let row = out.lines().find(|line| line.trim_start().starts_with(number));
+            let row = row.unwrap_or_else(|| panic!("{number}: {out}{err}"));
+            row.chars().filter(|c| matches!(c, '├' | '─' | '┤' | '┼' | '|' | '-' | '+')).count()
+        };
+        (row("2  clone"), row("4  clone"), out)
+    };
+    let (short, long, out) = lengths("time");
+    assert!(short == 1 && long > 20, "{short}, {long}: {out}");
+    assert!(
+        out.lines().any(|line| line.trim_start().starts_with("0 ") && line.ends_with(" 4.0 s"))
+    );
+    let (one, other, out) = lengths("events");
+    assert_eq!(one, other, "{out}");
+    assert!(out.lines().any(|line| line.ends_with(" 6 events")), "{out}");
+}
+
 #[test]
 fn an_edited_source_is_not_shown() {
     let file = record("edited.jsonl", 1);

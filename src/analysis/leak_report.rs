@@ -23,7 +23,8 @@ pub struct LeakReport {
     pub(crate) allowed: u64,
     pub(crate) kind: ReportKind,
     now: Time,
-    pub(crate) untraced: UntracedCounts,
+    /// In a box, for errors to be small.
+    pub(crate) untraced: Box<UntracedCounts>,
     /// What the search found, or why there was none. `None`: not asked for.
     pub(crate) located: Option<Result<Arc<Ownership>, String>>,
     pub(crate) traced_nothing: bool,
@@ -114,7 +115,7 @@ impl LeakReport {
             leaks: find_causes(objects, now, retention),
             kind: ReportKind::default(),
             now,
-            untraced: UntracedCounts::default(),
+            untraced: Box::default(),
             located: None,
             traced_nothing: false,
             outside: Vec::new(),
@@ -192,7 +193,7 @@ impl LeakReport {
     /// Sets what is missing from the report.
     #[must_use]
     pub fn with_untraced(mut self, untraced: UntracedCounts) -> Self {
-        self.untraced = untraced;
+        *self.untraced = untraced;
         self
     }
 
@@ -228,7 +229,7 @@ impl LeakReport {
 
     /// Returns what is missing from the report.
     pub fn untraced(&self) -> UntracedCounts {
-        self.untraced
+        *self.untraced
     }
 
     /// Returns whether nothing is alive that is not allowed.

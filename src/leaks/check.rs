@@ -1,3 +1,4 @@
+#![allow(clippy::result_large_err)] // a report is returned once a check
 use super::serial::Serial;
 use crate::analysis::{LeakReport, ReportKind, totals};
 use crate::event::{Time, UntracedCounts};
@@ -150,12 +151,12 @@ impl Check {
         self.mark_allowed(&mut living);
         let waits = model::can_end_elsewhere(&living);
         let mut report = LeakReport::new(living, now).with_kind(ReportKind::Check);
-        report.untraced = crate::untraced_counts().since(&self.untraced);
+        *report.untraced = crate::untraced_counts().since(&self.untraced);
         if self.whole_process.is_none() {
             report.outside = totals(&model::alive_outside(&self.before));
         }
         report.traced_nothing =
-            crate::ENABLED && !self.may_trace_nothing && !self.saw_anything(&report.untraced);
+            crate::ENABLED && !self.may_trace_nothing && !self.saw_anything(&report.untraced());
         (report, waits)
     }
 

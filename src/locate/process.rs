@@ -14,7 +14,7 @@ use crate::event::Strength;
 use crate::runtime::view;
 use parking_lot::Mutex;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Stopping threads and the copy's waiting are for one search at a time.
 static ONE: Mutex<()> = Mutex::new(());
@@ -65,6 +65,9 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         if !again || begin.elapsed() > search.budget / 4 {
             break (moment, heap);
         }
+        // Who holds the lock may wait for a processor: longer each time.
+        drop(moment);
+        std::thread::sleep(Duration::from_millis(2 * u64::from(TRIES - left)));
     };
     let stopped_ns = moment.stopped_ns;
     let is_frozen = moment.frozen.is_some();

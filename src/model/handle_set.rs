@@ -232,9 +232,12 @@ impl<H: Copy> HandleSet<H> {
             return None;
         }
         // Numbers are spread evenly, mostly: a guess, and a search that gallops away from it.
-        let span = u128::from(last - first).max(1);
-        let guess = u128::from(number - first) * (self.slots.len() - 1) as u128 / span;
-        let guess = guess as usize;
+        let (offset, span) = (number - first, (last - first).max(1));
+        let most = self.slots.len() - 1;
+        let guess = match offset.checked_mul(most as u64) {
+            Some(product) => (product / span) as usize,
+            None => (u128::from(offset) * most as u128 / u128::from(span)) as usize,
+        };
         let at = |at: usize| self.slots[at].number;
         let (mut low, mut high) = (guess, guess);
         let mut step = 1;

@@ -227,7 +227,7 @@ impl Recording {
             let earlier = self.earlier.get(id).copied().unwrap_or_default();
             replay.object(object.clone(), earlier);
         }
-        self.events.iter().for_each(|event| replay.sorted_event(event));
+        replay.sorted_events(&self.events);
         let objects = replay.live_objects(self);
         (objects, replay.paths_cut())
     }

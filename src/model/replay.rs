@@ -32,6 +32,7 @@ struct State {
     /// Those that came after their turn, where some are missing from what is known of the beginning.
     late: Option<BTreeSet<u64>>,
     /// The number of the event that gave the label.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader labels
     labeled: u64,
     allowed: bool,
     state: ObjectState<Kept>,
@@ -75,6 +76,7 @@ impl Replay {
     }
 
     /// Labels an object.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))]
     pub(crate) fn label(&mut self, object: u64, seq: u64, label: &str) {
         // The latest, in whichever order they come.
         if let Some(state) = self.objects.get_mut(&object)
@@ -111,11 +113,17 @@ impl Replay {
         }
     }
 
-    /// Applies the next event of a recording whose events are sorted, whatever is missing before it.
-    pub(crate) fn sorted_event(&mut self, event: &EventRecord) {
-        self.events += 1;
-        if let Some(state) = self.objects.get_mut(&event.object) {
-            state.apply(event, &mut self.paths);
+    /// Applies the events of a recording, which are sorted, whatever is missing among them.
+    pub(crate) fn sorted_events(&mut self, events: &[EventRecord]) {
+        self.events += events.len() as u64;
+        let mut events = events.iter().peekable();
+        while let Some(EventRecord { object, .. }) = events.peek() {
+            let mut state = self.objects.get_mut(object);
+            while let Some(event) = events.next_if(|event| event.object == *object) {
+                if let Some(state) = &mut state {
+                    state.apply(event, &mut self.paths);
+                }
+            }
         }
     }
 

@@ -113,7 +113,7 @@ impl<'r> ReportStyle<'r> {
             let lines: Vec<_> = note.lines().map(fold).collect();
             write!(out, "\n{}", super::escape_lines(&lines.join("\n")))?;
         }
-        let untraced = report.untraced;
+        let untraced = report.untraced();
         for (number, thing, what) in [
             (untraced.objects(), "object", "not traced (a filter, a cap, a full ledger)"),
             (untraced.lost, "event", "lost: what is said of handles may be incomplete"),
@@ -244,7 +244,7 @@ impl<'r> ReportStyle<'r> {
         out: &mut impl fmt::Write,
     ) -> fmt::Result {
         let mut all = totals(objects);
-        all.sort_by(|a, b| b.objects.cmp(&a.objects));
+        all.sort_by_key(|total| std::cmp::Reverse(total.objects));
         for (number, total) in all.iter().take(TYPES).enumerate() {
             let is = |o: &&LiveObject| {
                 o.kind == total.kind
@@ -375,7 +375,8 @@ impl<'r> ReportStyle<'r> {
         for part in parts {
             let texts = part.iter().map(|(_, text)| text.as_str());
             let wide: usize = texts.clone().map(width).sum();
-            let blank = texts.last().map_or(0, |text| width(text) - width(text.trim_end()));
+            let blank =
+                texts.clone().next_back().map_or(0, |text| width(text) - width(text.trim_end()));
             if !is_empty && line.width() + wide - blank > self.width {
                 writeln!(out, "{}", line.finish())?;
                 line = self.line();
@@ -530,8 +531,9 @@ impl LeakReport {
 
     /// How many objects are in each part, as far as that is known.
     fn parts(&self) -> String {
+        type Is = fn(&Part) -> bool;
         let mut text = String::new();
-        let parts: [(&str, fn(&Part) -> bool); 4] = [
+        let parts: [(&str, Is); 4] = [
             ("leaked", |part| matches!(part, Part::Leaked)),
             ("held by tasks and threads", |part| matches!(part, Part::Thread(_))),
             ("held by statics and thread-locals", |part| matches!(part, Part::Static(_))),

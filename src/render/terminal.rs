@@ -1,9 +1,9 @@
-use super::chart::{self, Axis};
+use super::chart::{self, Axis, By};
 use super::source::Sources;
 use super::style::{ASCII, Glyphs, Line, Look, UNICODE};
 use super::{age, bytes, count, plural};
 use crate::analysis::{Lifeline, Timeline, Timelines};
-use crate::event::{Op, Strength};
+use crate::event::{Op, Strength, Time};
 use crate::model::Recording;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 ///
 /// Of each object it shows what it is and what became of it, the strong and weak counts over its history,
 /// and a lifeline for every handle: what made it, where, on which thread, and until when it lived. The
-/// history runs from left to right by events, not by time. Handles that came and went alike are one row.
+/// history runs from left to right, by time or by [events](Self::by_events), as the axis below says. Handles that came and went alike are one row.
 ///
 /// # Examples
 ///
@@ -33,6 +33,7 @@ pub struct Terminal {
     pub(super) width: usize,
     pub(super) color: bool,
     pub(super) ascii: bool,
+    by: By,
     limit: usize,
 }
 
@@ -79,6 +80,7 @@ impl Terminal {
             width: width.max(NARROWEST),
             color: false,
             ascii: false,
+            by: By::Time,
             limit: 8,
         }
     }
@@ -101,6 +103,13 @@ impl Terminal {
     /// from a file only `.rs` files below these are read, since it may name any file.
     pub fn source(mut self, root: impl Into<std::path::PathBuf>) -> Self {
         self.source = Some(root.into());
+        self
+    }
+
+    /// Draws timelines by events, each as wide as the others, and not by time. Where a history is shorter than the recorder's
+    /// clock can tell, that is so anyway.
+    pub fn by_events(mut self) -> Self {
+        self.by = By::Events;
         self
     }
 
@@ -325,7 +334,9 @@ impl Object<'_> {
         let fixed = 2 + number + 2 + what + 2 + 2 + thread + 2 + " alive".len();
         let room = self.how.width.saturating_sub(fixed);
         let site = sites.min(room / 2).max(8);
-        let axis = Axis::new(self.timeline, room.saturating_sub(site).clamp(8, 72));
+        let columns = room.saturating_sub(site).clamp(8, 72);
+        let end = if self.timeline.is_alive() { self.recording.end() } else { Time::START };
+        let axis = Axis::new(self.timeline, self.how.by, end, columns);
         let chart = fixed - " alive".len() + site;
 
         writeln!(out)?;
@@ -355,6 +366,11 @@ impl Object<'_> {
                 line.to(4 + number + what + 2).put(Look::Dim, &text);
                 writeln!(out, "{}", line.finish())?;
             }
+        }
+        if let Some(label) = axis.label() {
+            let mut line = self.how.line();
+            line.to(chart).put(Look::Dim, &label);
+            writeln!(out, "{}", line.finish())?;
         }
         self.write_keeper(out)
     }

@@ -72,11 +72,13 @@ impl Local {
 
     /// Gives back what the thread had, for others to use. What it does from now on takes shared paths.
     pub(crate) fn end(&self) {
-        if self.phase.replace(ENDED) == READY {
+        // Busy meanwhile, for a handler of a signal.
+        if self.phase.replace(BUSY) == READY {
             LEDGER.places.empty(&self.places);
             LEDGER.entries.empty(&self.entries);
             self.tails.leave();
         }
+        self.phase.set(ENDED);
     }
 }
 
@@ -153,9 +155,16 @@ pub(crate) fn enter<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
 
 /// Whether this thread's own is given back: it is ending.
 #[cold]
-pub(crate) fn is_ending() -> bool {
+fn is_ending() -> bool {
     // Where a model's thread has no locals any more, it is.
     state().is_none_or(|local| local.phase.get() == ENDED)
+}
+
+/// Whether a thread without its own may wait for a lock: it is ending, and this is no signal's handler that interrupted
+/// it with a lock.
+#[cold]
+pub(crate) fn may_wait() -> bool {
+    is_ending() && !crate::lock::gate::is_passed()
 }
 
 /// Whether this is a signal's handler that interrupted the runtime.

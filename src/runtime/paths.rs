@@ -9,7 +9,7 @@
 //! * **PATHS**: a node below `len` was written whole before `len` named it, and is not written again; its chunk is
 //!   there.
 
-use super::local::Local;
+use super::local::{self, Local};
 use crate::event::path::{self, Extension, Node, Nodes};
 use crate::event::{Caller, Op};
 use crate::primitive::plain::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
@@ -143,10 +143,11 @@ impl Paths {
         }
     }
 
-    /// The same without waiting: in a signal's handler the lock may be held by what it interrupted.
+    /// The same, without waiting in a signal's handler: the lock may be held by what it interrupted.
     #[cold]
     fn of_shared(&self, from: u32, op: Op, site: Caller) -> u32 {
-        match self.known.try_lock() {
+        let known = if local::may_wait() { Some(self.known.lock()) } else { self.known.try_lock() };
+        match known {
             Some(mut known) => self.add(&mut known, from, op, site),
             None => {
                 self.cut.fetch_add(1, Ordering::Relaxed);

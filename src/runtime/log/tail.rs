@@ -139,7 +139,9 @@ impl Tails {
     fn put(&self, at: usize, record: &Words) {
         debug_assert!(at < SEGMENT, "TAIL: there is room");
         // SAFETY: TAIL: there is room, so there is a segment, and it has this record.
-        let words = unsafe { &*self.words.get().add(at) };
+        let words = unsafe { self.words.get().add(at) };
+        // SAFETY: TAIL: as above.
+        let words = unsafe { &*words };
         for (to, &from) in words.iter().zip(record) {
             // Relaxed: published by `advance`.
             to.store(from, Ordering::Relaxed);
