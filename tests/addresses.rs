@@ -76,6 +76,12 @@ fn scope() -> (Scope, impl Fn() -> Vec<(Kind, Op, u32)>) {
 /// Two machine words: what stands before the value of an `Rc` or `Arc`.
 const COUNTS: usize = 2 * size_of::<usize>();
 
+/// A pointer for another thread.
+struct Sent(*mut [u8; 16]);
+
+// SAFETY: SENT: it stands for a box that owns what may be sent.
+unsafe impl Send for Sent {}
+
 /// The value of an `Rc<()>` is at the end of its block, where another block begins.
 #[test]
 fn a_value_without_size_beside_a_box() {
@@ -87,7 +93,7 @@ fn a_value_without_size_beside_a_box() {
         (empty, boxed)
     });
     let empty = Rc::into_raw(empty);
-    let boxed = Box::into_raw(boxed).addr();
+    let boxed = Sent(Box::into_raw(boxed));
     assert_eq!(
         events(),
         [
@@ -98,10 +104,10 @@ fn a_value_without_size_beside_a_box() {
             (Kind::Box, Op::IntoRaw, 1),
         ]
     );
-    assert_eq!(empty.addr(), boxed);
+    assert_eq!(empty.addr(), boxed.0.addr());
     // On another thread, where the `Rc`'s counts must not be touched.
     let there = std::thread::spawn(move || {
-        let boxed = std::ptr::with_exposed_provenance_mut::<[u8; 16]>(boxed);
+        let Sent(boxed) = { boxed };
         // SAFETY: the pointer came from `into_raw`, and is taken back once.
         let boxed = unsafe { Box::from_raw(boxed) };
         assert_eq!(*boxed, [7; 16]);
