@@ -124,6 +124,7 @@ fn the_same_in_a_scope_in_a_scope() {
         || Scope::new(from_fn(|_| {})),
         || Scope::new(Recorder::new()),
     ];
+    let sinks = if cfg!(miri) { &sinks[2..3] } else { &sinks[..] };
     for outer in sinks {
         for inner in sinks {
             let (outer, inner, beside) = (outer(), inner(), Scope::mark());
@@ -143,6 +144,7 @@ fn the_same_in_a_scope_in_a_scope() {
 
 /// An inner check does not hide what leaks in it from an outer one, nor does one that passes the outer's own.
 #[test]
+#[cfg_attr(miri, ignore)] // its report searches the memory, by what Miri does not know
 fn checks_in_a_check() {
     use refscope::leaks::Check;
     use std::time::Duration;
