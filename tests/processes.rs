@@ -282,7 +282,7 @@ fn exit_in_a_handler() {
             let said = text(&output.stderr);
             assert!(!said.contains("is not done after"), "it ended for want of patience: {said}");
             assert_eq!(
-                said.matches(" at exit").count(),
+                said.matches("alive at exit").count(),
                 usize::from(refscope == "leaks"),
                 "{said}"
             );
