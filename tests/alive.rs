@@ -124,6 +124,7 @@ fn the_same_in_a_scope_in_a_scope() {
         || Scope::new(from_fn(|_| {})),
         || Scope::new(Recorder::new()),
     ];
+    let sinks = if cfg!(miri) { &sinks[2..3] } else { &sinks[..] };
     for outer in sinks {
         for inner in sinks {
             let (outer, inner, beside) = (outer(), inner(), Scope::mark());
@@ -143,6 +144,7 @@ fn the_same_in_a_scope_in_a_scope() {
 
 /// An inner check does not hide what leaks in it from an outer one, nor does one that passes the outer's own.
 #[test]
+#[cfg_attr(miri, ignore)] // its report searches the memory, by what Miri does not know
 fn checks_in_a_check() {
     use refscope::leaks::Check;
     use std::time::Duration;
@@ -160,7 +162,10 @@ fn checks_in_a_check() {
         });
     }));
     let message = *panic.expect_err("it leaks").downcast::<String>().unwrap();
-    assert!(message.contains("1 leak: 1 object alive") && message.contains("Rc<u16>"), "{message}");
+    assert!(
+        message.contains("1 object alive after the check") && message.contains("Rc<u16>"),
+        "{message}"
+    );
     // Its own, made while an inner scope was entered and left again.
     let outer = Check::new().timeout(Duration::ZERO);
     let kept = outer.scope().run(|| {
@@ -175,19 +180,21 @@ fn checks_in_a_check() {
 /// A scope entered in itself, and entered many times in many others, counts each object once.
 #[test]
 fn a_scope_in_itself_and_in_many() {
+    const OUTERS: usize = if cfg!(miri) { 4 } else { 100 };
     let scope = Scope::mark();
     let one = scope.run(|| scope.run(|| Rc::new(1)));
     assert_eq!(scope.alive().len(), 1);
-    let outers: Vec<_> = (0..100).map(|_| Scope::mark()).collect();
-    let more: Vec<_> = (0..300).map(|i| outers[i % 100].run(|| scope.run(|| Rc::new(2)))).collect();
-    assert_eq!(scope.alive().len(), 301);
+    let outers: Vec<_> = (0..OUTERS).map(|_| Scope::mark()).collect();
+    let more: Vec<_> =
+        (0..3 * OUTERS).map(|i| outers[i % OUTERS].run(|| scope.run(|| Rc::new(2)))).collect();
+    assert_eq!(scope.alive().len(), 3 * OUTERS + 1);
     assert!(outers.iter().all(|outer| outer.alive().len() == 3));
     drop((one, more));
     assert_eq!(scope.alive(), []);
 }
 
-/// What was made while the sink was on is known after it was switched off, by the program or by its own panic; what is made
-/// afterwards in a scope with a sink is untraced, and in one without is not.
+/// What was made while the sink was on is known after it was switched off, by the program or by its own panic. What is
+/// made afterwards is untraced, but in a scope without a sink.
 #[test]
 fn switched_off_sinks() {
     static ANGRY: AtomicBool = AtomicBool::new(false);
@@ -218,8 +225,12 @@ fn switched_off_sinks() {
         assert!(refscope::holders(&late).object().is_none());
         drop((another, late));
         assert_eq!(scope.alive().len(), 4);
-        let marked = scope.run(|| Scope::mark().run(|| Rc::new(10)));
-        assert!(refscope::holders(&marked).object().is_none(), "its events would go to the sink");
+        let mark = Scope::mark();
+        let marked =
+            [scope.run(|| mark.run(|| Rc::new(10))), mark.run(|| scope.run(|| Rc::new(11)))];
+        assert_eq!((mark.alive().len(), scope.alive().len()), (2, 6));
+        drop(marked);
+        assert_eq!(mark.alive(), []);
         kept.drop();
         assert_eq!(scope.alive(), []);
     }
@@ -229,7 +240,8 @@ fn switched_off_sinks() {
     check("mark", &mark);
 }
 
-/// What a filter leaves out is not known; what a scope without a sink has is, whatever the filter around it says.
+/// What a filter leaves out is not known, but in a scope without a sink: no check is blind for what a filter within it,
+/// or around it, does not want.
 #[test]
 fn filters() {
     let numbers = || ObjectFilter::all().of_type("u64");
@@ -240,13 +252,19 @@ fn filters() {
     assert_eq!(refscope::watch(&kept.one).strong_count(), 0);
     kept.drop();
     assert_eq!(scope.alive(), []);
-    let (check, recorder) = (refscope::leaks::Check::new(), Recorder::new());
+    let (mark, recorder) = (Scope::mark(), Recorder::new());
     let filtered = Scope::new(Filter::by(recorder.clone(), numbers()));
-    let kept = filtered.run(|| check.scope().run(make));
-    assert_eq!(check.report().objects(), 1, "a scope without a sink asks the one around it");
-    kept.drop();
-    check.verify().expect("all is gone");
-    assert_eq!(recorder.recording().objects().len(), 1);
+    for filter_outside in [true, false] {
+        let kept = match filter_outside {
+            true => filtered.run(|| mark.run(make)),
+            false => mark.run(|| filtered.run(make)),
+        };
+        assert_eq!(seen(&mark.alive()), KEPT);
+        assert_eq!(seen(&filtered.alive()), KEPT);
+        kept.drop();
+        assert_eq!(mark.alive(), []);
+    }
+    assert_eq!(recorder.recording().objects().len(), 2, "the recorder has what the filter accepts");
 }
 
 /// In the whole process: with what tests beside it make.

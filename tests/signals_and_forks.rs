@@ -20,6 +20,8 @@ fn program() {
         Ok("forks with a buffered writer") => forks_with_a_writer(),
         Ok("is terminated") => is_terminated(),
         Ok("handles signals") => handles_signals(),
+        Ok("holds stderr") => holds_stderr(),
+        Ok("clones in a panic hook") => clones_in_a_panic_hook(),
         _ => {}
     }
 }
@@ -280,7 +282,7 @@ fn exit_in_a_handler() {
             let said = text(&output.stderr);
             assert!(!said.contains("is not done after"), "it ended for want of patience: {said}");
             assert_eq!(
-                said.matches(" at exit").count(),
+                said.matches("alive at exit").count(),
                 usize::from(refscope == "leaks"),
                 "{said}"
             );
@@ -349,5 +351,89 @@ fn traced_pointers_in_a_handler() {
         let output = run("handles signals", refscope);
         assert!(output.status.success(), "{}", text(&output.stderr));
         assert!(text(&output.stdout).contains("handled, and whole"), "the program ran");
+    }
+}
+
+/// Holds std's lock of stderr while it waits for a thread whose events are printed there.
+fn holds_stderr() {
+    let stderr = std::io::stderr().lock();
+    let one = Arc::new(1_u8);
+    let there = std::thread::spawn(move || drop((one.clone(), one)));
+    there.join().unwrap();
+    drop(stderr);
+    println!("held, and let go");
+}
+
+#[test]
+fn a_program_that_holds_stderr() {
+    let output = run("holds stderr", "print,leaks");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("held, and let go"), "the program ran");
+    let said = text(&output.stderr);
+    let lines = said.lines().filter(|line| line.contains("Arc<u8>")).count();
+    assert_eq!(lines, 4, "new, clone, drop, drop: {said}");
+}
+
+/// Its panic hook clones a traced object, also where it is a sink that panics, at an event of that object or another, and
+/// while the thread unwinds already.
+fn clones_in_a_panic_hook() {
+    use refscope::{Scope, sink};
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::sync::atomic::AtomicU32;
+
+    static HOOKED: AtomicU32 = AtomicU32::new(0);
+
+    struct Drops(Arc<u16>);
+
+    impl Drop for Drops {
+        fn drop(&mut self) {
+            drop(self.0.clone());
+        }
+    }
+
+    let angry = || Scope::new(sink::from_fn(|event| assert!(event.seq() < 3, "on purpose")));
+    let quiet = Scope::mark();
+    for (shared, sink_panics) in [
+        (angry().run(|| Arc::new(1_u16)), true),
+        (Scope::new(sink::Recorder::new()).run(|| Arc::new(2)), false),
+        (quiet.run(|| Arc::new(3)), false),
+    ] {
+        let hooked = shared.clone();
+        std::panic::set_hook(std::boxed::Box::new(move |_| {
+            let weak = Arc::downgrade(&hooked);
+            drop((hooked.clone(), weak.upgrade(), Box::new(4_u32)));
+            HOOKED.fetch_add(1, Ordering::Relaxed);
+        }));
+        // At its third event the sink panics, within which the hook has further ones.
+        drop(shared.clone());
+        assert_eq!(HOOKED.swap(0, Ordering::Relaxed), u32::from(sink_panics));
+        let drops = Drops(shared.clone());
+        let other = angry().run(|| Arc::new(5_u16));
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let _drops = (drops, Drops(other.clone()));
+            panic!("the program's own");
+        }));
+        assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"the program's own"));
+        assert_eq!(HOOKED.swap(0, Ordering::Relaxed), 2, "the program's, and the other sink's");
+        drop(catch_unwind(|| resume_unwind(std::boxed::Box::new(6))).unwrap_err());
+        let holders = refscope::holders(&shared);
+        assert_eq!((holders.traced(), holders.strong().len(), holders.handles().len()), (2, 2, 2));
+        drop(std::panic::take_hook());
+        assert_eq!(refscope::holders(&shared).traced(), 1);
+        assert_eq!(Arc::strong_count(&shared), 1);
+        drop((other, shared));
+    }
+    assert_eq!(quiet.alive(), []);
+    println!("hooked, and whole");
+}
+
+#[test]
+fn a_panic_hook_that_clones() {
+    for refscope in ["", "leaks", "print,leaks"] {
+        let output = run("clones in a panic hook", refscope);
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(text(&output.stdout).contains("hooked, and whole"), "the program ran: {said}");
+        assert_eq!(said.matches("It is switched off; the program goes on").count(), 4, "{said}");
     }
 }

@@ -273,7 +273,7 @@ pub(super) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
     let Some(dispatch) = dispatch.filter(|dispatch| dispatch.on.load(Ordering::Relaxed)) else {
         // A scope's objects are tracked though nobody wants their events.
         let tracked = match &scope {
-            Some(scope) => scope.dispatch().is_none(),
+            Some(scope) => scope.tracks(),
             None => TRACK_ALL.load(Ordering::Relaxed) > 0,
         };
         if !tracked {
@@ -285,12 +285,16 @@ pub(super) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
     // Relaxed: a number is unique by the read-modify-write alone.
     object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
     let doing = format_args!("when asked whether it wants {object}");
-    let enabled =
-        dispatch.wants_all || dispatch.run(&entered, &doing, |sink| sink.enabled(object))?;
-    if !enabled && scope.as_ref().is_none_or(|scope| scope.dispatch().is_some()) {
-        FILTERED.fetch_add(1, Ordering::Relaxed);
+    let enabled = if dispatch.wants_all {
+        Some(true)
+    } else {
+        dispatch.run(&entered, &doing, |sink| sink.enabled(object))
+    };
+    if enabled != Some(true) && !scope.as_ref().is_some_and(|scope| scope.tracks()) {
+        FILTERED.fetch_add(u64::from(enabled.is_some()), Ordering::Relaxed);
         return None;
     }
+    let enabled = enabled == Some(true);
     let (dispatch, flags) = if enabled {
         (std::ptr::from_ref(dispatch), dispatch.flags)
     } else {

@@ -45,16 +45,14 @@ struct Handles {
     returned: BTreeMap<u64, (&'static Place, u64)>,
     /// The order of a returned handle, by its ticket.
     orders: BTreeMap<u64, u64>,
-    next: u64,
     /// Raw pointers of untraced handles.
     strangers: u32,
 }
 
 impl Handles {
-    fn add(&mut self, place: &'static Place, ticket: u64) {
-        self.returned.insert(self.next, (place, ticket));
-        self.orders.insert(ticket, self.next);
-        self.next += 1;
+    fn add(&mut self, order: u64, place: &'static Place, ticket: u64) {
+        self.returned.insert(order, (place, ticket));
+        self.orders.insert(ticket, order);
     }
 
     fn take(&mut self, ticket: u64) -> Option<&'static Place> {
@@ -75,6 +73,8 @@ pub(crate) struct RawTable {
     by_address: BTreeMap<(Kind, usize), Vec<usize>>,
     /// The entry of a stale ticket.
     stale: BTreeMap<u64, usize>,
+    /// Handles that have returned so far.
+    returns: u64,
 }
 
 /// Whose place a handle that comes from a raw pointer takes.
@@ -91,7 +91,12 @@ fn key(entry: &Entry) -> usize {
 
 impl RawTable {
     pub(crate) const fn new() -> Self {
-        Self { by_entry: BTreeMap::new(), by_address: BTreeMap::new(), stale: BTreeMap::new() }
+        Self {
+            by_entry: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            stale: BTreeMap::new(),
+            returns: 0,
+        }
     }
 
     /// How many objects it holds.
@@ -138,10 +143,12 @@ impl RawTable {
         let side = |key: &usize| &self.by_entry[key].sides[side as usize];
         let waits = |key: &usize| Some((self.by_entry[key].entry, *side(key).waiting.last()?));
         let returned = |key: &usize| {
-            let (place, _) = *side(key).returned.first_key_value()?.1;
-            (side(key).strangers == 0).then_some((self.by_entry[key].entry, place))
+            let (order, (place, _)) = side(key).returned.first_key_value()?;
+            (side(key).strangers == 0).then_some((order, self.by_entry[key].entry, *place))
         };
-        entries.iter().find_map(waits).or_else(|| entries.iter().rev().find_map(returned))
+        // Of those that returned, the first: it most likely was a view, or has ended out of sight.
+        let first = || entries.iter().filter_map(returned).min_by_key(|(order, ..)| *order);
+        (entries.iter().find_map(waits)).or_else(|| first().map(|(_, entry, place)| (entry, place)))
     }
 
     /// A handle comes from `address`: takes a place out, for [`returned`](Self::returned) to put back.
@@ -193,7 +200,8 @@ impl RawTable {
         ticket: &Ticket,
     ) {
         if let Some(raw) = self.by_entry.get_mut(&key(entry)) {
-            raw.sides[side as usize].add(place, ticket.word());
+            self.returns += 1;
+            raw.sides[side as usize].add(self.returns, place, ticket.word());
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct ScopeNode {
     members: Arc<Members>,
     /// The scope's own, or that of the nearest one around it. `None`: the global one.
     dispatch: Option<Arc<Dispatch>>,
+    /// The scope, or one around it, has no sink: its objects are tracked whether or not a sink wants their events.
+    tracks: bool,
     /// Whether an object was made in it, and the scopes around know.
     used: AtomicBool,
 }
@@ -48,8 +50,10 @@ impl ScopeNode {
         let id = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(0);
         let inherited = || around.as_ref().and_then(|around| around.dispatch.clone());
         let dispatch = scope.dispatch.clone().or_else(inherited);
+        let tracks =
+            scope.dispatch.is_none() || around.as_ref().is_some_and(|around| around.tracks);
         let (members, used) = (Arc::clone(&scope.members), AtomicBool::new(false));
-        let node = Arc::new(Self { id, around, members, dispatch, used });
+        let node = Arc::new(Self { id, around, members, dispatch, tracks, used });
         node.each_scope(|members| {
             members.nodes.lock().insert(id);
         });
@@ -77,6 +81,10 @@ impl ScopeNode {
             self.each_scope(|members| members.used.store(true, Ordering::Relaxed));
             self.used.store(true, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn tracks(&self) -> bool {
+        self.tracks
     }
 
     pub(super) fn dispatch(&self) -> Option<&Arc<Dispatch>> {
@@ -166,6 +174,7 @@ impl Scope {
     }
 
     /// Creates a scope without a sink: its objects are tracked, and their events go where they would go without it.
+    /// No filter, and no sink that is switched off, takes an object out of it.
     ///
     /// # Examples
     ///

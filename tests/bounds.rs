@@ -1,0 +1,126 @@
+//! What many clones, threads, lines and labels cost: nothing is lost that need not be, and what is cut is counted.
+#![cfg(feature = "trace")]
+
+use refscope::sink::{Clock, Nop, Overflow, Recorder};
+use refscope::{Arc, Rc, Scope};
+
+/// As many as a list that is searched for each end would take minutes for.
+const CLONES: usize = if cfg!(miri) { 200 } else { 200_000 };
+
+/// Numbers without a pattern, the same in each run.
+fn random() -> impl FnMut() -> usize {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) as usize
+    }
+}
+
+/// One object with very many handles, dropped in an order: the ledger and the recording have the right ones at each
+/// half.
+fn dropped(scope: &Scope, recorder: Option<&Recorder>, mut next: impl FnMut(usize) -> usize) {
+    let one = scope.run(|| Rc::new(1));
+    let mut clones: Vec<_> = (0..CLONES).map(|_| Some(one.clone())).collect();
+    for half in 0..=2 {
+        let alive = scope.alive();
+        let [object] = &alive[..] else { panic!("{} objects", alive.len()) };
+        let known = object.handles.iter().map(|handle| handle.number);
+        let left = clones.iter().zip(2..).filter(|(clone, _)| clone.is_some());
+        assert!(known.eq(std::iter::once(1).chain(left.map(|(_, number)| number))), "half {half}");
+        assert_eq!(object.strong as usize, object.handles.len());
+        if half == 2 {
+            break;
+        }
+        for step in half * CLONES / 2..(half + 1) * CLONES / 2 {
+            let at = next(step);
+            drop(clones[at].take().expect("each goes once"));
+        }
+    }
+    drop(one);
+    assert_eq!(scope.alive(), []);
+    let Some(recorder) = recorder else { return };
+    let recording = recorder.recording();
+    assert_eq!((recording.lost(), recording.events().len()), (0, 2 * CLONES + 2));
+    recording.verify().expect("whole");
+    assert_eq!(recording.live_objects(), []);
+}
+
+#[test]
+fn many_clones_dropped_in_any_order() {
+    let shuffled = || {
+        let (mut random, mut order) = (random(), (0..CLONES).collect::<Vec<_>>());
+        (1..CLONES).for_each(|at| order.swap(at, random() % (at + 1)));
+        move |step: usize| order[step]
+    };
+    for recorded in [false, true] {
+        let run = |next: &mut dyn FnMut(usize) -> usize| {
+            let recorder =
+                recorded.then(|| Recorder::with(CLONES * 2 * 32 + (1 << 16), Clock::None));
+            let scope = recorder.clone().map_or_else(|| Scope::new(Nop), Scope::new);
+            dropped(&scope, recorder.as_ref(), next);
+        };
+        run(&mut |step| step);
+        run(&mut |step| CLONES - 1 - step);
+        run(&mut shuffled());
+    }
+}
+
+/// Each has an event or two, and ends: the next one goes on in its segment. (A segment each would be 64 MiB.)
+#[test]
+fn short_threads_share_segments() {
+    const THREADS: usize = if cfg!(miri) { 40 } else { 4096 };
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let recorder = Recorder::with_overflow(overflow, 1 << 20, Clock::None);
+        let one = Scope::new(recorder.clone()).run(|| Arc::new(1));
+        let mut kept = Vec::new();
+        for some in 0..THREADS / 8 {
+            // Some at once, since that is how they come.
+            let threads = [0; 8].map(|_| {
+                let mine = one.clone();
+                std::thread::spawn(move || (mine.clone(), mine).0)
+            });
+            let clones = threads.map(|thread| thread.join().unwrap());
+            if some.is_multiple_of(16) {
+                kept.extend(clones);
+            }
+        }
+        let recording = recorder.recording();
+        assert_eq!(recording.lost(), 0, "{overflow:?}");
+        recording.verify().expect("whole");
+        let ended = THREADS - kept.len();
+        assert_eq!(recording.events().len(), 1 + 3 * THREADS + ended);
+        let clones = recording.events().iter().filter(|event| event.op == refscope::Op::Clone);
+        let threads: std::collections::BTreeSet<_> = clones.map(|event| event.thread).collect();
+        assert_eq!(threads.len(), THREADS + 1, "each event has its own thread");
+        assert_eq!(recording.live_objects()[0].handles.len(), kept.len() + 1);
+    }
+}
+
+/// The texts of labels are kept for good, so there is a limit to how many.
+#[test]
+fn labels_beyond_what_is_kept() {
+    const KEPT: usize = 1 << 16;
+    let recorder = Recorder::with(8 << 20, Clock::None);
+    let scope = Scope::new(recorder.clone());
+    let one = scope.run(|| Rc::new(1));
+    let label = || scope.alive()[0].label.clone().expect("it has one");
+    for number in 0..KEPT + 1000 {
+        refscope::label(&one, &format!("label {number}"));
+        if number == KEPT - 1 {
+            assert_eq!(label(), format!("label {number}"));
+        }
+    }
+    assert_eq!(label(), "(one label too many)");
+    // What is kept can be used on.
+    refscope::label(&one, "label 17");
+    assert_eq!(label(), "label 17");
+    assert_eq!(
+        refscope::holders(&one).object().and_then(|object| object.label()),
+        Some("label 17")
+    );
+    let recording = recorder.recording();
+    assert_eq!(recording.lost(), 0);
+    assert_eq!(recording.live_objects()[0].label.as_deref(), Some("label 17"));
+}
