@@ -100,8 +100,14 @@ mod mapped {
 
     /// So many bytes of zeros, aligned to a page. `None` where there is no memory.
     pub(super) fn zeroed(size: usize) -> Option<NonNull<u8>> {
-        let (rights, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
+        let mut flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        #[cfg(target_os = "linux")]
+        if size < HUGE {
+            // All pages at once cost a tenth of what they cost one by one.
+            flags |= libc::MAP_POPULATE;
+        }
         // Room to begin with a whole large page.
         let spare = if size >= HUGE { HUGE } else { 0 };
         let mapped = size.checked_add(spare)?;
