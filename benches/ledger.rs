@@ -145,7 +145,7 @@ fn run(case: &[&str]) {
         "tracked" => refscope::track().expect("no other sink is there"),
         "recorded" => {
             let recorder = refscope::sink::Recorder::with(1 << 30, refscope::sink::Clock::Coarse);
-            refscope::install(recorder).ok().expect("no other sink is there");
+            refscope::install(recorder).expect("no other sink is there");
         }
         _ => {}
     }

@@ -1,5 +1,10 @@
 //! What an event costs a replay and a timeline, with few handles of an object and with many: the ratio is to stay
 //! below 2. `cargo bench --bench replay`
+//!
+//! Most of what grows is the cache's, and the kernel's for memory that is touched for the first time. What the
+//! library itself does is told by instructions: with a program's number, `timelines` or `replay`, and how many handles,
+//! it is done once, and counted by
+//! `valgrind --tool=callgrind --toggle-collect='*::measured' target/release/deps/replay-… 2 replay 1000000`.
 
 use refscope::sink::{Clock, Recorder};
 use refscope::{Arc, Recording, Scope};
@@ -53,6 +58,14 @@ fn many_raw_at_once(n: usize) {
     raw.into_iter().for_each(|raw| drop(unsafe { Arc::from_raw(raw) }));
 }
 
+const PROGRAMS: [(&str, Program); 5] = [
+    ("newest first", newest_first),
+    ("oldest first", oldest_first),
+    ("at random", at_random),
+    ("raw round trips", raw_round_trips),
+    ("many raw at once", many_raw_at_once),
+];
+
 fn record(program: Program, n: usize) -> Recording {
     let recorder = Recorder::with(1 << 30, Clock::None);
     Scope::new(recorder.clone()).run(|| program(n));
@@ -70,25 +83,29 @@ fn cost<R>(recording: &Recording, f: impl Fn(&Recording) -> R) -> f64 {
     best.as_nanos() as f64 / recording.events().len() as f64
 }
 
+#[inline(never)]
+fn measured(recording: &Recording, what: &str) -> usize {
+    match what {
+        "timelines" => recording.timelines().len(),
+        _ => recording.live_objects().len(),
+    }
+}
+
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [program, what, n] = &arguments[..] {
+        let (program, n): (usize, usize) = (program.parse().unwrap(), n.parse().unwrap());
+        let recording = record(PROGRAMS[program].1, n);
+        black_box(measured(&recording, what));
+        return println!("{} events", recording.events().len());
+    }
     println!("{:<20} {:<10} {:>12} {:>12} {:>7}", "", "", FEW, MANY, "ratio");
-    let programs: [(&str, Program); 5] = [
-        ("newest first", newest_first),
-        ("oldest first", oldest_first),
-        ("at random", at_random),
-        ("raw round trips", raw_round_trips),
-        ("many raw at once", many_raw_at_once),
-    ];
-    for (name, program) in programs {
+    for (name, program) in PROGRAMS {
         let (few, many) = (record(program, FEW), record(program, MANY));
         assert!(few.lost() == 0 && many.lost() == 0, "all is recorded");
-        let timelines = |recording: &Recording| recording.timelines().len();
-        let replay = |recording: &Recording| recording.live_objects().len();
-        for (what, costs) in [
-            ("timelines", [cost(&few, timelines), cost(&many, timelines)]),
-            ("replay", [cost(&few, replay), cost(&many, replay)]),
-        ] {
-            let [few, many] = costs;
+        for what in ["timelines", "replay"] {
+            let of = |recording| cost(recording, |recording| measured(recording, what));
+            let (few, many) = (of(&few), of(&many));
             println!("{name:<20} {what:<10} {few:>9.1} ns {many:>9.1} ns {:>7.2}", many / few);
         }
     }

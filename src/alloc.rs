@@ -240,7 +240,7 @@ pub(crate) mod map {
         let table = TABLE.as_ptr_range();
         let maps = TABLE.iter().map(|map| map.load(Ordering::Acquire).addr() as u64);
         let maps = maps.filter(|&map| map != 0).map(|map| map..map + MAP as u64);
-        maps.chain([table.start.addr() as u64..table.end.addr() as u64]).collect()
+        maps.chain(std::iter::once(table.start.addr() as u64..table.end.addr() as u64)).collect()
     }
 
     /// Calls `f` with address and length in words of each block that starts in `range`, as `read` shows the maps.
@@ -312,7 +312,9 @@ mod tests {
             let count = into.len().min(room);
             for (at, word) in into[..count].iter_mut().enumerate() {
                 // SAFETY: FOREVER: within a map.
-                *word = unsafe { from.add(at).read_volatile() };
+                let from = unsafe { from.add(at) };
+                // SAFETY: FOREVER: as above.
+                *word = unsafe { from.read_volatile() };
             }
             count
         };
@@ -339,9 +341,11 @@ mod tests {
                 _ => 1 + next(500),
             };
             let layout = Layout::from_size_align(size, 1 << next(8)).expect("a layout");
-            // SAFETY: the size is not zero.
-            let block = unsafe {
-                if turn % 2 == 0 { alloc.alloc(layout) } else { alloc.alloc_zeroed(layout) }
+            let block = match turn % 2 {
+                // SAFETY: the size is not zero.
+                0 => unsafe { alloc.alloc(layout) },
+                // SAFETY: the size is not zero.
+                _ => unsafe { alloc.alloc_zeroed(layout) },
             };
             alive.push((block, layout));
             if next(3) == 0 {

@@ -34,14 +34,15 @@ and how:
 
   stacks           with the stack of each allocation, clone and drop, 24 functions deep
   stacks=WHAT      of some alone, and how deep: `drop`, `birth+clone+48`
+  nosearch         reports do not search the memory for where handles are stored
   clock=system     no thread of refscope's own moves the clock; each event asks the system for the time
 
-A debugger can call `refscope_print_alive_0()` where one of leaks, every and signals is asked for.
+A debugger can call `refscope_print_alive_0_1()` where one of leaks, every and signals is asked for.
 REFSCOPE=leaks,type=Session   REFSCOPE=print,record=run-{pid}.jsonl   REFSCOPE=every=30s,one-in=100
 A sink that the program itself installs takes over from its installation on.";
 
 /// Every word, for the one that is nearest to an unknown one.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 15] = [
     "stacks",
     "print",
     "record=",
@@ -55,6 +56,7 @@ const WORDS: [&str; 14] = [
     "min=",
     "one-in=",
     "clock=system",
+    "nosearch",
     "track",
 ];
 
@@ -72,6 +74,7 @@ pub(super) enum Directive {
     OneIn(u64),
     Track,
     SystemClock,
+    NoSearch,
     Stacks(Depths),
     Off,
     Help,
@@ -90,6 +93,7 @@ fn directive(word: &str) -> Result<Directive, String> {
             "print" => Ok(Directive::Print),
             "leaks" => Ok(Directive::Leaks),
             "track" => Ok(Directive::Track),
+            "nosearch" => Ok(Directive::NoSearch),
             "stacks" => Ok(Directive::Stacks(Depths::all(DEPTH))),
             "signals" if cfg!(all(unix, feature = "signals")) => Ok(Directive::Signals),
             "signals" => Err("`signals` needs unix, and refscope's feature `signals`".to_owned()),
@@ -180,14 +184,31 @@ fn distance(one: &str, other: &str) -> usize {
 
 /// Reads the variable and does what it says.
 pub(crate) fn read() {
+    crate::fork::register();
     if let Some(value) = std::env::var_os("REFSCOPE").filter(|_| !privileged()) {
         set_up(&value);
     }
 }
 
+/// Whether the variable asks for reports on signals.
+#[cfg(all(unix, feature = "signals"))]
+pub(crate) fn asks_for_signals() -> bool {
+    asks_for(&Directive::Signals) && !is_off()
+}
+
+/// Whether the variable switches refscope off.
+pub(crate) fn is_off() -> bool {
+    asks_for(&Directive::Off)
+}
+
+fn asks_for(directive: &Directive) -> bool {
+    let value = std::env::var("REFSCOPE").unwrap_or_default();
+    parse(&value).is_ok_and(|directives| directives.contains(directive))
+}
+
 /// Whether the process runs with more rights than whoever started it (set-user-id and the like): then what that one says
 /// must not choose a file to be written.
-fn privileged() -> bool {
+pub(crate) fn privileged() -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         // SAFETY: RIGHTS: the function takes a number, and reads what the kernel left at the process's start.
@@ -275,6 +296,7 @@ impl Setup {
                     warn(format_args!("signals cannot be waited for: {error}"));
                 }
             }
+            Directive::NoSearch => monitor::set_search(false),
             Directive::SystemClock => crate::runtime::clock::without_thread(),
             Directive::Stacks(depths) => crate::stack::take(*depths),
             Directive::Type(name) => self.narrow(|filter| filter.of_type(name)),
@@ -315,8 +337,20 @@ impl Setup {
 
 #[cfg(test)]
 mod tests {
+    use super::HELP;
     use super::{Depths, Directive, parse};
     use std::time::Duration;
+
+    /// The name that a debugger is told is the one that there is.
+    #[test]
+    fn the_debuggers_function_has_the_version() {
+        let [major, minor] = [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR")];
+        let name = format!("refscope_print_alive_{major}_{minor}()");
+        for text in [HELP, include_str!("leaks.rs"), include_str!("../README.md")] {
+            assert_eq!(text.matches("refscope_print_alive_").count(), 1);
+            assert!(text.contains(&name), "{name}");
+        }
+    }
 
     #[test]
     fn the_grammar() {

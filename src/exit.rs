@@ -2,23 +2,57 @@
 //!
 //! `exit` may be called by a signal's handler, in the middle of anything: with a lock held, of refscope's or of the
 //! allocator's. So what is to be done at the end is done by a thread that waits for it from the beginning, and the hook
-//! waits for that thread, but not without an end.
+//! waits for that thread, but not without an end; and not long where it is known to have interrupted refscope, of which
+//! something may be locked for good then.
 
 use crate::event::warn;
-use crate::lock::{Condvar, Mutex};
+use crate::lock;
+use crate::runtime::local;
+use parking_lot::{Condvar, Mutex};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 type Last = Box<dyn FnOnce() + Send>;
 
-static LAST: Mutex<Vec<Last>> = Mutex::new(Vec::new());
+static LAST: lock::Mutex<Vec<Last>> = lock::Mutex::new(Vec::new());
 
 /// The process that has the thread. A forked child has none of its threads.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// How long the hook waits.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// And where it has interrupted refscope.
+const SHORT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The process was ended by a handler that interrupted refscope.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Without a destructor: it is there to the thread's end.
+    static WITHIN: Cell<u32> = const { Cell::new(0) };
+}
+
+/// While this thread takes, has and gives back a lock that what is done at the exit needs.
+#[derive(Debug)]
+pub(crate) struct Within(std::marker::PhantomData<*const ()>);
+
+pub(crate) fn within() -> Within {
+    WITHIN.set(WITHIN.get() + 1);
+    Within(std::marker::PhantomData)
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        WITHIN.set(WITHIN.get() - 1);
+    }
+}
+
+/// Whether the process was ended by a handler that interrupted refscope: a lock that is not to be had soon never is.
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -27,6 +61,7 @@ enum Phase {
     Done,
 }
 
+// Not of the locks that a fork waits for: a thread waits here to the end. A child does without.
 static PHASE: Mutex<Phase> = Mutex::new(Phase::Running);
 static CHANGED: Condvar = Condvar::new();
 
@@ -72,6 +107,10 @@ fn run() {
 
 /// Has the thread do what is to be done, and waits for it.
 fn hand_over() {
+    let interrupted = WITHIN.get() > 0 || lock::gate::is_passed() || local::is_busy();
+    // Relaxed: the lock below orders it.
+    INTERRUPTED.store(interrupted, Ordering::Relaxed);
+    let patience = if interrupted { SHORT_PATIENCE } else { PATIENCE };
     let Some(mut phase) = PHASE.try_lock_for(Duration::from_millis(100)) else { return };
     if *phase != Phase::Running {
         return;
@@ -79,11 +118,11 @@ fn hand_over() {
     *phase = Phase::Ending;
     CHANGED.notify_all();
     while *phase == Phase::Ending {
-        if CHANGED.wait_for(&mut phase, PATIENCE).timed_out() {
+        if CHANGED.wait_for(&mut phase, patience).timed_out() {
             drop(phase);
             return warn(format_args!(
                 "what was to be done at the exit is not done after {} s; the program ends without it",
-                PATIENCE.as_secs()
+                patience.as_secs()
             ));
         }
     }
@@ -95,6 +134,7 @@ fn register() {
         if PROCESS.load(Ordering::Relaxed) == std::process::id() {
             hand_over();
         } else {
+            // A forked child: see `fork`.
             run();
         }
     }

@@ -3,43 +3,56 @@
 //! # How an event comes about
 //!
 //! Every clone, drop, upgrade and `try_unwrap` is std's own, on std's own pointer; beside it stands a **ticket** of
-//! eight bytes that identifies the handle. The ticket, not the face, has the `Drop`, and comes first among the
+//! eight bytes that identifies the handle. The ticket, not the pointer, has the `Drop`, and comes first among the
 //! fields: so the drop check treats a traced pointer as it treats std's, and the event of a drop comes before those
 //! of what the drop destroys.
 //!
-//! The **ledger** has one entry, of one cache line, for each living traced object. One 64-bit word in it holds a
+//! The **ledger** has two tables. An *entry* of 128 bytes for each living object: one 64-bit word in it holds a
 //! sequence number and the strong count, so one atomic read-modify-write gives an event its place and the count
-//! right after it. (An `Rc` or `Box` has no concurrent owners; a load and a store do there.) A ticket is the entry's
-//! slot and the sequence number at which the handle was born; since a slot's sequence goes on when the slot is used
-//! again, no ticket occurs twice.
+//! right after it. (An `Rc` or `Box` has no concurrent owners; a load and a store do there.) And a *place* of 64 bytes for
+//! each living handle: its number, the handle that it was made from, the lines that it was handed on through, thread,
+//! time and span. A place is written by the thread that makes the handle and freed by the one that ends it; threads have
+//! magazines of free places and entries, so neither takes a lock. A ticket is the place's address, marked as such, with the
+//! place's generation, so that a stale copy of an ended handle is distinguished from the one that has the place now.
+//!
+//! Readers ([`alive`](crate::alive), [`holders`](crate::holders()), the checks and the reports) walk the tables without a
+//! lock, and stop nobody: a place or an entry is taken if its generation is the same before and after it was read.
+//!
+//! Events leave by two ways. **At once**, to [`Sink::event`](crate::Sink::event): for closures, printing, `tracing`, yours.
+//! Or into the **log** of a [`Recorder`](crate::sink::Recorder): records of 32 bytes, which each thread writes to segments
+//! of its own. An object without either is tracked all the same.
 //!
 //! | operation | what happens, in order |
 //! | --- | --- |
-//! | `new` and its kin | std; if a sink wants the object: an entry, the step, the event |
-//! | `clone` | std, step, event |
-//! | drop | metadata taken, step, event; with the last the strong side closes; std |
-//! | `downgrade`, a weak clone | std, a share of the entry, step, event |
-//! | drop of a weak handle | step, event, the share goes back; std |
-//! | `upgrade` | std, step (and the strong side opens again if the count was 0), event |
-//! | `try_unwrap` | std; on success the drop's step and event |
-//! | `into_inner` | the drop's step and event; std; on success one more event |
-//! | `make_mut` | std; if the value moved: the drop's step on the old object, the birth of a new one |
+//! | `new` and what else allocates | std; if it is wanted: an entry, a place, the event |
+//! | `clone` | std, step, place, event |
+//! | drop | place freed, step, event; with the last the strong side closes; std |
+//! | `downgrade`, a weak clone | std, a share of the entry, step, place, event |
+//! | drop of a weak handle | place freed, step, event, the share is given back; std |
+//! | `upgrade` | std, step (and the strong side opens again if the count was 0), place, event |
+//! | `try_unwrap` | std; on success the drop's steps and event |
+//! | `into_inner` | the drop's steps and event; std; on success one more event |
+//! | `make_mut` | std; if the value moved: the drop's steps on the old object, a new one |
 //! | `new_cyclic` | an entry with one weak handle; inside std's call, after the closure, the upgrade's step |
-//! | `into_raw`, `leak` | std; step, event; the handle's place in the count waits in a table under the address |
-//! | `from_raw` | if a handle waits at the address: a ticket of its object, step, event; std |
-//! | the end of a handle that came back so | the place of one that waits is taken, then as any end; where none waits, nothing |
-//! | `into_std` | the drop's step and event |
+//! | `into_raw`, `leak` | step, event; the handle's place waits in a table under kind and address; std |
+//! | `from_raw` | std; if a handle waits at the address: its place is the new handle's, step, event |
+//! | `into_std` | the drop's steps and event |
 //! | `from_std` | as `new` |
+//!
+//! A handler of a **signal** may clone and drop traced pointers where objects are only tracked: it takes shared ways where
+//! it interrupted the ledger's own code, waits for no lock, and where it would have to, the handle is untraced and
+//! [counted](crate::untraced_counts). Printing, files and other sinks do what they do at any other place, and that is not
+//! safe in a handler.
 //!
 //! # Promises
 //!
 //! **Order and count.** The events of an object are numbered from 1 without a gap. Replayed in that order they give the
-//! strong count that each carries. None is told twice, or of another object.
-//! *Tested* by loom models of everything below the faces, on two and three threads (`tests/loom`; `mutations.md` there says
+//! strong count that each carries. None is emitted twice, or for another object.
+//! *Tested* by loom models of the runtime, on two and three threads (`tests/loom`; `mutations.md` there says
 //! which faults they have been shown to find); by eight threads
 //! that hammer one `Arc` for a second (`tests/events.rs`); on every operation of the drop-in suite, recorded
-//! (`tests/drop_in`); by random programs whose events' fold must equal the true counts after every step
-//! (`tests/model.rs`).
+//! (`tests/drop_in`); by random programs after each of whose steps the ledger's view equals the true handles, and
+//! the replay of the recording (`tests/model`).
 //!
 //! **Never above std's.** Clone and upgrade step after std, drop and `into_inner` before it, so the traced count is never
 //! above std's. The exceptions are short: until their own step in `try_unwrap` and `make_mut`, and while `new_cyclic`
@@ -51,10 +64,10 @@
 //! that raced the last drop, at the birth of `new_cyclic`'s value, and by a clone of a handle that came from a raw pointer
 //! which refscope did not see leave.
 //!
-//! **Raw pointers** carry no ticket. A handle that comes back from one is told of as a new handle of the object that has a
+//! **Raw pointers** carry no ticket. A handle that `from_raw` makes is a new handle of the object that has a
 //! handle waiting there; no object loses more handles than it had, whatever `from_raw` is called with. Where two objects
 //! stand for one allocation (one was adopted by `from_std` from a pointer to the other's), which of them a raw pointer comes
-//! back to is a guess; their counts are right. *Tested* by random programs (`tests/model.rs`), two loom models, and
+//! back to is a guess; their counts are right. *Tested* by random programs (`tests/model`), two loom models, and
 //! `tests/faults.rs`.
 //!
 //! **To a sink** the events of one handle come in order, its birth before its death. Events of different handles may come
@@ -69,11 +82,29 @@
 //! numbered, counted and withheld from it. No lock of refscope's is held while a sink runs. Events of thread-locals that
 //! are destroyed with their thread are delivered. *Tested* in `tests/sinks.rs`.
 //!
+//! **In a signal's handler** traced pointers can be cloned, upgraded, downgraded and dropped where std's can, if they are
+//! tracked only (`REFSCOPE=track` or `leaks`, [`track`](crate::track), a scope's mark): what the handler interrupted is not touched, no lock is waited for, and
+//! where one would be needed a handle is untraced, or its path unknown, counted. So it is on a thread that has used a traced pointer before,
+//! while the feature `spans` has no layer in place. A recorder writes such an event by a way of its own, or counts it as
+//! lost. A sink that is called at once does not run where the handler interrupted refscope; where it did not, the
+//! sink's code runs in the handler, and has to be fit for that: printing and a file sink allocate and lock, and are not.
+//! Allocating and freeing is not for handlers, traced or not. *Tested* in `tests/processes.rs`.
+//!
+//! **`exit` in a signal's handler ends the process**, whatever it interrupted. Reports and recordings are made by a
+//! thread that waits for the exit from the beginning; where the handler interrupted the recording of an event, the
+//! last quarter of a second may be lost, which is said. *Tested* in `tests/processes.rs`, with threads at work.
+//!
+//! **A forked child** can go on with traced pointers, though other threads of its parent were at work on refscope: it finds
+//! each lock free. Its parent's objects are known to it. It writes nothing to what its parent records or prints to, except
+//! stderr; at its exit it reports what it has allocated itself, if that is alive; no thread of refscope's runs in
+//! it, so that reports at intervals and on signals do not come. A lock that is held for a second at the fork, since a
+//! debugger stopped its thread, is not waited for. A sink of your own has to care for itself. *Tested* in `tests/processes.rs`.
+//!
 //! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep; one that keeps the latest
 //! never gives up what it knows of an object that is alive. What a filter left out,
-//! what was born inside a sink, what a full ledger or an object near its limits (2^24 handles, some 2^39 events) did not
+//! what was allocated inside a sink, what a full ledger (2^32 objects or handles) or an object near its limits (2^24 handles, some 2^40 events) did not
 //! get is in [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into 16 KiB), `tests/sinks.rs`, and
-//! for the limits in `src/ledger.rs`; by loom models of the recorder's buffers.
+//! for the limits in `src/runtime`; by loom models of the recorder's buffers.
 //!
 //! **A leak report says what is so.** Its counts and its handles are the ledger's, whatever the sink is. An object is one that was born in the check's scope, whatever other tests run beside it; what is still being torn
 //! down is waited for. What was left out by a filter, or lost by a recorder, is counted in the report. *Tested* in
@@ -88,7 +119,7 @@
 //! **What your program does stays the same**, but for the size of a handle, type names, timing and stack use. *Tested* by
 //! one suite that runs on std's types, on ours without a sink, on ours recorded, and on ours with tracing off
 //! (`tests/drop_in`); by random programs that run on std's types and ours in lockstep, and by random programs of three threads that are checked
-//! when all have come to rest (`tests/model.rs`); by programs that must compile and programs that must not (`tests/ui`); by a check that each function
+//! when all have come to rest (`tests/model`); by programs that must compile and programs that must not (`tests/ui`); by a check that each function
 //! and impl that std documents is there, or is listed with the reason (`tests/surface.rs`).
 //!
 //! **Off is std.** Without the feature `trace` the types are std's own. *Tested* by their `TypeId`s.
@@ -97,9 +128,16 @@
 //!
 //! The invariants that `SAFETY:` comments cite:
 //!
-//! * PINNED, WATCHED and CLOSED: see the head of `ledger.rs`, the one place with a cell of its own.
+//! * PINNED, VISIBLE and CLOSED: the head of `runtime/ledger.rs`; FREE, FOREVER and VACANT: of `runtime/slab.rs`; PATHS: of
+//!   `runtime/paths.rs`; TAIL and BLOCK: of `runtime/log`; SCOPES: a node's share is owned by the pointer that has it.
+//! * LOCAL: a thread-local without a destructor is there until its thread ends.
+//! * STATIC: a pointer in a filled slot came from a `&'static`. LAYOUT: memory is freed with the layout that it was
+//!   allocated with.
 //! * STD: an `unsafe fn` of std's pointer is passed through, with its contract, from one of the same name.
 //! * STABLE: a pointer's value does not move while the pointer lives.
 //! * WAKER: a raw waker's data is an `Arc` that it owns (`task.rs`).
-//! * EXIT, RIGHTS, WINSIZE: calls into libc, for the end of the process, whose rights it has, and the terminal's width.
+//! * EXIT, RIGHTS, WINSIZE, TIME, SIGNALS, STDERR: calls into libc, for the end of the process, whose rights it has, the
+//!   terminal's width, the coarse clock, a thread's mask of signals; a descriptor that is written to and not closed.
 //! * NAME: the one function with a name of its own for the linker, which a debugger calls.
+//! * Those of the stacks are in the head of `stack.rs`, those of the search in that of `locate.rs` and the files below it.
+//! * FORK, START: what libc calls at a fork, and the loader before `main`.

@@ -1,8 +1,8 @@
 //! **Who keeps this value alive, and since where?**
 //!
 //! refscope gives traced versions of std's [`Box`], [`Rc`], [`Arc`] and both `Weak`s. Change the `use` line, and every
-//! allocation, clone and drop becomes an event for a [sink]; [`holders`] and [timelines](Recording::timelines) turn the
-//! events into an answer that names the line.
+//! allocation, clone and drop is known: [`holders`] and the [reports](leaks) say what is alive and who holds it,
+//! [`locate`] says where, and [timelines](Recording::timelines) of what a [sink] got say what happened.
 //!
 //! ```
 //! # if !refscope::ENABLED { return }
@@ -17,7 +17,7 @@
 //!
 //! # In a program
 //!
-//! Put a sink in place at the beginning of `main`, and ask:
+//! [`track`] what is alive, or put a sink in place that gets the events as well, at the beginning of `main`; and ask:
 //!
 //! ```
 //! use refscope::Arc;
@@ -34,13 +34,13 @@
 //! ```
 //!
 //! A program without a line of code for it, or a dependency's tests, is traced by the environment: `REFSCOPE=print`,
-//! `REFSCOPE=record=run-{pid}.jsonl`; `REFSCOPE=help` lists what there is. The variable is read at the first birth.
+//! `REFSCOPE=record=run-{pid}.jsonl`; `REFSCOPE=help` lists what there is. The variable is read at the first allocation.
 //!
-//! Births before any sink is there are not traced, and not counted.
+//! What is allocated before anything asks for it is untraced, and not counted.
 //!
 //! # In a test
 //!
-//! [`leaks::check`] runs a closure and panics with a report if an object that was born in it is alive afterwards;
+//! [`leaks::check`] runs a closure and panics with a report if an object that it allocated is alive afterwards;
 //! [`watch()`] asks for one object. The report names the line that made the handle which keeps the value.
 //!
 //! ```
@@ -52,15 +52,15 @@
 //! });
 //! ```
 //!
-//! A [`Scope`] sees what is born in it alone, on this thread and on those (and in those futures) that enter it, wherever
+//! A [`Scope`] knows what is allocated in it, on this thread and on those (and in those futures) that enter it, wherever
 //! it goes later. So tests can run in parallel.
 //!
 //! # In a service, and afterwards
 //!
 //! With any sink, and after [`track`] without one, [`alive`] says who is alive and held by whom, and a
-//! [snapshot](leaks::snapshot) what was allocated since another one and stayed; [`leaks`] lists the ways to have that told at the exit, at intervals, on signals
-//! and to a debugger. [`FileSink`](sink::FileSink) writes a recording that the command `refscope` (feature `cli`) reads, and
-//! exports to a page for the browser, to Perfetto, JSON and DOT.
+//! [snapshot](leaks::snapshot) what was allocated since another one and stayed; [`leaks`] lists the ways to have that
+//! printed at the exit, at intervals, on signals and by a debugger. [`FileSink`](sink::FileSink) writes a recording that the
+//! command `refscope` (package `refscope-cli`) reads, and exports to a page for the browser, to Perfetto, JSON and DOT.
 //!
 //! # What it costs
 //!
@@ -152,13 +152,13 @@
 //! | rayon's `collect` into a pointer, `par_iter` of a `Box<[T]>` | feature `rayon` |
 //! | `futures::task::ArcWake` | it takes std's `Arc`; implement [`task::Wake`] |
 //!
-//! And what no event can tell: where a handle is *stored*. Rust moves values by a copy that nothing can hook, so a
-//! report says where a handle was made. A drop has no line, since the compiler gives none. A clone that std or a derive
-//! makes has std's or the derive's line.
+//! A drop has no line, since the compiler gives none; with the feature `stacks` it has a [`stack`], and a clone that
+//! std or a derive makes has the line of the user's that led to it.
 //!
 //! # For those who write sinks
 //!
 //! See [`Sink`], and [what refscope guarantees](guarantees).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Without tracing nothing makes an event.
 #![cfg_attr(not(feature = "trace"), allow(dead_code, unused_imports))]
 #![cfg_attr(
@@ -193,6 +193,7 @@ mod off;
 #[cfg(feature = "trace")]
 pub mod rc;
 mod sealed;
+mod start;
 mod std_ptr;
 #[cfg(feature = "trace")]
 pub mod sync;
@@ -206,8 +207,11 @@ mod alloc;
 mod env;
 #[cfg(feature = "trace")]
 mod exit;
+#[cfg_attr(not(feature = "trace"), path = "off/fork.rs")]
+mod fork;
 mod holders;
 pub mod leaks;
+mod marks;
 #[cfg_attr(not(feature = "trace"), path = "off/monitor.rs")]
 mod monitor;
 mod watch;
@@ -227,6 +231,7 @@ mod primitive;
 #[cfg_attr(not(feature = "trace"), path = "off/runtime.rs")]
 mod runtime;
 pub mod sink;
+mod source_file;
 pub mod span;
 pub mod stack;
 
@@ -243,6 +248,7 @@ pub use event::{
 pub use holders::{Holders, Inspect, allow_leak, holders, label, unbox};
 #[cfg(feature = "trace")]
 pub use make_mut::MakeMut;
+pub use marks::mark;
 pub use model::{Recording, alive};
 pub use rc::Rc;
 pub use runtime::dispatch::{InstallError, flush, install, switch_off, untraced_counts};

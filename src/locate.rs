@@ -34,6 +34,7 @@
 //! else the values of traced objects, statics, thread-locals and stacks are searched, and nothing is proven.
 
 mod ownership;
+mod retention;
 mod search;
 mod text;
 

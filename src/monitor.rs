@@ -1,23 +1,119 @@
 //! What is alive in a running program, reported from time to time: at the exit, at intervals, on signals, to a debugger.
 
-use crate::analysis::{LeakReport, ReportKind, Snapshot};
+mod peaks;
+
+use crate::analysis::{LeakReport, ReportKind, Snapshot, totals};
 use crate::event::{Time, eprint};
+use crate::locate::Search;
+use crate::lock::Mutex;
+use crate::model::LiveObject;
 use crate::render::Terminal;
+use crate::text::{count, escape, plural};
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The report of what is alive in the whole process.
 pub(crate) fn report(kind: ReportKind) -> LeakReport {
-    let mut report = LeakReport::new(crate::model::alive(), Time::coarse()).with_kind(kind);
-    report.untraced = crate::untraced_counts();
+    report_of(crate::model::alive(), kind)
+}
+
+fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
+    let mut report = LeakReport::new(objects, Time::coarse()).with_kind(kind);
+    *report.untraced = crate::untraced_counts();
     report
 }
 
+/// Whether reports search the memory.
+static SEARCH: AtomicBool = AtomicBool::new(true);
+
+/// See [`crate::leaks::set_search`].
+pub(crate) fn set_search(search: bool) {
+    // Relaxed: nothing hangs on it.
+    SEARCH.store(search, Ordering::Relaxed);
+}
+
+/// A report with what holds the objects now, unless that is not wanted.
+pub(crate) fn located(report: LeakReport) -> LeakReport {
+    if SEARCH.load(Ordering::Relaxed) { report.locate(&Search::new()) } else { report }
+}
+
+/// Whether the exit is reported.
+static REPORTS_EXIT: AtomicBool = AtomicBool::new(false);
+
+/// What was alive at marks, for the exit's report.
+static MARKS: Mutex<Vec<(String, Snapshot)>> = Mutex::new(Vec::new());
+
+/// Marks that are kept; more are printed when they are made, and forgotten.
+const MOST_MARKS: usize = 64;
+
 /// See [`crate::leaks::on_exit`].
 pub(crate) fn on_exit() {
+    // Relaxed: it says nothing of other memory.
+    if !REPORTS_EXIT.swap(true, Ordering::Relaxed) {
+        // Where no thread can be started, the report says nothing of peaks.
+        let _ = spawn("refscope peaks", peaks::watch);
+    }
     crate::exit::at_exit(Box::new(|| {
-        eprint(&Terminal::stderr().render_report(&report(ReportKind::Exit)));
+        let mut objects = crate::model::alive();
+        if let Some(first) = crate::fork::first_object() {
+            // What the parent left is the parent's to tell.
+            objects.retain(|object| object.id >= first);
+            MARKS.lock().clear();
+            if objects.is_empty() {
+                return;
+            }
+        }
+        // No search here: `exit` may have been called by a signal's handler, in the middle of anything.
+        let report = report_of(objects, ReportKind::Exit);
+        let mut text = Terminal::stderr().render_report(&report);
+        let alive: BTreeSet<u64> = crate::model::ids().into_iter().collect();
+        for (name, marked) in std::mem::take(&mut *MARKS.lock()) {
+            text.push_str(&became(&name, &marked, &alive));
+        }
+        text.push_str(&peaks::report().unwrap_or_default());
+        eprint(&text);
     }));
+}
+
+/// See [`crate::mark`].
+pub(crate) fn mark(name: &str, time: Time) {
+    if !REPORTS_EXIT.load(Ordering::Relaxed) {
+        return;
+    }
+    let alive = crate::model::alive();
+    let mut report = LeakReport::new(alive.iter().cloned(), time).with_kind(ReportKind::Mark);
+    *report.untraced = crate::untraced_counts();
+    let text = Terminal::stderr().render_report(&report);
+    eprint(&format!("refscope: mark {:?}\n{text}", escape(name)));
+    let mut marks = MARKS.lock();
+    if marks.len() < MOST_MARKS {
+        marks.push((name.to_owned(), Snapshot::new(alive, time)));
+    }
+}
+
+/// What became of what was alive at a mark.
+fn became(name: &str, marked: &Snapshot, alive: &BTreeSet<u64>) -> String {
+    let (kept, gone): (Vec<_>, Vec<_>) =
+        marked.objects().iter().cloned().partition(|object| alive.contains(&object.id));
+    let mut text = format!(
+        "refscope: of {} alive at the mark {:?}, {} {} alive at exit\n",
+        plural(marked.objects().len() as u64, "object"),
+        escape(name),
+        count(kept.len() as u64),
+        if kept.len() == 1 { "is" } else { "are" },
+    );
+    for total in totals(&gone).iter().take(10) {
+        text.push_str(&format!(
+            "  dropped since: {} x {}<{}> at {}\n",
+            count(total.objects),
+            total.kind,
+            escape(&crate::event::short_type(&total.type_name)),
+            escape(&total.location.to_string()),
+        ));
+    }
+    text
 }
 
 fn snapshot() -> Snapshot {
@@ -61,7 +157,7 @@ pub(crate) fn on_signals() -> io::Result<()> {
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => {
-                    let report = report(ReportKind::Alive);
+                    let report = located(report(ReportKind::Alive));
                     eprint(&Terminal::stderr().render_report(&report));
                 }
                 _ => before = report_since(&before),
@@ -73,15 +169,21 @@ pub(crate) fn on_signals() -> io::Result<()> {
 /// See [`crate::leaks::register_for_debugger`].
 pub(crate) fn register_for_debugger() {
     // Named here, so that the linker keeps it.
-    std::hint::black_box(refscope_print_alive_0 as extern "C" fn());
+    std::hint::black_box(print_alive as extern "C" fn());
 }
 
-/// Prints on stderr what is alive, for a debugger: `call refscope_print_alive_0()`.
+/// Prints on stderr what is alive, for a debugger: `call refscope_print_alive_0_1()`.
 ///
 /// The process hangs, perhaps, and its threads are stopped: no lock of the ledger is taken.
-// SAFETY: NAME: no other function of the process has this name: it has the crate's, and its incompatible version's.
-#[unsafe(no_mangle)]
+// SAFETY: NAME: no other function of the process has this name, which is the crate's with the version: Cargo has no two
+// versions in one program that agree in it.
+#[unsafe(export_name = concat!(
+    "refscope_print_alive_",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    "_",
+    env!("CARGO_PKG_VERSION_MINOR")
+))]
 #[allow(unreachable_pub)] // reached by its name
-pub extern "C" fn refscope_print_alive_0() {
+pub extern "C" fn print_alive() {
     eprint(&Terminal::plain(80).render_report(&report(ReportKind::Alive)));
 }

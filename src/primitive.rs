@@ -202,9 +202,3 @@ macro_rules! thread_state {
     };
 }
 pub(crate) use thread_state;
-
-/// Runs a unit test of the runtime; loom's types can be used in a model alone.
-#[cfg(test)]
-pub(crate) fn model(f: impl Fn()) {
-    f();
-}

@@ -2,12 +2,15 @@
 
 mod chart;
 mod dot;
+mod excerpt;
 mod growth;
 #[cfg(feature = "html")]
 mod html;
 pub(crate) mod json;
+mod names;
 mod perfetto;
 mod report;
+mod report_json;
 mod source;
 mod style;
 mod terminal;
@@ -17,7 +20,9 @@ pub use dot::dot;
 #[cfg(feature = "html")]
 pub use html::{html, html_with_sources};
 pub use perfetto::perfetto;
-pub use report::report_json;
+pub use report_json::report_json;
+#[cfg(feature = "trace")]
+pub(crate) use source::sources_of_this_process;
 pub use terminal::Terminal;
 
-pub(crate) use crate::text::{age, bytes, count, escape, plural};
+pub(crate) use crate::text::{age, bytes, count, escape, escape_lines, plural};

@@ -19,6 +19,7 @@ mod nop;
 #[cfg(not(feature = "trace"))]
 #[path = "off/sinks.rs"]
 mod off;
+#[cfg(feature = "trace")]
 mod print;
 #[cfg(feature = "trace")]
 mod recorder;
@@ -28,9 +29,12 @@ mod tracing;
 pub use self::combine::{FromFn, from_fn};
 #[cfg(feature = "trace")]
 pub use self::file::FileSink;
+#[cfg(feature = "trace")]
+pub(crate) use self::file::mark as mark_files;
 pub use self::filter::{Filter, ObjectFilter};
 #[cfg(not(feature = "trace"))]
-pub use self::off::{FileSink, Recorder};
+pub use self::off::{FileSink, Print, Recorder};
+#[cfg(feature = "trace")]
 pub use self::print::Print;
 #[cfg(feature = "trace")]
 pub use self::recorder::Recorder;

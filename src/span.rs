@@ -12,52 +12,98 @@ mod none {
     pub(crate) fn text(_: u32) -> Option<String> {
         None
     }
+
+    pub(crate) fn not_kept() -> u64 {
+        0
+    }
 }
 
 #[cfg(not(feature = "spans"))]
-pub(crate) use none::{current, text};
+pub(crate) use none::{current, not_kept, text};
 
 #[cfg(feature = "spans")]
 pub use known::{SpanLayer, layer};
 #[cfg(feature = "spans")]
-pub(crate) use known::{current, text};
+pub(crate) use known::{current, not_kept, text};
 
 #[cfg(feature = "spans")]
 mod known {
     use crate::lock::RwLock;
     use std::collections::HashMap;
     use std::fmt::{self, Write as _};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use tracing::field::{Field, Visit};
     use tracing::span::{Attributes, Id};
     use tracing_subscriber::layer::{Context, Layer};
     use tracing_subscriber::registry::LookupSpan;
 
-    /// Spans that are open, and the texts that anything refers to.
+    /// Spans that are open, and the texts of those in which handles were made.
     #[derive(Default)]
     struct Spans {
-        open: HashMap<u64, u32>,
-        texts: Vec<String>,
-        numbers: HashMap<String, u32>,
+        open: HashMap<u64, Span>,
+        texts: Vec<Box<str>>,
+        numbers: HashMap<Box<str>, u32>,
     }
 
+    struct Span {
+        text: Box<str>,
+        /// 0: no handle has been made in it.
+        number: u32,
+    }
+
+    /// Texts that are kept: records of events have 16 bits for a span's number.
+    const MOST: usize = (1 << 16) - 1;
+
     static SPANS: RwLock<Option<Spans>> = RwLock::new(None);
+    /// The layer is there.
+    static IN_PLACE: AtomicBool = AtomicBool::new(false);
+    /// Handles that were made in a span whose text is not kept.
+    static NOT_KEPT: AtomicU64 = AtomicU64::new(0);
+
+    /// How many handles were made in a span whose text is not kept, since there are so many.
+    pub(crate) fn not_kept() -> u64 {
+        NOT_KEPT.load(Ordering::Relaxed)
+    }
 
     /// The innermost span that this thread has entered, if the [`layer`] is in place; 0 for none.
     pub(crate) fn current() -> u32 {
-        if SPANS.read().is_none() {
+        // Relaxed: whoever opened a span has put the layer in place.
+        if !IN_PLACE.load(Ordering::Relaxed) {
             return 0;
         }
         // Outside of the lock: asking the subscriber runs code that is not ours.
         let id = tracing::dispatcher::get_default(|dispatch| {
             dispatch.current_span().id().map(Id::into_u64)
         });
-        let spans = SPANS.read();
-        id.and_then(|id| spans.as_ref()?.open.get(&id).copied()).unwrap_or(0)
+        let Some(id) = id else { return 0 };
+        let number = SPANS.read().as_ref().and_then(|spans| Some(spans.open.get(&id)?.number));
+        match number {
+            None => 0,
+            Some(0) => intern(id),
+            Some(number) => number,
+        }
+    }
+
+    #[cold]
+    fn intern(id: u64) -> u32 {
+        let mut spans = SPANS.write();
+        let Some(Spans { open, texts, numbers }) = spans.as_mut() else { return 0 };
+        let Some(span) = open.get_mut(&id) else { return 0 };
+        if let Some(&known) = numbers.get(&span.text) {
+            span.number = known;
+        } else if texts.len() < MOST {
+            texts.push(span.text.clone());
+            span.number = texts.len() as u32;
+            numbers.insert(span.text.clone(), span.number);
+        } else {
+            NOT_KEPT.fetch_add(1, Ordering::Relaxed);
+        }
+        span.number
     }
 
     pub(crate) fn text(number: u32) -> Option<String> {
         let place = number.checked_sub(1)? as usize;
-        SPANS.read().as_ref()?.texts.get(place).cloned()
+        SPANS.read().as_ref()?.texts.get(place).map(|text| text.to_string())
     }
 
     /// Lets refscope know the spans of `tracing`, so that a report says in which one a handle was made: "cloned in
@@ -82,9 +128,12 @@ mod known {
     ///
     /// # Cost
     ///
-    /// A span's text is formatted when it is opened; texts are kept, each once, for the life of the process.
+    /// A span's text is formatted when it is opened, and kept while it is open. The texts of spans in which a handle was
+    /// made are kept for the life of the process, each once, 65,535 of them; handles that are made in further ones have no
+    /// span, and are counted (see [`untraced_counts`](crate::untraced_counts)).
     pub fn layer() -> SpanLayer {
         SPANS.write().get_or_insert_default();
+        IN_PLACE.store(true, Ordering::Relaxed);
         SpanLayer(())
     }
 
@@ -101,13 +150,8 @@ mod known {
                 let _ = write!(text, "{{{}}}", fields.0);
             }
             let mut spans = SPANS.write();
-            let spans = spans.get_or_insert_default();
-            let Spans { open, texts, numbers } = spans;
-            let number = *numbers.entry(text).or_insert_with_key(|text| {
-                texts.push(text.clone());
-                texts.len() as u32
-            });
-            open.insert(id.into_u64(), number);
+            let span = Span { text: text.into(), number: 0 };
+            spans.get_or_insert_default().open.insert(id.into_u64(), span);
         }
 
         fn on_close(&self, id: Id, _: Context<'_, S>) {

@@ -80,6 +80,108 @@ pub(crate) fn is_unsafe(c: char) -> bool {
         )
 }
 
+/// How many columns a terminal gives a text.
+pub(crate) fn width(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.chars().map(column_width).sum() }
+}
+
+/// How many columns a terminal gives a character: none to a mark that combines with the one before, two to the wide ones
+/// of East Asia and to emoji, one to the rest.
+pub(crate) fn column_width(c: char) -> usize {
+    match c {
+        ' '..='~' => 1,
+        // Combining marks of the scripts that have most of them; joiners, and selectors of variants.
+        '\u{300}'..='\u{36f}'
+        | '\u{483}'..='\u{489}'
+        | '\u{591}'..='\u{5bd}'
+        | '\u{610}'..='\u{61a}'
+        | '\u{64b}'..='\u{65f}'
+        | '\u{93a}'
+        | '\u{93c}'
+        | '\u{941}'..='\u{948}'
+        | '\u{94d}'
+        | '\u{e31}'
+        | '\u{e34}'..='\u{e3a}'
+        | '\u{e47}'..='\u{e4e}'
+        | '\u{1ab0}'..='\u{1aff}'
+        | '\u{1dc0}'..='\u{1dff}'
+        | '\u{200b}'..='\u{200d}'
+        | '\u{20d0}'..='\u{20ff}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{fe20}'..='\u{fe2f}'
+        | '\u{e0100}'..='\u{e01ef}' => 0,
+        // East Asian Width, W and F.
+        '\u{1100}'..='\u{115f}'
+        | '\u{231a}'..='\u{231b}'
+        | '\u{23e9}'..='\u{23ec}'
+        | '\u{2614}'..='\u{2615}'
+        | '\u{2648}'..='\u{2653}'
+        | '\u{26bd}'..='\u{26be}'
+        | '\u{2705}'
+        | '\u{2728}'
+        | '\u{274c}'
+        | '\u{2753}'..='\u{2755}'
+        | '\u{2757}'
+        | '\u{2795}'..='\u{2797}'
+        | '\u{2b50}'
+        | '\u{2e80}'..='\u{303e}'
+        | '\u{3041}'..='\u{33ff}'
+        | '\u{3400}'..='\u{4dbf}'
+        | '\u{4e00}'..='\u{9fff}'
+        | '\u{a000}'..='\u{a4cf}'
+        | '\u{a960}'..='\u{a97f}'
+        | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe6f}'
+        | '\u{ff00}'..='\u{ff60}'
+        | '\u{ffe0}'..='\u{ffe6}'
+        | '\u{1f300}'..='\u{1f64f}'
+        | '\u{1f680}'..='\u{1f6ff}'
+        | '\u{1f7e0}'..='\u{1f7eb}'
+        | '\u{1f900}'..='\u{1f9ff}'
+        | '\u{1fa70}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}' => 2,
+        _ => 1,
+    }
+}
+
+/// A source file's path without what is the same for a whole registry, checkout or toolchain: `tokio-1.44.0/src/lib.rs`,
+/// `library/alloc/src/rc.rs`.
+pub(crate) fn short_file(file: &str) -> &str {
+    let after = |text: &str, parts: usize| -> Option<usize> {
+        let at = file.find(text)? + text.len();
+        let rest = &file[at..];
+        let mut ends = rest.match_indices(['/', '\\']).map(|(at, _)| at + 1);
+        Some(at + if parts == 0 { 0 } else { ends.nth(parts - 1)? })
+    };
+    let cuts = [
+        // registry/src/INDEX/CRATE-VERSION/…
+        ("/registry/src/", 1),
+        ("\\registry\\src\\", 1),
+        // git/checkouts/NAME-HASH/REVISION/…, whose name is to be seen
+        ("/git/checkouts/", 0),
+        ("\\git\\checkouts\\", 0),
+        ("/lib/rustlib/src/rust/", 0),
+        ("\\lib\\rustlib\\src\\rust\\", 0),
+    ];
+    if let Some(rest) = file.strip_prefix("/rustc/") {
+        return rest.split_once('/').map_or(file, |(_, rest)| rest);
+    }
+    cuts.iter().find_map(|(text, parts)| after(text, *parts)).map_or(file, |at| &file[at..])
+}
+
+/// FNV-1a with 64 bits (Fowler, Noll and Vo): the same on every machine and in every version.
+pub(crate) fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// [`escape`], but for line ends.
+pub(crate) fn escape_lines(text: &str) -> String {
+    text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +191,38 @@ mod tests {
         assert_eq!(escape("app::Größe<T>"), "app::Größe<T>");
         assert_eq!(escape("a\u{1b}]52;c;eA==\u{7}b\r\n\tc"), "a\\u{1b}]52;c;eA==\\u{7}b\\r\\n c");
         assert_eq!(escape("x\u{202e}y\u{9b}2J"), "x\\u{202e}y\\u{9b}2J");
+    }
+
+    #[test]
+    fn columns() {
+        assert_eq!(width("größe"), 5);
+        assert_eq!(width("名前"), 4);
+        assert_eq!(width("한국어"), 6);
+        assert_eq!(width("e\u{301}"), 1);
+        assert_eq!(width("🦀!"), 3);
+        assert_eq!(width("ｗｉｄｅ"), 8);
+        assert_eq!(width("│─×…→"), 5);
+    }
+
+    #[test]
+    fn paths_of_registries_and_toolchains() {
+        for (file, want) in [
+            ("src/main.rs", "src/main.rs"),
+            ("/home/a/app/src/main.rs", "/home/a/app/src/main.rs"),
+            (
+                "/h/.cargo/registry/src/index.crates.io-6f17/tokio-1.44.0/src/lib.rs",
+                "tokio-1.44.0/src/lib.rs",
+            ),
+            ("C:\\u\\.cargo\\registry\\src\\i-1\\a-1.0.0\\src\\b.rs", "a-1.0.0\\src\\b.rs"),
+            ("/h/.cargo/git/checkouts/dep-1f/09ab/src/lib.rs", "dep-1f/09ab/src/lib.rs"),
+            ("/rustc/0123abcd/library/alloc/src/rc.rs", "library/alloc/src/rc.rs"),
+            (
+                "/h/.rustup/toolchains/s/lib/rustlib/src/rust/library/core/src/a.rs",
+                "library/core/src/a.rs",
+            ),
+        ] {
+            assert_eq!(short_file(file), want);
+        }
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl Watch {
     ///
     /// # Panics
     ///
-    /// Panics if the object is still alive; the message lists its holders.
+    /// Panics if the object is still alive; the message lists its holders. Panics, too, if it was untraced when the watch
+    /// began: nothing is known of it then. (Not where tracing is off.)
     #[track_caller]
     pub fn assert_dropped(&self) {
         self.assert_dropped_within(Duration::ZERO);
@@ -66,9 +67,10 @@ impl Watch {
     ///
     /// # Panics
     ///
-    /// Panics if the object is still alive then; the message lists its holders.
+    /// As [`assert_dropped`](Self::assert_dropped), after the wait.
     #[track_caller]
     pub fn assert_dropped_within(&self, time: Duration) {
+        self.assert_traced();
         // None: no end that a clock could show.
         let end = Instant::now().checked_add(time);
         let mut pause = Duration::from_micros(200);
@@ -81,6 +83,15 @@ impl Watch {
             std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(Duration::from_millis(50));
         }
+    }
+
+    /// What is untraced could not be seen to live on.
+    #[track_caller]
+    fn assert_traced(&self) {
+        assert!(
+            self.watched.is_some() || !crate::ENABLED,
+            "the object is untraced, so that nothing is known of it: make it in a `Scope` or a `Check`, or after `track`"
+        );
     }
 
     #[track_caller]

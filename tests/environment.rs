@@ -12,6 +12,17 @@ fn program() {
     if mode == "off" {
         refscope::switch_off();
     }
+    #[cfg(unix)]
+    if mode == "nothing" || mode == "early signals" {
+        if mode == "early signals" {
+            let me = i32::try_from(std::process::id()).unwrap();
+            for signal in [libc::SIGUSR1, libc::SIGUSR2] {
+                // SAFETY: signals for this process.
+                assert_eq!(unsafe { libc::kill(me, signal) }, 0);
+            }
+        }
+        return println!("went on");
+    }
     let one = refscope::Arc::new(String::from("a value"));
     let two = one.clone();
     let thread = std::thread::spawn(move || drop(two.clone()));
@@ -28,10 +39,10 @@ fn program() {
     }
     if mode == "debugger" {
         unsafe extern "C" {
-            fn refscope_print_alive_0();
+            fn refscope_print_alive_0_1();
         }
         // SAFETY: the function takes nothing and gives nothing; any thread may call it at any time.
-        unsafe { refscope_print_alive_0() };
+        unsafe { refscope_print_alive_0_1() };
     }
     #[cfg(unix)]
     if mode == "signals" {
@@ -47,6 +58,13 @@ fn program() {
             std::mem::forget(refscope::Box::new(kept));
             std::thread::sleep(std::time::Duration::from_millis(600));
         }
+    }
+    if mode == "mark" {
+        // Its owner goes at the exit, and the report of that alone would show nothing.
+        let registry: Vec<_> = (0..5_i64).map(|n| refscope::Arc::new(n)).collect();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        refscope::mark("closed");
+        drop(registry);
     }
     if mode == "panic" {
         panic!("the program's own");
@@ -163,17 +181,59 @@ fn what_is_held_at_exit() {
         let text = stderr(&run("leaks", mode));
         if mode == "panic" {
             // The test harness catches it, and the values of `program` are dropped as it unwinds.
-            assert!(text.contains("refscope: nothing is held at exit"), "{text}");
+            assert!(text.contains("refscope: nothing is alive at exit"), "{text}");
             continue;
         }
-        assert!(text.contains("refscope: still held at exit: 2 objects, 26 B"), "{text}");
-        assert!(text.contains("held 1 of 2: Arc<String>") && text.contains("Box<u16>"), "{text}");
-        assert!(!text.contains("leak 1"), "what a static holds is no leak: {text}");
+        assert!(
+            text.contains("refscope: 2 objects alive at exit, kept by 2 lines; 26 B"),
+            "{text}"
+        );
+        assert!(text.contains("Arc<String>") && text.contains("Box<u16>"), "{text}");
+        assert!(!text.contains("leaks"), "what a static holds is no leak: {text}");
     }
     let text = stderr(&run("leaks,type=String,min=8", "leak"));
-    assert!(text.contains("still held at exit: 1 object, 24 B"), "{text}");
+    assert!(text.contains("1 object alive at exit, kept by 1 line; 24 B"), "{text}");
     let text = stderr(&run("leaks,site=no/such/file.rs", "leak"));
-    assert!(text.contains("nothing is held at exit"), "{text}");
+    assert!(text.contains("nothing is alive at exit"), "{text}");
+}
+
+#[test]
+fn what_the_shutdown_hides_is_seen() {
+    let text = stderr(&run("leaks,type=i64", "mark"));
+    assert!(text.contains("refscope: mark \"closed\""), "{text}");
+    assert!(text.contains("refscope: 5 objects alive at the mark, kept by 1 line"), "{text}");
+    assert!(text.contains("refscope: nothing is alive at exit"), "{text}");
+    let of = "refscope: of 5 objects alive at the mark \"closed\", 0 are alive at exit";
+    assert!(text.contains(of), "{text}");
+    assert!(text.contains("dropped since: 5 x Arc<i64> at tests/environment.rs:"), "{text}");
+    assert!(text.contains(": 5 at the peak, all dropped in the last "), "{text}");
+}
+
+/// A recording says whose it is, and whether the process ended by itself.
+#[cfg(feature = "json")]
+#[test]
+fn a_recording_ends_with_a_mark_unless_the_process_was_killed() {
+    use refscope::Recording;
+    use refscope::model::RecordingEnd::{Exit, Stopped};
+
+    for (mode, end) in [("leak", Exit), ("exit", Exit), ("panic", Exit), ("abort", Stopped)] {
+        let path = file(&format!("end-{mode}"));
+        run(&format!("record={path}"), mode);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let recording = Recording::read(&text[..]).unwrap();
+        assert_eq!(recording.ended(), end, "{mode}");
+        let origin = recording.origin().expect("the head says it");
+        assert_eq!(origin.arguments, ["--exact", "program", "--nocapture", "--test-threads", "1"]);
+        assert_eq!(std::path::Path::new(&origin.directory), std::env::current_dir().unwrap());
+        assert!(origin.program.contains("environment") && !origin.host.is_empty());
+        let verdict = refscope::analysis::LeakReport::of_recording(&recording).verdict();
+        if mode == "leak" {
+            // The same words as the report at the exit has.
+            let text = stderr(&run("leaks", mode));
+            assert!(text.contains(&format!("refscope: {verdict}")), "{verdict}: {text}");
+        }
+    }
 }
 
 #[test]
@@ -188,8 +248,8 @@ fn every_second() {
 #[test]
 fn a_debugger_can_call_for_what_is_alive() {
     let text = stderr(&run("leaks", "debugger"));
-    assert!(text.contains("refscope: alive: 1 object, 24 B"), "{text}");
-    assert!(text.contains("alive 1 of 1: Arc<String>"), "{text}");
+    assert!(text.contains("refscope: 1 object alive, kept by 1 line; 24 B"), "{text}");
+    assert!(text.contains("Arc<String>"), "{text}");
 }
 
 #[cfg(all(unix, feature = "signals"))]
@@ -201,7 +261,7 @@ fn signals_tell_what_is_alive_and_what_was_born_since() {
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[0].starts_with("refscope: 1 alive; 1 object allocated"), "{text}");
     assert!(lines[1].starts_with("refscope: 2 alive; 1 object allocated"), "{text}");
-    assert!(text.contains("refscope: alive: 3 objects, 24 B"), "{text}");
+    assert!(text.contains("refscope: 3 objects alive, kept by 1 line; 24 B"), "{text}");
 }
 
 #[cfg(not(feature = "signals"))]
@@ -209,6 +269,88 @@ fn signals_tell_what_is_alive_and_what_was_born_since() {
 fn a_missing_feature_is_named() {
     let text = stderr(&run("signals", "return"));
     assert!(text.contains("`signals` needs unix, and refscope's feature `signals`"), "{text}");
+}
+
+/// What is asked for and does not come about is said, in one line.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_nothing_was_traced() {
+    for refscope in ["leaks", "print", "record=/no/such/file", "help"] {
+        let text = stderr(&run(refscope, "nothing"));
+        let said: Vec<_> = text.lines().filter(|line| line.contains("refscope")).collect();
+        let line = "refscope: REFSCOPE is set, but the program made no traced pointer";
+        assert_eq!(said, [line], "{refscope}: {text}");
+    }
+    for quiet in ["off", "", "print,off"] {
+        assert!(!stderr(&run(quiet, "nothing")).contains("refscope:"), "{quiet}");
+    }
+    let text = stderr(&run("print,type=NoSuchType", "return"));
+    let said: Vec<_> = text.lines().filter(|line| line.contains("refscope:")).collect();
+    let line = "refscope: nothing was traced: REFSCOPE's filter left out all 1 objects";
+    assert_eq!(said, [line], "{text}");
+}
+
+/// With `REFSCOPE=signals` a signal before the first birth does nothing; without it, it is what it is.
+#[cfg(all(target_os = "linux", feature = "signals"))]
+#[test]
+fn a_signal_before_the_first_birth() {
+    let output = run("signals", "early signals");
+    assert!(output.status.success(), "{:?}", output.status);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("went on"));
+    for other in ["off,signals", "leaks"] {
+        let output = run(other, "early signals");
+        assert!(!output.status.success(), "{other} changes what the program does");
+    }
+}
+
+/// A program with more rights than who started it does not do what that one's environment says.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_set_user_id_program() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt as _;
+
+    const NOBODY: u32 = 65_534;
+    // SAFETY: takes nothing, and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        return println!("skipped: only root can make a program that runs as root");
+    }
+    let dir = std::env::temp_dir().join(format!("refscope-rights-{}", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
+    let program = dir.join("program");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let secret = dir.join("secret");
+    let run = |mode: u32| {
+        std::fs::write(&secret, "root's own").unwrap();
+        std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(mode)).unwrap();
+        let mut command = Command::new(&program);
+        command.args(["--exact", "program", "--nocapture", "--test-threads", "1"]);
+        command.env("PROGRAM", "return").current_dir("/").uid(NOBODY).gid(NOBODY);
+        command.env("REFSCOPE", format!("leaks,record={}", secret.display()));
+        // A child that another test's thread forked a moment ago may have the copy open for writing.
+        let output = loop {
+            match command.output() {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+                output => break output.unwrap(),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        };
+        assert!(output.status.success(), "{}", stderr(&output));
+        (stderr(&output), std::fs::read_to_string(&secret).unwrap())
+    };
+    let plain = run(0o755);
+    let privileged = run(0o4755);
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(plain.0.contains(" at exit"), "as anyone's program it does: {}", plain.0);
+    assert!(plain.0.contains("Permission denied"), "and the file is not nobody's: {}", plain.0);
+    if privileged.0.contains("held at exit") {
+        // Where the file system ignores the bit, it was a plain program.
+        return println!("skipped: set-user-id is ignored below {}", dir.display());
+    }
+    assert_eq!(privileged.1, "root's own");
+    assert!(!privileged.0.contains("refscope"), "{}", privileged.0);
 }
 
 /// A sink from code takes over later births; the environment's keeps its objects.
@@ -253,13 +395,12 @@ fn a_recording_reads_back() {
     assert!(error("").contains("not a refscope recording"));
     assert!(error("hello\n").contains("line 1: not a refscope recording"));
     assert!(error("{\"refscope\":2}\n").contains("version 2"));
-    assert!(error("{\"refscope\":1}\n{\"site\"\n{}\n").contains("line 2: "));
-    assert!(
-        error("{\"refscope\":1}\n{\"event\":\"new\"}\n")
-            .contains("line 2: a line of kind \"event\"")
-    );
     assert!(Recording::read(&b"{\"refscope\":1}\n{\"new\":5}\n"[..]).is_ok());
+    // What stands further down is left out where it cannot be read, and said.
+    let damage = |text: &str| Recording::read(text.as_bytes()).unwrap().damage()[0].to_string();
+    assert!(damage("{\"refscope\":1}\n{\"site\"\n{}\n").contains("line 2"));
+    assert!(damage("{\"refscope\":1}\n{\"event\":\"new\"}\n").contains("a line of kind \"event\""));
     let lost =
         "{\"refscope\":1}\n{\"event\":\"new\",\"o\":1,\"n\":1,\"h\":1,\"s\":1,\"t\":5,\"ns\":1}\n";
-    assert!(error(lost).contains("line 2: thread 5 is not known here"));
+    assert!(damage(lost).contains("thread 5"), "{}", damage(lost));
 }

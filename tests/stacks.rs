@@ -90,6 +90,7 @@ impl Clone for ByHand {
 }
 
 #[inline(never)]
+#[allow(clippy::ptr_arg)] // a vector is what is cloned
 fn vec_clone(spies: &Vec<Spy>) {
     black_box(spies.clone()); // <- vec
 }
@@ -110,6 +111,7 @@ fn map_clone(map: &BTreeMap<u8, Spy>) {
 }
 
 #[inline(never)]
+#[allow(clippy::iter_cloned_collect)] // that is what is tested
 fn collect(spies: &[Spy]) {
     black_box(spies.iter().cloned().collect::<Vec<_>>()); // <- collect
 }
@@ -142,6 +144,7 @@ fn derived_thrice(value: &Outer<Middle>) {
 }
 
 #[inline(never)]
+#[allow(clippy::ptr_arg)] // a vector is what is cloned
 fn derived_in_vec(value: &Vec<Inner>) {
     black_box(value.to_vec()); // <- derived in vec
 }
@@ -445,14 +448,17 @@ mod signals {
 
     #[inline(never)]
     fn raise(signal: libc::c_int) {
+        // SAFETY: CALL: the signal has a handler.
         unsafe { libc::raise(signal) };
         black_box(());
     }
 
     fn install(signal: libc::c_int, flags: libc::c_int) {
+        // SAFETY: PLAIN: integers and pointers, for which zero is a value.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = handler as extern "C" fn(libc::c_int) as usize;
         action.sa_flags = flags;
+        // SAFETY: CALL: the action is filled, and outlives the call.
         assert_eq!(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) }, 0);
     }
 
@@ -471,13 +477,16 @@ mod signals {
             ss_flags: 0,
             ss_size: memory.len(),
         };
+        // SAFETY: PLAIN: as above.
         let mut old: libc::stack_t = unsafe { std::mem::zeroed() };
+        // SAFETY: CALL: the memory is there until the old stack is set again.
         assert_eq!(unsafe { libc::sigaltstack(&raw const stack, &raw mut old) }, 0);
         install(libc::SIGUSR2, libc::SA_ONSTACK);
         for _ in 0..3 {
             raise(libc::SIGUSR2);
             assert_ne!(IN_HANDLER.swap(usize::MAX, Ordering::Relaxed), usize::MAX, "it returned");
         }
+        // SAFETY: CALL: the stack that was there before.
         unsafe { libc::sigaltstack(&raw const old, std::ptr::null_mut()) };
     }
 }
@@ -495,6 +504,7 @@ mod corrupt {
     #[inline(never)]
     fn with_frame_pointer(wrong: usize) -> u32 {
         let id: u32;
+        // SAFETY: REGISTERS: the frame pointer and the stack pointer are as before when the code ends.
         unsafe {
             std::arch::asm!(
                 "mov r12, rbp",
@@ -564,6 +574,7 @@ fn on_a_stack_of_ones_own() {
     let memory = vec![0_u8; 256 << 10];
     let top = (memory.as_ptr_range().end as usize) & !15;
     for _ in 0..3 {
+        // SAFETY: REGISTERS: the stack pointer is as before when the code ends, and the memory is large enough for the call.
         unsafe {
             std::arch::asm!(
                 "mov r12, rsp",

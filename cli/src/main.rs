@@ -7,11 +7,12 @@ mod fix;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use refscope::__private::{escape, totals};
 use refscope::Recording;
-use refscope::analysis::{LeakReport, Snapshot, Timeline, Timelines};
-use refscope::model::LiveObject;
+use refscope::analysis::{LeakReport, ReportKind, Snapshot, Timeline, Timelines};
+use refscope::event::Time;
+use refscope::model::{LiveObject, Moment};
 use refscope::render::{self, Terminal};
 use refscope::{Op, stack};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -35,11 +36,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// What was alive at the end, with its holders. Exit code 1 if there is any
+    /// What was alive at the end, by the line that keeps it. Exit code 1 if there is any that is not allowed, or if
+    /// nothing was traced
     Leaks {
         file: PathBuf,
         #[command(flatten)]
         filter: Filter,
+        /// Allows objects whose type's full name or creation line contains this (repeat for several)
+        #[arg(long, value_name = "WHAT")]
+        allow: Vec<String>,
+        /// Allows what this file lists: fingerprints, as the report shows them, first on a line each; `#` begins a
+        /// comment. A report as text or JSON is such a list as well
+        #[arg(long, value_name = "FILE")]
+        baseline: Option<PathBuf>,
+        /// What was alive at a mark, or so many seconds after the start, and what became of it
+        #[arg(long, value_name = "MARK|SECONDS")]
+        at: Option<String>,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -52,23 +64,26 @@ enum Command {
         file: PathBuf,
         #[command(flatten)]
         filter: Filter,
+        /// What the axis shows
+        #[arg(long, default_value = "time")]
+        by: AxisBy,
         /// How many objects
         #[arg(long, short = 'n', default_value_t = 8)]
         limit: usize,
     },
-    /// What was alive at the end, by type and birth line
+    /// What was alive at the end, by type and creation line
     Top {
         file: PathBuf,
         #[command(flatten)]
         filter: Filter,
-        /// What to sort by
-        #[arg(long, default_value = "bytes")]
+        /// What to sort by. Bytes are the values' own, without what they have on the heap
+        #[arg(long, default_value = "count")]
         by: By,
         /// How many rows
         #[arg(long, short = 'n', default_value_t = 20)]
         limit: usize,
     },
-    /// What is alive at the end of B and was not at the end of A, by type and birth line
+    /// What is alive at the end of B and was not at the end of A, by type and creation line
     Diff {
         a: PathBuf,
         b: PathBuf,
@@ -113,6 +128,12 @@ enum Command {
     },
 }
 
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum AxisBy {
+    Time,
+    Events,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum By {
     Count,
@@ -139,19 +160,19 @@ struct Filter {
     /// Whose type's full name contains this
     #[arg(long = "type", value_name = "NAME")]
     type_name: Option<String>,
-    /// Born on a line whose path (src/main.rs:7) contains this
+    /// Allocated on a line whose path (src/main.rs:7) contains this
     #[arg(long, value_name = "PLACE")]
     site: Option<String>,
     /// With this number
     #[arg(long, value_name = "NUMBER")]
     object: Option<u64>,
-    /// Born on a thread whose name contains this
+    /// Allocated on a thread whose name contains this
     #[arg(long, value_name = "NAME")]
     thread: Option<String>,
-    /// Born so many seconds after the start, or later
+    /// Allocated so many seconds after the start, or later
     #[arg(long, value_name = "SECONDS")]
     from: Option<f64>,
-    /// Born so many seconds after the start, or earlier
+    /// Allocated so many seconds after the start, or earlier
     #[arg(long, value_name = "SECONDS")]
     to: Option<f64>,
     /// Alive at the end
@@ -209,6 +230,143 @@ fn main() -> ExitCode {
 }
 
 type Failed = Box<dyn std::error::Error>;
+
+/// How `leaks` looks at what was alive.
+struct Look<'a> {
+    filter: &'a Filter,
+    allow: &'a [String],
+    baseline: Option<&'a Path>,
+}
+
+impl Look<'_> {
+    fn report(
+        &self,
+        recording: &Recording,
+        mut living: Vec<LiveObject>,
+    ) -> Result<LeakReport, Failed> {
+        self.filter.living(&mut living);
+        for object in &mut living {
+            let line = object.location.to_string();
+            let is = |what: &String| object.type_name.contains(what) || line.contains(what);
+            object.allowed |= self.allow.iter().any(is);
+        }
+        let report = LeakReport::of_living(recording, living, 0);
+        match self.baseline {
+            Some(path) => Ok(report.without(&baseline(path)?)),
+            None => Ok(report),
+        }
+    }
+}
+
+/// The fingerprints that a file lists: words of 8 to 16 hexadecimal digits that begin a line, and those in the brackets or
+/// quotes of a report.
+fn baseline(path: &Path) -> Result<BTreeSet<String>, Failed> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+    let is_print = |word: &&str| {
+        (8..=16).contains(&word.len())
+            && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let mut known = BTreeSet::new();
+    for line in text.lines() {
+        let line = line.split('#').next().unwrap_or_default();
+        known.extend(line.split_whitespace().next().filter(is_print).map(str::to_owned));
+        let bracketed = line.trim_end().strip_suffix(']').and_then(|line| line.rsplit_once('['));
+        known.extend(bracketed.map(|(_, word)| word).filter(is_print).map(str::to_owned));
+        let quoted = line.split("\"fingerprint\":\"").skip(1);
+        known.extend(
+            quoted.filter_map(|rest| rest.split('"').next()).filter(is_print).map(str::to_owned),
+        );
+    }
+    if known.is_empty() && !text.trim().is_empty() && !text.contains("nothing is alive") {
+        return Err(format!("{}: there is no fingerprint in it", path.display()).into());
+    }
+    Ok(known)
+}
+
+/// What was alive at a mark or time, and what became of it.
+fn leaks_at(
+    file: &Path,
+    at: &str,
+    look: &Look<'_>,
+) -> Result<(LeakReport, Recording, String), Failed> {
+    if file == Path::new("-") {
+        return Err("--at reads the recording twice: give a file, not the standard input".into());
+    }
+    let seconds: Option<f64> = at.strip_suffix('s').unwrap_or(at).parse().ok();
+    let moment = match seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0) {
+        Some(seconds) => Moment::Time(Time::from_nanos((seconds * 1e9) as u64)),
+        None => Moment::Mark(at.to_owned()),
+    };
+    let (whole, end) = read_living(file)?;
+    let read = Recording::read_live_at(open(file)?, &moment);
+    let read = read.map_err(|error| format!("{}, {error}", file.display()))?;
+    let Some((recording, living)) = read else {
+        let names: Vec<&str> = whole.marks().iter().map(|mark| mark.name.as_str()).collect();
+        let what = match moment {
+            Moment::Time(_) => {
+                format!("it ends {:.3} s after its start", whole.end().as_nanos() as f64 / 1e9)
+            }
+            Moment::Mark(_) if names.is_empty() => "it has no marks".to_owned(),
+            Moment::Mark(_) => format!("its marks are: {}", names.join(", ")),
+        };
+        return Err(format!("{}: there is no moment {at:?}; {what}", file.display()).into());
+    };
+    let alive: BTreeSet<u64> = end.iter().map(|object| object.id).collect();
+    let mut looked = living.clone();
+    look.filter.living(&mut looked);
+    let (kept, gone): (Vec<_>, Vec<_>) =
+        looked.into_iter().partition(|object| alive.contains(&object.id));
+    let mut became = format!(
+        "\nof {} alive then, {} were alive at the end of the recording\n",
+        kept.len() + gone.len(),
+        kept.len()
+    );
+    for row in totals(&gone).iter().take(10) {
+        let (name, line) = (escape(&row.type_name), row.location.to_string());
+        became.push_str(&format!(
+            "  dropped since: {} x {}<{name}> at {}\n",
+            row.objects,
+            row.kind,
+            escape(&line)
+        ));
+    }
+    let report = look.report(&recording, living)?.with_kind(ReportKind::Mark);
+    Ok((report, recording, became))
+}
+
+/// Which process made the recording, in a line.
+fn about(recording: &Recording) -> String {
+    let Some(origin) = recording.origin().filter(|origin| !origin.program.is_empty()) else {
+        return String::new();
+    };
+    let mut text = origin.program.clone();
+    for argument in &origin.arguments {
+        text.push(' ');
+        text.push_str(argument);
+    }
+    let started = utc(origin.started / 1000);
+    let (pid, host, directory) = (origin.pid, &origin.host, &origin.directory);
+    let text = format!("{text}\nprocess {pid} on {host} in {directory}, from {started}");
+    text.lines().map(|line| format!("{}\n", escape(line))).collect()
+}
+
+/// Seconds since 1970 as a date and time, in UTC.
+fn utc(seconds: u64) -> String {
+    // Days to a date: Howard Hinnant's `civil_from_days`.
+    let (days, rest) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>, Failed> {
     if path == Path::new("-") {
@@ -307,23 +465,35 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
     };
     let out = &mut io::stdout().lock();
     match command {
-        Command::Leaks { file, filter, json, annotations } => {
-            let (recording, mut living) = read_living(&file)?;
-            filter.living(&mut living);
-            let leaks = LeakReport::new(living, recording.end());
+        Command::Leaks { file, filter, allow, baseline, at, json, annotations } => {
+            let look = Look { filter: &filter, allow: &allow, baseline: baseline.as_deref() };
+            let (report, recording, became) = match at {
+                None => {
+                    let (recording, living) = read_living(&file)?;
+                    (look.report(&recording, living)?, recording, String::new())
+                }
+                Some(at) => leaks_at(&file, &at, &look)?,
+            };
             let text = match (json, annotations) {
-                (true, _) => format!("{}\n", leaks.json()),
-                (_, true) => leaks.annotations(),
-                _ => terminal().render_report(&leaks),
+                (true, _) => format!("{}\n", report.json()),
+                (_, true) => report.annotations(),
+                _ => {
+                    let terminal = terminal().sources_of(&recording);
+                    format!("{}{}{became}", about(&recording), terminal.render_report(&report))
+                }
             };
             write(out, &text)?;
-            return Ok(if leaks.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Timeline { file, filter, limit } => {
+        Command::Timeline { file, filter, by, limit } => {
             let recording = read(&file)?;
             let mut timelines = recording.timelines();
             filter.timelines(&recording, &mut timelines);
-            write(out, &terminal().limit(limit).to_string(&timelines))?;
+            let terminal = match by {
+                AxisBy::Time => terminal(),
+                AxisBy::Events => terminal().by_events(),
+            };
+            write(out, &terminal.limit(limit).to_string(&timelines))?;
         }
         Command::Top { file, filter, by, limit } => {
             let (recording, mut living) = read_living(&file)?;
@@ -338,7 +508,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                 })
             });
             let mut text = format!(
-                "{:>9} {:>11} {:>8} {:>9}  type, and where born\n",
+                "{:>9} {:>11} {:>8} {:>9}  type, and where created\n",
                 "objects", "bytes", "strong", "oldest"
             );
             for row in rows.iter().take(limit) {
@@ -373,7 +543,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                 Ok(counts)
             };
             let (before, after) = (count(&a)?, count(&b)?);
-            let keys: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+            let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
             let get =
                 |counts: &BTreeMap<_, _>, key| counts.get(key).copied().unwrap_or((0_u64, 0_u64));
             let mut rows: Vec<_> = (keys.into_iter())
@@ -384,7 +554,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                 std::cmp::Reverse(after.1 as i128 - before.1 as i128)
             });
             let mut text = format!(
-                "{:>9} {:>9} {:>9} {:>11}  type, and where born\n",
+                "{:>9} {:>9} {:>9} {:>11}  type, and where created\n",
                 "A", "B", "more", "bytes"
             );
             for ((name, location), before, after) in rows {
@@ -459,7 +629,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                 Format::Json => {
                     let mut living = recording.live_objects();
                     filter.living(&mut living);
-                    writeln!(to, "{}", LeakReport::new(living, recording.end()).json())?;
+                    writeln!(to, "{}", LeakReport::of_living(&recording, living, 0).json())?;
                 }
                 Format::Dot => {
                     let object =
@@ -490,5 +660,17 @@ fn write(out: &mut impl Write, text: &str) -> io::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utc;
+
+    #[test]
+    fn dates() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_826_009), "2000-02-29 12:06:49 UTC");
+        assert_eq!(utc(1_735_689_599), "2024-12-31 23:59:59 UTC");
     }
 }

@@ -97,15 +97,40 @@ impl Snapshot {
             totals(objects).into_iter().map(|total| (key(&total), total.objects)).collect()
         };
         let (before, now) = (counts(&earlier.objects), counts(&self.objects));
+        let keepers = keepers(&added);
         let grown = (totals(&added).into_iter())
             .map(|total| {
                 let key = key(&total);
                 let count = |counts: &BTreeMap<_, u64>| counts.get(&key).copied().unwrap_or(0);
-                Grown { before: count(&before), now: count(&now), added: total }
+                Grown {
+                    before: count(&before),
+                    now: count(&now),
+                    kept_by: keepers.get(&key).cloned(),
+                    added: total,
+                }
             })
             .collect();
         Growth { grown, added, gone, over: earlier.time.until(self.time), now: self.time }
     }
+}
+
+type Key = (Kind, Cow<'static, str>, Location);
+
+/// By type and line, the line whose handles keep most of the objects.
+fn keepers(objects: &[LiveObject]) -> BTreeMap<Key, Location> {
+    let mut counts: BTreeMap<Key, BTreeMap<Location, u64>> = BTreeMap::new();
+    for leak in LeakReport::new(objects.iter().cloned(), Time::START).leaks() {
+        let Some(line) = &leak.cause.location else { continue };
+        for object in &leak.objects {
+            let key = (object.kind, object.type_name.clone(), object.location.clone());
+            *counts.entry(key).or_default().entry(line.clone()).or_default() += 1;
+        }
+    }
+    let most = |lines: BTreeMap<Location, u64>| {
+        let line = lines.into_iter().max_by_key(|(_, count)| *count);
+        line.map(|(line, _)| line)
+    };
+    counts.into_iter().filter_map(|(key, lines)| Some((key, most(lines)?))).collect()
 }
 
 /// What grew between two snapshots. Returned by [`Snapshot::since`].
@@ -128,6 +153,8 @@ pub struct Grown {
     pub before: u64,
     /// How many were alive at the second.
     pub now: u64,
+    /// The line whose handles keep most of what was allocated.
+    pub kept_by: Option<Location>,
 }
 
 impl Growth {

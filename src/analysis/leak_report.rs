@@ -1,14 +1,18 @@
-use crate::event::{Kind, Location, Op, Strength, Time, UntracedCounts};
-use crate::model::{Handle, LiveObject, PathStep, Recording};
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use super::cause::{Cause, find_causes};
+use super::{Part, Retention, Total};
+use crate::event::{Op, Time, UntracedCounts};
+use crate::locate::{Ownership, Search};
+use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is alive and should not be, grouped: an entry is a leak, not an object.
+/// What is alive, grouped by cause: an entry is a line to look at, not an object.
 ///
-/// Objects of one type, allocated on one line and held by handles that came about on the same lines, are one leak.
-/// Leaks with a handle beside the first one come first, since they may hold the others; of either the heaviest.
+/// All that one line's handles keep alive is one entry, together with what hangs on it alone, as far as the report
+/// knows the ownership graph (see [`Retention`]); without that, each object counts with the line that made the handle
+/// which keeps it. Entries with a handle beside the first one come first, since they may hold the others; of
+/// either the one that keeps most.
 ///
 /// `Display` is the report as plain text; [`Terminal::render_report`](crate::render::Terminal::render_report) adapts
 /// to the terminal, [`json`](Self::json) is for programs, and [`annotations`](Self::annotations) for the logs of a CI.
@@ -18,97 +22,168 @@ pub struct LeakReport {
     pub(crate) objects: u64,
     pub(crate) allowed: u64,
     pub(crate) kind: ReportKind,
-    pub(crate) untraced: UntracedCounts,
+    now: Time,
+    /// In a box, for errors to be small.
+    pub(crate) untraced: Box<UntracedCounts>,
+    /// What the search found, or why there was none. `None`: not asked for.
+    pub(crate) located: Option<Result<Arc<Ownership>, String>>,
+    pub(crate) traced_nothing: bool,
+    /// What is alive and was made outside of the check's scope.
+    pub(crate) outside: Vec<Total>,
 }
 
-/// Objects that leak alike.
+/// What one line keeps alive.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Leak {
-    /// The objects, oldest first.
+    /// The line, and what it does.
+    pub cause: Cause,
+    /// The objects that its handles keep alive, oldest first.
     pub objects: Vec<LiveObject>,
-    /// Identifies the leak across runs, machines, and edits elsewhere in the file: a hash of pointer kind, type, files
-    /// and operations, without lines and without where the source lies on this machine. Leaks that differ only in
-    /// their lines share a fingerprint.
+    /// Objects that hang on those alone: they would end with them. Empty where the ownership graph is not known.
+    pub retained: Vec<LiveObject>,
+    /// The living handles of `objects`: those that came about alike are one entry, the most numerous first.
+    pub handles: Vec<HandleGroup>,
+    /// Identifies the cause across runs, machines, and edits elsewhere in the file: a hash of pointer kind, type, files
+    /// and operation, without lines and without where the source lies on this machine. No two entries of a report have
+    /// the same; where only lines tell them apart, their order in the file does.
     pub fingerprint: u64,
     /// How old the oldest object is.
     pub age: Duration,
+    /// What holds the objects, and how many each: empty where nobody has searched.
+    pub parts: BTreeMap<Part, u64>,
+    /// Whether the objects are part of a cycle that was found.
+    pub in_cycle: bool,
     /// The next step for a person.
     pub help: String,
 }
 
-/// What a report says of the objects in it.
+/// Handles that came about alike: in the same way, on the same thread.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HandleGroup {
+    /// The youngest of them.
+    pub example: Handle,
+    /// How many there are.
+    pub count: u64,
+    /// Whether the cause made them.
+    pub is_fault: bool,
+}
+
+/// When a report's objects are alive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReportKind {
-    /// They leak.
-    #[default]
-    Leaks,
-    /// They are held when the process exits; what statics hold is no leak.
+    /// After a check.
+    Check,
+    /// When the process ended by itself. What statics hold is alive then, and no leak.
     Exit,
-    /// They are alive in a running program, and may well be released later.
+    /// At a [mark](crate::mark()).
+    Mark,
+    /// When a recording stopped, while the process went on or was killed.
+    Stopped,
+    /// Now, in a running program. They may well be released later.
+    #[default]
     Alive,
-}
-
-/// What makes two objects one leak.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct GroupKey {
-    type_name: Cow<'static, str>,
-    kind: Kind,
-    location: Location,
-    label: Option<String>,
-    handles: Vec<(Strength, Arc<[PathStep]>, bool)>,
 }
 
 impl LeakReport {
     /// Groups what is alive at `now`. Objects [marked](crate::allow_leak) as meant to stay are only counted.
     pub fn new(objects: impl IntoIterator<Item = LiveObject>, now: Time) -> Self {
-        let mut groups: BTreeMap<GroupKey, Vec<LiveObject>> = BTreeMap::new();
-        let (mut count, mut allowed) = (0, 0);
-        for object in objects {
-            if object.allowed {
-                allowed += 1;
-                continue;
-            }
-            count += 1;
-            let mut handles: Vec<_> = (object.handles.iter())
-                .map(|handle| (handle.strength, Arc::clone(&handle.path), handle.raw))
-                .collect();
-            handles.sort();
-            // Many alike say no more than one.
-            handles.dedup();
-            let key = GroupKey {
-                type_name: object.type_name.clone(),
-                kind: object.kind,
-                location: object.location.clone(),
-                label: object.label.clone(),
-                handles,
-            };
-            groups.entry(key).or_default().push(object);
-        }
-        let mut leaks: Vec<_> =
-            groups.into_iter().map(|(key, objects)| Leak::new(&key, objects, now)).collect();
-        leaks.sort_by_key(|leak| {
-            std::cmp::Reverse((leak.is_held_again(), leak.bytes(), leak.objects.len()))
-        });
+        Self::grouped(objects, now, None)
+    }
+
+    /// As [`new`](Self::new), with what is known of who holds whom.
+    pub fn with_retention(
+        objects: impl IntoIterator<Item = LiveObject>,
+        now: Time,
+        retention: &Retention,
+    ) -> Self {
+        Self::grouped(objects, now, Some(retention))
+    }
+
+    fn grouped(
+        objects: impl IntoIterator<Item = LiveObject>,
+        now: Time,
+        retention: Option<&Retention>,
+    ) -> Self {
+        let (allowed, objects): (Vec<_>, Vec<_>) =
+            objects.into_iter().partition(|object| object.allowed);
         Self {
-            leaks,
-            objects: count,
-            allowed,
-            kind: ReportKind::Leaks,
-            untraced: UntracedCounts::default(),
+            objects: objects.len() as u64,
+            allowed: allowed.len() as u64,
+            leaks: find_causes(objects, now, retention),
+            kind: ReportKind::default(),
+            now,
+            untraced: Box::default(),
+            located: None,
+            traced_nothing: false,
+            outside: Vec::new(),
         }
+    }
+
+    /// Searches this process's memory for where each handle is stored now, for the report to say what holds each leak, and to
+    /// group by that: see [`Ownership::retention`].
+    ///
+    /// Where the search [cannot be made](crate::locate::Unavailable) the report says so in a line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::locate::Search;
+    ///
+    /// refscope::track().expect("no sink is installed");
+    /// let kept = refscope::Rc::new("kept");
+    /// println!("{}", refscope::leaks::report().locate(&Search::new()));
+    /// ```
+    #[must_use]
+    pub fn locate(mut self, search: &Search) -> Self {
+        if !self.is_empty() {
+            let found = search.run().map(Arc::new).map_err(|why| why.to_string());
+            if let Ok(ownership) = &found {
+                let leaks = std::mem::take(&mut self.leaks).into_iter();
+                let objects = leaks.flat_map(|leak| leak.objects.into_iter().chain(leak.retained));
+                let mut objects: Vec<LiveObject> = objects.collect();
+                objects.sort_by_key(|object| object.id);
+                self.leaks = find_causes(objects, self.now, Some(&ownership.retention()));
+            }
+            self.located = Some(found);
+        }
+        self
+    }
+
+    /// Returns what [`locate`](Self::locate) found.
+    pub fn ownership(&self) -> Option<&Ownership> {
+        self.located.as_ref()?.as_ref().ok().map(|ownership| &**ownership)
     }
 
     /// Reports what was alive when a recording ended.
     pub fn of_recording(recording: &Recording) -> Self {
         let (objects, paths_cut) = recording.replay();
-        let lost = recording.lost();
-        let untraced = UntracedCounts { lost, paths_cut, ..UntracedCounts::default() };
-        Self::new(objects, recording.end()).with_untraced(untraced)
+        Self::of_living(recording, objects, paths_cut)
     }
 
-    /// Sets what the report says of the objects in it.
+    /// Reports these objects, of those that were alive when the recording ended.
+    #[doc(hidden)]
+    pub fn of_living(
+        recording: &Recording,
+        objects: impl IntoIterator<Item = LiveObject>,
+        paths_cut: u64,
+    ) -> Self {
+        let lost = recording.lost();
+        let untraced = UntracedCounts { lost, paths_cut, ..UntracedCounts::default() };
+        let kind = match recording.ended() {
+            RecordingEnd::Exit => ReportKind::Exit,
+            RecordingEnd::Stopped => ReportKind::Stopped,
+            RecordingEnd::Running => ReportKind::Alive,
+        };
+        let mut report =
+            Self::new(objects, recording.end()).with_untraced(untraced).with_kind(kind);
+        report.traced_nothing = recording.traced_nothing();
+        report
+    }
+
+    /// Sets when the objects are alive.
     #[must_use]
     pub fn with_kind(mut self, kind: ReportKind) -> Self {
         self.kind = kind;
@@ -118,16 +193,31 @@ impl LeakReport {
     /// Sets what is missing from the report.
     #[must_use]
     pub fn with_untraced(mut self, untraced: UntracedCounts) -> Self {
-        self.untraced = untraced;
+        *self.untraced = untraced;
         self
     }
 
-    /// Returns the leaks, the heaviest first.
+    /// Leaves out what a baseline knows: entries whose fingerprint begins with one of these texts, of 8 hexadecimal digits
+    /// at least. Their objects count as allowed.
+    #[must_use]
+    pub fn without(mut self, known: &BTreeSet<String>) -> Self {
+        let is_known = |leak: &mut Leak| {
+            let print = format!("{:016x}", leak.fingerprint);
+            (8..=16).any(|digits| known.contains(&print[..digits]))
+        };
+        for leak in self.leaks.extract_if(.., is_known) {
+            self.objects -= leak.count();
+            self.allowed += leak.count();
+        }
+        self
+    }
+
+    /// Returns the causes, that which keeps most first.
     pub fn leaks(&self) -> &[Leak] {
         &self.leaks
     }
 
-    /// Returns how many objects there are in all leaks.
+    /// Returns how many objects are alive and not allowed to be.
     pub fn objects(&self) -> u64 {
         self.objects
     }
@@ -139,148 +229,69 @@ impl LeakReport {
 
     /// Returns what is missing from the report.
     pub fn untraced(&self) -> UntracedCounts {
-        self.untraced
+        *self.untraced
     }
 
-    /// Returns whether there is no leak.
+    /// Returns whether nothing is alive that is not allowed.
     pub fn is_empty(&self) -> bool {
         self.leaks.is_empty()
+    }
+
+    /// Returns whether a check traced no object at all, so that it could not have seen a leak.
+    pub fn traced_nothing(&self) -> bool {
+        self.traced_nothing
+    }
+
+    /// Returns what is alive and was made meanwhile on threads that had entered no scope, so that a check did
+    /// not look at it.
+    pub fn outside(&self) -> &[Total] {
+        &self.outside
+    }
+
+    /// Returns whether a check with this report passes: something was traced, and nothing is alive that is not allowed.
+    pub fn passes(&self) -> bool {
+        self.is_empty() && !self.traced_nothing
     }
 }
 
 impl Leak {
-    fn new(key: &GroupKey, objects: Vec<LiveObject>, now: Time) -> Self {
-        let mut print = Fingerprint::new();
-        print.add(key.kind.name());
-        print.add(&key.type_name);
-        print.add(portable(&key.location.file));
-        for (strength, path, raw) in &key.handles {
-            print.add(&strength.to_string());
-            print.add(if *raw { "raw" } else { "" });
-            for step in &**path {
-                if step.cut {
-                    print.add("cut");
-                }
-                print.add(step.op.name());
-                print.add(step.location.as_ref().map_or("", |location| portable(&location.file)));
-            }
-        }
-        let created = objects.iter().map(|object| object.created).min().unwrap_or(now);
-        let help = objects.first().map_or_else(String::new, help);
-        Self { fingerprint: print.0, age: created.until(now), help, objects }
-    }
-
     /// Returns the object that stands for all: the oldest.
     pub fn example(&self) -> &LiveObject {
         &self.objects[0]
     }
 
-    /// Returns whether a strong handle other than the first is alive.
-    fn is_held_again(&self) -> bool {
-        self.example().strong_handles().any(is_not_first)
+    /// Returns all objects: those that the cause keeps, and what hangs on them.
+    pub fn all_objects(&self) -> impl Iterator<Item = &LiveObject> {
+        self.objects.iter().chain(&self.retained)
     }
 
-    /// Returns the sum of the values' sizes in bytes.
+    /// Returns how many objects there are, with what hangs on them.
+    pub fn count(&self) -> u64 {
+        (self.objects.len() + self.retained.len()) as u64
+    }
+
+    /// Returns the sum of the values' own sizes in bytes, without what they have on the heap.
     pub fn bytes(&self) -> u64 {
-        self.objects.iter().fold(0, |sum, object| sum.saturating_add(object.size))
+        self.all_objects().fold(0, |sum, object| sum.saturating_add(object.size))
     }
 
-    /// Returns the handle at fault, as far as events can tell: the youngest strong one that is not the first; the
-    /// first, if it is the only one; a weak one, if only the memory is kept.
+    /// Returns the handle of the oldest object that the cause made. (`None` if no handle is known.)
     pub fn fault(&self) -> Option<&Handle> {
-        let example = self.example();
-        let mut strong = example.strong_handles().rev();
+        self.example().fault()
+    }
+}
+
+impl LiveObject {
+    /// The handle that keeps the object, as far as events can tell: the youngest strong one that is not the first; the
+    /// first, if it is the only one; a weak one, if only the memory is kept.
+    pub(crate) fn fault(&self) -> Option<&Handle> {
+        let mut strong = self.strong_handles().rev();
         let not_first = strong.clone().find(|handle| is_not_first(handle));
-        not_first.or_else(|| strong.next()).or(example.handles.last())
+        not_first.or_else(|| strong.next()).or(self.handles.last())
     }
 }
 
 /// Whether a handle was made from another.
-fn is_not_first(handle: &Handle) -> bool {
+pub(super) fn is_not_first(handle: &Handle) -> bool {
     !handle.op().is_some_and(Op::begins)
-}
-
-/// The next step that a person would take.
-fn help(object: &LiveObject) -> String {
-    let strong: Vec<_> = object.strong_handles().collect();
-    let Some(last) = strong.last() else {
-        if object.strong > 0 {
-            return "its handles were made before the recording begins: record from its allocation on".to_owned();
-        }
-        return format!(
-            "the value is gone, but {} of memory are kept by weak handles: drop them as well, or let them go when \
-             `upgrade` fails",
-            crate::text::bytes(object.size)
-        );
-    };
-    if last.raw {
-        return match object.kind {
-            Kind::Box => {
-                "it left by `leak` or `into_raw`: take it back by `from_raw`, or mark it by \
-                `refscope::allow_leak`"
-            }
-            _ => "it left as a raw pointer: each `into_raw` needs one `from_raw`",
-        }
-        .to_owned();
-    }
-    let clones =
-        strong.iter().filter(|handle| matches!(handle.op(), Some(Op::Clone | Op::Upgrade))).count();
-    match (clones, strong.len()) {
-        (0, 1) => "its first handle was never dropped: it was moved into what is alive itself (another of these \
-            leaks, a static, a thread), or forgotten"
-            .to_owned(),
-        (0, _) => "its handles were never dropped: find where they were moved to".to_owned(),
-        (1, _) => "find where this handle was moved and drop it there; if it is a back reference (to a parent, an \
-            owner, itself), use a `Weak`"
-            .to_owned(),
-        (n, _) => format!(
-            "{n} clones are alive: a collection that only grows, or back references that should be `Weak`"
-        ),
-    }
-}
-
-/// A file as every machine has it: without what comes before the crate, or before the sources.
-fn portable(file: &str) -> &str {
-    if let Some((_, rest)) = file.split_once("/registry/src/") {
-        return rest.split_once('/').map_or(rest, |(_, rest)| rest);
-    }
-    if !file.starts_with('/') && file.as_bytes().get(1) != Some(&b':') {
-        return file;
-    }
-    let roots = ["/src/", "/tests/", "/examples/", "/benches/", "\\src\\", "\\tests\\"];
-    let root = roots.iter().filter_map(|root| file.rfind(root)).max();
-    root.map_or(file, |at| &file[at + 1..])
-}
-
-/// FNV-1a with 64 bits (Fowler, Noll and Vo): the same on every machine and in every version.
-struct Fingerprint(u64);
-
-impl Fingerprint {
-    fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn add(&mut self, text: &str) {
-        for byte in text.bytes().chain([0xff]) {
-            let byte = if byte == b'\\' { b'/' } else { byte };
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::portable;
-
-    #[test]
-    fn files_as_every_machine_has_them() {
-        for (file, want) in [
-            ("src/main.rs", "src/main.rs"),
-            ("/home/a/work/app/src/net/session.rs", "src/net/session.rs"),
-            ("/home/a/.cargo/registry/src/index-1/dep-1.2.0/src/lib.rs", "dep-1.2.0/src/lib.rs"),
-            ("/builds/x/tests/leaks.rs", "tests/leaks.rs"),
-        ] {
-            assert_eq!(portable(file), want);
-        }
-    }
 }

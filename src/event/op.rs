@@ -10,14 +10,14 @@ use std::fmt;
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Op {
-    /// An allocation: the object is born, with its first strong handle. For an object of `new_cyclic`
+    /// An allocation: a new object with its first strong handle. For an object of `new_cyclic`
     /// this comes after [`NewCyclic`](Op::NewCyclic), when its value is there.
     New = 1,
     /// `new_cyclic` made the weak handle that it passes to the closure; the object has no value yet.
     NewCyclic,
     /// A pointer of std's became a traced one: a new object, as far as refscope can know.
     FromStd,
-    /// `make_mut` moved away from a shared object: a new one is born, made from a handle of the old.
+    /// `make_mut` moved away from a shared object, to a new one, made from a handle of the old.
     CopyOnWrite,
     /// `clone` of a strong handle.
     Clone,
@@ -33,7 +33,7 @@ pub enum Op {
     Drop,
     /// A weak handle ended.
     WeakDrop,
-    /// A strong handle ended by giving its value away: `try_unwrap`, `unbox` and their kin.
+    /// A strong handle ended by giving its value away: `try_unwrap`, `unbox` and the like.
     MovedOut,
     /// `into_inner` gave away the value whose last handle had ended in the step before.
     IntoInner,

@@ -14,11 +14,26 @@ pub struct UntracedCounts {
     pub lost: u64,
     /// Handles whose path was cut to its ends because the table of paths was full.
     pub paths_cut: u64,
+    /// Handles whose span is not known because so many spans had been told of before.
+    pub spans_unknown: u64,
 }
 
 impl UntracedCounts {
     /// Returns how many objects were left out by a filter, a cap or a full ledger.
     pub const fn objects(&self) -> u64 {
         self.filtered.saturating_add(self.ledger_full)
+    }
+
+    /// What was added since `earlier`.
+    pub(crate) const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            filtered: self.filtered.saturating_sub(earlier.filtered),
+            inside_sink: self.inside_sink.saturating_sub(earlier.inside_sink),
+            ledger_full: self.ledger_full.saturating_sub(earlier.ledger_full),
+            past_limits: self.past_limits.saturating_sub(earlier.past_limits),
+            lost: self.lost.saturating_sub(earlier.lost),
+            paths_cut: self.paths_cut.saturating_sub(earlier.paths_cut),
+            spans_unknown: self.spans_unknown.saturating_sub(earlier.spans_unknown),
+        }
     }
 }

@@ -189,13 +189,11 @@ impl Assembly<'_> {
             }
         }
         self.node_of = vec![NONE; shown.len()];
-        let mut next = 0;
-        for (block, _) in shown.iter().enumerate().filter(|(_, shown)| **shown) {
-            self.node_of[block] = next;
-            next += 1;
+        let blocks = || shown.iter().enumerate().filter(|(_, shown)| **shown);
+        for (node, (block, _)) in blocks().enumerate() {
+            self.node_of[block] = node as u32;
         }
-        let blocks = shown.iter().enumerate().filter(|(_, shown)| **shown);
-        self.nodes = blocks.map(|(block, _)| self.node(block as u32)).collect();
+        self.nodes = blocks().map(|(block, _)| self.node(block as u32)).collect();
     }
 
     fn node(&self, block: u32) -> Node {

@@ -34,6 +34,19 @@ impl Blocks {
         self.words.push(words.min(u64::from(u32::MAX)) as u32);
     }
 
+    /// Takes out the blocks that have one of these addresses.
+    pub(super) fn remove(&mut self, addresses: &[u64]) {
+        for address in addresses {
+            let below = self.start.partition_point(|start| start <= address);
+            if let Some(block) = below.checked_sub(1)
+                && self.range(block).contains(address)
+            {
+                self.words[block] = 0;
+            }
+        }
+        self.sort();
+    }
+
     /// Puts the blocks in order, and drops what lies in another or has no words.
     pub(super) fn sort(&mut self) {
         let mut order: Vec<u32> = (0..self.len() as u32).collect();
@@ -136,7 +149,8 @@ struct Walk<'a, M> {
     window: Window<'a, M>,
     heap: Heap,
     candidates: Vec<Candidate>,
-    tcaches: Vec<u64>,
+    /// Chunks of the size of a thread's table of free blocks: address and block.
+    tcaches: Vec<(u64, u32)>,
     arenas: Vec<u64>,
     /// From the lowest to the highest address of a heap.
     bounds: Range<u64>,
@@ -167,8 +181,18 @@ pub(super) fn walk(memory: &impl Memory, regions: &[Region], stacks: &[Range<u64
         walk.find_main_arena(regions, top);
     }
     for range in others {
-        let arena = walk.arena_heap(&range);
-        walk.mmapped(arena..range.end);
+        // The kernel may have joined a heap with what lies beside it.
+        let mut start = range.start;
+        let mut at = start.next_multiple_of(HEAP_ALIGNMENT);
+        while at < range.end {
+            let end = walk.arena_heap(&(at..range.end));
+            if end > at {
+                walk.mmapped(start..at);
+                start = end;
+            }
+            at += HEAP_ALIGNMENT;
+        }
+        walk.mmapped(start..range.end);
     }
     walk.remove_free();
     walk.heap.blocks.sort();
@@ -227,7 +251,7 @@ impl<M: Memory> Walk<'_, M> {
                 self.candidates.push(Candidate { user, next, size, block });
             }
             if size == TCACHE_SIZE {
-                self.tcaches.push(user);
+                self.tcaches.push((user, block));
             }
         }
         self.heap.blocks.push(user, (size - 8) / 8);
@@ -312,8 +336,9 @@ impl<M: Memory> Walk<'_, M> {
             words.truncate(read);
             let found = words
                 .windows(arena::WORDS)
-                .position(|words| words[arena::TOP] == top && words[1] >> 32 == 0);
-            for at in found {
+                .enumerate()
+                .filter(|(_, words)| words[arena::TOP] == top && words[1] >> 32 == 0);
+            for (at, _) in found {
                 let start = region.range.start + 8 * at as u64;
                 let bins = words[at..][arena::BINS].iter().enumerate();
                 let are_bins = bins.clone().all(|(bin, &link)| {
@@ -349,28 +374,34 @@ impl<M: Memory> Walk<'_, M> {
         Some(&self.candidates[at]).filter(|candidate| candidate.size == size)
     }
 
-    /// Reads a thread's table of free blocks: if it is one, each list is as long as it says, but for one that was about
-    /// to change.
-    fn tcache(&mut self, table: u64, free: &mut Vec<u32>) {
+    /// Reads a thread's table of free blocks, if it is one: a list for each count that is not 0, within the heap. The
+    /// table itself is glibc's own, and holds nothing.
+    fn tcache(&mut self, (table, own): (u64, u32), free: &mut Vec<u32>) {
         let Some(words) = self.window.fill::<{ TCACHE_BINS / 4 + TCACHE_BINS }>(table) else {
             return;
         };
         let (counts, lists) = words.split_at(TCACHE_BINS / 4);
-        let (known, mut changing) = (free.len(), 0);
-        for (bin, &list) in lists.iter().enumerate() {
-            let count = counts[bin / 4] >> (16 * (bin % 4)) & 0xffff;
+        let bins = || {
+            (lists.iter().enumerate())
+                .map(|(bin, &list)| (bin, counts[bin / 4] >> (16 * (bin % 4)) & 0xffff, list))
+        };
+        let is_list = |(bin, count, list): (usize, u64, u64)| {
+            let first = self.candidate(list, SMALLEST + ALIGNMENT * bin as u64);
+            if count == 0 { list == 0 } else { first.is_some() }
+        };
+        // One may be about to change. Without any list it may be a block of the program's.
+        let wrong = bins().filter(|&bin| !is_list(bin)).count();
+        if wrong > 1 || bins().filter(|&(_, count, _)| count > 0).count() < 2 {
+            return;
+        }
+        free.push(own);
+        for (bin, count, list) in bins() {
             let size = SMALLEST + ALIGNMENT * bin as u64;
             let (mut next, mut length) = (list, 0);
             while next != 0 && length <= count {
                 let Some(candidate) = self.candidate(next, size) else { break };
                 free.push(candidate.block);
                 (next, length) = (candidate.next, length + 1);
-            }
-            let is_whole = next == 0 && length == count;
-            changing += u32::from(!is_whole);
-            if !is_whole && (length.abs_diff(count) > 1 || changing > 1) {
-                free.truncate(known);
-                return;
             }
         }
     }

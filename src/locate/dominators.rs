@@ -22,10 +22,10 @@ fn dominators<I: Iterator<Item = u32>>(
     let mut number = vec![0_u32; count];
     let mut vertex = vec![u32::MAX];
     let mut parent = vec![0_u32];
-    let mut is_root = Vec::new();
+    let mut roots_in_order = Vec::new();
     let mut stack = Vec::new();
     for root in roots {
-        is_root.push(root);
+        roots_in_order.push(root);
         if number[root as usize] != 0 {
             continue;
         }
@@ -64,8 +64,9 @@ fn dominators<I: Iterator<Item = u32>>(
     }
     drop(next);
     let mut semi: Vec<u32> = (0..reached as u32).collect();
-    for root in is_root {
-        semi[number[root as usize] as usize] = 0;
+    let mut is_root = vec![false; reached];
+    for root in roots_in_order {
+        is_root[number[root as usize] as usize] = true;
     }
     let mut forest = Forest { ancestor: vec![NONE; reached], label: (0..reached as u32).collect() };
     let mut bucket = vec![0_u32; reached];
@@ -77,8 +78,9 @@ fn dominators<I: Iterator<Item = u32>>(
             let best = forest.eval(from, &semi);
             semi[at] = semi[at].min(semi[best as usize]);
         }
-        if semi[at] == own {
-            semi[at] = parent[at];
+        // The root of the roots is before each of them.
+        if is_root[at] {
+            semi[at] = 0;
         }
         (following[at], bucket[semi[at] as usize]) = (bucket[semi[at] as usize], own);
         forest.ancestor[at] = parent[at];

@@ -28,6 +28,8 @@ pub(super) struct Graph<'a> {
     pub(super) copies: Vec<u32>,
     /// The chosen strong handles in blocks: `(block, sighting)`, by block.
     owned: Vec<(u32, u32)>,
+    /// Where a block's begin: those of block `n` are `first_owned[n]..first_owned[n + 1]`.
+    first_owned: Vec<u32>,
     /// The sightings in blocks are the first so many.
     in_blocks: usize,
 }
@@ -84,6 +86,7 @@ impl<'a> Graph<'a> {
             chosen: vec![NONE; handles.len()],
             copies: vec![0; handles.len()],
             owned: Vec::new(),
+            first_owned: Vec::new(),
             in_blocks,
         };
         graph.choose(memory);
@@ -95,6 +98,16 @@ impl<'a> Graph<'a> {
             })
             .collect();
         owned.sort_unstable();
+        let mut first = vec![0; blocks.len() + 1];
+        for &(block, _) in &owned {
+            first[block as usize + 1] += 1;
+        }
+        let mut sum = 0;
+        for slot in &mut first {
+            sum += *slot;
+            *slot = sum;
+        }
+        graph.first_owned = first;
         graph.owned = owned;
         graph
     }
@@ -200,9 +213,8 @@ impl<'a> Graph<'a> {
     }
 
     fn owned_by(&self, block: u32) -> &[(u32, u32)] {
-        let from = self.owned.partition_point(|&(of, _)| of < block);
-        let count = self.owned[from..].partition_point(|&(of, _)| of == block);
-        &self.owned[from..from + count]
+        let (from, to) = (self.first_owned[block as usize], self.first_owned[block as usize + 1]);
+        &self.owned[from as usize..to as usize]
     }
 
     /// The edges of the guess from a block: to which, and at which offset in words.
@@ -217,11 +229,23 @@ impl<'a> Graph<'a> {
         plain.chain(handles)
     }
 
+    /// Whether words there may be copies of what is elsewhere: stacks, and libc's own data, whose lists of free memory
+    /// lead to blocks beside it.
+    fn is_doubtful(&self, area: u32) -> bool {
+        match &self.areas[area as usize] {
+            AreaKind::Stack(_) => true,
+            AreaKind::Static(image) => {
+                image.rsplit('/').next().is_some_and(|name| name.starts_with("libc"))
+            }
+            _ => false,
+        }
+    }
+
     /// Who holds each block, by the shortest way: statics and thread-locals first, stacks last.
     pub(super) fn holders(&self, memory: &impl Memory) -> Vec<Held> {
         let mut held = vec![Held::Not; self.blocks.len()];
         let mut queue = VecDeque::new();
-        let is_stack = |area: u32| matches!(self.areas[area as usize], AreaKind::Stack(_));
+        let is_stack = |area: u32| self.is_doubtful(area);
         let is_freed = |area: u32| matches!(self.areas[area as usize], AreaKind::Freed);
         for stacks in [false, true] {
             let from_stacks = stacks.then(|| self.held_by_stacks(memory));
@@ -287,7 +311,7 @@ impl<'a> Graph<'a> {
     /// The words on stacks that count in the guess: a block that something else points to is not held by a word that may
     /// be a copy, unless it counts its owners and has one more.
     fn held_by_stacks(&self, memory: &impl Memory) -> std::collections::BTreeSet<u32> {
-        let is_stack = |area: u32| matches!(self.areas[area as usize], AreaKind::Stack(_));
+        let is_stack = |area: u32| self.is_doubtful(area);
         let on_stacks: Vec<(u32, u32)> = (self.scanned.from_areas.iter().zip(0..))
             .filter(|(edge, _)| is_stack(edge.area) && self.owners[edge.to as usize] == 0)
             .map(|(edge, index)| (edge.to, index))
@@ -595,7 +619,7 @@ fn is_spare(
         if capacity == 0 || len > capacity || capacity > bytes / 8 {
             return None;
         }
-        let element = bytes / capacity & !7;
+        let element = (bytes / capacity) & !7;
         let index = offset / element;
         // The other two words of a deque: head and length, in either order.
         let in_ring = |head: u64, len: u64| {

@@ -30,6 +30,7 @@ pub struct LocatedObject {
     /// The object's number.
     pub id: u64,
     /// The kind of pointer.
+    #[cfg_attr(feature = "json", serde(with = "kind_name"))]
     pub kind: Kind,
     /// The type's full name.
     pub type_name: Cow<'static, str>,
@@ -41,6 +42,22 @@ pub struct LocatedObject {
     pub retained_objects: u64,
     /// Bytes of the objects, and of the blocks between them, that would end with it.
     pub retained_bytes: u64,
+}
+
+/// A kind by its name, as recordings have it.
+#[cfg(feature = "json")]
+mod kind_name {
+    use crate::event::Kind;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(kind.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Kind, D::Error> {
+        let name = String::deserialize(from)?;
+        Kind::from_name(&name).ok_or_else(|| D::Error::custom("no kind of pointer"))
+    }
 }
 
 /// A living handle.

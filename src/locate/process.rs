@@ -14,7 +14,7 @@ use crate::event::Strength;
 use crate::runtime::view;
 use parking_lot::Mutex;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Stopping threads and the copy's waiting are for one search at a time.
 static ONE: Mutex<()> = Mutex::new(());
@@ -23,7 +23,7 @@ static ONE: Mutex<()> = Mutex::new(());
 const EDGES: usize = 24 << 20;
 
 /// Copies of the process are made anew if an allocator was in use at that moment.
-const TRIES: u32 = 4;
+const TRIES: u32 = 16;
 
 #[inline(never)]
 pub(super) fn run(search: &Search) -> Result<Ownership, Unavailable> {
@@ -65,8 +65,11 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         if !again || begin.elapsed() > search.budget / 4 {
             break (moment, heap);
         }
+        // Who holds the lock may wait for a processor: longer each time.
+        drop(moment);
+        std::thread::sleep(Duration::from_millis(2 * u64::from(TRIES - left)));
     };
-    let Moment { memory, stopped_ns, .. } = moment;
+    let stopped_ns = moment.stopped_ns;
     let is_frozen = moment.frozen.is_some();
     // After the copy, so that none of this is in it.
     let (objects, handles) = inputs();
@@ -84,6 +87,16 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     if search.alloc {
         add_alloc(&moment, &mut heap, search.walk, &mut doubts);
     }
+    if !is_frozen {
+        // What the search itself has by now: addresses of all blocks, for one.
+        let own = [
+            heap.blocks.start.as_ptr().addr(),
+            heap.blocks.words.as_ptr().addr(),
+            objects.as_ptr().addr(),
+            handles.as_ptr().addr(),
+        ];
+        heap.blocks.remove(&own.map(|own| own as u64));
+    }
     let mut picture = Picture {
         areas: areas(&moment, &heap),
         threads: moment.threads.iter().map(|thread| thread.name.clone()).collect(),
@@ -95,7 +108,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     };
     stacks_in_blocks(&moment.threads, &picture.blocks, &mut picture.areas);
     let limits = Limits { until: begin + search.budget, edges: EDGES };
-    let mut result = assemble(&memory, picture, limits);
+    let mut result = assemble(&moment.memory, picture, limits);
     result.statistics.is_frozen = is_frozen;
     result.statistics.stopped_ns = stopped_ns;
     result.statistics.took_ns = begin.elapsed().as_nanos() as u64;
@@ -121,7 +134,10 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<St
         }
         let before = heap.blocks.len();
         map::blocks(region.range.clone(), read, |start, words| {
-            if walked && heap.blocks.start[..known].binary_search(&start).is_ok() {
+            if walked && let Ok(block) = heap.blocks.start[..known].binary_search(&start) {
+                // The chunk has room behind the block, where stale words may stand.
+                let chunk = &mut heap.blocks.words[block];
+                *chunk = words.min((*chunk).into()) as u32;
                 return;
             }
             heap.blocks.push(start, words);
@@ -144,6 +160,7 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     if own.read(stack_pointer & !7, &mut probe) == 0 {
         return Err(Unavailable("this process may not read its own memory".to_owned()));
     }
+    crate::runtime::clock::wait_for_own_thread();
     let stopping = Instant::now();
     // Nothing is allocated from here on, until the threads go on.
     let mut stopped = (search.stop_threads && search.fork).then(|| Stopped::new(&mut room));
@@ -168,7 +185,10 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
         all_known = false;
         doubts.push("Other threads ran while the memory was read.".to_owned());
     }
-    let memory = frozen.as_ref().map_or(own, |frozen| ProcessMemory::of(frozen.pid()));
+    let memory = match &frozen {
+        Some(frozen) => ProcessMemory::of(frozen.pid()),
+        None => own,
+    };
     let no_maps = |error| Unavailable(format!("its mappings cannot be read ({error})"));
     let regions = memory.regions().map_err(no_maps)?;
     if frozen.is_some() && memory.read(stack_pointer & !7, &mut probe) == 0 {
@@ -179,7 +199,9 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
 
 /// What the ledger knows, as plain data: objects by number, handles by object and number.
 fn inputs() -> (Vec<ObjectInput>, Vec<HandleInput>) {
-    let mut objects = Vec::new();
+    let mut count = 0;
+    view::each_object(|_| count += 1);
+    let mut objects = Vec::with_capacity(count + count / 16);
     view::each_object(|details| {
         objects.push(ObjectInput {
             id: details.object.id().number(),
@@ -192,7 +214,9 @@ fn inputs() -> (Vec<ObjectInput>, Vec<HandleInput>) {
         });
     });
     objects.sort_unstable_by_key(|object| object.id);
-    let mut handles = Vec::new();
+    count = 0;
+    view::each_handle(|_| count += 1);
+    let mut handles = Vec::with_capacity(count + count / 16);
     view::each_handle(|view| {
         let Ok(object) = objects.binary_search_by_key(&view.object, |object| object.id) else {
             return;
@@ -336,8 +360,9 @@ fn stacks_in_blocks(threads: &[Thread], blocks: &Blocks, areas: &mut Vec<Area>) 
 #[cfg(target_arch = "x86_64")]
 fn static_locals(memory: &impl Memory) -> u64 {
     // SAFETY: SYSCALL: reads a table of the process's start.
-    let (headers, count) =
-        unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM)) };
+    let headers = unsafe { libc::getauxval(libc::AT_PHDR) };
+    // SAFETY: SYSCALL: as above.
+    let count = unsafe { libc::getauxval(libc::AT_PHNUM) };
     let mut words = vec![0; 7 * count.min(64) as usize];
     let read = memory.read(headers, &mut words);
     // type and flags, offset, address, physical address, size in the file, size in memory, alignment

@@ -120,7 +120,7 @@ impl fmt::Display for PathText<'_> {
             },
             Held::Unreferenced => f.write_str("a heap block that nothing was found to point to")?,
             Held::Dropped | Held::By(_) => {
-                f.write_str("weak handles alone: its value is dropped")?
+                f.write_str("weak handles alone: its value is dropped")?;
             }
         }
         let mut depth = 9;
@@ -187,7 +187,7 @@ mod tests {
             ("(app::A, &dyn app::b::C)", "(A, &dyn C)"),
             ("app::main::{{closure}}", "{{closure}}"),
             ("u8", "u8"),
-            ("<app::T as app::Tr>::X", "<T as Tr>::X"),
+            ("&mut [app::T; 3]", "&mut [T; 3]"),
         ] {
             assert_eq!(without_paths(name), short);
         }

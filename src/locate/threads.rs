@@ -239,7 +239,9 @@ extern "C" fn stop(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
         return; // the search did not wait for this thread
     }
     // SAFETY: SYSCALL: this thread's own errno, which the calls below must not change.
-    let errno = unsafe { &mut *libc::__errno_location() };
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: SYSCALL: as above.
+    let errno = unsafe { &mut *errno };
     let before = *errno;
     // SAFETY: SIGNAL: the third argument of a handler with SA_SIGINFO is the context.
     let context = unsafe { &*context.cast::<libc::ucontext_t>() };

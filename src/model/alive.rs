@@ -1,12 +1,12 @@
 //! What is alive now, from the ledger.
 
 use super::{Handle, LiveObject, PathStep};
-use crate::event::{Strength, Thread, Time};
+use crate::event::{Kind, Strength, Thread, Time};
 use crate::runtime::entry::EntryDetails;
 use crate::runtime::scope::Scope;
 use crate::runtime::view::{self, HandleView};
 use crate::stack::StackId;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Returns every living traced object with its handles, oldest first.
@@ -51,14 +51,52 @@ impl Scope {
     }
 }
 
+/// Returns the numbers of all living objects, ascending.
+pub(crate) fn ids() -> Vec<u64> {
+    let objects = view::objects(|_| true);
+    let mut ids: Vec<u64> = objects.iter().map(|object| object.object.id().number()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// Returns every living object, without its handles.
+pub(crate) fn living_objects() -> Vec<crate::event::Object> {
+    view::objects(|_| true).iter().map(|details| details.object).collect()
+}
+
+/// Returns how many objects got a number so far: those that are traced, and those that were left out and counted.
+pub(crate) fn numbered() -> u64 {
+    crate::runtime::handle::numbered()
+}
+
+fn is_new(object: &EntryDetails, before: &[u64]) -> bool {
+    before.binary_search(&object.object.id().number()).is_err()
+}
+
+/// Returns the living objects that are not among `before`, which [`ids`] gave.
+pub(crate) fn alive_since(before: &[u64]) -> Vec<LiveObject> {
+    live_objects(|object| is_new(object, before))
+}
+
+/// Returns the living objects that are in no scope, and not among `before`.
+pub(crate) fn alive_outside(before: &[u64]) -> Vec<LiveObject> {
+    live_objects(|object| object.scope == 0 && is_new(object, before))
+}
+
+/// Returns whether another thread can end one of the objects. An `Rc` and its handles stay on their thread.
+pub(crate) fn can_end_elsewhere(objects: &[LiveObject]) -> bool {
+    if objects.iter().any(|object| object.kind != Kind::Rc) {
+        return true;
+    }
+    let ids: BTreeSet<u64> = objects.iter().map(|object| object.id).collect();
+    let here = Thread::current().number();
+    !view::objects(|object| object.thread != here && ids.contains(&object.object.id().number()))
+        .is_empty()
+}
+
 /// Returns the living object of this number.
 pub(crate) fn live_object(id: u64) -> Option<LiveObject> {
     live_objects(|object| object.object.id().number() == id).pop()
-}
-
-/// Returns how many objects are alive of those that `wanted` wants: [`live_objects`] without their handles.
-pub(crate) fn count(wanted: impl Fn(&EntryDetails) -> bool) -> usize {
-    view::objects(wanted).len()
 }
 
 pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveObject> {
@@ -179,6 +217,7 @@ impl Texts {
             thread: self.thread(details.thread),
             created: Time::from_nanos(details.time),
             raw: details.raw,
+            left: self.path(details.left).last().cloned(),
             span: self.span(details.span),
             stack: StackId::new(details.stack),
         })

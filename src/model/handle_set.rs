@@ -12,9 +12,9 @@ use std::collections::VecDeque;
 /// A raw pointer does not say whose it was. Per side, strong or weak, the set knows the handles that *wait* as
 /// raw pointers, in the order in which they became so, and those that *returned* from one.
 ///
-/// * A handle that returns takes the place of the waiting one that its event names, else of the one that left
-///   last. If none waits, the pointer was taken back more than once, and the oldest returned handle gives its
-///   place.
+/// * A handle that returns takes the place of the one that its event names, which waits, or returned itself where the
+///   pointer was taken back more than once. If that is not known, of the one that left last; if none waits, of the
+///   oldest returned one.
 /// * An end of an unknown handle is that of such a handle whose place was taken: it ends the oldest returned
 ///   handle of its side, or nothing.
 #[derive(Clone, Debug)]
@@ -103,6 +103,12 @@ impl<H: Copy> HandleSet<H> {
         Some(self.slots[self.find(number)?].handle)
     }
 
+    /// Returns the living handle of this number, to be changed.
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut H> {
+        let at = self.find(number)?;
+        Some(&mut self.slots[at].handle)
+    }
+
     /// Adds a handle that `op` made.
     pub(crate) fn insert(&mut self, number: u64, op: Op, strength: Strength, handle: H) {
         let returned = matches!(op, Op::FromRaw | Op::WeakFromRaw);
@@ -134,16 +140,17 @@ impl<H: Copy> HandleSet<H> {
     /// Removes the handle whose place one takes that returns from a raw pointer; `named` is the one that its
     /// event names.
     pub(crate) fn claim(&mut self, strength: Strength, named: Option<u64>) -> Option<H> {
-        let waits = |set: &Self, number| {
+        let is = |set: &Self, number, states: &[State]| {
             let at = set.find(number)?;
             let slot = &set.slots[at];
-            (slot.strength == strength && slot.state == State::Raw).then_some(at)
+            (slot.strength == strength && states.contains(&slot.state)).then_some(at)
         };
-        if let Some(at) = named.and_then(|number| waits(self, number)) {
+        let gives = |number| is(self, number, &[State::Raw, State::Returned]);
+        if let Some(at) = named.and_then(gives) {
             return Some(self.remove(at));
         }
         while let Some(number) = self.side(strength).and_then(|raw| raw.waiting.pop()) {
-            if let Some(at) = waits(self, number) {
+            if let Some(at) = is(self, number, &[State::Raw]) {
                 return Some(self.remove(at));
             }
         }
@@ -225,9 +232,12 @@ impl<H: Copy> HandleSet<H> {
             return None;
         }
         // Numbers are spread evenly, mostly: a guess, and a search that gallops away from it.
-        let span = u128::from(last - first).max(1);
-        let guess = u128::from(number - first) * (self.slots.len() - 1) as u128 / span;
-        let guess = guess as usize;
+        let (offset, span) = (number - first, (last - first).max(1));
+        let most = self.slots.len() - 1;
+        let guess = match offset.checked_mul(most as u64) {
+            Some(product) => (product / span) as usize,
+            None => (u128::from(offset) * most as u128 / u128::from(span)) as usize,
+        };
         let at = |at: usize| self.slots[at].number;
         let (mut low, mut high) = (guess, guess);
         let mut step = 1;

@@ -52,6 +52,8 @@ pub struct Handle {
     pub created: Time,
     /// Whether it became a raw pointer or was leaked, and was not taken back.
     pub raw: bool,
+    /// The operation and the line by which it became a raw pointer or was leaked, if it is one and they are known.
+    pub left: Option<PathStep>,
     /// The `tracing` span in which it was made (feature `spans`).
     pub span: Option<Arc<str>>,
     /// The stack on which it was made, if that was asked for, or if its line is not the user's own: std's, in
@@ -98,6 +100,11 @@ impl LiveObject {
         }
     }
 
+    /// Returns whether the type's full name, or the line that allocated it (`src/pool.rs:17`), contains `what`.
+    pub(crate) fn is_named(&self, what: &str) -> bool {
+        self.type_name.contains(what) || self.location.to_string().contains(what)
+    }
+
     /// Returns the handles that keep the value alive.
     pub fn strong_handles(&self) -> impl DoubleEndedIterator<Item = &Handle> + Clone {
         self.handles.iter().filter(|handle| handle.strength == Strength::Strong)
@@ -130,16 +137,6 @@ impl Handle {
         let stack = self.stack.filter(|_| !location.is_users())?.resolve();
         let (line, caller) = stack.user_frame()?;
         Some((Location::of_frame(line)?, caller.and_then(Location::of_frame)))
-    }
-
-    /// Returns whether it came about as `other` did.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let key = |handle: &Self| (handle.strength, handle.raw);
-        key(self) == key(other)
-            && self.path == other.path
-            && self.thread == other.thread
-            && self.span == other.span
-            && (self.stack == other.stack || self.user_lines() == other.user_lines())
     }
 }
 

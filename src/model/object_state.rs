@@ -78,6 +78,14 @@ impl<H> ObjectState<H> {
         u32::try_from(self.weak.max(0)).unwrap_or(u32::MAX)
     }
 
+    /// Returns what is kept of a living handle.
+    pub(crate) fn handle_mut(&mut self, number: u64) -> Option<&mut H>
+    where
+        H: Copy,
+    {
+        self.handles.get_mut(number)
+    }
+
     /// Returns the living handles.
     pub(crate) fn handles(&self) -> &HandleSet<H> {
         &self.handles

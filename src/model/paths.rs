@@ -1,31 +1,39 @@
 use crate::event::path::{self, Extension, Node, Nodes};
 // Without either there is nothing to replay, and the library has no dependency.
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 
 /// The paths of handles, interned: a handle keeps a number. The rules are those of [`path`].
 #[derive(Clone, Debug)]
 pub(crate) struct Paths<S> {
     nodes: Vec<Node<S>>,
     children: HashMap<(u32, S, bool), u32>,
+    /// What was asked for last, by a cheap hash: most handles are made on few lines.
+    recent: [Option<Recent<S>>; RECENT],
     limit: usize,
     cut: u64,
 }
 
+/// A path, the step that was appended, and what that gave.
+type Recent<S> = (u32, S, u32);
+
+const RECENT: usize = 64;
+
 /// Paths that a table keeps whole; some 12 MB.
 const LIMIT: usize = 1 << 18;
 
-impl<S> Default for Paths<S> {
+impl<S: Copy> Default for Paths<S> {
     fn default() -> Self {
         Self::with_limit(LIMIT)
     }
 }
 
-impl<S> Paths<S> {
+impl<S: Copy> Paths<S> {
     /// Creates a table that keeps paths whole while it has fewer than `limit` nodes. Beyond, it keeps first and
     /// last steps alone, whose pairs the program's source bounds.
     pub(crate) fn with_limit(limit: usize) -> Self {
-        Self { nodes: Vec::new(), children: HashMap::default(), limit, cut: 0 }
+        let (nodes, children) = Default::default();
+        Self { nodes, children, recent: [None; RECENT], limit, cut: 0 }
     }
 
     /// Returns how many handles had their path cut because the table was full.
@@ -51,19 +59,36 @@ impl<S: Copy + Eq> Nodes for Paths<S> {
 impl<S: Copy + Eq + Hash> Paths<S> {
     /// Returns the path of a handle that `step` made from one of path `from` (0: from none).
     pub(crate) fn extend(&mut self, from: u32, step: S) -> u32 {
+        let mut hasher = Mixer(u64::from(from));
+        step.hash(&mut hasher);
+        let slot = hasher.finish() as usize % RECENT;
+        if let Some((of, with, path)) = self.recent[slot]
+            && (of, with) == (from, step)
+        {
+            return path;
+        }
+        let (path, counted) = self.look_up(from, step);
+        if !counted {
+            self.recent[slot] = Some((from, step, path));
+        }
+        path
+    }
+
+    /// The same, and whether it was counted as cut, as every such handle is.
+    fn look_up(&mut self, from: u32, step: S) -> (u32, bool) {
         let node = match path::extend(self, from, step) {
-            Extension::Known(path) => return path,
+            Extension::Known(path) => return (path, false),
             Extension::Child(node) => node,
         };
         if let Some(&known) = self.children.get(&(node.parent, step, node.cut)) {
-            return known;
+            return (known, false);
         }
         if self.nodes.len() < self.limit || node.parent == 0 {
-            return self.intern(node);
+            return (self.intern(node), false);
         }
         let node = path::cut(self, from, step);
         self.cut += u64::from(node.cut);
-        self.intern(node)
+        (self.intern(node), node.cut)
     }
 
     fn intern(&mut self, node: Node<S>) -> u32 {
@@ -84,6 +109,32 @@ impl<S: Copy + Eq + Hash> Paths<S> {
         }
         steps.reverse();
         steps
+    }
+}
+
+/// Mixes a few numbers. Whoever makes two collide has them looked up, as they would be without.
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing: the high bits depend on all.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(26);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

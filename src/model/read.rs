@@ -1,7 +1,9 @@
 //! Reads what [`FileSink`](crate::sink::FileSink) wrote, or someone who claims so: a line that is not as it should be
 //! is left out and reported, and no input makes the reader panic or take more memory than it has read.
 
-use super::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, Replay};
+use super::{
+    Earlier, EventRecord, LiveObject, Mark, ObjectRecord, Origin, Recording, RecordingEnd, Replay,
+};
 use crate::event::{Kind, Location, Op, Time};
 use crate::stack::{self, StackId, StoredModule};
 use serde::Deserialize;
@@ -19,12 +21,25 @@ const LONGEST_LINE: usize = 1 << 20;
 /// Stretches of damage that are kept apart; what follows is counted with the last.
 const MAX_DAMAGE: usize = 64;
 
+/// Frames of a stack that are kept, the innermost: some more than are written. What shows stacks as trees goes as deep.
+const MAX_FRAMES: usize = 256;
+
 /// All keys of all lines; which are there says what the line is. (An untagged enum would read each line into
 /// an intermediate tree, at several times the cost.)
 #[derive(Deserialize)]
 struct Line<'a> {
     refscope: Option<u64>,
     pid: Option<u64>,
+    program: Option<String>,
+    args: Option<Vec<String>>,
+    dir: Option<String>,
+    host: Option<String>,
+    started: Option<u64>,
+    mark: Option<String>,
+    source: Option<String>,
+    len: Option<u64>,
+    hash: Option<&'a str>,
+    end: Option<&'a str>,
     event: Option<&'a str>,
     object: Option<u64>,
     site: Option<u64>,
@@ -36,6 +51,9 @@ struct Line<'a> {
     stack: Option<u64>,
     frames: Option<Vec<(u64, u64)>>,
     k: Option<u64>,
+    span: Option<u64>,
+    text: Option<String>,
+    sp: Option<u64>,
     lost: Option<u64>,
     o: Option<u64>,
     n: Option<u64>,
@@ -203,6 +221,53 @@ impl Recording {
         Ok(recording)
     }
 
+    /// Reads a recording for what was alive at a moment of it: at the first mark of this name, or so many nanoseconds after the
+    /// start. `None` if there is no such mark, or the recording ends before.
+    ///
+    /// Of threads that worked meanwhile, events of about the same moment may count or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_live_at(
+        input: impl BufRead,
+        moment: &Moment,
+    ) -> Result<Option<(Self, Vec<LiveObject>)>, ReadError> {
+        let mut recording = Self::default();
+        let mut replay = Replay::new();
+        let mut over = false;
+        read_lines(input, &mut recording, |recording, item| {
+            over |= match moment {
+                Moment::Mark(name) => recording.marks.iter().any(|mark| mark.name == *name),
+                Moment::Time(_) => false,
+            };
+            if over {
+                return;
+            }
+            match item {
+                Item::Object(object, earlier) => replay.object(object, earlier),
+                Item::Event(event) => match moment {
+                    Moment::Time(time) if event.time > *time => {}
+                    _ => replay.event(event),
+                },
+                Item::Label(object, seq, label) => replay.label(object, seq, &label),
+            }
+        })?;
+        let time = match moment {
+            Moment::Mark(name) => {
+                let mark = recording.marks.iter().find(|mark| mark.name == *name);
+                mark.map(|mark| mark.time)
+            }
+            Moment::Time(time) => (*time <= recording.end).then_some(*time),
+        };
+        let Some(time) = time else { return Ok(None) };
+        recording.end = time;
+        let mut objects = replay.live_objects(&recording);
+        // Those that are known by their first line alone were not there yet.
+        objects.retain(|object| !object.handles.is_empty() || object.strong > 0);
+        Ok(Some((recording, objects)))
+    }
+
     /// Reads a recording only for what was alive at its end, in memory bounded by what is alive, not by the
     /// recording's length.
     ///
@@ -219,9 +284,18 @@ impl Recording {
             Item::Event(event) => replay.event(event),
             Item::Label(object, seq, label) => replay.label(object, seq, &label),
         })?;
-        let objects = replay.live_objects(&recording.locations, &recording.threads);
+        let objects = replay.live_objects(&recording);
         Ok((recording, objects))
     }
+}
+
+/// A moment of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The first [mark](crate::mark()) of this name.
+    Mark(String),
+    /// A time.
+    Time(Time),
 }
 
 /// What a line says, beside what goes into the tables.
@@ -239,6 +313,7 @@ fn read_lines(
 ) -> Result<(), ReadError> {
     let mut reader = Reader::default();
     let mut text = Vec::new();
+    recording.ended = RecordingEnd::Stopped;
     for number in 1.. {
         let at = |what| ReadError { line: number, what };
         let bytes = read_line(&mut input, &mut text).map_err(|error| at(What::Io(error)))?;
@@ -335,9 +410,11 @@ struct Reader {
     threads: HashMap<u64, u32>,
     modules: HashMap<u64, Arc<StoredModule>>,
     stacks: HashMap<u64, Option<StackId>>,
+    spans: HashMap<u64, u32>,
     /// Lines by content: a later part numbers them anew, and paths compare them by index.
     locations: HashMap<Location, u32>,
     thread_names: HashMap<(u64, Arc<str>), u32>,
+    span_texts: HashMap<Arc<str>, u32>,
 }
 
 impl Reader {
@@ -355,7 +432,7 @@ impl Reader {
             if version != VERSION {
                 return Err(Wrong::Version(version));
             }
-            return self.head(line.pid.unwrap_or(0));
+            return self.head(recording, line);
         }
         if let Some(pid) = self.foreign {
             return Err(Wrong::Foreign(pid));
@@ -376,7 +453,8 @@ impl Reader {
     fn other(&self, text: &[u8], error: serde_json::Error) -> Result<(), Wrong> {
         let keys: Result<serde_json::Map<String, serde_json::Value>, _> =
             serde_json::from_slice(text);
-        let kinds = ["refscope", "event", "object", "site", "type", "thread", "module", "stack"];
+        let kinds =
+            ["refscope", "event", "object", "site", "type", "thread", "module", "stack", "span"];
         match keys {
             Ok(keys) if self.foreign.is_none() => {
                 match kinds.into_iter().find(|kind| keys.contains_key(*kind)) {
@@ -388,7 +466,18 @@ impl Reader {
         }
     }
 
-    fn head(&mut self, pid: u64) -> Result<(), Wrong> {
+    fn head(&mut self, recording: &mut Recording, line: Line<'_>) -> Result<(), Wrong> {
+        let pid = line.pid.unwrap_or(0);
+        if self.pid.is_none() {
+            recording.origin = Some(Box::new(Origin {
+                pid: pid.try_into().unwrap_or(0),
+                program: line.program.unwrap_or_default(),
+                arguments: line.args.unwrap_or_default(),
+                directory: line.dir.unwrap_or_default(),
+                host: line.host.unwrap_or_default(),
+                started: line.started.unwrap_or(0),
+            }));
+        }
         let first = *self.pid.get_or_insert(pid);
         self.foreign = (first != pid).then_some(pid);
         // Each part numbers its types, lines and threads anew.
@@ -397,6 +486,7 @@ impl Reader {
         self.threads.clear();
         self.modules.clear();
         self.stacks.clear();
+        self.spans.clear();
         self.foreign.map_or(Ok(()), |pid| Err(Wrong::Foreign(pid)))
     }
 
@@ -439,10 +529,31 @@ impl Reader {
             Line { stack: Some(number), frames, .. } => {
                 let frames = frames.ok_or(Wrong::Malformed("stack"))?.into_iter();
                 let frames = frames.map(|(module, at)| (self.modules.get(&module).cloned(), at));
-                self.stacks.insert(number, stack::keep(frames.collect()));
+                self.stacks.insert(number, stack::keep(frames.take(MAX_FRAMES).collect()));
+            }
+            Line { span: Some(number), text, .. } => {
+                let text: Arc<str> = text.ok_or(Wrong::Malformed("span"))?.into();
+                let index = *self.span_texts.entry(text).or_insert_with_key(|text| {
+                    recording.spans.push(Arc::clone(text));
+                    recording.spans.len() as u32 - 1
+                });
+                self.spans.insert(number, index);
             }
             Line { lost: Some(events), .. } => {
                 recording.lost = recording.lost.saturating_add(events);
+            }
+            Line { mark: Some(name), ns: Some(ns), .. } => {
+                recording.end = recording.end.max(Time::from_nanos(ns));
+                recording.marks.push(Mark { name, time: Time::from_nanos(ns) });
+            }
+            Line { source: Some(file), len: Some(length), hash: Some(hash), .. } => {
+                let hash = u64::from_str_radix(hash, 16);
+                let hash = hash.map_err(|_| Wrong::Malformed("source"))?;
+                recording.sources.insert(file, (length, hash));
+            }
+            Line { end: Some("exit"), ns, .. } => {
+                recording.ended = RecordingEnd::Exit;
+                recording.end = recording.end.max(Time::from_nanos(ns.unwrap_or(0)));
             }
             _ => {}
         }
@@ -505,6 +616,7 @@ impl Reader {
             fo,
             at,
             k,
+            sp,
             label,
             ..
         } = line
@@ -529,6 +641,7 @@ impl Reader {
             thread: known.ok_or_else(|| Wrong::Unknown("thread", thread.to_string()))?,
             time,
             stack: k.and_then(|stack| self.stacks.get(&stack).copied().flatten()),
+            span: sp.and_then(|span| self.spans.get(&span).copied()),
         };
         take(recording, Item::Event(event));
         recording.end = recording.end.max(time);

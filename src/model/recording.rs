@@ -48,6 +48,8 @@ pub struct EventRecord {
     pub time: Time,
     /// The stack on which it happened, if it was taken.
     pub stack: Option<StackId>,
+    /// The `tracing` span in which it happened (feature `spans`): an index into [`Recording::spans`].
+    pub span: Option<u32>,
 }
 
 /// Events that were kept, and the tables that they refer to.
@@ -61,14 +63,81 @@ pub struct Recording {
     pub(crate) earlier: BTreeMap<u64, Earlier>,
     pub(crate) locations: Vec<Location>,
     pub(crate) threads: Vec<Arc<str>>,
+    pub(crate) spans: Vec<Arc<str>>,
     pub(crate) lost: u64,
     pub(crate) end: Time,
     pub(crate) truncated: bool,
+    pub(crate) ended: RecordingEnd,
+    pub(crate) origin: Option<Box<Origin>>,
+    pub(crate) marks: Vec<Mark>,
+    /// Source files, with length and hash.
+    pub(crate) sources: BTreeMap<String, (u64, u64)>,
     #[cfg(feature = "json")]
     pub(crate) damage: Vec<super::read::Damage>,
 }
 
+/// How a recording ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordingEnd {
+    /// The process runs on: it is a recording in memory.
+    #[default]
+    Running,
+    /// The process ended by itself, and the recording with it.
+    Exit,
+    /// It stopped without such a mark: the process was killed, or runs on.
+    Stopped,
+}
+
+/// Which process made a recording: what its file begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Origin {
+    /// The process id.
+    pub pid: u32,
+    /// The program's file.
+    pub program: String,
+    /// Its arguments, without the program.
+    pub arguments: Vec<String>,
+    /// The working directory.
+    pub directory: String,
+    /// The machine's name.
+    pub host: String,
+    /// When events' times began to count, in milliseconds since 1970 (UTC); 0 where that is not known.
+    pub started: u64,
+}
+
+/// A moment that the program [named](crate::mark()).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mark {
+    /// Its name.
+    pub name: String,
+    /// When it was.
+    pub time: Time,
+}
+
 impl Recording {
+    /// Returns the moments that the program named, in order.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// Whether a file has no line of an object or event.
+    pub(crate) fn traced_nothing(&self) -> bool {
+        self.ended != RecordingEnd::Running && self.locations.is_empty() && self.lost == 0
+    }
+
+    /// Returns how it ended.
+    pub fn ended(&self) -> RecordingEnd {
+        self.ended
+    }
+
+    /// Returns which process made it, where its file says so.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
+    }
+
     /// Returns the objects whose allocation was recorded, by number.
     pub fn objects(&self) -> &BTreeMap<u64, ObjectRecord> {
         &self.objects
@@ -87,6 +156,11 @@ impl Recording {
     /// Returns the names of the threads that events refer to.
     pub fn threads(&self) -> &[Arc<str>] {
         &self.threads
+    }
+
+    /// Returns the texts of the `tracing` spans that events refer to: `request{id=17}`.
+    pub fn spans(&self) -> &[Arc<str>] {
+        &self.spans
     }
 
     /// Returns exactly how many events were lost.
@@ -153,8 +227,8 @@ impl Recording {
             let earlier = self.earlier.get(id).copied().unwrap_or_default();
             replay.object(object.clone(), earlier);
         }
-        self.events.iter().for_each(|event| replay.sorted_event(event));
-        let objects = replay.live_objects(&self.locations, &self.threads);
+        replay.sorted_events(&self.events);
+        let objects = replay.live_objects(self);
         (objects, replay.paths_cut())
     }
 

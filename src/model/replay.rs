@@ -1,6 +1,6 @@
 use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
-use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep};
+use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep, Recording};
 use crate::event::{Location, Op, Time};
 use crate::stack::StackId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,6 +23,7 @@ pub struct Replay {
 struct State {
     object: ObjectRecord,
     thread: Option<u32>,
+    span: Option<u32>,
     created: Time,
     /// The number of the event whose turn it is.
     next: u64,
@@ -31,6 +32,7 @@ struct State {
     /// Those that came after their turn, where some are missing from what is known of the beginning.
     late: Option<BTreeSet<u64>>,
     /// The number of the event that gave the label.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader labels
     labeled: u64,
     allowed: bool,
     state: ObjectState<Kept>,
@@ -45,6 +47,9 @@ struct Kept {
     /// Object and number; 0 for none.
     from: (u64, u64),
     stack: Option<StackId>,
+    /// The path of the step by which it became a raw pointer; 0 for none.
+    left: u32,
+    span: Option<u32>,
 }
 
 impl Replay {
@@ -59,6 +64,7 @@ impl Replay {
         self.objects.entry(id).or_insert_with(|| State {
             object,
             thread: None,
+            span: None,
             created: Time::START,
             next: earlier.highest.saturating_add(1),
             late: (!earlier.includes(earlier.highest)).then(BTreeSet::new),
@@ -70,6 +76,7 @@ impl Replay {
     }
 
     /// Labels an object.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))]
     pub(crate) fn label(&mut self, object: u64, seq: u64, label: &str) {
         // The latest, in whichever order they come.
         if let Some(state) = self.objects.get_mut(&object)
@@ -106,11 +113,17 @@ impl Replay {
         }
     }
 
-    /// Applies the next event of a recording whose events are sorted, whatever is missing before it.
-    pub(crate) fn sorted_event(&mut self, event: &EventRecord) {
-        self.events += 1;
-        if let Some(state) = self.objects.get_mut(&event.object) {
-            state.apply(event, &mut self.paths);
+    /// Applies the events of a recording, which are sorted, whatever is missing among them.
+    pub(crate) fn sorted_events(&mut self, events: &[EventRecord]) {
+        self.events += events.len() as u64;
+        let mut events = events.iter().peekable();
+        while let Some(EventRecord { object, .. }) = events.peek() {
+            let mut state = self.objects.get_mut(object);
+            while let Some(event) = events.next_if(|event| event.object == *object) {
+                if let Some(state) = &mut state {
+                    state.apply(event, &mut self.paths);
+                }
+            }
         }
     }
 
@@ -129,14 +142,9 @@ impl Replay {
         self.paths.cut()
     }
 
-    /// Ends the replay, and returns what is alive, with the tables that the events refer to.
-    pub fn live_objects(
-        &mut self,
-        locations: &[Location],
-        threads: &[Arc<str>],
-    ) -> Vec<LiveObject> {
-        let mut tables =
-            Tables { paths: &Paths::default(), known: HashMap::new(), locations, threads };
+    /// Ends the replay, and returns what is alive. `recording` has the tables that the events refer to.
+    pub fn live_objects(&mut self, recording: &Recording) -> Vec<LiveObject> {
+        let mut tables = Tables { paths: &Paths::default(), known: HashMap::new(), recording };
         let paths = &mut self.paths;
         let mut states: Vec<_> = self.objects.drain().map(|(_, state)| state).collect();
         for state in &mut states {
@@ -154,6 +162,7 @@ impl State {
     fn apply(&mut self, event: &EventRecord, paths: &mut Paths<(Op, Option<u32>)>) {
         if self.thread.is_none() {
             (self.thread, self.created) = (Some(event.thread), event.time);
+            self.span = event.span;
         }
         self.next = self.next.max(event.seq.saturating_add(1));
         self.allowed |= event.op == Op::Allow;
@@ -163,8 +172,15 @@ impl State {
             created: event.time,
             from: event.from.unwrap_or_default(),
             stack: event.stack,
+            left: 0,
+            span: event.span,
         };
         self.state.apply(&event.step(), make, |_| {});
+        if matches!(event.op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak)
+            && let Some(handle) = self.state.handle_mut(event.handle)
+        {
+            handle.left = paths.extend(0, (event.op, event.location));
+        }
     }
 
     fn is_alive(&self) -> bool {
@@ -181,7 +197,8 @@ impl State {
             thread: tables.thread(living.handle.thread),
             created: living.handle.created,
             raw: living.raw,
-            span: None,
+            left: tables.path(living.handle.left).last().filter(|_| living.raw).cloned(),
+            span: tables.span(living.handle.span),
             stack: living.handle.stack,
         });
         LiveObject {
@@ -191,6 +208,7 @@ impl State {
             created: self.created,
             strong: self.state.strong(),
             allowed: self.allowed,
+            span: tables.span(self.span),
             ..LiveObject::new(
                 object.id,
                 object.kind,
@@ -206,17 +224,20 @@ impl State {
 struct Tables<'a> {
     paths: &'a Paths<(Op, Option<u32>)>,
     known: HashMap<u32, Arc<[PathStep]>>,
-    locations: &'a [Location],
-    threads: &'a [Arc<str>],
+    recording: &'a Recording,
 }
 
 impl Tables<'_> {
     fn location(&self, index: u32) -> Option<Location> {
-        self.locations.get(index as usize).cloned()
+        self.recording.locations().get(index as usize).cloned()
     }
 
     fn thread(&self, index: u32) -> Arc<str> {
-        self.threads.get(index as usize).cloned().unwrap_or_default()
+        self.recording.threads().get(index as usize).cloned().unwrap_or_default()
+    }
+
+    fn span(&self, index: Option<u32>) -> Option<Arc<str>> {
+        self.recording.spans().get(index? as usize).cloned()
     }
 
     fn path(&mut self, path: u32) -> Arc<[PathStep]> {

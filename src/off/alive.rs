@@ -10,3 +10,23 @@ pub fn alive() -> Vec<LiveObject> {
 pub(crate) fn live_object(_: u64) -> Option<LiveObject> {
     None
 }
+
+pub(crate) fn numbered() -> u64 {
+    0
+}
+
+pub(crate) fn ids() -> Vec<u64> {
+    Vec::new()
+}
+
+pub(crate) fn alive_since(_: &[u64]) -> Vec<LiveObject> {
+    Vec::new()
+}
+
+pub(crate) fn alive_outside(_: &[u64]) -> Vec<LiveObject> {
+    Vec::new()
+}
+
+pub(crate) fn can_end_elsewhere(_: &[LiveObject]) -> bool {
+    false
+}

@@ -34,6 +34,16 @@ pub(crate) mod dispatch {
         UntracedCounts::default()
     }
 
+    /// Does nothing: tracing is off.
+    #[derive(Debug)]
+    pub(crate) struct TrackAll(());
+
+    impl TrackAll {
+        pub(crate) fn new() -> Self {
+            Self(())
+        }
+    }
+
     /// There is a global sink already. Gives back the one that was not installed.
     pub struct InstallError<S> {
         sink: S,
@@ -99,6 +109,10 @@ pub(crate) mod scope {
 
         /// Does nothing.
         pub fn switch_off(&self) {}
+
+        pub(crate) fn is_used(&self) -> bool {
+            false
+        }
 
         /// Returns nothing.
         pub fn alive(&self) -> Vec<LiveObject> {

@@ -4,7 +4,7 @@ use super::{Clock, Overflow, Sink};
 use crate::event::Event;
 use crate::model::Recording;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Keeps nothing: tracing is off.
@@ -79,5 +79,25 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
+    fn event(&self, _: &Event) {}
+}
+
+/// Prints nothing: tracing is off.
+#[derive(Debug)]
+pub struct Print(());
+
+impl Print {
+    /// Creates the sink.
+    pub fn stderr() -> Self {
+        Self(())
+    }
+
+    /// Creates the sink, and drops `writer`.
+    pub fn to(_: impl Write + Send + 'static) -> Self {
+        Self(())
+    }
+}
+
+impl Sink for Print {
     fn event(&self, _: &Event) {}
 }

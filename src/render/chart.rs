@@ -2,33 +2,86 @@
 
 use super::style::{Glyphs, Pen};
 use crate::analysis::{Lifeline, Point, Timeline};
-use crate::event::Strength;
+use crate::event::{Strength, Time};
+use std::time::Duration;
 
-/// Maps the places of a history onto columns.
+/// What stands on the axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Time,
+    Events,
+}
+
+/// Maps the moments of a history onto columns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
-    last: u64,
+    by: By,
+    /// The first moment, and how many there are: of events, or of nanoseconds.
+    first: u64,
+    span: u64,
     columns: usize,
 }
 
+/// A moment of a history.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) seq: u64,
+    pub(super) time: Time,
+}
+
 impl Axis {
-    pub(super) fn new(timeline: &Timeline<'_>, columns: usize) -> Self {
-        let last = timeline.points.last().map_or(1, |point| point.seq);
+    /// An axis of the history up to `end`, by time if that tells its events apart.
+    pub(super) fn new(timeline: &Timeline<'_>, by: By, end: Time, columns: usize) -> Self {
+        let points = &timeline.points;
+        let events = points.last().map_or(1, |point| point.seq).max(1);
         // A short history takes three columns an event, not the whole width.
-        let columns = columns.min(usize::try_from(last.saturating_mul(3)).unwrap_or(columns));
-        Self { last, columns: columns.max(1) }
+        let few = usize::try_from(events.saturating_mul(3)).unwrap_or(columns);
+        let first = points.iter().map(|point| point.time).min().unwrap_or(end);
+        let last = points.iter().map(|point| point.time).max().unwrap_or(end).max(end);
+        let span = last.as_nanos().saturating_sub(first.as_nanos());
+        match by {
+            By::Time if distinct(points) >= FEW_TIMES => {
+                Self { by, first: first.as_nanos(), span: span + 1, columns: columns.max(1) }
+            }
+            _ => Self { by: By::Events, first: 1, span: events, columns: columns.min(few).max(1) },
+        }
     }
 
     pub(super) fn columns(self) -> usize {
         self.columns
     }
 
-    /// The column in which an event stands.
-    fn column(self, seq: u64) -> usize {
-        let place = u128::from(seq.saturating_sub(1)) * self.columns as u128;
-        let column = place / u128::from(self.last.max(1));
+    /// What stands below the chart: where it begins and ends, and in which unit. None where there is no room, as below a history
+    /// of two events.
+    pub(super) fn label(self) -> Option<String> {
+        let (first, last) = match self.by {
+            By::Time => ("0".to_owned(), super::age(Duration::from_nanos(self.span - 1))),
+            By::Events => ("1".to_owned(), super::plural(self.span, "event")),
+        };
+        let blanks = self.columns.saturating_sub(first.len() + last.len());
+        (blanks > 0).then(|| format!("{first}{}{last}", " ".repeat(blanks)))
+    }
+
+    /// The column in which a moment stands.
+    fn column(self, moment: Moment) -> usize {
+        let moment = match self.by {
+            By::Time => moment.time.as_nanos(),
+            By::Events => moment.seq,
+        };
+        let place = u128::from(moment.saturating_sub(self.first)) * self.columns as u128;
+        let column = place / u128::from(self.span.max(1));
         usize::try_from(column).unwrap_or(usize::MAX).min(self.columns - 1)
     }
+}
+
+/// With fewer different times a history is one of the clock's ticks.
+const FEW_TIMES: usize = 3;
+
+fn distinct(points: &[Point]) -> usize {
+    let mut times: Vec<Time> = points.iter().map(|point| point.time).collect();
+    times.sort_unstable();
+    times.dedup();
+    times.len()
 }
 
 /// A count over the history: in each column its highest value, in the last its last.
@@ -40,11 +93,11 @@ pub(super) fn steps(
 ) -> String {
     let mut heights: Vec<Option<u32>> = vec![None; axis.columns];
     for point in points {
-        let height = &mut heights[axis.column(point.seq)];
+        let height = &mut heights[axis.column(Moment { seq: point.seq, time: point.time })];
         *height = Some(height.unwrap_or(0).max(value(point)));
     }
     if let (Some(height), Some(point)) = (heights.last_mut(), points.last())
-        && axis.column(point.seq) + 1 == axis.columns
+        && axis.column(Moment { seq: point.seq, time: point.time }) + 1 == axis.columns
     {
         *height = Some(value(point));
     }
@@ -69,15 +122,19 @@ fn bar(value: u32, peak: u32, glyphs: &Glyphs) -> char {
     }
 }
 
+fn begin(line: &Lifeline) -> Moment {
+    Moment { seq: line.handle, time: line.created }
+}
+
 /// The life of a handle.
 pub(super) fn lifeline(axis: Axis, line: &Lifeline, glyphs: &Glyphs) -> String {
     let pen = match line.strength {
         Strength::Strong => &glyphs.strong,
         Strength::Weak => &glyphs.weak,
     };
-    let from = axis.column(line.handle);
+    let from = axis.column(begin(line));
     match line.end {
-        Some(end) => draw(from, axis.column(end.seq), pen, pen.end),
+        Some(end) => draw(from, axis.column(Moment { seq: end.seq, time: end.time }), pen, pen.end),
         None => draw(from, axis.columns - 1, pen, pen.alive),
     }
 }
@@ -102,8 +159,12 @@ pub(super) fn folded<'a>(
 ) -> String {
     let mut columns = vec![' '; axis.columns];
     for line in lines {
-        let to = line.end.map_or(axis.columns - 1, |end| axis.column(end.seq));
-        columns[axis.column(line.handle)..=to].fill(glyphs.folded);
+        let to = line
+            .end
+            .map_or(axis.columns - 1, |end| axis.column(Moment { seq: end.seq, time: end.time }));
+        // Clocks of different threads may differ by a tick.
+        let from = axis.column(begin(line));
+        columns[from..=to.max(from)].fill(glyphs.folded);
     }
     columns.into_iter().collect::<String>().trim_end().to_owned()
 }

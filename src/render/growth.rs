@@ -15,7 +15,7 @@ impl fmt::Display for Growth {
             age(self.over()),
             count(self.gone())
         )?;
-        for Grown { added, before, now } in self.grown().iter().take(10) {
+        for Grown { added, before, now, kept_by } in self.grown().iter().take(10) {
             let rate = if minutes >= 0.05 {
                 format!(", {:.1} a minute", added.objects as f64 / minutes)
             } else {
@@ -30,8 +30,11 @@ impl fmt::Display for Growth {
                 count(*before),
                 count(*now),
                 bytes(added.bytes),
-                super::escape(&added.location.to_string())
+                super::escape(&super::report::at(&added.location))
             )?;
+            if let Some(line) = kept_by.as_ref().filter(|line| **line != added.location) {
+                write!(f, "\n          kept by {}", super::escape(&super::report::at(line)))?;
+            }
         }
         if self.grown().len() > 10 {
             write!(f, "\n  and {} more", self.grown().len() - 10)?;

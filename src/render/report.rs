@@ -1,40 +1,47 @@
 //! A leak report, as rustc prints diagnostics.
 
+use super::names::Names;
 use super::source::Sources;
 use super::style::{Line, Look};
 use super::{Terminal, age, bytes, count, plural};
-use crate::analysis::{Leak, LeakReport, ReportKind};
+use crate::analysis::{HandleGroup, Leak, LeakReport, Part, ReportKind, Total, totals};
 use crate::event::{Location, Op, Strength};
-use crate::model::Handle;
+use crate::locate::Ownership;
+use crate::model::{Handle, LiveObject};
+use crate::text::{short_file, width};
 use std::fmt;
 
 /// How a report is drawn.
-struct ReportStyle {
-    color: bool,
-    ascii: bool,
-    width: usize,
-    sources: Sources,
+pub(super) struct ReportStyle<'r> {
+    pub(super) color: bool,
+    pub(super) ascii: bool,
+    pub(super) width: usize,
+    pub(super) sources: Sources,
+    names: Names<'r>,
 }
 
-/// Leaks that are shown.
-const SHOWN: usize = 10;
+/// Causes that are shown.
+pub(super) const SHOWN: usize = 10;
 /// Where a named row's text begins.
 const INDENT: usize = 14;
-/// Handles of one that are shown.
+/// Groups of handles of one that are shown.
 const HOLDERS: usize = 8;
+/// Types of one that are shown.
+const TYPES: usize = 4;
 
 impl Terminal {
     /// Renders a leak report as text.
     ///
-    /// For each leak it shows the line that made the handle which keeps the value (with the source, if the file can
-    /// be read from here), every other handle, how it came about, and what to do next.
+    /// For each cause it shows the line that made the handles which keep the values (with the source, if the file can
+    /// be read from here), what it keeps, every other handle, how it came about, and what to do next.
     pub fn render_report(&self, report: &LeakReport) -> String {
         let mut text = String::new();
         let style = ReportStyle {
             color: self.color,
             ascii: self.ascii,
             width: self.width,
-            sources: Sources::new(self.source.as_deref()),
+            sources: Sources::new(self.source.as_deref()).recorded(self.recorded.clone()),
+            names: names(report),
         };
         let _ = style.write(report, &mut text);
         text.truncate(text.trim_end().len());
@@ -43,39 +50,75 @@ impl Terminal {
     }
 }
 
-impl ReportStyle {
-    fn plain() -> Self {
-        Self { color: false, ascii: true, width: 80, sources: Sources::new(None) }
+/// The names of all files in a report.
+fn names(report: &LeakReport) -> Names<'_> {
+    let leaks = report.leaks.iter().take(SHOWN);
+    let steps = leaks.clone().flat_map(|leak| {
+        let handles = leak.handles.iter().take(HOLDERS).map(|group| &group.example);
+        handles.flat_map(|handle| handle.path.iter().chain(&handle.left))
+    });
+    let locations = steps.filter_map(|step| step.location.as_ref());
+    Names::new(locations.chain(leaks.filter_map(|leak| leak.cause.location.as_ref())))
+}
+
+impl<'r> ReportStyle<'r> {
+    pub(super) fn plain(report: &'r LeakReport) -> Self {
+        let sources = Sources::new(None);
+        Self { color: false, ascii: true, width: 80, sources, names: names(report) }
     }
 
     fn line(&self) -> Line {
         Line::new(self.color)
     }
 
-    fn write(&self, leaks: &LeakReport, out: &mut impl fmt::Write) -> fmt::Result {
+    fn times(&self) -> &'static str {
+        if self.ascii { "x" } else { "\u{d7}" }
+    }
+
+    pub(super) fn write(&self, report: &LeakReport, out: &mut impl fmt::Write) -> fmt::Result {
         let mut line = self.line();
-        let look = if leaks.is_empty() { Look::Name } else { Look::Warning };
-        line.put(look, "refscope").put(Look::Name, ": ").put(Look::Name, &leaks.verdict());
+        let look = if report.passes() { Look::Name } else { Look::Warning };
+        line.put(look, "refscope").put(Look::Name, ": ").put(Look::Name, &report.verdict());
         writeln!(out, "{}", line.finish())?;
-        for (number, leak) in leaks.leaks.iter().take(SHOWN).enumerate() {
-            self.leak(leaks, number + 1, leak, out)?;
-        }
-        if leaks.leaks.len() > SHOWN {
-            let rest = &leaks.leaks[SHOWN..];
-            let objects: u64 = rest.iter().map(|leak| leak.objects.len() as u64).sum();
-            writeln!(out, "\nand {} more, of {}", rest.len(), plural(objects, "object"))?;
-        }
-        if !leaks.is_empty() {
-            write!(
+        if report.traced_nothing && report.kind == ReportKind::Check {
+            self.row(
                 out,
-                "\nnote: locations show where a handle was created, not where it is stored"
+                "help",
+                "what the check ran made no traced pointer in its scope. Are the pointers refscope's (`use \
+                 refscope::Rc`)? Do the threads that make them enter the scope (`Scope::enter_thread`)? Else use \
+                 `Check::whole_process`; or, where it is right, `Check::may_trace_nothing`",
             )?;
         }
-        let untraced = leaks.untraced;
+        for (number, leak) in report.leaks.iter().take(SHOWN).enumerate() {
+            self.leak(report, number + 1, leak, out)?;
+        }
+        if report.leaks.len() > SHOWN {
+            let rest = &report.leaks[SHOWN..];
+            let objects: u64 = rest.iter().map(Leak::count).sum();
+            let causes = plural(rest.len() as u64, "more line");
+            writeln!(out, "\nand {causes}, of {}", plural(objects, "object"))?;
+        }
+        if !report.is_empty() {
+            let note = match &report.located {
+                None => "locations show where a handle was created, not where it is stored; sizes"
+                    .to_owned(),
+                Some(Err(why)) => format!("where handles are stored is not known: {why}; sizes"),
+                Some(Ok(_)) => "sizes".to_owned(),
+            };
+            let note = format!("{note} are the values' own, without what they have on the heap");
+            write!(out, "\nnote: {}", fold(&note, self.width.saturating_sub(6)).join("\n      "))?;
+        }
+        if let Some(note) = outside(report) {
+            let fold = |line: &str| fold(line, self.width).join("\n");
+            let lines: Vec<_> = note.lines().map(fold).collect();
+            write!(out, "\n{}", super::escape_lines(&lines.join("\n")))?;
+        }
+        let untraced = report.untraced();
         for (number, thing, what) in [
             (untraced.objects(), "object", "not traced (a filter, a cap, a full ledger)"),
             (untraced.lost, "event", "lost: what is said of handles may be incomplete"),
             (untraced.paths_cut, "path", "cut to its ends (the table of paths is full)"),
+            (untraced.spans_unknown, "handle", "without its span (the table of spans is full)"),
         ] {
             if number > 0 {
                 write!(out, "\nnote: {} {what}", plural(number, thing))?;
@@ -86,149 +129,190 @@ impl ReportStyle {
 
     fn leak(
         &self,
-        leaks: &LeakReport,
+        report: &LeakReport,
         number: usize,
         leak: &Leak,
         out: &mut impl fmt::Write,
     ) -> fmt::Result {
-        let object = leak.example();
-        let name = format!("{}<{}>", object.kind, crate::event::short_type(&object.type_name));
-        let label = object.label.as_ref().map_or_else(String::new, |label| format!(" {label:?}"));
-        let times = match leak.objects.len() as u64 {
-            1 => String::new(),
-            n => format!("{} {} ", count(n), if self.ascii { "x" } else { "\u{d7}" }),
+        let line_of = match (&leak.cause.location, leak.fault()) {
+            (Some(location), _) => self.names.line(location),
+            (None, Some(_)) => "a line that is not known".to_owned(),
+            (None, None) => "handles that are not known".to_owned(),
         };
-        let what = match leaks.kind {
-            ReportKind::Leaks => "leak",
-            ReportKind::Exit => "held",
-            ReportKind::Alive => "alive",
+        let keeps = if line_of.starts_with("handles") { "keep" } else { "keeps" };
+        let of_all = plural(report.objects, "object");
+        let title = match (leak.count(), report.objects) {
+            (1, 1) => format!("{line_of} {keeps} this object alive"),
+            (2, 2) => format!("{line_of} {keeps} both objects alive"),
+            (n, all) if n == all => format!("{line_of} {keeps} all {of_all} alive"),
+            (n, _) => format!("{line_of} {keeps} {} of {of_all} alive", count(n)),
+        };
+        let part = match leak.parts.iter().next() {
+            Some((part, &objects)) if objects == leak.count() => format!(", {part}"),
+            _ => String::new(),
         };
         let mut line = self.line();
-        line.put(Look::Warning, &format!("{what} {number} of {}", leaks.leaks.len()))
-            .put(Look::Name, &format!(": {times}{name}{label}, {}", bytes(leak.bytes())))
+        line.put(Look::Warning, &format!("{number} of {}", report.leaks.len()))
+            .put(Look::Name, &format!(": {title}{part}"))
             .put(Look::Dim, &format!("  [{:08x}]", leak.fingerprint >> 32));
         writeln!(out, "\n{}", line.finish())?;
-        let fault = leak.fault();
-        if let Some(holder) = fault {
+        if let Some(holder) = leak.fault() {
             self.excerpt(leak, holder, out)?;
-            self.made_by(holder, out)?;
+            self.made_by(leak, holder, out)?;
         }
-        let mut line = self.line();
-        let span = object.span.as_ref().map_or_else(String::new, |span| format!(" in `{span}`"));
-        let created =
-            format!("{} on {}{span}, {} ago", object.location, object.thread, age(leak.age));
-        line.put(Look::Dim, "   = ")
-            .put(Look::Name, "created:")
-            .to(INDENT)
-            .put(Look::Plain, &created);
-        writeln!(out, "{}", line.finish())?;
-        let strong: Vec<_> = object.strong_handles().collect();
-        let weak = object.handles.len() - strong.len();
-        let each = if leak.objects.len() > 1 { " each" } else { "" };
-        // Of an object older than the recording, the count may be all that is known.
-        let count = if strong.is_empty() { object.strong.into() } else { strong.len() as u64 };
-        let held = match (count, weak) {
-            (0, n) => format!(
-                "{}{each} alone: the value is gone, its memory is not",
-                plural(n as u64, "weak handle")
-            ),
-            (n, 0) => format!("{}{each}", plural(n, "strong handle")),
-            (n, w) => {
-                format!("{}, {}{each}", plural(n, "strong handle"), plural(w as u64, "weak one"))
-            }
-        };
-        self.row(out, "held by", &held)?;
-        // Handles that came about alike are one row, where the youngest stands.
-        let mut rows: Vec<(&Handle, u64, bool)> = Vec::new();
-        for holder in &object.handles {
-            let alike = |(other, ..): &(&Handle, u64, bool)| other.is_like(holder);
-            let is_fault = fault.is_some_and(|fault| fault.number == holder.number);
-            match rows.iter().position(alike) {
-                Some(place) => {
-                    let (_, times, fault) = rows.remove(place);
-                    rows.push((holder, times + 1, fault || is_fault));
-                }
-                None => rows.push((holder, 1, is_fault)),
-            }
+        self.objects(&leak.objects, "object", out)?;
+        self.objects(&leak.retained, "below", out)?;
+        let oldest = if leak.objects.len() > 1 { " (the oldest)" } else { "" };
+        self.row(out, "age", &format!("{}{oldest}", age(leak.age)))?;
+        if leak.parts.len() > 1 || leak.parts.values().any(|&objects| objects < leak.count()) {
+            let parts = leak.parts.iter().take(TYPES);
+            let parts: Vec<_> = parts.map(|(part, n)| format!("{} {part}", count(*n))).collect();
+            self.row(out, "of them", &parts.join(", "))?;
         }
-        for &(holder, times, fault) in rows.iter().take(HOLDERS) {
-            self.holder(holder, times, fault, out)?;
+        self.row(out, "held by", &held_by(leak))?;
+        for group in leak.handles.iter().take(HOLDERS) {
+            self.holder(group, out)?;
         }
-        if rows.len() > HOLDERS {
-            writeln!(out, "       and {} more", rows.len() - HOLDERS)?;
+        if leak.handles.len() > HOLDERS {
+            let rest = &leak.handles[HOLDERS..];
+            let handles = rest.iter().map(|group| group.count).sum();
+            writeln!(out, "       and {}, made in other ways", plural(handles, "handle"))?;
         }
-        let known = strong.len() as u64;
-        if known != u64::from(object.strong) {
-            let text = format!("the ledger counts {} strong, {known} known", object.strong);
+        let counted: u64 = leak.objects.iter().map(|object| u64::from(object.strong)).sum();
+        let known: u64 =
+            leak.objects.iter().map(|object| object.strong_handles().count() as u64).sum();
+        if known != counted {
+            let (counted, known) = (count(counted), count(known));
+            let text = format!("the ledger counts {counted} strong, {known} known");
             self.row(out, "note", &text)?;
+        }
+        if let Some(ownership) = report.ownership() {
+            self.stored(ownership, leak, out)?;
         }
         self.row(out, "help", &leak.help)
     }
 
-    /// The source line at fault, with a caret under what made the handle.
-    fn excerpt(&self, leak: &Leak, holder: &Handle, out: &mut impl fmt::Write) -> fmt::Result {
-        let Some(made) = holder.location() else { return Ok(()) };
-        // The user's line, where std's or a derive's made the handle.
-        let lines = holder.user_lines();
-        let place = lines.as_ref().map_or(made, |(line, _)| line);
-        let op = holder.op().unwrap_or(Op::New);
-        let bar = if self.ascii { "|" } else { "│" };
-        let mut line = self.line();
-        line.put(Look::Dim, "  --> ").put(Look::Plain, &place.to_string());
-        writeln!(out, "{}", line.finish())?;
-        let says = match (op, holder.strength, leak.objects.len()) {
-            (Op::Clone, _, 1) => "this clone is alive",
-            (Op::Clone, _, _) => "these clones are alive",
-            (Op::Upgrade, ..) => "this upgraded handle is alive",
-            (_, Strength::Weak, _) => "this weak handle keeps the memory",
-            (op, ..) if op.begins() => "this first handle was never dropped",
-            _ => "this handle is alive",
-        };
-        let says = match &holder.span {
-            Some(span) => format!("{says}, made in `{span}`"),
-            None => says.to_owned(),
-        };
-        let gutter = place.line.to_string();
-        let blank = " ".repeat(gutter.len());
-        let Some(source) = self.sources.line(place) else {
-            let mut line = self.line();
-            line.put(Look::Dim, &format!("{blank} {bar} ")).put(Look::Alive, &says);
-            return writeln!(out, "{}", line.finish());
-        };
-        let text = source.trim_end();
-        let indent = text.len() - text.trim_start().len();
-        let column = (place.column as usize).saturating_sub(1);
-        let word = text.get(column..).map_or(1, |rest| {
-            rest.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).count()
-        });
-        let caret = "^".repeat(word.max(1));
-        // The indentation is no news, and takes room.
-        let text = &text[indent.min(text.len())..];
-        let column = column.saturating_sub(indent);
-        let room = self.width.saturating_sub(gutter.len() + 3);
-        let (text, column) = self.window(text, column, column + caret.len() + 1 + says.len(), room);
-        for (number, look, body) in [
-            (blank.as_str(), Look::Dim, String::new()),
-            (gutter.as_str(), Look::Plain, text),
-            (blank.as_str(), Look::Alive, format!("{}{caret} {says}", " ".repeat(column))),
-        ] {
-            let mut line = self.line();
-            line.put(Look::Dim, &format!("{number} {bar} ")).put(look, &body);
-            writeln!(out, "{}", line.finish())?;
+    /// What holds the objects of a leak now: the path from a root, or the cycle. Those held alike are one path.
+    fn stored(&self, ownership: &Ownership, leak: &Leak, out: &mut impl fmt::Write) -> fmt::Result {
+        let mut paths: Vec<(String, u64)> = Vec::new();
+        for object in &leak.objects {
+            let Some(path) = ownership.path_to(object.id) else { continue };
+            let path = path.to_string();
+            let path = path.strip_prefix("held by: ").unwrap_or(&path).to_owned();
+            match paths
+                .iter_mut()
+                .find(|(known, _)| without_numbers(known) == without_numbers(&path))
+            {
+                Some((_, times)) => *times += 1,
+                None => paths.push((path, 1)),
+            }
         }
-        let mut line = self.line();
-        line.put(Look::Dim, &format!("{blank} {bar}"));
-        writeln!(out, "{}", line.finish())
+        for (path, times) in paths.iter().take(PATHS) {
+            let mut first = true;
+            for part in path.lines() {
+                let part = if self.ascii {
+                    part.replace('─', "-").replace('→', ">").replace('└', "`")
+                } else {
+                    part.to_owned()
+                };
+                let times = match (first, *times) {
+                    (true, n) if n > 1 => format!("  ({} alike)", count(n)),
+                    _ => String::new(),
+                };
+                let mut line = self.line();
+                if first {
+                    line.put(Look::Dim, "   = ").put(Look::Name, "stored:");
+                }
+                line.to(INDENT)
+                    .put(Look::Plain, part.trim_start_matches("         "))
+                    .put(Look::Dim, &times);
+                writeln!(out, "{}", line.finish())?;
+                first = false;
+            }
+        }
+        if paths.len() > PATHS {
+            writeln!(out, "       and {} more paths", paths.len() - PATHS)?;
+        }
+        Ok(())
+    }
+
+    /// A row for each type and line that allocated objects; for one that is alone, two.
+    fn objects(
+        &self,
+        objects: &[LiveObject],
+        name: &str,
+        out: &mut impl fmt::Write,
+    ) -> fmt::Result {
+        let mut all = totals(objects);
+        all.sort_by_key(|total| std::cmp::Reverse(total.objects));
+        for (number, total) in all.iter().take(TYPES).enumerate() {
+            let is = |o: &&LiveObject| {
+                o.kind == total.kind
+                    && o.type_name == total.type_name
+                    && o.location == total.location
+            };
+            let mine: Vec<_> = objects.iter().filter(is).collect();
+            let (what, created) = self.total(total, &mine);
+            if all.len() == 1 && name == "object" {
+                self.row(out, name, &what)?;
+                self.row(out, "created", &created)?;
+            } else {
+                let name = if number == 0 { name } else { "" };
+                self.row(out, name, &format!("{what}, created at {created}"))?;
+            }
+        }
+        if all.len() > TYPES {
+            let objects = all[TYPES..].iter().map(|total| total.objects).sum();
+            let text = format!("and {} of other types or lines", plural(objects, "object"));
+            self.row(out, "", &text)?;
+        }
+        Ok(())
+    }
+
+    /// What they are, and where they were created.
+    fn total(&self, total: &Total, objects: &[&LiveObject]) -> (String, String) {
+        let name = format!("{}<{}>", total.kind, crate::event::short_type(&total.type_name));
+        let times = match total.objects {
+            1 => String::new(),
+            n => format!("{} {} ", count(n), self.times()),
+        };
+        let mut labels: Vec<_> =
+            objects.iter().filter_map(|object| object.label.as_ref()).collect();
+        labels.dedup();
+        let more = if labels.len() > 3 { ", and others" } else { "" };
+        let labels: Vec<_> = labels.iter().take(3).map(|label| format!("{label:?}")).collect();
+        let labels = match labels.is_empty() {
+            true => String::new(),
+            false => format!(" {}{more}", labels.join(", ")),
+        };
+        let alike = |of: fn(&LiveObject) -> Option<&str>| {
+            let first = of(objects[0]);
+            (objects.iter().all(|object| of(object) == first), first)
+        };
+        let thread = match alike(|object| Some(&object.thread)) {
+            (true, Some(thread)) => format!("on {thread}"),
+            _ => "on several threads".to_owned(),
+        };
+        let span = match alike(|object| object.span.as_deref()) {
+            (true, Some(span)) => format!(" in `{span}`"),
+            (false, _) => " in several spans".to_owned(),
+            _ => String::new(),
+        };
+        let size = bytes(total.bytes);
+        let at = at(&total.location);
+        (format!("{times}{name}{labels}, {size}"), format!("{at} {thread}{span}"))
     }
 
     /// Who made the handle at fault, where it wasn't the user's line itself: std or a derive, and on whose behalf.
-    fn made_by(&self, holder: &Handle, out: &mut impl fmt::Write) -> fmt::Result {
-        let Some(made) = holder.location().filter(|made| !made.is_users()) else { return Ok(()) };
+    fn made_by(&self, leak: &Leak, holder: &Handle, out: &mut impl fmt::Write) -> fmt::Result {
+        let made = holder.location().filter(|made| !made.is_users() && !leak.cause.raw);
+        let Some(made) = made else { return Ok(()) };
         let op = holder.op().unwrap_or(Op::Clone);
         let maker = if made.is_std() { "std" } else { "a derive" };
+        let made = at(made);
         let text = match holder.user_lines() {
             Some((_, Some(caller))) => {
-                format!("{maker} made this {op} at {made}; called from {caller}")
+                format!("{maker} made this {op} at {made}; called from {}", at(&caller))
             }
             Some((_, None)) => format!("{maker} made this {op} at {made}"),
             None if cfg!(feature = "stacks") => {
@@ -242,76 +326,77 @@ impl ReportStyle {
         self.row(out, "made by", &text)
     }
 
-    /// The part of a line that fits, so that what is at `column`, and what is said below it up to `end`, fits as well;
-    /// and where the column is then.
-    fn window(&self, text: &str, column: usize, end: usize, room: usize) -> (String, usize) {
-        let ellipsis = if self.ascii { "~" } else { "…" };
-        let length = text.chars().count();
-        // What is cut off at the front leaves the ellipsis in the place of a character.
-        let start = end.saturating_sub(room).min(column.saturating_sub(1));
-        let mut shown: String = text.chars().skip(start).collect();
-        if start > 0 {
-            shown = format!("{ellipsis}{}", shown.chars().skip(1).collect::<String>());
-        }
-        if length - start.min(length) > room {
-            shown = shown.chars().take(room.saturating_sub(1)).collect();
-            shown.push_str(ellipsis);
-        }
-        (shown, column - start)
-    }
-
-    fn holder(
-        &self,
-        holder: &Handle,
-        times: u64,
-        fault: bool,
-        out: &mut impl fmt::Write,
-    ) -> fmt::Result {
-        let mut line = self.line();
-        let look = match (fault, holder.strength) {
+    fn holder(&self, group: &HandleGroup, out: &mut impl fmt::Write) -> fmt::Result {
+        let holder = &group.example;
+        let look = match (group.is_fault, holder.strength) {
             (true, _) => Look::Alive,
             (_, Strength::Strong) => Look::Strong,
             (_, Strength::Weak) => Look::Weak,
         };
-        let mark = if fault { ">" } else { " " };
+        let mark = if group.is_fault { ">" } else { " " };
+        let mut line = self.line();
         line.put(look, &format!("     {mark} {:<6}", holder.strength.to_string()));
-        if times > 1 {
-            let sign = if self.ascii { "x" } else { "\u{d7}" };
-            line.put(look, &format!(" {} {sign}", count(times)));
+        if group.count > 1 {
+            line.put(look, &format!(" {} {}", count(group.count), self.times()));
         }
         line.put(Look::Plain, " ");
+        // What stands together on a line: a step with the arrow to the next, and what is said of the handle.
         let arrow = if self.ascii { " -> " } else { " → " };
-        for (number, step) in holder.path.iter().enumerate() {
-            if number > 0 {
-                line.put(Look::Dim, arrow);
-            }
+        let mut parts: Vec<Vec<(Look, String)>> = Vec::new();
+        let steps: Vec<_> = holder.path.iter().chain(&holder.left).collect();
+        for (number, step) in steps.iter().enumerate() {
+            let mut part = Vec::new();
             if step.cut {
-                line.put(Look::Dim, if self.ascii { "..." } else { "…" }).put(Look::Dim, arrow);
+                let ellipsis = if self.ascii { "..." } else { "…" };
+                part.push((Look::Dim, format!("{ellipsis}{arrow}")));
             }
-            let last = number + 1 == holder.path.len();
-            line.put(if last { look } else { Look::Dim }, step.op.name());
-            let lines = if last { holder.user_lines() } else { None };
-            if let Some(location) = lines.as_ref().map(|(line, _)| line).or(step.location.as_ref())
-            {
-                let text = format!(" {}", short(location));
-                line.put(if last { Look::Plain } else { Look::Dim }, &text);
+            let last = number + 1 == steps.len();
+            part.push((if last { look } else { Look::Dim }, step.op.name().to_owned()));
+            let made = number + 1 == holder.path.len();
+            let lines = if made { holder.user_lines() } else { None };
+            if let Some(place) = lines.as_ref().map(|(line, _)| line).or(step.location.as_ref()) {
+                let look = if last { Look::Plain } else { Look::Dim };
+                part.push((look, format!(" {}", self.names.line(place))));
             }
+            if !last {
+                part.push((Look::Dim, arrow.to_owned()));
+            }
+            parts.push(part);
         }
-        let mut rest = format!("  {}", holder.thread);
-        if holder.raw {
-            rest.push_str("  raw pointer");
+        parts.push(vec![(Look::Dim, format!("  {}", holder.thread))]);
+        if holder.raw && holder.left.is_none() {
+            parts.push(vec![(Look::Dim, "  raw pointer".to_owned())]);
         }
         if let Some(span) = &holder.span {
-            rest.push_str(&format!("  in `{span}`"));
+            parts.push(vec![(Look::Dim, format!("  in `{span}`"))]);
         }
-        line.put(Look::Dim, &rest);
+        // Where a line has nothing yet but its indentation.
+        let (mut is_first, mut is_empty) = (true, true);
+        for part in parts {
+            let texts = part.iter().map(|(_, text)| text.as_str());
+            let wide: usize = texts.clone().map(width).sum();
+            let blank =
+                texts.clone().next_back().map_or(0, |text| width(text) - width(text.trim_end()));
+            if !is_empty && line.width() + wide - blank > self.width {
+                writeln!(out, "{}", line.finish())?;
+                line = self.line();
+                line.to(INDENT);
+                (is_first, is_empty) = (false, true);
+            }
+            let mut trims = is_empty && !is_first;
+            for (look, text) in part {
+                line.put(look, if trims { text.trim_start() } else { &text });
+                trims = false;
+            }
+            is_empty = false;
+        }
         writeln!(out, "{}", line.finish())
     }
 
     /// A named row, folded at the width.
     fn row(&self, out: &mut impl fmt::Write, name: &str, text: &str) -> fmt::Result {
         let room = self.width.saturating_sub(INDENT).max(20);
-        let mut first = true;
+        let mut first = !name.is_empty();
         for part in fold(text, room) {
             let mut line = self.line();
             if first {
@@ -325,149 +410,181 @@ impl ReportStyle {
     }
 }
 
-/// A place by the last parts of its path.
-fn short(place: &Location) -> String {
-    let file = place.file.rsplit(['/', '\\']).next().unwrap_or(&place.file);
-    format!("{file}:{}", place.line)
+/// Paths that are shown of one leak.
+const PATHS: usize = 3;
+
+/// A path without the numbers of its objects, by which like paths differ.
+fn without_numbers(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    let mut is_number = false;
+    for c in path.chars() {
+        is_number = c == '#' || (is_number && c.is_ascii_digit());
+        if !is_number || c == '#' {
+            text.push(c);
+        }
+    }
+    text
 }
 
-/// A text in lines of at most `width`, broken between words.
-fn fold(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
+/// Totals over all objects, and what each has.
+fn held_by(leak: &Leak) -> String {
+    let strong = |object: &LiveObject| match object.strong_handles().count() {
+        // Of an object older than the recording, the count may be all that is known.
+        0 => u64::from(object.strong),
+        n => n as u64,
+    };
+    let weak = |object: &LiveObject| {
+        object.handles.iter().filter(|handle| handle.strength == Strength::Weak).count() as u64
+    };
+    let say = |of: &dyn Fn(&LiveObject) -> u64, thing: &str| -> Option<String> {
+        let (mut sum, mut least, mut most) = (0, u64::MAX, 0);
+        for object in &leak.objects {
+            let n = of(object);
+            (sum, least, most) = (sum + n, least.min(n), most.max(n));
+        }
+        Some(match leak.objects.len() {
+            _ if sum == 0 => return None,
+            1 => plural(sum, thing),
+            _ if least == most => format!("{}, {} each", plural(sum, thing), count(least)),
+            _ => format!("{}, {} to {} each", plural(sum, thing), count(least), count(most)),
+        })
+    };
+    match (say(&strong, "strong handle"), say(&weak, "weak handle")) {
+        (Some(strong), Some(weak)) => format!("{strong}; {weak}"),
+        (Some(strong), None) => strong,
+        (None, Some(weak)) => format!("{weak}: the value is gone, its memory is not"),
+        (None, None) => "no handle that is known".to_owned(),
+    }
+}
+
+/// What is alive and was not looked at.
+pub(super) fn outside(report: &LeakReport) -> Option<String> {
+    if report.outside.is_empty() {
+        return None;
+    }
+    let objects: u64 = report.outside.iter().map(|total| total.objects).sum();
+    let (verb, them) = if objects == 1 { ("is", "it") } else { ("are", "them") };
+    let mut text = format!(
+        "note: {} {verb} alive that {} made meanwhile on threads which entered no scope; the check did not look at {them}:",
+        plural(objects, "object"),
+        if objects == 1 { "was" } else { "were" },
+    );
+    for total in report.outside.iter().take(SHOWN) {
+        let name = format!("{}<{}>", total.kind, crate::event::short_type(&total.type_name));
+        text.push_str(&format!("\n  {} x {name} at {}", count(total.objects), at(&total.location)));
+    }
+    if report.outside.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more lines", report.outside.len() - SHOWN));
+    }
+    text.push_str("\n  (their threads can enter by `Scope::enter_thread`; `Check::whole_process` looks at all)");
+    Some(text)
+}
+
+/// A location, its file without what is the same for all of a registry or toolchain.
+pub(super) fn at(location: &Location) -> String {
+    format!("{}:{}:{}", short_file(&location.file), location.line, location.column)
+}
+
+/// A text in lines of at most `room` columns, broken between words.
+pub(super) fn fold(text: &str, room: usize) -> Vec<String> {
+    let indent: String = text.chars().take_while(|c| *c == ' ').collect();
+    let mut lines = vec![indent.clone()];
     for word in text.split_whitespace() {
         let last = lines.last_mut().expect("there is one");
-        if last.is_empty() {
+        if last.len() == indent.len() {
             last.push_str(word);
-        } else if last.chars().count() + 1 + word.chars().count() <= width {
+        } else if width(last) + 1 + width(word) <= room {
             last.push(' ');
             last.push_str(word);
         } else {
-            lines.push(word.to_owned());
+            lines.push(format!("{indent}{word}"));
         }
     }
     lines
 }
 
-/// A leak report as JSON, one object on one line:
-///
-/// ```json
-/// {"refscope_leaks":1, "verdict":"…", "objects":3, "allowed":0, "at_exit":false,
-///  "untraced":{"objects":0,"events":0},
-///  "leaks":[{"fingerprint":"3f2a9c01d5b7e860", "kind":"Rc", "type":"app::Session", "label":null, "count":3,
-///    "bytes":72, "location":{"file":"src/main.rs","line":10,"column":17}, "thread":"main", "span":null, "age_ns":1200,
-///    "help":"…", "fault":2, "ids":[1,2,3],
-///    "handles":[{"number":2, "strength":"strong", "thread":"main", "age_ns":900, "raw":false, "span":null,
-///      "path":[{"op":"new","file":"src/main.rs","line":10,"column":17}, …]}]}]}
-/// ```
-///
-/// `handles` are those of the oldest object; `fault` is the number of the one at fault, or null; `ids` are the first
-/// hundred. Keys may be added in later versions; `refscope_leaks` is the version, and changes when one changes its
-/// meaning.
-pub fn report_json(leaks: &LeakReport) -> String {
-    use super::json::Json;
-    use std::fmt::Write as _;
-
-    let mut text = String::new();
-    let place = |place: &Location| {
-        let (file, line, column) = (Json(&place.file), place.line, place.column);
-        format!(r#""file":{file},"line":{line},"column":{column}"#)
-    };
-    let _ = write!(
-        text,
-        r#"{{"refscope_leaks":1,"verdict":{},"objects":{},"allowed":{},"at_exit":{},"untraced":{{"objects":{},"events":{}}},"leaks":["#,
-        Json(&leaks.verdict()),
-        leaks.objects,
-        leaks.allowed,
-        leaks.kind == ReportKind::Exit,
-        leaks.untraced.objects(),
-        leaks.untraced.lost
-    );
-    for (i, leak) in leaks.leaks.iter().enumerate() {
-        let object = leak.example();
-        let ids: Vec<_> = leak.objects.iter().take(100).map(|o| o.id.to_string()).collect();
-        let _ = write!(
-            text,
-            r#"{}{{"fingerprint":"{:016x}","kind":"{}","type":{},"label":{},"count":{},"bytes":{},"location":{{{}}},"thread":{},"span":{},"age_ns":{},"help":{},"fault":{},"ids":[{}],"handles":["#,
-            if i > 0 { "," } else { "" },
-            leak.fingerprint,
-            object.kind,
-            Json(&object.type_name),
-            object.label.as_ref().map_or_else(|| "null".to_owned(), |l| Json(l).to_string()),
-            leak.objects.len(),
-            leak.bytes(),
-            place(&object.location),
-            Json(&object.thread),
-            object.span.as_ref().map_or_else(|| "null".to_owned(), |s| Json(s).to_string()),
-            leak.age.as_nanos(),
-            Json(&leak.help),
-            leak.fault().map_or_else(|| "null".to_owned(), |holder| holder.number.to_string()),
-            ids.join(",")
-        );
-        for (i, holder) in object.handles.iter().enumerate() {
-            let steps = holder.path.iter().map(|step| {
-                let at = step.location.as_ref();
-                let at = at.map_or_else(String::new, |at| format!(",{}", place(at)));
-                let cut = if step.cut { r#","cut":true"# } else { "" };
-                format!(r#"{{"op":{}{at}{cut}}}"#, Json(step.op.name()))
-            });
-            let now = object.created.as_nanos().saturating_add(leak.age.as_nanos() as u64);
-            let _ = write!(
-                text,
-                r#"{}{{"number":{},"strength":"{}","thread":{},"age_ns":{},"raw":{},"span":{},"path":[{}]}}"#,
-                if i > 0 { "," } else { "" },
-                holder.number,
-                holder.strength,
-                Json(&holder.thread),
-                now.saturating_sub(holder.created.as_nanos()),
-                holder.raw,
-                holder.span.as_ref().map_or_else(|| "null".to_owned(), |s| Json(s).to_string()),
-                steps.collect::<Vec<_>>().join(",")
-            );
-        }
-        text.push_str("]}");
-    }
-    text.push_str("]}");
-    text
-}
-
 impl LeakReport {
     /// Returns the verdict in one line.
     pub fn verdict(&self) -> String {
-        let bytes = self.leaks.iter().fold(0_u64, |sum, leak| sum.saturating_add(leak.bytes()));
-        let size = super::bytes(bytes);
+        if self.traced_nothing && self.is_empty() {
+            return "nothing was traced, so that a leak could not have been seen".to_owned();
+        }
+        let when = match self.kind {
+            ReportKind::Check => " after the check",
+            ReportKind::Exit => " at exit",
+            ReportKind::Mark => " at the mark",
+            ReportKind::Stopped => " when the recording stopped",
+            ReportKind::Alive => "",
+        };
         let allowed = match self.allowed {
             0 => String::new(),
             n => format!("; {} allowed", count(n)),
         };
-        let objects = plural(self.objects, "object");
-        match (self.leaks.len() as u64, self.kind) {
-            (0, ReportKind::Leaks) => format!("no leak{allowed}"),
-            (0, ReportKind::Exit) => format!("nothing is held at exit{allowed}"),
-            (0, ReportKind::Alive) => format!("nothing is alive{allowed}"),
-            (n, ReportKind::Leaks) => {
-                format!("{}: {objects} alive, {size}{allowed}", plural(n, "leak"))
-            }
-            (_, ReportKind::Exit) => format!("still held at exit: {objects}, {size}{allowed}"),
-            (_, ReportKind::Alive) => format!("alive: {objects}, {size}{allowed}"),
+        if self.is_empty() {
+            return format!("nothing is alive{when}{allowed}");
         }
+        let size = self.leaks.iter().fold(0_u64, |sum, leak| sum.saturating_add(leak.bytes()));
+        let (objects, lines) =
+            (plural(self.objects, "object"), plural(self.leaks.len() as u64, "line"));
+        format!("{objects} alive{when}, kept by {lines}; {}{}{allowed}", bytes(size), self.parts())
     }
 
-    /// Returns the report as JSON: one object, documented at [`report_json`].
+    /// How many objects are in each part, as far as that is known.
+    fn parts(&self) -> String {
+        type Is = fn(&Part) -> bool;
+        let mut text = String::new();
+        let parts: [(&str, Is); 4] = [
+            ("leaked", |part| matches!(part, Part::Leaked)),
+            ("held by tasks and threads", |part| matches!(part, Part::Thread(_))),
+            ("held by statics and thread-locals", |part| matches!(part, Part::Static(_))),
+            ("held by a word on a stack", |part| matches!(part, Part::Stack(_))),
+        ];
+        for (name, is) in parts {
+            let parts = self.leaks.iter().flat_map(|leak| &leak.parts);
+            let objects = parts.filter(|(part, _)| is(part)).map(|(_, objects)| objects).sum();
+            if objects > 0 {
+                text.push_str(&format!("; {} {name}", count(objects)));
+            }
+        }
+        text
+    }
+
+    /// Returns a note on what a check did not look at: what is alive and was made meanwhile on threads that had entered no
+    /// scope, by type and line.
+    pub fn note_outside(&self) -> Option<String> {
+        outside(self).map(|note| format!("refscope: {}", super::escape_lines(&note)))
+    }
+
+    /// Returns the report as JSON: one object, documented at [`report_json`](super::report_json).
     pub fn json(&self) -> String {
-        report_json(self)
+        super::report_json(self)
     }
 
-    /// Returns a line for each leak in the format of GitHub's and compatible logs, `::error file=…,line=…::…`, at the
-    /// handle's line.
+    /// Returns a line for each cause in the format of GitHub's and compatible logs, `::error file=…,line=…::…`, at the
+    /// cause's line.
     pub fn annotations(&self) -> String {
         annotations(self)
+    }
+}
+
+/// `leaked`, `held by the static POOL`
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leaked => f.write_str("leaked"),
+            Self::Thread(name) => write!(f, "held by {name}"),
+            Self::Static(name) if name.is_empty() => f.write_str("held by a static"),
+            Self::Static(name) => write!(f, "held by the static {name}"),
+            Self::Stack(name) => write!(f, "held by a word on {name}'s stack"),
+            Self::Unknown => f.write_str("not searched"),
+        }
     }
 }
 
 /// The report as plain text, 80 columns wide.
 impl fmt::Display for LeakReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        ReportStyle::plain().write(self, f)
+        ReportStyle::plain(self).write(self, f)
     }
 }
 
@@ -481,18 +598,18 @@ impl fmt::Debug for LeakReport {
 impl std::error::Error for LeakReport {}
 
 /// See [`LeakReport::annotations`].
-fn annotations(leaks: &LeakReport) -> String {
+fn annotations(report: &LeakReport) -> String {
     // As GitHub's documentation of workflow commands escapes data and properties; the rest is shown in a log.
     let data = |text: &str| super::escape(&text.replace('%', "%25")).into_owned();
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let mut text = String::new();
-    for leak in leaks.leaks.iter().take(SHOWN) {
+    for leak in report.leaks.iter().take(SHOWN) {
         let object = leak.example();
-        let place = leak.fault().and_then(Handle::location).unwrap_or(&object.location);
+        let place = leak.cause.location.as_ref().unwrap_or(&object.location);
         let name = format!("{}<{}>", object.kind, crate::event::short_type(&object.type_name));
         let says = format!(
-            "{} alive, created at {}: {}",
-            plural(leak.objects.len() as u64, "object"),
+            "{} alive, the oldest created at {}: {}",
+            plural(leak.count(), "object"),
             object.location,
             leak.help
         );
@@ -501,7 +618,7 @@ fn annotations(leaks: &LeakReport) -> String {
             property(&place.file),
             place.line,
             place.column,
-            property(&format!("refscope: leak of {name}")),
+            property(&format!("refscope: {name} is alive")),
             data(&says)
         ));
     }

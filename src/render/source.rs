@@ -1,15 +1,11 @@
 //! Lines of source code, for excerpts.
 
 use crate::event::Location;
+use crate::source_file::{is_rust, read};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::Read as _;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-
-/// Larger files are no source that anyone wrote.
-const MOST_BYTES: u64 = 4 << 20;
 
 /// Reads lines of source files, from the working directory, the package's that cargo names, or one that is given;
 /// and from the folders above, where these belong to the same workspace.
@@ -21,7 +17,25 @@ const MOST_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Sources {
     roots: Vec<PathBuf>,
-    files: RefCell<HashMap<String, Option<Vec<String>>>>,
+    files: RefCell<HashMap<String, Source>>,
+    /// What the files were when they were recorded: length and hash.
+    recorded: BTreeMap<String, (u64, u64)>,
+}
+
+/// What is known of a line.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum SourceLine {
+    Known(String),
+    /// The file is not the one that was recorded.
+    Changed,
+    Unknown,
+}
+
+#[derive(Debug)]
+enum Source {
+    Lines(Vec<String>),
+    Changed,
+    Unknown,
 }
 
 impl Sources {
@@ -42,17 +56,42 @@ impl Sources {
                 }
             }
         }
-        Self { roots, files: RefCell::default() }
+        Self { roots, files: RefCell::default(), recorded: BTreeMap::new() }
+    }
+
+    /// Knows what the files were when they were recorded: others are not shown in their place.
+    pub(crate) fn recorded(mut self, recorded: BTreeMap<String, (u64, u64)>) -> Self {
+        self.recorded = recorded;
+        self
     }
 
     /// Returns the line of a location, if it can be read.
     pub(crate) fn line(&self, location: &Location) -> Option<String> {
+        match self.look(location) {
+            SourceLine::Known(line) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// Returns what is known of the line of a location.
+    pub(crate) fn look(&self, location: &Location) -> SourceLine {
         let mut files = self.files.borrow_mut();
-        let lines = files.entry(location.file.to_string()).or_insert_with(|| {
-            let text = self.read(location)?;
-            Some(text.lines().map(str::to_owned).collect())
+        let source = files.entry(location.file.to_string()).or_insert_with(|| {
+            let Some(text) = self.read(location) else { return Source::Unknown };
+            let now = (text.len() as u64, crate::text::hash(&text));
+            match self.recorded.get(&*location.file) {
+                Some(then) if *then != now => Source::Changed,
+                _ => Source::Lines(text.lines().map(str::to_owned).collect()),
+            }
         });
-        lines.as_ref()?.get((location.line as usize).checked_sub(1)?).cloned()
+        let line = || (location.line as usize).checked_sub(1);
+        match source {
+            Source::Lines(lines) => line()
+                .and_then(|line| lines.get(line))
+                .map_or(SourceLine::Unknown, |line| SourceLine::Known(line.clone())),
+            Source::Changed => SourceLine::Changed,
+            Source::Unknown => SourceLine::Unknown,
+        }
     }
 
     fn read(&self, location: &Location) -> Option<String> {
@@ -62,44 +101,19 @@ impl Sources {
         if ours && path.is_absolute() {
             return read(path);
         }
-        let is_source = path.extension().is_some_and(|extension| extension == "rs");
-        if !ours && !is_source {
+        if !ours && !is_rust(path) {
             return None;
         }
         self.roots.iter().find_map(|root| {
             // Where it really lies.
             let path = root.join(path).canonicalize().ok()?;
-            let below = path.starts_with(root) && path.extension().is_some_and(|e| e == "rs");
+            let below = path.starts_with(root) && is_rust(&path);
             if ours || below { read(&path) } else { None }
         })
     }
 }
 
-/// The text of a regular file.
-fn read(path: &Path) -> Option<String> {
-    // Opening a pipe may wait, and opening a device may do anything.
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let file = open(path)?;
-    let metadata = file.metadata().ok()?;
-    if !metadata.is_file() || metadata.len() > MOST_BYTES {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
-    String::from_utf8(bytes).ok()
-}
-
-fn open(path: &Path) -> Option<File> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(all(unix, any(feature = "trace", feature = "json")))]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-
-        // In case it became a pipe since it was looked at.
-        options.custom_flags(libc::O_NONBLOCK);
-    }
-    options.open(path).ok()
+/// The text of a source file that the compiler named in this process.
+pub(crate) fn sources_of_this_process(file: &'static str) -> Option<String> {
+    Sources::new(None).read(&Location::new(file, 1, 1))
 }

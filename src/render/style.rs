@@ -44,7 +44,7 @@ impl Line {
     /// Appends text, which may come from outside: what is not to be shown is escaped.
     pub(super) fn put(&mut self, look: Look, text: &str) -> &mut Self {
         let text = &*super::escape(text);
-        self.width += text.chars().count();
+        self.width += crate::text::width(text);
         if self.color && look != Look::Plain && !text.trim().is_empty() {
             self.text.push_str(look.code());
             self.text.push_str(text);

@@ -1,9 +1,9 @@
-use super::chart::{self, Axis};
+use super::chart::{self, Axis, By};
 use super::source::Sources;
 use super::style::{ASCII, Glyphs, Line, Look, UNICODE};
 use super::{age, bytes, count, plural};
 use crate::analysis::{Lifeline, Timeline, Timelines};
-use crate::event::{Op, Strength};
+use crate::event::{Op, Strength, Time};
 use crate::model::Recording;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 ///
 /// Of each object it shows what it is and what became of it, the strong and weak counts over its history,
 /// and a lifeline for every handle: what made it, where, on which thread, and until when it lived. The
-/// history runs from left to right by events, not by time. Handles that came and went alike are one row.
+/// history runs from left to right, by time or by [events](Self::by_events), as the axis below says. Handles that came and went alike are one row.
 ///
 /// # Examples
 ///
@@ -29,9 +29,11 @@ use std::io::{self, IsTerminal as _, Write as _};
 #[derive(Clone, Debug)]
 pub struct Terminal {
     pub(super) source: Option<std::path::PathBuf>,
+    pub(super) recorded: BTreeMap<String, (u64, u64)>,
     pub(super) width: usize,
     pub(super) color: bool,
     pub(super) ascii: bool,
+    by: By,
     limit: usize,
 }
 
@@ -45,18 +47,18 @@ const WIDEST_TITLE: usize = 100;
 const NARROWEST: usize = 60;
 
 impl Terminal {
-    /// For stdout: as wide as the terminal, in colour if it is one and the environment does not say
-    /// `NO_COLOR`; 80 columns without colour where it is not. ASCII where the locale is `C` or `POSIX`.
+    /// For stdout: as wide as the environment's `COLUMNS` says, else as the terminal is, else 80 columns; in colour if
+    /// it is a terminal and the environment does not say `NO_COLOR`. ASCII where the locale is `C` or `POSIX`.
     pub fn stdout() -> Self {
-        Self::of(io::stdout().is_terminal())
+        Self::of(io::stdout().is_terminal(), 1)
     }
 
     /// The same for stderr.
     pub fn stderr() -> Self {
-        Self::of(io::stderr().is_terminal())
+        Self::of(io::stderr().is_terminal(), 2)
     }
 
-    fn of(terminal: bool) -> Self {
+    fn of(terminal: bool, file: i32) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -65,14 +67,22 @@ impl Terminal {
         let ascii = locale.is_some_and(|locale| locale == "C" || locale == "POSIX");
         Self {
             color: terminal && !no_color && !dumb,
-            ..Self::plain(if terminal { width().unwrap_or(80) } else { 80 })
+            ..Self::plain(width(terminal.then_some(file)))
         }
         .ascii(ascii)
     }
 
     /// Without colour, `width` columns wide (at least 60).
     pub fn plain(width: usize) -> Self {
-        Self { source: None, width: width.max(NARROWEST), color: false, ascii: false, limit: 8 }
+        Self {
+            source: None,
+            recorded: BTreeMap::new(),
+            width: width.max(NARROWEST),
+            color: false,
+            ascii: false,
+            by: By::Time,
+            limit: 8,
+        }
     }
 
     /// Whether to use colour.
@@ -93,6 +103,20 @@ impl Terminal {
     /// from a file only `.rs` files below these are read, since it may name any file.
     pub fn source(mut self, root: impl Into<std::path::PathBuf>) -> Self {
         self.source = Some(root.into());
+        self
+    }
+
+    /// Draws timelines by events, each as wide as the others, and not by time. Where a history is shorter than the recorder's
+    /// clock can tell, that is so anyway.
+    pub fn by_events(mut self) -> Self {
+        self.by = By::Events;
+        self
+    }
+
+    /// Shows no line of a source file that is not, by length and hash, the one that was recorded, as far as the recording
+    /// says what it was.
+    pub fn sources_of(mut self, recording: &Recording) -> Self {
+        self.recorded = recording.sources.clone();
         self
     }
 
@@ -135,7 +159,7 @@ impl Terminal {
         });
         let rest = shown.split_off(self.limit.min(shown.len()));
         shown.sort_by_key(|t| (!t.is_alive(), t.object.id));
-        let sources = &Sources::new(self.source.as_deref());
+        let sources = &Sources::new(self.source.as_deref()).recorded(recording.sources.clone());
         for timeline in &shown {
             Object { how: self, sources, recording, timeline }.write(out)?;
             writeln!(out)?;
@@ -310,7 +334,9 @@ impl Object<'_> {
         let fixed = 2 + number + 2 + what + 2 + 2 + thread + 2 + " alive".len();
         let room = self.how.width.saturating_sub(fixed);
         let site = sites.min(room / 2).max(8);
-        let axis = Axis::new(self.timeline, room.saturating_sub(site).clamp(8, 72));
+        let columns = room.saturating_sub(site).clamp(8, 72);
+        let end = if self.timeline.is_alive() { self.recording.end() } else { Time::START };
+        let axis = Axis::new(self.timeline, self.how.by, end, columns);
         let chart = fixed - " alive".len() + site;
 
         writeln!(out)?;
@@ -340,6 +366,11 @@ impl Object<'_> {
                 line.to(4 + number + what + 2).put(Look::Dim, &text);
                 writeln!(out, "{}", line.finish())?;
             }
+        }
+        if let Some(label) = axis.label() {
+            let mut line = self.how.line();
+            line.to(chart).put(Look::Dim, &label);
+            writeln!(out, "{}", line.finish())?;
         }
         self.write_keeper(out)
     }
@@ -416,7 +447,7 @@ impl Object<'_> {
         line.finish()
     }
 
-    /// Where it was born, its size, how much happened.
+    /// Where it was allocated, its size, how much happened.
     fn facts(&self) -> String {
         let (timeline, glyphs) = (self.timeline, self.how.glyphs());
         let place = &self.recording.locations()[timeline.object.location as usize];
@@ -567,16 +598,21 @@ impl Object<'_> {
     }
 }
 
-/// The terminal's width.
+/// What the environment says, else the width of the terminal behind a file descriptor, if it is one.
+fn width(terminal: Option<i32>) -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    columns.filter(|&columns| columns > 0).or_else(|| measured(terminal?)).unwrap_or(80)
+}
+
 #[cfg(all(unix, any(feature = "trace", feature = "json")))]
-fn width() -> Option<usize> {
+fn measured(file: i32) -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: WINSIZE: the request writes a `winsize`, and gets a place for one.
-    let done = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    let done = unsafe { libc::ioctl(file, libc::TIOCGWINSZ, &raw mut size) };
     (done == 0 && size.ws_col > 0).then_some(size.ws_col as usize)
 }
 
 #[cfg(not(all(unix, any(feature = "trace", feature = "json"))))]
-fn width() -> Option<usize> {
-    std::env::var("COLUMNS").ok()?.parse().ok()
+fn measured(_: i32) -> Option<usize> {
+    None
 }

@@ -3,6 +3,9 @@ use super::{Terminal, plural};
 use crate::analysis::{Lifeline, Timeline, Timelines};
 use std::collections::BTreeMap;
 
+/// Branches above a row that are drawn.
+const DEEPEST: usize = 24;
+
 impl Terminal {
     /// Who cloned whom, as a tree: each handle below the one that it was made from, with the line that made it and
     /// what became of it. A branch in which more handles were made than ended is marked: that is where one is missing.
@@ -27,16 +30,17 @@ impl Terminal {
         let mut text = head.finish();
         text.push('\n');
         // Depth first, by hand: a clone of a clone of a clone may go deeper than a stack.
-        let (branch, last, bar) =
-            if self.ascii { ("|- ", "`- ", "|  ") } else { ("├─ ", "└─ ", "│  ") };
-        let mut open: Vec<(Option<u64>, usize, String)> = vec![(None, 0, String::new())];
-        while let Some((parent, at, indent)) = open.pop() {
+        let mut open: Vec<(Option<u64>, usize)> = vec![(None, 0)];
+        // Of each open branch, whether it is the last of its siblings.
+        let mut branches: Vec<bool> = Vec::new();
+        while let Some((parent, at)) = open.pop() {
+            branches.truncate(open.len());
             let siblings = children.get(&parent).map_or(&[][..], Vec::as_slice);
             let Some(line) = siblings.get(at) else { continue };
-            let is_last = at + 1 == siblings.len();
-            open.push((parent, at + 1, indent.clone()));
+            open.push((parent, at + 1));
+            branches.push(at + 1 == siblings.len());
             let mut row = Line::new(self.color);
-            row.put(Look::Dim, &indent).put(Look::Dim, if is_last { last } else { branch });
+            row.put(Look::Dim, &self.indent(&branches));
             let look = if line.is_alive() { Look::Alive } else { Look::Plain };
             row.put(look, &format!("{} {}", line.handle, line.op));
             if let Some(location) = line.location {
@@ -55,9 +59,27 @@ impl Terminal {
             }
             text.push_str(&row.finish());
             text.push('\n');
-            let deeper = format!("{indent}{}", if is_last { "   " } else { bar });
-            open.push((Some(line.handle), 0, deeper));
+            open.push((Some(line.handle), 0));
         }
+        text
+    }
+
+    /// What leads to a row, given of each branch down to it whether it is the last of its siblings. Of a deep one, how many
+    /// branches are left out: else a text would grow with the square of the depth.
+    fn indent(&self, branches: &[bool]) -> String {
+        let [branch, last, bar, ellipsis] = if self.ascii {
+            ["|- ", "`- ", "|  ", "~"]
+        } else {
+            ["├─ ", "└─ ", "│  ", "…"]
+        };
+        let Some((&is_last, above)) = branches.split_last() else { return String::new() };
+        let (hidden, above) = above.split_at(above.len().saturating_sub(DEEPEST));
+        let mut text = match hidden.len() {
+            0 => String::new(),
+            hidden => format!("{ellipsis}{hidden} "),
+        };
+        above.iter().for_each(|&is_last| text.push_str(if is_last { "   " } else { bar }));
+        text.push_str(if is_last { last } else { branch });
         text
     }
 }

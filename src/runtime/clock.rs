@@ -141,6 +141,18 @@ pub(crate) fn note_own_thread() {
     }
 }
 
+/// Waits until the ticking thread, if it was started, is known by its number; a moment at most.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) fn wait_for_own_thread() {
+    for _ in 0..100 {
+        let is_known = OWN[0].load(Ordering::Relaxed) != 0;
+        if is_known || SOURCE.load(Ordering::Relaxed) != THREAD {
+            return;
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
 /// Whether the thread of this number is one of refscope's own.
 #[allow(dead_code)] // where nothing is searched
 pub(crate) fn is_own_thread(tid: i32) -> bool {

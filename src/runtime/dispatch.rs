@@ -156,6 +156,9 @@ statics! {
     static FROM_ENV: OnceLock<Dispatch> = OnceLock::new();
     static FROM_CODE: OnceLock<Dispatch> = OnceLock::new();
 
+    /// How many want objects to be tracked that no scope and no sink asks for.
+    static TRACK_ALL: AtomicUsize = AtomicUsize::new(0);
+
     /// Objects that a filter left out, or that were made inside a sink.
     static FILTERED: AtomicU64 = AtomicU64::new(0);
     static INSIDE_SINK: AtomicU64 = AtomicU64::new(0);
@@ -171,6 +174,11 @@ pub(crate) fn idle() -> bool {
 
 /// The first birth has not been yet.
 static UNBORN: StdBool = StdBool::new(AT_FIRST_BIRTH.is_some());
+
+/// Whether nothing traced has been made yet.
+pub(crate) fn is_unborn() -> bool {
+    UNBORN.load(Ordering::Relaxed)
+}
 
 /// Calls what wants to know of the first birth, once. It waits for no other thread: one that comes meanwhile goes on
 /// untraced.
@@ -196,11 +204,40 @@ fn first_birth_cold() {
     }
 }
 
+/// Has every object tracked that is made meanwhile outside of scopes, on any thread, although no sink asks for it.
+#[derive(Debug)]
+pub(crate) struct TrackAll(());
+
+impl TrackAll {
+    pub(crate) fn new() -> Self {
+        // Relaxed: as a sink's installation, see `idle`.
+        TRACK_ALL.fetch_add(1, Ordering::Relaxed);
+        ACTIVE.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for TrackAll {
+    fn drop(&mut self) {
+        ACTIVE.fetch_sub(1, Ordering::Relaxed);
+        TRACK_ALL.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Where the events of an object that is being made go.
 pub(super) struct Binding {
     pub(super) scope: Option<Arc<ScopeNode>>,
     pub(super) dispatch: *const Dispatch,
     pub(super) flags: u32,
+}
+
+impl Binding {
+    fn new(scope: Option<Arc<ScopeNode>>, dispatch: *const Dispatch, flags: u32) -> Self {
+        if let Some(scope) = &scope {
+            scope.set_used();
+        }
+        Self { scope, dispatch, flags }
+    }
 }
 
 /// The global sink: the one from code, else the one from the environment.
@@ -235,14 +272,15 @@ pub(super) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
     };
     let Some(dispatch) = dispatch.filter(|dispatch| dispatch.on.load(Ordering::Relaxed)) else {
         // A scope's objects are tracked though nobody wants their events.
-        let scope = scope?;
+        let tracked = match &scope {
+            Some(scope) => scope.dispatch().is_none(),
+            None => TRACK_ALL.load(Ordering::Relaxed) > 0,
+        };
+        if !tracked {
+            return None;
+        }
         object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
-        let tracked = scope.dispatch().is_none();
-        return tracked.then_some(Binding {
-            scope: Some(scope),
-            dispatch: std::ptr::null(),
-            flags: 0,
-        });
+        return Some(Binding::new(scope, std::ptr::null(), 0));
     };
     // Relaxed: a number is unique by the read-modify-write alone.
     object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
@@ -258,7 +296,7 @@ pub(super) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
     } else {
         (std::ptr::null(), 0)
     };
-    Some(Binding { scope, dispatch, flags })
+    Some(Binding::new(scope, dispatch, flags))
 }
 
 /// Sends the events of every object that is made from now on, outside of a [`Scope`](crate::Scope), to `sink`.
@@ -378,5 +416,6 @@ pub fn untraced_counts() -> UntracedCounts {
         past_limits: ledger.refused_steps(),
         lost: 0,
         paths_cut: ledger.paths.cut(),
+        spans_unknown: crate::span::not_kept(),
     }
 }

@@ -400,7 +400,6 @@ impl Entry {
             time: self.time.load(RELAXED),
             span: self.span.load(RELAXED),
             scope: self.scope_id.load(RELAXED),
-            stack: self.stack.load(RELAXED),
             parent: (parent_object != 0).then(|| (parent_object, self.parent.load(RELAXED))),
         }
     }
@@ -418,7 +417,6 @@ pub(crate) struct EntryDetails {
     pub(crate) time: u64,
     pub(crate) span: u32,
     pub(crate) scope: u32,
-    pub(crate) stack: u32,
     pub(crate) parent: Option<(u64, u64)>,
 }
 
@@ -432,7 +430,7 @@ pub(crate) struct Place {
     generation: AtomicU32,
     flags: AtomicU32,
     entry: AtomicPtr<Entry>,
-    /// While the slot is free: the next free one.
+    /// While the slot is free: the next free one. Of a raw handle: the path of the step by which it became so, alone.
     link: AtomicPtr<()>,
     /// The number of the event that made the handle, which is the handle's own.
     number: AtomicU64,
@@ -522,9 +520,11 @@ impl Place {
         self.path.load(RELAXED)
     }
 
-    /// Marks a handle that becomes a raw pointer. Relaxed: only who has the handle does.
-    pub(crate) fn set_raw(&self) {
-        self.flags.store(self.flags.load(RELAXED) | IS_RAW, RELAXED);
+    /// Marks a handle that becomes a raw pointer, by a step whose path is `left`. Only who has the handle does.
+    pub(crate) fn set_raw(&self, left: u32) {
+        self.link.store(std::ptr::without_provenance_mut(left as usize), RELAXED);
+        // Release: a reader that sees the flag sees the step.
+        self.flags.store(self.flags.load(RELAXED) | IS_RAW, Ordering::Release);
     }
 
     /// The generation of the handle that has the place now, or had it last.
@@ -534,10 +534,13 @@ impl Place {
 
     /// What reports are made of.
     pub(crate) fn details(&self) -> PlaceDetails {
-        let flags = self.flags.load(RELAXED);
+        // Acquire: see `set_raw`.
+        let flags = self.flags.load(Ordering::Acquire);
+        let raw = flags & IS_RAW != 0;
         PlaceDetails {
             op: crate::event::Op::from_number(flags as u8),
-            raw: flags & IS_RAW != 0,
+            raw,
+            left: if raw { self.link.load(RELAXED).addr() as u32 } else { 0 },
             entry: self.entry(),
             number: self.number(),
             parent: self.parent.load(RELAXED),
@@ -555,6 +558,8 @@ impl Place {
 pub(crate) struct PlaceDetails {
     pub(crate) op: Option<crate::event::Op>,
     pub(crate) raw: bool,
+    /// The path of the step by which it became a raw pointer; 0 for none.
+    pub(crate) left: u32,
     pub(crate) entry: *const Entry,
     pub(crate) number: u64,
     pub(crate) parent: u64,

@@ -30,6 +30,17 @@ statics! {
     static NEXT: AtomicU64 = AtomicU64::new(1);
 }
 
+/// The number of the next object.
+pub(crate) fn next_object() -> u64 {
+    // Relaxed: objects are numbered, not ordered.
+    NEXT.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// How many objects got a number so far.
+pub(crate) fn numbered() -> u64 {
+    NEXT.load(crate::primitive::Ordering::Relaxed) - 1
+}
+
 /// Where a value is, and how large.
 #[derive(Clone, Copy)]
 pub(crate) struct Value {
@@ -762,7 +773,7 @@ fn to_raw<const SHARED: bool>(held: Held, side: Side, op: Op, at: (Kind, usize),
     // Before it is in the table: a thread that is given its place emits an event of that later.
     note::<SHARED>(entry, place.number(), op, site, false);
     local::enter(|local| {
-        place.set_raw();
+        place.set_raw(LEDGER.paths.of(local, 0, op, site));
         // In a signal's handler it may be that it is not found again: its place stays, as that of a raw handle.
         if let Some(mut raw) = LEDGER.lock_raw(local) {
             entry.set(RAW);

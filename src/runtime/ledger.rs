@@ -63,7 +63,7 @@ impl Ledger {
     pub(super) fn take_place(&'static self, local: Option<&Local>) -> Option<&'static Place> {
         match local {
             Some(local) => self.places.take(&local.places),
-            None => self.places.take_shared(),
+            None => self.places.take_shared(local::may_wait()),
         }
     }
 
@@ -71,7 +71,7 @@ impl Ledger {
     pub(super) fn take_entry(&'static self, local: Option<&Local>) -> Option<&'static Entry> {
         match local {
             Some(local) => self.entries.take(&local.entries),
-            None => self.entries.take_shared(),
+            None => self.entries.take_shared(local::may_wait()),
         }
     }
 
@@ -132,7 +132,7 @@ impl Ledger {
 
     /// The table of raw pointers. `None` in a signal's handler, where it may be in use by what the handler interrupted.
     pub(super) fn lock_raw(&self, local: Option<&Local>) -> Option<MutexGuard<'_, RawTable>> {
-        if local.is_some() || local::is_ending() {
+        if local.is_some() || local::may_wait() {
             Some(self.raw.lock())
         } else {
             self.raw.try_lock()

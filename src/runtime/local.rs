@@ -61,7 +61,7 @@ impl Local {
 
     #[inline(always)]
     fn set_phase(&self, phase: u16) {
-        self.phase.set(self.phase.get() & INSIDE | phase);
+        self.phase.set((self.phase.get() & INSIDE) | phase);
     }
 
     #[cold]
@@ -83,12 +83,14 @@ impl Local {
     /// Gives back what the thread had, for others to use. What it does from now on takes shared paths.
     pub(crate) fn end(&self) {
         let before = self.phase();
-        self.set_phase(ENDED);
+        // Busy meanwhile, for a handler of a signal.
+        self.set_phase(BUSY);
         if before == READY {
             LEDGER.places.empty(&self.places);
             LEDGER.entries.empty(&self.entries);
             self.tails.leave();
         }
+        self.set_phase(ENDED);
     }
 }
 
@@ -166,9 +168,16 @@ pub(crate) fn enter<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
 
 /// Whether this thread's own is given back: it is ending.
 #[cold]
-pub(crate) fn is_ending() -> bool {
+fn is_ending() -> bool {
     // Where a model's thread has no locals any more, it is.
     state().is_none_or(|local| local.phase() == ENDED)
+}
+
+/// Whether a thread without its own may wait for a lock: it is ending, and this is no signal's handler that interrupted
+/// it with a lock.
+#[cold]
+pub(crate) fn may_wait() -> bool {
+    is_ending() && !crate::lock::gate::is_passed()
 }
 
 /// Whether this is a signal's handler that interrupted the runtime.

@@ -47,7 +47,7 @@ impl Clock {
 
 /// A log. Clones share it.
 #[derive(Clone)]
-pub struct Log {
+pub(crate) struct Log {
     inner: Arc<Inner>,
 }
 
@@ -113,7 +113,7 @@ impl Log {
             }
             None => {
                 let (path, thread) = (path(None), local::thread(None));
-                let late = if local::is_ending() {
+                let late = if local::may_wait() {
                     Some(self.inner.late.lock())
                 } else {
                     // In a signal's handler, which must not wait for what it interrupted.

@@ -9,7 +9,7 @@
 //! * **PATHS**: a node below `len` was written whole before `len` named it, and is not written again; its chunk is
 //!   there.
 
-use super::local::Local;
+use super::local::{self, Local};
 use crate::event::path::{self, Extension, Node, Nodes};
 use crate::event::{Caller, Op};
 use crate::primitive::plain::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
@@ -142,10 +142,11 @@ impl Paths {
         }
     }
 
-    /// The same without waiting: in a signal's handler the lock may be held by what it interrupted.
+    /// The same, without waiting in a signal's handler: the lock may be held by what it interrupted.
     #[cold]
     fn of_shared(&self, from: u32, op: Op, site: Caller) -> u32 {
-        match self.known.try_lock() {
+        let known = if local::may_wait() { Some(self.known.lock()) } else { self.known.try_lock() };
+        match known {
             Some(mut known) => self.add(&mut known, from, op, site),
             None => {
                 self.cut.fetch_add(1, Ordering::Relaxed);
@@ -202,7 +203,9 @@ impl Paths {
         let (chunk, place) = locate(index);
         let slots = self.chunks[chunk].load(Ordering::Relaxed);
         // SAFETY: PATHS: the index is below `len`.
-        Some(unsafe { &*slots.add(place) })
+        let slot = unsafe { slots.add(place) };
+        // SAFETY: PATHS: as above.
+        Some(unsafe { &*slot })
     }
 
     /// A path's last step, with the path before it.
@@ -243,8 +246,10 @@ impl Paths {
             slots = zeroed_slots::<Slot>(extent(chunk), Slot::vacant)?.as_ptr();
             self.chunks[chunk].store(slots, Ordering::Relaxed);
         }
-        // SAFETY: PATHS: the chunk has this place, which no reader looks at yet.
-        let slot = unsafe { &*slots.add(place) };
+        // SAFETY: PATHS: the chunk has this place.
+        let slot = unsafe { slots.add(place) };
+        // SAFETY: PATHS: as above; no reader looks at it yet.
+        let slot = unsafe { &*slot };
         let (op, site) = node.step;
         slot.location.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         let rest = u64::from(node.parent) << 32 | u64::from(node.depth) << 16;
@@ -252,11 +257,6 @@ impl Paths {
         // Release: a reader that sees this length sees the node, and its chunk.
         self.len.store(index + 1, Ordering::Release);
         Some(index + 1)
-    }
-
-    /// The lock of the tree, for the handlers of a fork.
-    pub(crate) fn hold(&self) -> impl Sized + '_ {
-        self.known.lock()
     }
 }
 
@@ -335,7 +335,7 @@ impl PathCache {
     #[inline(always)]
     fn at(from: u32, site: Caller) -> usize {
         // Lines by their addresses, and paths that lead there: neighbours in both, which a multiplication spreads.
-        let mixed = (ptr::from_ref(site).addr() as u64 ^ u64::from(from) << 24)
+        let mixed = (ptr::from_ref(site).addr() as u64 ^ (u64::from(from) << 24))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> (64 - Self::LEN.ilog2())) as usize
     }

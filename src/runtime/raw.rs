@@ -4,7 +4,8 @@
 //! *wait* as one, and which have *returned*. A handle that `from_raw` makes takes the place of one that waits, in the
 //! ledger too; it may be a mere view that is never dropped, so that there can be more of them than places: a further
 //! one shares the place of the one that returned first, and gets a ticket anew. The old ticket is *stale* then: if its
-//! handle ends after all, the place of another that returned ends instead, whichever, or of one that waits.
+//! handle ends after all, the place of another that returned ends instead, whichever, and that one's ticket is stale; or
+//! the place of one that waits.
 //! So no object ever loses more handles than it had, whatever `from_raw` is called with.
 //!
 //! Pointers that refscope did not see leave (*strangers*) are counted, so that their return takes nobody's place as long
@@ -167,14 +168,20 @@ impl RawTable {
             return Some((entry, Claimed::Waiting(place)));
         }
         let (place, ticket) = handles.take_first()?;
+        self.make_stale(key(entry), ticket);
+        Some((entry, Claimed::Shared(place)))
+    }
+
+    /// The place that had this ticket is another handle's from now on, or ends with one.
+    fn make_stale(&mut self, key: usize, ticket: u64) {
+        let Some(raw) = self.by_entry.get_mut(&key) else { return };
         if raw.stale.len() == STALE
             && let Some(old) = raw.stale.pop_front()
         {
             self.stale.remove(&old);
         }
         raw.stale.push_back(ticket);
-        self.stale.insert(ticket, key(entry));
-        Some((entry, Claimed::Shared(place)))
+        self.stale.insert(ticket, key);
     }
 
     /// The place that was [claimed](Self::claim) has this ticket now.
@@ -187,13 +194,6 @@ impl RawTable {
     ) {
         if let Some(raw) = self.by_entry.get_mut(&key(entry)) {
             raw.sides[side as usize].add(place, ticket.word());
-        }
-    }
-
-    /// Puts a claimed place back, as one that waits.
-    pub(crate) fn unclaim(&mut self, entry: &Entry, side: Side, place: &'static Place) {
-        if let Some(raw) = self.by_entry.get_mut(&key(entry)) {
-            raw.sides[side as usize].waiting.push(place);
         }
     }
 
@@ -236,8 +236,12 @@ impl RawTable {
         raw.stale.retain(|&stale| stale != word);
         // A handle did end. Where none is known to have returned, one that waits had: of a view that was made before
         // others left.
-        let returned = handles.take_first().map(|(place, _)| place);
-        Some((entry, returned.or_else(|| handles.waiting.pop())?))
+        let Some((place, other)) = handles.take_first() else {
+            return Some((entry, handles.waiting.pop()?));
+        };
+        // The other handle may be no view, and end as well: then for a further one.
+        self.make_stale(key(entry), other);
+        Some((entry, place))
     }
 
     /// Forgets an object.

@@ -7,7 +7,7 @@
 use super::dispatch::{ACTIVE, Dispatch};
 use super::local::with_scope;
 use super::sink::Sink;
-use crate::primitive::{Arc, AtomicU32, Mutex, Ordering, statics};
+use crate::primitive::{Arc, AtomicBool, AtomicU32, Mutex, Ordering, statics};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
@@ -21,8 +21,13 @@ statics! {
     static NEXT: AtomicU32 = AtomicU32::new(1);
 }
 
-/// The numbers of the nodes that are in a scope.
-type Members = Mutex<BTreeSet<u32>>;
+/// What a scope knows of the nodes in it.
+struct Members {
+    /// Their numbers.
+    nodes: Mutex<BTreeSet<u32>>,
+    /// Whether an object was ever made in one of them.
+    used: AtomicBool,
+}
 
 /// A scope, and those that it was entered in.
 pub(crate) struct ScopeNode {
@@ -31,6 +36,8 @@ pub(crate) struct ScopeNode {
     members: Arc<Members>,
     /// The scope's own, or that of the nearest one around it. `None`: the global one.
     dispatch: Option<Arc<Dispatch>>,
+    /// Whether an object was made in it, and the scopes around know.
+    used: AtomicBool,
 }
 
 impl ScopeNode {
@@ -41,9 +48,10 @@ impl ScopeNode {
         let id = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(0);
         let inherited = || around.as_ref().and_then(|around| around.dispatch.clone());
         let dispatch = scope.dispatch.clone().or_else(inherited);
-        let node = Arc::new(Self { id, around, members: Arc::clone(&scope.members), dispatch });
+        let (members, used) = (Arc::clone(&scope.members), AtomicBool::new(false));
+        let node = Arc::new(Self { id, around, members, dispatch, used });
         node.each_scope(|members| {
-            members.lock().insert(id);
+            members.nodes.lock().insert(id);
         });
         node
     }
@@ -59,6 +67,16 @@ impl ScopeNode {
 
     pub(super) fn id(&self) -> u32 {
         self.id
+    }
+
+    /// An object is made in the scope.
+    #[inline]
+    pub(super) fn set_used(&self) {
+        // Relaxed: who asks has joined the threads that it asks about, or asks for a hint.
+        if !self.used.load(Ordering::Relaxed) {
+            self.each_scope(|members| members.used.store(true, Ordering::Relaxed));
+            self.used.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn dispatch(&self) -> Option<&Arc<Dispatch>> {
@@ -80,7 +98,7 @@ impl Drop for ScopeNode {
     fn drop(&mut self) {
         let id = self.id;
         self.each_scope(|members| {
-            members.lock().remove(&id);
+            members.nodes.lock().remove(&id);
         });
     }
 }
@@ -167,7 +185,10 @@ impl Scope {
     fn with(dispatch: Option<Arc<Dispatch>>) -> Self {
         let inner = Inner {
             dispatch,
-            members: Arc::new(Mutex::new(BTreeSet::new())),
+            members: Arc::new(Members {
+                nodes: Mutex::new(BTreeSet::new()),
+                used: AtomicBool::new(false),
+            }),
             nodes: Mutex::new(Vec::new()),
         };
         Self { inner: Arc::new(inner) }
@@ -235,7 +256,12 @@ impl Scope {
 
     /// The numbers by which entries say that they belong to this scope.
     pub(crate) fn members(&self) -> BTreeSet<u32> {
-        self.inner.members.lock().clone()
+        self.inner.members.nodes.lock().clone()
+    }
+
+    /// Whether an object was ever made in the scope, and traced.
+    pub(crate) fn is_used(&self) -> bool {
+        self.inner.members.used.load(Ordering::Relaxed)
     }
 }
 

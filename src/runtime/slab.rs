@@ -10,7 +10,7 @@
 //!  anyone who may not wait ────► returned, a stack without a lock
 //! ```
 //!
-//! A slot is used again oldest first, so that a stale copy of what named it is told for as long as can be.
+//! A slot is used again oldest first, so that a stale copy of what named it is recognized for as long as can be.
 //!
 //! # Invariants
 //!
@@ -268,10 +268,11 @@ impl<T: Slot + Sync> Slab<T> {
     }
 
     /// A free slot where no magazine may be used: on a thread that is ending, or in a signal's handler, which
-    /// must not wait for a lock. `None` where one is held, or the table is full; counted.
+    /// must not `wait` for a lock. `None` where it had to, or the table is full; counted.
     #[cold]
-    pub(crate) fn take_shared(&self) -> Option<&T> {
-        let Some(mut pool) = self.pool.try_lock() else {
+    pub(crate) fn take_shared(&self, wait: bool) -> Option<&T> {
+        let pool = if wait { Some(self.pool.lock()) } else { self.pool.try_lock() };
+        let Some(mut pool) = pool else {
             self.refuse();
             return None;
         };
@@ -419,11 +420,6 @@ impl<T: Slot + Sync> Slab<T> {
                 range.start.addr()..range.end.addr()
             })
             .collect()
-    }
-
-    /// The mutex of the pool, for the handlers of a fork.
-    pub(crate) fn hold(&self) -> impl Sized + '_ {
-        self.pool.lock()
     }
 }
 

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 ///  1 | generation:15 | address of the place:42 | 0:5 | returned:1
 /// ```
 ///
-/// No address that a program can have looks so, and an ended handle's stale copy is told from the place's next handle
+/// No address that a program can have looks so, and an ended handle's stale copy is distinguished from the place's next handle
 /// by the generation. `returned` marks the ticket of a handle that came from a raw pointer, which pins nothing: see
 /// [`raw`](super::raw).
 ///

@@ -1,11 +1,13 @@
 mod open;
+mod origin;
 mod write;
 
 use super::Sink;
-use crate::event::{Caller, Event, Object, Op, Thread, warn};
-use crate::exit::at_exit;
-use crate::lock::{Mutex, MutexGuard};
+use crate::event::{Caller, Event, Object, Op, Thread, Time, warn};
+use crate::exit::{self, at_exit};
+use crate::fork;
 use crate::render::json::Json;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -32,6 +34,10 @@ use std::time::Duration;
 /// A process that ends by `exit`, or by returning from `main`, writes out what is left; so does one that panics, where
 /// [`flush_on_panic`](Self::flush_on_panic) is asked for. A file whose folder vanishes is as one that cannot be written.
 ///
+/// A forked child does not write to its parent's file: in the child the sink is switched off, without a word. One that is
+/// to be recorded as well creates a sink of its own, in a [`Scope`](crate::Scope), or runs another program: `record=` in the
+/// environment is read anew there.
+///
 /// It is a handle itself: clones share the file, and the last one writes out what is left.
 ///
 /// # The lines
@@ -41,18 +47,22 @@ use std::time::Duration;
 ///
 /// | line | keys |
 /// | --- | --- |
-/// | `{"refscope":1,…}` | the version of the format, first of all; `pid` |
+/// | `{"refscope":1,…}` | the version of the format, first of all; `pid`, `program`, `args`, `dir` (the working directory), `host`, `started` (when `ns` was 0, in milliseconds since 1970) |
 /// | `{"type":N,…}` | `name` |
 /// | `{"site":N,…}` | `file`, `line`, `column` |
 /// | `{"thread":N,…}` | `name` |
 /// | `{"module":N,…}` | an executable or library that stacks lie in: `path`, `build` (the linker's id of it) |
 /// | `{"stack":N,…}` | `frames`: module and offset of each return address, the innermost first; module 0 for an address that lies in none |
+/// | `{"span":N,…}` | a span of `tracing`: `text` |
 /// | `{"object":N,…}` | `kind` (`Box`, `Rc`, `Arc`), `type`, `size` in bytes, `site` of its creation; `earlier` where it was created in a part that is gone: how many events it has had, with the counts `strong` and `weak` after them |
 /// | `{"lost":N}` | so many events were lost here |
-/// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `k` stack, `t` thread, `ns` time, `label` |
+/// | `{"mark":NAME,…}` | the program called [`mark`](crate::mark()): `ns` time |
+/// | `{"source":FILE,…}` | a file of a `site`: `len` in bytes, and the `hash` of its text (FNV-1a, 64 bits) |
+/// | `{"end":"exit",…}` | the process ended by itself: `ns` time. Without it the process was killed, or went on |
+/// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `k` stack, `sp` span, `t` thread, `ns` time, `label` |
 ///
 /// Events of one object may stand in another order than they happened: sort by `n`. A second head, as in two parts that
-/// were put together, begins the numbers of types, sites and threads anew.
+/// were put together, begins all numbers anew but those of objects.
 ///
 /// # Examples
 ///
@@ -76,6 +86,9 @@ pub struct FileSink {
 
 struct Inner {
     path: PathBuf,
+    /// The process that opened the file. A forked child leaves all of this alone: locks may be held by threads that it
+    /// does not have, and lines half gathered.
+    process: fork::Process,
     out: Mutex<Out>,
     /// Held while the file is written, so that what is taken from `out` stays in order.
     file: Mutex<Open>,
@@ -92,6 +105,7 @@ struct Open {
     written: u64,
 }
 
+#[derive(Default)]
 struct Out {
     lines: String,
     /// What is alive, for the head of the next part. Kept only where there are parts.
@@ -100,6 +114,10 @@ struct Out {
     sites: HashMap<Caller, usize>,
     threads: HashSet<Thread>,
     stacks: crate::stack::Told,
+    /// Source files that lines name, and those of which no line says yet what they are.
+    files: HashSet<&'static str>,
+    new_files: Vec<&'static str>,
+    spans: HashSet<u32>,
     failed: bool,
     /// Events that found no room, and that no line tells of yet.
     lost: u64,
@@ -119,6 +137,8 @@ struct Known {
 const MOST: usize = 32 << 20;
 /// How long an exit waits for a pipe's reader.
 const LAST_WAIT: Duration = Duration::from_secs(2);
+/// And for a lock that a signal's handler may have interrupted the holder of.
+const INTERRUPTED_WAIT: Duration = Duration::from_secs(1);
 /// How much is gathered before the writer is woken early.
 const PLENTY: usize = 1 << 18;
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -151,13 +171,17 @@ impl FileSink {
         let waits = file.metadata()?.is_file();
         let inner = Arc::new(Inner {
             path,
+            process: fork::Process::current(),
             out: Mutex::new(Out {
-                lines: Out::head(),
+                lines: origin::head(),
                 living: part.map(|_| HashMap::new()),
                 types: HashMap::new(),
                 sites: HashMap::new(),
                 threads: HashSet::new(),
                 stacks: crate::stack::Told::default(),
+                new_files: Vec::new(),
+                files: HashSet::new(),
+                spans: HashSet::new(),
                 failed: false,
                 lost: 0,
             }),
@@ -174,10 +198,13 @@ impl FileSink {
         let _ = inner.writer.set(thread.thread().clone());
         let weak = Arc::downgrade(&inner);
         at_exit(Box::new(move || {
-            if let Some(inner) = weak.upgrade() {
+            if let Some(inner) = weak.upgrade().filter(|inner| inner.process.is_current()) {
+                let ns = Time::coarse().as_nanos();
+                inner.out.lock().line(&format!(r#"{{"end":"exit","ns":{ns}}}"#));
                 inner.write_last();
             }
         }));
+        FILES.lock().push(Arc::downgrade(&inner));
         Ok(Self { inner })
     }
 
@@ -205,8 +232,13 @@ impl FileSink {
     ///
     /// # Errors
     ///
-    /// When the file could not be written, now or earlier.
+    /// When the file could not be written, now or earlier; in a forked child, whose parent's file it is.
     pub fn flush(&self) -> io::Result<()> {
+        if !self.inner.process.is_current() {
+            let text =
+                format!("{} is recorded to by the parent process", self.inner.path.display());
+            return Err(io::Error::other(text));
+        }
         self.inner.write_out();
         match self.inner.out.lock().failed {
             false => Ok(()),
@@ -216,6 +248,21 @@ impl FileSink {
             ))),
         }
     }
+}
+
+/// All files that are being written, for what concerns the process.
+static FILES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+/// Writes a mark to all files.
+pub(crate) fn mark(name: &str, time: Time) {
+    let line = format!(r#"{{"mark":{},"ns":{}}}"#, Json(name), time.as_nanos());
+    let files: Vec<_> = {
+        let mut files = FILES.lock();
+        files.retain(|file| file.strong_count() > 0);
+        let files = files.iter().filter_map(Weak::upgrade);
+        files.filter(|file| file.process.is_current()).collect()
+    };
+    files.iter().for_each(|file| file.out.lock().line(&line));
 }
 
 fn write_on(inner: &Weak<Inner>) {
@@ -228,12 +275,25 @@ fn write_on(inner: &Weak<Inner>) {
 
 impl Inner {
     fn write_out(&self) {
+        if !self.process.is_current() {
+            return;
+        }
+        let _within = exit::within();
         self.write(self.file.lock(), self.out.lock());
     }
 
     /// At the process's exit: a pipe that nobody reads does not keep it from ending.
     fn write_last(&self) {
-        if self.waits {
+        if exit::is_interrupted() {
+            if !self.write_out_within(INTERRUPTED_WAIT) {
+                warn(format_args!(
+                    "{}: the process was ended by a signal while an event was being recorded; the last ones are lost",
+                    self.path.display()
+                ));
+            }
+            return;
+        }
+        if self.waits || !self.process.is_current() {
             return self.write_out();
         }
         let end = std::time::Instant::now() + LAST_WAIT;
@@ -247,11 +307,18 @@ impl Inner {
         drop(self.file.try_lock_until(end));
     }
 
-    fn write_out_within(&self, time: Duration) {
-        if let (Some(file), Some(out)) = (self.file.try_lock_for(time), self.out.try_lock_for(time))
-        {
+    /// False where the locks are not to be had in time.
+    fn write_out_within(&self, time: Duration) -> bool {
+        if !self.process.is_current() {
+            return true;
+        }
+        let _within = exit::within();
+        let locks = self.file.try_lock_for(time).zip(self.out.try_lock_for(time));
+        let locked = locks.is_some();
+        if let Some((file, out)) = locks {
             self.write(file, out);
         }
+        locked
     }
 
     fn write(&self, mut open: MutexGuard<'_, Open>, mut out: MutexGuard<'_, Out>) {
@@ -259,6 +326,7 @@ impl Inner {
             return;
         }
         let mut lines = std::mem::take(&mut out.lines);
+        let new_files = std::mem::take(&mut out.new_files);
         if out.lost > 0 {
             let _ = writeln!(lines, r#"{{"lost":{}}}"#, std::mem::take(&mut out.lost));
         }
@@ -269,6 +337,10 @@ impl Inner {
             out.begin_part();
         }
         drop(out);
+        // Files are read where no event waits.
+        let sources: String = new_files.into_iter().filter_map(origin::source).collect();
+        open.written += sources.len() as u64;
+        lines.push_str(&sources);
         let done = write::write_all(&mut open.file, lines.as_bytes()).and_then(|()| {
             if open::is_removed(&open.file, &self.path)? {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the file has been removed"));
@@ -279,7 +351,9 @@ impl Inner {
                 std::fs::rename(&self.path, old)?;
                 // At once with its head: a part without one is no recording.
                 let head = std::mem::take(&mut self.out.lock().lines);
-                *open = Open { file: open::part(&self.path)?, written: head.len() as u64 };
+                let part = Open { file: open::part(&self.path)?, written: head.len() as u64 };
+                // The old one is closed when it is not here any more: a fork may come between.
+                drop(std::mem::replace(&mut *open, part));
                 write::write_all(&mut open.file, head.as_bytes())?;
             }
             Ok(())
@@ -300,12 +374,19 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.write_out();
+        if !self.process.is_current() {
+            std::mem::forget(std::mem::take(self.out.get_mut()));
+        }
     }
 }
 
 impl Out {
-    fn head() -> String {
-        format!("{{\"refscope\":1,\"pid\":{}}}\n", std::process::id())
+    /// Adds a line, which there is room for: few are written so.
+    fn line(&mut self, line: &str) {
+        if !self.failed {
+            self.lines.push_str(line);
+            self.lines.push('\n');
+        }
     }
 
     /// Whether there is nothing to be written.
@@ -315,11 +396,13 @@ impl Out {
 
     /// The head of a new part: tables begin anew, and what is alive is told first.
     fn begin_part(&mut self) {
-        self.lines = Self::head();
+        self.lines = origin::head();
+        self.files.clear();
         self.types.clear();
         self.sites.clear();
         self.threads.clear();
         self.stacks = crate::stack::Told::default();
+        self.spans.clear();
         let living = self.living.take();
         for known in living.iter().flatten().map(|(_, known)| known) {
             self.object(&known.object, Some(known));
@@ -385,6 +468,9 @@ impl Out {
         let next = self.sites.len() + 1;
         let number = *self.sites.entry(site).or_insert(next);
         if number == next {
+            if self.files.insert(site.file()) {
+                self.new_files.push(site.file());
+            }
             let _ = writeln!(
                 self.lines,
                 r#"{{"site":{number},"file":{},"line":{},"column":{}}}"#,
@@ -396,7 +482,20 @@ impl Out {
         number
     }
 
-    fn event(&mut self, event: &Event) {
+    /// Returns the number of a span of which the file knows the text.
+    fn span(&mut self, span: u32) -> Option<u32> {
+        if span == 0 {
+            return None;
+        }
+        if !self.spans.contains(&span) {
+            let text = crate::span::text(span)?;
+            let _ = writeln!(self.lines, r#"{{"span":{span},"text":{}}}"#, Json(&text));
+            self.spans.insert(span);
+        }
+        Some(span)
+    }
+
+    fn event(&mut self, event: &Event, span: u32) {
         let object = event.object();
         let id = object.id().number();
         let site = event.location.map(|site| self.site(site));
@@ -413,6 +512,7 @@ impl Out {
         if let Some(stack) = event.stack() {
             self.stacks.tell(stack, &mut self.lines);
         }
+        let span = self.span(span);
         let _ = write!(
             self.lines,
             r#"{{"event":"{}","o":{id},"n":{},"h":{},"s":{},"t":{},"ns":{}"#,
@@ -435,6 +535,9 @@ impl Out {
         if let Some(stack) = event.stack() {
             let _ = write!(self.lines, r#","k":{}"#, stack.number());
         }
+        if let Some(span) = span {
+            let _ = write!(self.lines, r#","sp":{span}"#);
+        }
         if let (Op::Label, Some(label)) = (event.op(), object.label()) {
             let _ = write!(self.lines, r#","label":{}"#, Json(label));
         }
@@ -444,6 +547,12 @@ impl Out {
 
 impl Sink for FileSink {
     fn event(&self, event: &Event) {
+        if !self.inner.process.is_current() {
+            return;
+        }
+        let _within = exit::within();
+        // It asks the subscriber, whose code is not to be run under a lock.
+        let span = crate::span::current();
         let mut out = self.inner.out.lock();
         if out.lines.len() >= MOST {
             if !self.inner.waits {
@@ -457,7 +566,7 @@ impl Sink for FileSink {
         if out.failed {
             return;
         }
-        out.event(event);
+        out.event(event, span);
         let plenty = out.lines.len() >= PLENTY;
         drop(out);
         if plenty && let Some(writer) = self.inner.writer.get() {

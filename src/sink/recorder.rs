@@ -139,6 +139,7 @@ impl Recorder {
                 }
                 let location = tables.location(record.path, &mut recording);
                 let thread = tables.thread(record.thread, &mut recording);
+                let span = tables.span(record.span, &mut recording);
                 recording.events.push(EventRecord {
                     op: record.op,
                     object: record.object,
@@ -150,6 +151,7 @@ impl Recorder {
                     thread,
                     time: Time::from_nanos(record.time),
                     stack: StackId::new(record.stack),
+                    span,
                 });
             }
         }
@@ -171,6 +173,7 @@ struct Tables {
     paths: HashMap<u32, Option<u32>>,
     locations: HashMap<Location, u32>,
     threads: HashMap<u32, u32>,
+    spans: HashMap<u32, Option<u32>>,
 }
 
 impl Tables {
@@ -197,6 +200,16 @@ impl Tables {
             let name = Thread::from_number(thread).map_or_else(String::new, |t| t.to_string());
             recording.threads.push(name.into());
             recording.threads.len() as u32 - 1
+        })
+    }
+
+    fn span(&mut self, span: u32, recording: &mut Recording) -> Option<u32> {
+        if span == 0 {
+            return None;
+        }
+        *self.spans.entry(span).or_insert_with(|| {
+            recording.spans.push(crate::span::text(span)?.into());
+            Some(recording.spans.len() as u32 - 1)
         })
     }
 

@@ -1,6 +1,6 @@
 use super::Sink;
 use crate::event::{Event, Op};
-use tracing::field::{Empty, Value, display};
+use tracing::field::{Empty, Value};
 use tracing::{Level, event};
 
 /// Passes each event on to `tracing`, as an event with structured fields.

@@ -1,6 +1,8 @@
 //! Which locations name a line of the user's, and which name std's or a derive's.
 
 use crate::event::is_std_path;
+use crate::source_file::{is_rust, read};
+use std::borrow::Cow;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -101,11 +103,6 @@ pub(super) fn whose(text: &str, line: u32, column: u32) -> Whose {
     if in_derive(text, at) { Whose::Derive } else { Whose::User }
 }
 
-/// Whether what stands there is a trait in a `#[derive(…)]`, as far as the source can be read.
-pub(crate) fn is_in_derive(file: &str, line: u32, column: u32) -> bool {
-    read_source(file).is_some_and(|text| whose(&text, line, column) == Whose::Derive)
-}
-
 /// Returns whether a location lies in std: in a path of the toolchain's sources.
 ///
 /// The prefix tells, since which of std's files it is differs between toolchains: `/rustc/COMMIT/library/` in std as it is
@@ -117,8 +114,16 @@ pub fn is_std_location(location: &Location<'_>) -> bool {
 
 impl crate::event::Location {
     /// Returns whether the line is the user's own: neither std's nor a derive's, for all that the source tells.
+    ///
+    /// What a recording names is read only if it is a file of Rust.
     pub(crate) fn is_users(&self) -> bool {
-        !self.is_std() && !is_in_derive(&self.file, self.line, self.column)
+        let is_ours = matches!(self.file, Cow::Borrowed(_));
+        let source = || {
+            let readable = is_ours || is_rust(Path::new(&*self.file));
+            readable.then(|| read_source(&self.file)).flatten()
+        };
+        let is_derive = |text: String| whose(&text, self.line, self.column) == Whose::Derive;
+        !self.is_std() && !source().is_some_and(is_derive)
     }
 
     /// The line of a frame, as a path from the working directory where it is below that.
@@ -213,7 +218,7 @@ fn in_attribute(text: &str) -> bool {
 pub(super) fn read_source(file: &str) -> Option<String> {
     let path = Path::new(file);
     if path.is_absolute() {
-        return std::fs::read_to_string(path).ok();
+        return read(path);
     }
     let roots = [
         std::env::current_dir().ok(),
@@ -221,7 +226,7 @@ pub(super) fn read_source(file: &str) -> Option<String> {
         std::env::current_exe().ok(),
     ];
     let mut ancestors = roots.iter().flatten().flat_map(|root| root.ancestors().take(5));
-    ancestors.find_map(|root| std::fs::read_to_string(root.join(path)).ok())
+    ancestors.find_map(|root| read(&root.join(path)))
 }
 
 #[cfg(test)]

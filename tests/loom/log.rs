@@ -2,6 +2,7 @@
 //! four records here, one of them that of its thread.
 
 use crate::event::{Event, Label, Object, ObjectId, Op, Type};
+use crate::runtime::local::end_now;
 use crate::runtime::log::{Clock, Log, Overflow, Record};
 use crate::runtime::scope::Scope;
 use crate::runtime::sink::{Route, Sink};
@@ -148,6 +149,26 @@ fn the_latest_are_kept_while_another_thread_reads() {
         let lost = recorded.lost;
         assert_eq!(lost + is_prefix(&recorded, 1, 1 + lost), 6, "LOST");
         assert!(lost > 0, "the model is about loss");
+    });
+}
+
+/// Two threads that have given back their tails write by the shared one, in turn, while another reads.
+#[test]
+fn two_threads_that_are_ending_write() {
+    explore_freely(|| {
+        let log = Log::new(Overflow::DropNewest, 1 << 20, Clock::None);
+        let writer = log.clone();
+        let other = spawn(move || {
+            end_now();
+            (1..=2).for_each(|seq| writer.write(&event(1, seq)));
+        });
+        end_now();
+        log.write(&event(2, 1));
+        is_prefix(&read(&log), 1, 1);
+        log.write(&event(2, 2));
+        other.join().unwrap();
+        let recorded = read(&log);
+        assert_eq!([is_prefix(&recorded, 1, 1), is_prefix(&recorded, 2, 1)], [2, 2], "KEPT");
     });
 }
 

@@ -10,6 +10,7 @@
 
 use crate::arc::Arc;
 use crate::event::Op;
+use crate::runtime::local::end_now;
 use crate::runtime::view::{self, HandleView};
 use crate::world::{explore, explore_within, spawn};
 use std::collections::HashSet;
@@ -146,5 +147,95 @@ fn a_reader_beside_an_upgrade() {
         handles(id);
         other.join().unwrap();
         assert!(numbers(id).is_empty());
+    });
+}
+
+/// A thread whose own is given back, since it ends, makes and ends handles by the shared paths, beside one that goes on:
+/// no slot is given to both.
+#[test]
+fn handles_on_a_thread_that_is_ending() {
+    explore_within(3, || {
+        let one = Arc::new();
+        let id = one.id();
+        let two = one.clone();
+        let other = spawn(move || {
+            end_now();
+            let three = two.clone();
+            drop(two);
+            three
+        });
+        let four = one.clone();
+        drop(one);
+        let five = four.clone();
+        let three = other.join().unwrap();
+        let found = numbers(id);
+        assert_eq!(found.len(), 3, "ONCE: {found:?}");
+        drop((three, four, five));
+    });
+}
+
+/// The same with an object's last handles, whose entry is given back by the shared path and taken by the other thread.
+#[test]
+fn an_object_ends_on_a_thread_that_is_ending() {
+    explore_within(2, || {
+        let one = Arc::new();
+        let weak = one.downgrade();
+        let other = spawn(move || {
+            end_now();
+            drop(one);
+            drop(Arc::new());
+        });
+        drop(weak.upgrade());
+        drop(weak);
+        let next = Arc::new();
+        drop(next.clone());
+        other.join().unwrap();
+        let last = Arc::new();
+        assert_eq!((numbers(next.id()), numbers(last.id())), (vec![1], vec![1]), "ONCE");
+        drop((next, last));
+    });
+}
+
+/// Two threads that are ending take and give back slots at the same time, one of them several: what is taken off the
+/// stack of returned slots is nobody else's. ONCE.
+#[test]
+fn two_threads_that_are_ending() {
+    explore_within(2, || {
+        let one = Arc::new();
+        let id = one.id();
+        let (two, more) = (one.clone(), [one.clone(), one.clone()]);
+        let work = |own: Arc| {
+            let clones = [own.clone(), own.clone()];
+            let [first, second] = clones;
+            drop(first);
+            (own, second)
+        };
+        let other = spawn(move || {
+            end_now();
+            work(two)
+        });
+        end_now();
+        drop(more);
+        let mine = work(one);
+        let theirs = other.join().unwrap();
+        let found = numbers(id);
+        assert_eq!(found.len(), 4, "ONCE: {found:?}");
+        drop((mine, theirs));
+    });
+}
+
+/// A reader that finds a handle finds its object afterwards, as long as the handle is there: an entry is published
+/// before its first place.
+#[test]
+fn an_object_is_there_before_its_handles() {
+    explore(|| {
+        let other = spawn(Arc::new);
+        let found = view::handles(|_| true);
+        let objects = view::objects(|_| true);
+        for handle in &found {
+            let known = objects.iter().any(|object| object.object.id().number() == handle.object);
+            assert!(known, "THERE: {handle:?} of no object");
+        }
+        drop(other.join().unwrap());
     });
 }

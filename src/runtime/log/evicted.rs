@@ -57,7 +57,7 @@ impl EvictedObject {
 }
 
 impl Evicted {
-    /// What a segment tells, for the time when it has to go. Its own thread does this, without a lock.
+    /// The summary of a segment, for the time when it has to be given up. Its own thread makes it, without a lock.
     pub(crate) fn of(segment: &Segment) -> Self {
         let mut evicted = Self::default();
         let mut records = segment.records();
@@ -83,7 +83,7 @@ impl Evicted {
         evicted
     }
 
-    /// Takes in what a segment told, as it goes, and says how many events it held.
+    /// Takes in the summary of a segment that is given up, and returns how many events it held.
     pub(crate) fn take_in(&mut self, segment: Self) -> u64 {
         for (number, more) in segment.objects {
             let mut object = self.objects.get(&number).copied().unwrap_or_default();

@@ -224,11 +224,6 @@ impl Store {
         let all = full.chain(&segments.open).chain(&segments.left).cloned().collect();
         (all, segments.evicted.clone(), self.lost())
     }
-
-    /// The lock of the segments, for the handlers of a fork.
-    pub(super) fn hold(&self) -> impl Sized + '_ {
-        self.segments.lock()
-    }
 }
 
 impl Segments {

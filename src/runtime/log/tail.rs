@@ -40,7 +40,7 @@ pub(crate) struct Tails {
     mask: Cell<u64>,
     stamp: Cell<u64>,
     // Taken out while it changes, so that nothing is borrowed twice.
-    all: Cell<Option<Box<Vec<Tail>>>>,
+    all: Cell<Vec<Tail>>,
 }
 
 /// No log's number, and not what stands for a log that is off.
@@ -84,7 +84,7 @@ impl Tails {
             at: Cell::new(SEGMENT),
             mask: Cell::new(0),
             stamp: Cell::new(0),
-            all: Cell::new(None),
+            all: Cell::new(Vec::new()),
         }
     }
 
@@ -139,7 +139,9 @@ impl Tails {
     fn put(&self, at: usize, record: &Words) {
         debug_assert!(at < SEGMENT, "TAIL: there is room");
         // SAFETY: TAIL: there is room, so there is a segment, and it has this record.
-        let words = unsafe { &*self.words.get().add(at) };
+        let words = unsafe { self.words.get().add(at) };
+        // SAFETY: TAIL: as above.
+        let words = unsafe { &*words };
         for (to, &from) in words.iter().zip(record) {
             // Relaxed: published by `advance`.
             to.store(from, Ordering::Relaxed);
@@ -161,7 +163,7 @@ impl Tails {
     #[cold]
     #[inline(never)]
     fn extend(&self, log: &Log, records: usize, number: u32) -> bool {
-        let mut all = self.all.take().unwrap_or_default();
+        let mut all = self.all.take();
         let place = all.iter().position(|tail| tail.log == log.inner.id).unwrap_or_else(|| {
             all.retain(|tail| tail.inner.strong_count() > 0);
             let inner = std::sync::Arc::downgrade(&log.inner);
@@ -186,7 +188,7 @@ impl Tails {
             None => self.close(),
         }
         let new = len.is_none_or(|len| len + records > SEGMENT);
-        self.all.set(Some(all));
+        self.all.set(all);
         if !found {
             log.inner.store.lose();
         } else if new {
@@ -217,8 +219,6 @@ impl Tails {
     /// Leaves every segment: the thread ends.
     pub(crate) fn leave(&self) {
         self.close();
-        if let Some(all) = self.all.take() {
-            all.iter().for_each(Tail::leave);
-        }
+        self.all.take().iter().for_each(Tail::leave);
     }
 }

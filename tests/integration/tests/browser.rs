@@ -197,7 +197,7 @@ fn search_open_zoom() {
     let Some(mut browser) = Browser::open(&url) else { return };
     assert_eq!(
         browser.evaluate("document.querySelector('#main h2').textContent"),
-        "1 leak: 1 object alive, 0 B"
+        "1 object alive when the recording stopped, kept by 1 line; 0 B"
     );
     assert_eq!(browser.evaluate("document.querySelectorAll('.item').length"), 6);
     browser.screenshot("overview");

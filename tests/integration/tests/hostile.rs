@@ -40,6 +40,38 @@ fn seeds() -> &'static [Vec<u8>; 2] {
     })
 }
 
+/// More than all of these tests need together.
+const MOST_MEMORY: u64 = 500 << 20;
+
+/// What a test is inside of: no file makes its reader take much memory. Where the address space can be limited, a reader
+/// that does fails by that, and does not take the machine's.
+struct LittleMemory;
+
+impl LittleMemory {
+    fn new() -> Self {
+        #[cfg(target_os = "linux")]
+        {
+            // Threads reserve some that they do not use.
+            let limit = libc::rlimit { rlim_cur: 4 << 30, rlim_max: 4 << 30 };
+            // SAFETY: LIMIT: reads the limit that it is given.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+        }
+        Self
+    }
+}
+
+impl Drop for LittleMemory {
+    fn drop(&mut self) {
+        #[cfg(target_os = "linux")]
+        if !std::thread::panicking() {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+            let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+            assert!(peak << 10 < MOST_MEMORY, "{peak} KiB at the most");
+        }
+    }
+}
+
 /// Everything that can be asked of a recording.
 fn ask_everything(bytes: &[u8]) {
     let read = Recording::read(bytes);
@@ -157,6 +189,7 @@ proptest! {
 
     #[test]
     fn mutated_recordings(seed in 0_usize..2, mutations in mutations()) {
+        let _memory = LittleMemory::new();
         let mut bytes = seeds()[seed].clone();
         mutations.iter().for_each(|mutation| mutate(&mut bytes, mutation));
         if bytes.is_empty() {
@@ -167,6 +200,7 @@ proptest! {
 
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _memory = LittleMemory::new();
         let mut with_head = b"{\"refscope\":1,\"pid\":1}\n".to_vec();
         with_head.extend(&bytes);
         ask_everything(&with_head);
@@ -182,6 +216,7 @@ const TABLES: &str = r#"{"refscope":1,"pid":7}
 
 #[test]
 fn numbers_at_their_limits() {
+    let _memory = LittleMemory::new();
     let max = u64::MAX;
     let object =
         |id: u64| format!(r#"{{"object":{id},"kind":"Rc","type":1,"size":{max},"site":1}}"#);
@@ -207,8 +242,33 @@ fn numbers_at_their_limits() {
     ask_everything(format!("{TABLES}{}\n", lines.join("\n")).as_bytes());
 }
 
+/// Each cloned from the one before.
+#[test]
+fn a_deep_tree_is_as_long_as_it_has_handles() {
+    let _memory = LittleMemory::new();
+    let object = r#"{"object":1,"kind":"Rc","type":1,"size":1,"site":1}"#;
+    let new = r#"{"event":"new","o":1,"n":1,"h":1,"s":1,"t":1,"ns":1}"#;
+    let clone = |n: u32| {
+        let from = n - 1;
+        format!(
+            "{{\"event\":\"clone\",\"o\":1,\"n\":{n},\"h\":{n},\"s\":{n},\"t\":1,\"ns\":1,\"f\":{from}}}\n"
+        )
+    };
+    let handles = 60_000;
+    let clones: String = (2..=handles).map(clone).collect();
+    let recording =
+        Recording::read(format!("{TABLES}{object}\n{new}\n{clones}").as_bytes()).unwrap();
+    let timelines = recording.timelines();
+    let tree = Terminal::plain(80).tree(&timelines, timelines.iter().next().unwrap());
+    assert_eq!(tree.lines().count() as u32, handles + 1);
+    assert!(tree.lines().all(|line| line.chars().count() < 200), "{}", tree.len());
+    let last = tree.lines().last().unwrap();
+    assert!(last.starts_with("…59975 ") && last.ends_with("└─ 60000 clone  main  alive"), "{last}");
+}
+
 #[test]
 fn a_damaged_stretch_is_left_out_with_its_extent_and_the_rest_is_read() {
+    let _memory = LittleMemory::new();
     let text = String::from_utf8(seeds()[0].clone()).unwrap();
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
     let at = lines.iter().position(|line| line.contains("\"downgrade\"")).unwrap();
@@ -252,6 +312,7 @@ fn everything_shown(text: &str, root: &Path) -> String {
 
 #[test]
 fn source_is_shown_from_below_the_root_and_nowhere_else() {
+    let _memory = LittleMemory::new();
     // Outside of the working directory, below which source is read as well.
     let folder = std::env::temp_dir().join(format!("refscope-sources-{}", std::process::id()));
     let root = folder.join("root");
@@ -272,8 +333,12 @@ fn source_is_shown_from_below_the_root_and_nowhere_else() {
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(folder.join("secret.rs"), root.join("src/link.rs")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", root.join("src/zero.rs")).unwrap();
         std::process::Command::new("mkfifo").arg(root.join("pipe.rs")).status().unwrap();
-        names.extend(["src/link.rs".to_owned(), "pipe.rs".to_owned()]);
+        names.extend(["src/link.rs", "src/zero.rs", "pipe.rs"].map(str::to_owned));
+        // From the root of the file system, too: what says whose a line is looks there.
+        let absolute = ["src/zero.rs", "pipe.rs"].map(|name| root.join(name));
+        names.extend(absolute.map(|name| name.to_str().unwrap().to_owned()));
     }
     for name in names {
         let shown = everything_shown(&leak_on(&name, "T"), &root);
@@ -284,6 +349,7 @@ fn source_is_shown_from_below_the_root_and_nowhere_else() {
 
 #[test]
 fn names_act_neither_on_a_terminal_nor_in_a_page() {
+    let _memory = LittleMemory::new();
     let name = "a\u{1b}]52;c;QQ==\u{7}\r\u{202e}<!--<script></script>";
     let text = leak_on(name, name);
     ask_everything(text.as_bytes());

@@ -1,7 +1,8 @@
 //! Reports that know the spans of `tracing`, with tracing-subscriber's fmt layer and in a tokio program.
 
 use refscope::leaks::Check;
-use refscope::sink::TracingSink;
+use refscope::model::{EventRecord, LiveObject, Recording};
+use refscope::sink::{Clock, FileSink, Recorder, TracingSink};
 use refscope::{Arc, Scope};
 use std::io::Write;
 use std::sync::Mutex;
@@ -57,11 +58,14 @@ fn the_report_says_in_which_request_the_holder_was_made() {
     });
     let leaks = check.verify().expect_err("the token of 17 stays");
     let text = leaks.to_string();
-    assert!(text.contains("1 leak: 1 object alive, 24 B; 1 allowed"), "{text}");
+    assert!(
+        text.contains("1 object alive after the check, kept by 1 line; 24 B; 1 allowed"),
+        "{text}"
+    );
     assert!(text.contains("this clone is alive, made in `request{id=17}`"), "{text}");
     assert!(
-        text.contains(
-            " on the_report_says_in_which_request_the_holder_was_made in `request{id=17}`, "
+        text.split_whitespace().collect::<Vec<_>>().join(" ").contains(
+            " on the_report_says_in_which_request_the_holder_was_made in `request{id=17}`"
         ),
         "{text}"
     );
@@ -95,4 +99,68 @@ fn events_go_through_filters_and_formats() {
     {
         assert!(births[0].contains(part), "{part}: {births:?}");
     }
+}
+
+/// A live view, a recording in memory and one in a file say the same of spans.
+#[test]
+fn recordings_know_the_spans() {
+    let subscriber = tracing_subscriber::registry().with(refscope::span::layer());
+    let _default = tracing::subscriber::set_default(subscriber);
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(format!("spans-{}.jsonl", std::process::id()));
+    let file = FileSink::create(&path).unwrap();
+    let recorder = Recorder::with(1 << 20, Clock::None);
+    let scope = Scope::new((recorder.clone(), file.clone()));
+    let mut kept = Vec::new();
+    scope.run(|| {
+        for id in 0..3 {
+            let span = tracing::info_span!("request", id, name = "a \"name\"").entered();
+            let token = Arc::new(id);
+            let outside = span.exit();
+            kept.push(token.clone());
+            let _span = outside.entered();
+            kept.push(token.clone());
+            kept.push(tracing::info_span!("reply").in_scope(|| token.clone()));
+            drop(token);
+        }
+    });
+    let spans = |objects: &[LiveObject]| -> Vec<Vec<Option<String>>> {
+        let text = |span: &Option<std::sync::Arc<str>>| span.as_deref().map(str::to_owned);
+        let of = |object: &LiveObject| {
+            let handles = object.handles.iter().map(|handle| text(&handle.span));
+            std::iter::once(text(&object.span)).chain(handles).collect()
+        };
+        objects.iter().map(of).collect()
+    };
+    let request = |id| Some(format!("request{{id={id} name=\"a \\\"name\\\"\"}}"));
+    let want: Vec<_> =
+        (0..3).map(|id| vec![request(id), None, request(id), Some("reply".to_owned())]).collect();
+    assert_eq!(spans(&scope.alive()), want);
+    let recording = recorder.recording();
+    assert_eq!(spans(&recording.live_objects()), want);
+    assert_eq!(recording.spans().len(), 4);
+    file.flush().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let read = Recording::read(&bytes[..]).unwrap();
+    assert_eq!(spans(&read.live_objects()), want);
+    assert_eq!(spans(&Recording::read_live(&bytes[..]).unwrap().1), want);
+    // A drop is in a span as well.
+    let in_span = |recording: &Recording| -> Vec<_> {
+        let span =
+            |event: &EventRecord| event.span.map(|span| recording.spans()[span as usize].clone());
+        recording.events().iter().map(span).collect()
+    };
+    assert_eq!(in_span(&read), in_span(&recording));
+    assert_eq!(in_span(&read).iter().filter(|span| span.is_some()).count(), 12);
+    // The numbers are the file's own.
+    let text = String::from_utf8(bytes).unwrap();
+    let other = text.replace("\"sp\":", "\"sp\":9").replace("{\"span\":", "{\"span\":9");
+    let objects = |line: &&str| !line.contains("\"event\"");
+    let (tables, events): (Vec<_>, Vec<_>) = other.lines().partition(objects);
+    let renumbered = [tables, events].concat().join("\n") + "\n";
+    let renumbered = Recording::read(renumbered.as_bytes()).unwrap();
+    assert_eq!(renumbered.damage(), []);
+    assert_eq!(spans(&renumbered.live_objects()), want);
+    drop(kept);
+    std::fs::remove_file(path).unwrap();
 }

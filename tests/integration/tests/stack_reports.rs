@@ -19,6 +19,7 @@ fn serve(app: &App) -> App {
 }
 
 #[inline(never)]
+#[allow(clippy::ptr_arg)] // a vector is what is cloned
 fn share(all: &Vec<Arc<String>>) -> Vec<Arc<String>> {
     let shared = all.clone(); // <- vec
     // Otherwise the call is a jump, where it is optimised, and this function is left already.

@@ -40,9 +40,10 @@ pub const CYCLES: &[Case] = &[
 ];
 
 #[derive(Default)]
-pub struct Node {
-    pub name: [u8; 3],
-    pub next: RefCell<Option<Rc<Node>>>,
+struct Node {
+    #[allow(dead_code)]
+    name: [u8; 3],
+    next: RefCell<Option<Rc<Node>>>,
 }
 
 /// A ring of so many nodes.
@@ -184,6 +185,7 @@ fn future() -> Vec<u64> {
 #[inline(never)]
 fn channel() -> Vec<u64> {
     struct Actor {
+        #[allow(dead_code)]
         inbox: Mutex<Option<mpsc::Receiver<Arc<Actor>>>>,
     }
     let (sender, receiver) = mpsc::channel();
@@ -204,7 +206,8 @@ fn std_rc_between() -> Vec<u64> {
 
 #[inline(never)]
 fn std_box_between() -> Vec<u64> {
-    struct Outer(RefCell<Option<std::boxed::Box<(u64, Rc<Outer>)>>>);
+    type Between = std::boxed::Box<(u64, Rc<Outer>)>;
+    struct Outer(RefCell<Option<Between>>);
     let outer = Rc::new(Outer(RefCell::default()));
     *outer.0.borrow_mut() = Some(std::boxed::Box::new((black_box(1), outer.clone())));
     vec![id(&outer)]
@@ -212,7 +215,8 @@ fn std_box_between() -> Vec<u64> {
 
 #[inline(never)]
 fn traced_box_between() -> Vec<u64> {
-    struct Outer(RefCell<Option<Box<(u64, Rc<Outer>)>>>);
+    type Between = Box<(u64, Rc<Outer>)>;
+    struct Outer(RefCell<Option<Between>>);
     let outer = Rc::new(Outer(RefCell::default()));
     let between = Box::new((black_box(1), outer.clone()));
     let ids = vec![id(&outer), id(&between)];

@@ -54,7 +54,8 @@ fn keep(at: *mut Rc<Node>, node: Rc<Node>) {
 fn after<R>(build: fn() -> R, ask: &Ask) {
     let built = black_box(build)();
     ask.nothing_proven();
-    black_box(&built);
+    // Or the compiler would leave out the stores to them.
+    black_box((&built, KEPT.load(Ordering::Relaxed), TAGGED.load(Ordering::Relaxed)));
 }
 
 fn c_malloc(ask: &Ask) {
@@ -103,7 +104,9 @@ fn mmap_like_a_chunk(ask: &Ask) {
     fn build() {
         let at = map();
         // SAFETY: TEST: within the mapping.
-        unsafe { at.add(1).write(1 << 16 | 2) };
+        let second = unsafe { at.add(1) };
+        // SAFETY: TEST: as above.
+        unsafe { second.write(1 << 16 | 2) };
         // SAFETY: TEST: within the mapping.
         keep(unsafe { at.add(100) }.cast(), ring());
     }

@@ -152,10 +152,13 @@ fn leaked_box(ask: &Ask) {
         id(leaked)
     }
     ask.root(black_box(put)(), is_static);
+    // Or the compiler would leave out the store.
+    black_box(LEAKED.load(Ordering::Relaxed));
 }
 
 thread_local! {
     static LOCAL: RefCell<Option<Rc<Node>>> = const { RefCell::new(None) };
+    #[allow(clippy::missing_const_for_thread_local)] // that is the case
     static LAZY: RefCell<Vec<Rc<Node>>> = RefCell::new(Vec::new());
 }
 
@@ -210,7 +213,11 @@ fn waiting_thread(ask: &Ask) {
 #[inline(never)]
 fn running_thread(ask: &Ask) {
     static GO_ON: AtomicBool = AtomicBool::new(true);
-    let id = holding(|| while GO_ON.load(Ordering::Relaxed) {});
+    let id = holding(|| {
+        while GO_ON.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+    });
     ask.root(id, is_stack_of("holder"));
 }
 
@@ -252,16 +259,15 @@ fn waiting_task(ask: &Ask) {
 }
 
 /// The two words of a handle, taken out of memory.
-pub fn words_of<T>(pointer: Rc<T>) -> [u64; 2] {
+pub(crate) fn words_of<T>(pointer: Rc<T>) -> [u64; 2] {
     let mut pointer = ManuallyDrop::new(pointer);
     let words = std::ptr::from_mut(&mut pointer).cast::<[u64; 2]>();
     const { assert!(size_of::<Rc<u8>>() == 16) };
     // SAFETY: TEST: a handle is two words, and nobody uses it after they are gone.
-    unsafe {
-        let handle = words.read_volatile();
-        words.write_volatile([0; 2]);
-        handle
-    }
+    let handle = unsafe { words.read_volatile() };
+    // SAFETY: TEST: as above.
+    unsafe { words.write_volatile([0; 2]) };
+    handle
 }
 
 /// Only registers that a callee saves have the handle.
@@ -303,7 +309,9 @@ fn forgotten(ask: &Ask) {
     }
     let id = black_box(forget)();
     clear_dead_stack();
-    ask.root(id, |owner| *owner == Owner::NotFound);
+    // An optimised build leaves copies in frames and registers, from which nothing tells them.
+    let is_copy = |owner: &Owner| !cfg!(debug_assertions) && is_stack_of("main")(owner);
+    ask.root(id, |owner| *owner == Owner::NotFound || is_copy(owner));
 }
 
 #[inline(never)]

@@ -13,8 +13,9 @@
 //!   path, parent, raw, thread), counts and labels.
 //!
 //! and at the end: REPLAY (the recording is gap-free and its counts replay; its report has the fingerprints of
-//! the ledger's) and EMPTY (when everything is dropped, the
-//! ledger knows of nothing but what a cycle keeps and what was forgotten, and of all that).
+//! the ledger's), FILE (a recording in a file, read back as a whole and line by line, says all that before anything is
+//! dropped and after, and has the recorder's events) and EMPTY (when everything is dropped, the ledger knows of nothing but
+//! what a cycle keeps and what was forgotten, and of all that).
 //!
 //! Programs of several threads are checked when all have ended, since std's own results depend on who comes first; what
 //! can happen in between is left to loom (`tests/loom`). A failure is shrunk, and prints as the list of its steps.
@@ -24,8 +25,8 @@ use refscope::Scope;
 use refscope::StdPtr as _;
 use refscope::analysis::LeakReport;
 use refscope::event::{Kind, Strength, Time};
-use refscope::model::LiveObject;
-use refscope::sink::{Clock, Recorder};
+use refscope::model::{EventRecord, LiveObject, Recording};
+use refscope::sink::{Clock, FileSink, Recorder};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::mem::ManuallyDrop;
@@ -55,12 +56,94 @@ fn alive(scope: &Scope, recorder: &Recorder) -> Result<Vec<LiveObject>, TestCase
     Ok(ledger)
 }
 
+/// A recording in a file, which is compared with the recorder's.
+struct Recorded {
+    sink: FileSink,
+    path: std::path::PathBuf,
+}
+
+impl Recorded {
+    /// For every other program: with a file, events are emitted at once, and without one only logged.
+    fn of_program(steps: usize) -> Option<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        if !steps.is_multiple_of(2) {
+            return None;
+        }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("model-{}-{number}.jsonl", std::process::id());
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        Some(Self { sink: FileSink::create(&path).unwrap(), path })
+    }
+
+    /// A scope of which all is recorded.
+    fn scope(this: Option<&Self>, recorder: &Recorder) -> Scope {
+        match this {
+            Some(this) => Scope::new((recorder.clone(), this.sink.clone())),
+            None => Scope::new(recorder.clone()),
+        }
+    }
+
+    /// FILE. `alive` is what the ledger and the recorder agreed on.
+    fn check(&self, alive: &[LiveObject], recorder: &Recorder) -> Result<(), TestCaseError> {
+        self.sink.flush().unwrap();
+        let bytes = std::fs::read(&self.path).unwrap();
+        let (whole, in_memory) = (Recording::read(&bytes[..]).unwrap(), recorder.recording());
+        let (tables, by_line) = Recording::read_live(&bytes[..]).unwrap();
+        for recording in [&whole, &tables] {
+            prop_assert_eq!(recording.damage(), [], "FILE");
+            prop_assert!(recording.lost() == 0 && !recording.truncated(), "FILE");
+        }
+        let as_a_whole = timeless(whole.live_objects());
+        prop_assert_eq!(fingerprints(&as_a_whole), fingerprints(alive), "FILE");
+        let alive = stackless(alive.to_vec());
+        prop_assert_eq!(&stackless(as_a_whole), &alive, "FILE: read as a whole");
+        prop_assert_eq!(&stackless(timeless(by_line)), &alive, "FILE: read by line");
+        prop_assert_eq!(events(&whole), events(&in_memory), "FILE");
+        let ids = |recording: &Recording| recording.objects().keys().copied().collect::<Vec<_>>();
+        prop_assert_eq!(ids(&whole), ids(&in_memory), "FILE");
+        if let Err(mismatch) = whole.verify() {
+            return Err(TestCaseError::fail(format!("FILE: {mismatch}")));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        // Else there is something to be written still when it is gone.
+        let _ = self.sink.flush();
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A recording's events, with what they refer to in place of its numbers, and without times.
+fn events(recording: &Recording) -> Vec<(EventRecord, Option<String>, String, bool)> {
+    let plain = |event: &EventRecord| {
+        let line = event.location.map(|line| recording.locations()[line as usize].to_string());
+        let thread = recording.threads()[event.thread as usize].to_string();
+        let (mut event, has_stack) = (*event, event.stack.is_some());
+        (event.location, event.thread, event.time) = (None, 0, Time::START);
+        event.stack = None;
+        (event, line, thread, has_stack)
+    };
+    recording.events().iter().map(plain).collect()
+}
+
 /// Without times, which a recorder need not have.
 fn timeless(mut objects: Vec<LiveObject>) -> Vec<LiveObject> {
     for object in &mut objects {
         object.created = Time::START;
         object.handles.iter_mut().for_each(|handle| handle.created = Time::START);
     }
+    objects
+}
+
+/// Without stacks, which have other numbers when they come from a file.
+fn stackless(mut objects: Vec<LiveObject>) -> Vec<LiveObject> {
+    objects
+        .iter_mut()
+        .flat_map(|object| &mut object.handles)
+        .for_each(|handle| handle.stack = None);
     objects
 }
 
@@ -544,7 +627,8 @@ macro_rules! lockstep {
 
         fn $name(steps: &[Step]) -> Result<(), TestCaseError> {
             let recorder = Recorder::with(16 << 20, Clock::None);
-            let scope = Scope::new(recorder.clone());
+            let file = Recorded::of_program(steps.len());
+            let scope = Recorded::scope(file.as_ref(), &recorder);
             let _guard = scope.enter();
             let mut theirs = $theirs::World::default();
             let mut ours = $ours::World::default();
@@ -581,6 +665,9 @@ macro_rules! lockstep {
                 }
                 prop_assert_eq!(want, got, "HANDLES at step {}: {:?}", number, alive);
             }
+            if let Some(file) = &file {
+                file.check(&alive(&scope, &recorder)?, &recorder)?;
+            }
             let (want, got) = (theirs.end(), ours.end());
             prop_assert_eq!(want, got, "LOCKSTEP at the end");
             let recording = recorder.recording();
@@ -595,8 +682,14 @@ macro_rules! lockstep {
             let alive = alive(&scope, &recorder)?;
             let ended = fingerprints(&timeless(recording.live_objects()));
             prop_assert_eq!(fingerprints(&alive), ended, "REPLAY");
+            if let Some(file) = &file {
+                file.check(&alive, &recorder)?;
+            }
             prop_assert_eq!(alive.len(), left, "EMPTY: {:?}", alive);
-            prop_assert_eq!(ours.handles(), Handles::of(&alive), "EMPTY: {:?}", alive);
+            // Of two objects for one allocation it is a guess whose raw pointer was looked at, and returns.
+            if ours.mixed.is_empty() || ours.views == 0 {
+                prop_assert_eq!(ours.handles(), Handles::of(&alive), "EMPTY: {:?}", alive);
+            }
             theirs.remember();
             ours.remember();
             Ok(())
@@ -748,7 +841,8 @@ proptest! {
     #[test]
     fn threads_at_rest(programs in prop::array::uniform3(moves())) {
         let recorder = Recorder::with(16 << 20, Clock::None);
-        let scope = Scope::new(recorder.clone());
+        let file = Recorded::of_program(programs[0].len());
+        let scope = Recorded::scope(file.as_ref(), &recorder);
         let values = AtomicU64::new(0);
         let (slot, start) = (Slot::default(), std::sync::Barrier::new(programs.len()));
         let first = scope.run(|| Shared::new(Counted::new(&values)));
@@ -790,7 +884,11 @@ proptest! {
         }
         let told = recording.timelines().iter().filter(|timeline| timeline.is_alive()).count();
         prop_assert_eq!(told, objects.len(), "COUNTS");
-        let handles = Handles::of(&alive(&scope, &recorder)?);
+        let alive = alive(&scope, &recorder)?;
+        if let Some(file) = &file {
+            file.check(&alive, &recorder)?;
+        }
+        let handles = Handles::of(&alive);
         let want = Handles {
             strong: objects.values().sum::<u32>() as usize,
             weak: pools.iter().map(|(_, weak)| weak.len()).sum(),
@@ -801,4 +899,25 @@ proptest! {
         prop_assert_eq!(scope.alive(), [], "EMPTY");
         prop_assert_eq!(values.load(Ordering::Relaxed), 0, "EMPTY");
     }
+}
+
+/// A clone that panics in `make_mut` leaves a handle that has returned from a raw pointer, but is not taken for one by the
+/// ledger any more: a recording, which is not told, has to follow what events name.
+#[test]
+fn a_returned_handle_that_could_not_be_copied() -> Result<(), TestCaseError> {
+    use Step::*;
+    let steps = [
+        New(3),
+        Clone(0),
+        IntoRaw(0),
+        Increment(0),
+        IntoRaw(0),
+        FromRaw(0),
+        MakeMut(0),
+        FromRaw(0),
+        View(0),
+        FromRaw(0),
+    ];
+    lockstep_rc(&steps)?;
+    lockstep_arc(&steps)
 }

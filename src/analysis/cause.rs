@@ -1,0 +1,243 @@
+//! Groups what is alive by the line that keeps it so.
+
+use super::fingerprint::Fingerprint;
+use super::help::help;
+use super::leak_report::{HandleGroup, Leak, is_not_first};
+use super::{Part, Retention};
+use crate::event::{Kind, Location, Op, Strength, Time};
+use crate::model::{Handle, LiveObject, PathStep};
+use crate::stack::StackId;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// What keeps objects alive: a line, and what it does there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Cause {
+    /// The line that made the handles, or by which they became raw pointers or were leaked. The user's line, where std's
+    /// or a derive's made them and the stack is known.
+    pub location: Option<Location>,
+    /// What it did.
+    pub op: Option<Op>,
+    /// Whether the handles keep the values alive, or only the memory.
+    pub strength: Strength,
+    /// Whether the handles are raw pointers, or were leaked.
+    pub raw: bool,
+}
+
+/// The objects of one cause.
+#[derive(Default)]
+struct Group {
+    objects: Vec<LiveObject>,
+    retained: Vec<LiveObject>,
+    in_cycle: bool,
+    parts: BTreeMap<Part, u64>,
+}
+
+/// The user's lines of stacks, resolved once.
+#[derive(Default)]
+struct Lines(HashMap<StackId, Option<Location>>);
+
+impl Lines {
+    fn cause(&mut self, object: &LiveObject) -> Cause {
+        let Some(handle) = object.fault() else {
+            return Cause { location: None, op: None, strength: Strength::Strong, raw: false };
+        };
+        let made = handle.last_step();
+        let step = handle.left.as_ref().or(made);
+        let mut location = step.and_then(|step| step.location.clone());
+        if handle.left.is_none()
+            && let Some(stack) = handle.stack
+            && location.as_ref().is_some_and(|location| !location.is_users())
+        {
+            let line = self.0.entry(stack).or_insert_with(|| Some(handle.user_lines()?.0));
+            location = line.clone().or(location);
+        }
+        let (op, strength) = (step.map(|step| step.op), handle.strength);
+        Cause { location, op, strength, raw: handle.raw }
+    }
+}
+
+/// Groups objects by cause.
+pub(super) fn find_causes(
+    objects: Vec<LiveObject>,
+    now: Time,
+    retention: Option<&Retention>,
+) -> Vec<Leak> {
+    let mut lines = Lines::default();
+    let causes: Vec<Cause> = objects.iter().map(|object| lines.cause(object)).collect();
+    let indices: BTreeMap<u64, usize> =
+        objects.iter().enumerate().map(|(index, object)| (object.id, index)).collect();
+    // The index of the object that each hangs on; its own, if on none.
+    let mut tops: Vec<usize> = (0..objects.len()).collect();
+    let mut in_cycle = BTreeSet::new();
+    if let Some(retention) = retention {
+        for cycle in retention.cycles() {
+            let members: Vec<usize> =
+                cycle.iter().filter_map(|id| indices.get(id).copied()).collect();
+            if let Some(top) = top_of_cycle(&objects, &members) {
+                in_cycle.insert(top);
+                members.iter().for_each(|&member| tops[member] = top);
+            }
+        }
+        for (index, object) in objects.iter().enumerate() {
+            let top = indices[&retention.top(object.id, |id| indices.contains_key(&id))];
+            // One that hangs on a member of a cycle hangs on the cycle.
+            if top != index {
+                tops[index] = tops[top];
+            }
+        }
+    }
+    let part = |object: &LiveObject| match retention.map(|r| r.part(object.id)) {
+        None | Some(Part::Unknown) => None,
+        Some(part) => Some(part),
+    };
+    let keys: Vec<Cause> = tops.iter().map(|&top| causes[top].clone()).collect();
+    let mut groups: BTreeMap<Cause, Group> = BTreeMap::new();
+    for ((index, object), key) in objects.into_iter().enumerate().zip(keys) {
+        let group = groups.entry(key).or_default();
+        group.in_cycle |= in_cycle.contains(&index);
+        if let Some(part) = part(&object) {
+            *group.parts.entry(part).or_default() += 1;
+        }
+        if tops[index] == index { &mut group.objects } else { &mut group.retained }.push(object);
+    }
+    let groups = groups.into_iter();
+    let mut leaks: Vec<Leak> =
+        groups.map(|(cause, group)| leak(cause, group, now, &mut lines)).collect();
+    // They are in the order of their lines still, which is what tells those apart that nothing else does.
+    tell_apart(&mut leaks);
+    leaks.sort_by_key(|leak| {
+        let again = leak
+            .fault()
+            .is_some_and(|handle| handle.strength == Strength::Strong && is_not_first(handle));
+        // What leaked comes first; what nobody has searched for comes last.
+        let part = leak.parts.keys().next().cloned().unwrap_or_default();
+        (part, std::cmp::Reverse((again, leak.count(), leak.bytes())))
+    });
+    leaks
+}
+
+/// The member by which a cycle is called: that with the youngest handle that is not the object's first, since such a
+/// handle closed it.
+fn top_of_cycle(objects: &[LiveObject], members: &[usize]) -> Option<usize> {
+    members.iter().copied().max_by_key(|&member| {
+        let handle = objects[member].fault();
+        let again = handle.is_some_and(is_not_first);
+        (again, handle.map(|handle| handle.created), std::cmp::Reverse(objects[member].id))
+    })
+}
+
+fn leak(cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
+    let Group { mut objects, mut retained, in_cycle, parts } = group;
+    objects.sort_by_key(|object| object.id);
+    retained.sort_by_key(|object| object.id);
+    let created = objects.iter().map(|object| object.created).min().unwrap_or(now);
+    let handles = handle_groups(&objects, &cause, lines);
+    let mut leak = Leak {
+        fingerprint: fingerprint(&cause, &objects),
+        age: created.until(now),
+        help: String::new(),
+        cause,
+        objects,
+        retained,
+        handles,
+        parts,
+        in_cycle,
+    };
+    leak.help = help(&leak);
+    leak
+}
+
+/// The handles of all objects, alike ones together.
+fn handle_groups(objects: &[LiveObject], cause: &Cause, lines: &mut Lines) -> Vec<HandleGroup> {
+    // Handles that came about alike share the memory of their path, mostly; it is compared once.
+    let mut paths: HashMap<*const PathStep, usize> = HashMap::new();
+    let mut contents: HashMap<Arc<[PathStep]>, usize> = HashMap::new();
+    let mut groups: HashMap<_, HandleGroup> = HashMap::new();
+    for object in objects {
+        let at_fault = object.fault().map(|handle| handle.number);
+        for handle in &object.handles {
+            let next = contents.len();
+            let path = *paths
+                .entry(handle.path.as_ptr())
+                .or_insert_with(|| *contents.entry(Arc::clone(&handle.path)).or_insert(next));
+            let stack = handle.stack.map(|stack| line_of(stack, handle, lines));
+            let key = (
+                (handle.strength == Strength::Weak, handle.raw, path),
+                (&handle.thread, &handle.span, &handle.left, stack),
+            );
+            let group = groups.entry(key).or_insert_with(|| HandleGroup {
+                example: handle.clone(),
+                count: 0,
+                is_fault: false,
+            });
+            group.count += 1;
+            group.is_fault |= at_fault == Some(handle.number) && handle.raw == cause.raw;
+            if handle.created > group.example.created {
+                group.example = handle.clone();
+            }
+        }
+    }
+    let mut groups: Vec<_> = groups.into_values().collect();
+    groups.sort_by(|a, b| {
+        let key = |group: &HandleGroup| {
+            let strong = group.example.strength == Strength::Strong;
+            std::cmp::Reverse((group.is_fault, strong, group.count))
+        };
+        key(a).cmp(&key(b)).then_with(|| {
+            let handle = |group: &HandleGroup| {
+                let Handle { path, thread, number, .. } = &group.example;
+                (Arc::clone(path), Arc::clone(thread), *number)
+            };
+            handle(a).cmp(&handle(b))
+        })
+    });
+    groups
+}
+
+/// What tells the stack of a handle from another's: its user's line, where that is known.
+fn line_of(stack: StackId, handle: &Handle, lines: &mut Lines) -> Option<Location> {
+    if handle.location().is_some_and(Location::is_users) {
+        return None;
+    }
+    lines.0.entry(stack).or_insert_with(|| Some(handle.user_lines()?.0)).clone()
+}
+
+/// What identifies a cause, but for other causes that differ in their lines alone.
+fn fingerprint(cause: &Cause, objects: &[LiveObject]) -> u64 {
+    // The type that most of them have: a few others that come and go don't matter.
+    let mut types: BTreeMap<(Kind, &Cow<'static, str>, &Location), usize> = BTreeMap::new();
+    for object in objects {
+        *types.entry((object.kind, &object.type_name, &object.location)).or_default() += 1;
+    }
+    let most = types.iter().max_by_key(|(key, count)| (**count, std::cmp::Reverse(**key)));
+    let mut print = Fingerprint::new();
+    if let Some(((kind, type_name, location), _)) = most {
+        print.add(kind.name());
+        print.add(type_name);
+        print.add_file(Some(location));
+    }
+    print.add(&cause.strength.to_string());
+    print.add(if cause.raw { "raw" } else { "" });
+    print.add(cause.op.map_or("", Op::name));
+    print.add_file(cause.location.as_ref());
+    print.get()
+}
+
+/// Gives those a fingerprint of their own that another one before them has: also in the digits that are shown.
+fn tell_apart(leaks: &mut [Leak]) {
+    let mut used = BTreeSet::new();
+    for leak in leaks {
+        let mut number = 1_u64;
+        let first = leak.fingerprint;
+        while !used.insert(leak.fingerprint >> 32) {
+            number += 1;
+            let mut print = Fingerprint::new();
+            print.add(&format!("{first:016x}"));
+            print.add(&number.to_string());
+            leak.fingerprint = print.get();
+        }
+    }
+}

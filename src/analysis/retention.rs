@@ -1,0 +1,93 @@
+use std::collections::BTreeMap;
+
+/// Who keeps whom alive, as far as a report needs it: what a search of the process's memory found.
+///
+/// A report that gets it names what hangs on another object under that one, and tells cycles. Without it a report
+/// knows events alone: which line made the handles that are alive, and not where they are stored.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::analysis::{LeakReport, Part, Retention};
+/// use refscope::{Rc, Scope, event::Time};
+///
+/// # if !refscope::ENABLED { return }
+/// let scope = Scope::mark();
+/// let (list, entry) = scope.run(|| (Rc::new("a list"), Rc::new(1)));
+/// let objects = scope.alive();
+/// let mut retention = Retention::new();
+/// retention.hangs_on(objects[1].id, objects[0].id);
+/// retention.is_in(objects[0].id, Part::Leaked);
+/// let report = LeakReport::with_retention(objects, Time::coarse(), &retention);
+/// assert_eq!((report.leaks().len(), report.leaks()[0].retained.len()), (1, 1));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Retention {
+    owners: BTreeMap<u64, u64>,
+    cycles: Vec<Vec<u64>>,
+    parts: BTreeMap<u64, Part>,
+}
+
+/// What holds a finding's objects, which sorts and annotates it, and never silences it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Part {
+    /// Nothing reaches them, or only what leaked does.
+    Leaked,
+    /// A task or thread that is still there; its name.
+    Thread(String),
+    /// A static or thread-local; its name, empty where it is not known.
+    Static(String),
+    /// A word on a stack: a living local, most likely.
+    Stack(String),
+    /// Nobody has searched.
+    #[default]
+    Unknown,
+}
+
+impl Retention {
+    /// Creates one that knows nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every path to `object` leads through `owner`: it would end with that one. The nearest such object is meant, the
+    /// immediate dominator.
+    pub fn hangs_on(&mut self, object: u64, owner: u64) {
+        self.owners.insert(object, owner);
+    }
+
+    /// The objects hold each other in a cycle, which nothing else holds.
+    pub fn cycle(&mut self, objects: impl IntoIterator<Item = u64>) {
+        self.cycles.push(objects.into_iter().collect());
+    }
+
+    /// What holds an object.
+    pub fn is_in(&mut self, object: u64, part: Part) {
+        self.parts.insert(object, part);
+    }
+
+    /// The object that `object` hangs on in the end, of those that `is_reported`.
+    pub(super) fn top(&self, object: u64, is_reported: impl Fn(u64) -> bool) -> u64 {
+        let (mut at, mut top) = (object, object);
+        // A table of dominators has no cycle; one that has is not followed round and round.
+        for _ in 0..=self.owners.len() {
+            match self.owners.get(&at) {
+                Some(&owner) if owner != object => at = owner,
+                _ => break,
+            }
+            if is_reported(at) {
+                top = at;
+            }
+        }
+        top
+    }
+
+    pub(super) fn cycles(&self) -> &[Vec<u64>] {
+        &self.cycles
+    }
+
+    pub(super) fn part(&self, object: u64) -> Part {
+        self.parts.get(&object).cloned().unwrap_or_default()
+    }
+}

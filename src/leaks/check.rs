@@ -1,0 +1,328 @@
+#![allow(clippy::result_large_err)] // a report is returned once a check
+use super::serial::Serial;
+use crate::analysis::{LeakReport, ReportKind, totals};
+use crate::event::{Time, UntracedCounts};
+use crate::model::{self, LiveObject};
+use crate::render::Terminal;
+use crate::runtime::dispatch::TrackAll;
+use crate::{Scope, ScopeGuard};
+use std::fmt;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+/// A leak check, with conditions.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::leaks::Check;
+/// use refscope::Rc;
+///
+/// let kept = Check::new().at_most(1, "Config").run(|| {
+///     struct Config;
+///     Rc::new(Config) // it leaves the check alive, and may
+/// });
+/// ```
+pub struct Check {
+    scope: Scope,
+    timeout: Duration,
+    allowed: Vec<String>,
+    bounds: Vec<(u64, String)>,
+    may_trace_nothing: bool,
+    /// For a check of the whole process: while it is there, no other one is.
+    whole_process: Option<Serial>,
+    /// What was alive when the check was made: ascending.
+    before: Vec<u64>,
+    untraced: UntracedCounts,
+    /// How many objects were numbered then.
+    numbered: u64,
+    /// Dropped with the check. What is made outside of scopes is at least to be mentioned.
+    _tracked: TrackAll,
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Check {
+    /// Creates a check that allows nothing, and waits a second for what is still being torn down.
+    ///
+    /// It concerns what is allocated in its [scope](Self::scope). What is allocated meanwhile on threads that entered no
+    /// scope is tracked as well, and mentioned in a note.
+    pub fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// Creates a check of everything that is allocated from now on, on whatever thread: for runtimes and thread pools
+    /// whose threads cannot enter a scope.
+    ///
+    /// One runs at a time: this waits until no other one exists. It sees the objects of tests beside it too, so
+    /// run it in a test binary of its own, or by `cargo test -- --test-threads=1`.
+    ///
+    /// # Panics
+    ///
+    /// When this thread has such a check already, for which it would wait forever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::{Arc, leaks::Check};
+    ///
+    /// Check::whole_process().run(|| {
+    ///     let shared = Arc::new("on a thread that knows of no scope");
+    ///     std::thread::spawn(move || drop(shared.clone())).join().unwrap();
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn whole_process() -> Self {
+        Self::with(Some(Serial::wait()))
+    }
+
+    fn with(whole_process: Option<Serial>) -> Self {
+        // Before what is alive is looked at: nothing falls in between.
+        let tracked = TrackAll::new();
+        Self {
+            scope: Scope::mark(),
+            timeout: Duration::from_secs(1),
+            allowed: Vec::new(),
+            bounds: Vec::new(),
+            may_trace_nothing: false,
+            whole_process,
+            before: model::ids(),
+            untraced: crate::untraced_counts(),
+            numbered: model::numbered(),
+            _tracked: tracked,
+        }
+    }
+
+    /// Sets how long to wait for pending drops before reporting a leak. Default: 1 s.
+    ///
+    /// The time does not count where nothing is alive but `Rc`s of the checking thread, which cannot drop them
+    /// while it waits.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Allows objects whose type's full name, or whose line (`src/pool.rs:17`), contains `what`. The report
+    /// says how many they were. (A single object is marked by [`allow_leak`](crate::allow_leak).)
+    #[must_use]
+    pub fn allow(mut self, what: impl Into<String>) -> Self {
+        self.allowed.push(what.into());
+        self
+    }
+
+    /// Allows up to `n` objects whose type's full name contains `name`; if there are more, all are reported.
+    #[must_use]
+    pub fn at_most(mut self, n: u64, name: impl Into<String>) -> Self {
+        self.bounds.push((n, name.into()));
+        self
+    }
+
+    /// Lets the check pass though nothing was traced in it.
+    ///
+    /// Without this it fails: code whose imports were never swapped, or that runs on threads outside of the
+    /// check's scope, would pass every check.
+    #[must_use]
+    pub fn may_trace_nothing(mut self) -> Self {
+        self.may_trace_nothing = true;
+        self
+    }
+
+    /// Returns the scope, for other threads and for futures: what is allocated in it belongs to the check.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Returns the report of what is alive now, without waiting.
+    pub fn report(&self) -> LeakReport {
+        self.report_at(Time::coarse()).0
+    }
+
+    /// The report of what is alive now, its ages those of `now`; and whether another thread can change it.
+    fn report_at(&self, now: Time) -> (LeakReport, bool) {
+        let mut living = match self.whole_process {
+            Some(_) => model::alive_since(&self.before),
+            None => self.scope.alive(),
+        };
+        self.mark_allowed(&mut living);
+        let waits = model::can_end_elsewhere(&living);
+        let mut report = LeakReport::new(living, now).with_kind(ReportKind::Check);
+        *report.untraced = crate::untraced_counts().since(&self.untraced);
+        if self.whole_process.is_none() {
+            report.outside = totals(&model::alive_outside(&self.before));
+        }
+        report.traced_nothing =
+            crate::ENABLED && !self.may_trace_nothing && !self.saw_anything(&report.untraced());
+        (report, waits)
+    }
+
+    fn saw_anything(&self, untraced: &UntracedCounts) -> bool {
+        // What has a number was traced, or was left out and counted.
+        let numbered = model::numbered() - self.numbered;
+        self.scope.is_used() || (self.whole_process.is_some() && numbered > untraced.objects())
+    }
+
+    fn mark_allowed(&self, living: &mut [LiveObject]) {
+        for object in living.iter_mut() {
+            object.allowed |= self.allowed.iter().any(|what| object.is_named(what));
+        }
+        for (n, name) in &self.bounds {
+            let is =
+                |object: &LiveObject| !object.allowed && object.type_name.contains(name.as_str());
+            if living.iter().filter(|object| is(object)).count() as u64 <= *n {
+                let bounded = living.iter_mut().filter(|object| is(object));
+                bounded.for_each(|object| object.allowed = true);
+            }
+        }
+    }
+
+    /// Waits until nothing is alive that is not allowed, or the time is over.
+    ///
+    /// # Errors
+    ///
+    /// The report of what is alive then, with the ages that it had before the wait; and one without a leak, if nothing was
+    /// traced (see [`LeakReport::passes`]).
+    pub fn verify(&self) -> Result<(), LeakReport> {
+        self.verified().map(drop)
+    }
+
+    /// As `verify`; and the report that passes.
+    fn verified(&self) -> Result<LeakReport, LeakReport> {
+        // None: no end that a clock could show.
+        let end = Instant::now().checked_add(self.timeout);
+        let now = Time::coarse();
+        let mut pause = Duration::from_micros(200);
+        loop {
+            let (report, waits) = self.report_at(now);
+            if report.passes() {
+                return Ok(report);
+            }
+            let left =
+                end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+            if left.is_zero() || !waits {
+                return Err(report);
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    /// Runs `f` in the check's scope, and [verifies](Self::verify).
+    ///
+    /// # Panics
+    ///
+    /// With the report, when something stays or nothing was traced; and when `f` panics.
+    #[track_caller]
+    pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let result = self.scope.run(f);
+        self.conclude(None);
+        result
+    }
+
+    /// Panics if the check fails; else mentions what it has not looked at.
+    #[track_caller]
+    fn conclude(&self, entered: Option<&Location<'_>>) {
+        match self.verified() {
+            // As a test's output: it is shown when the test fails, or by `--nocapture`.
+            Ok(report) => report.note_outside().into_iter().for_each(|note| eprintln!("{note}")),
+            Err(report) => fail(&report, entered),
+        }
+    }
+
+    /// Enters the check's scope on this thread until the guard is dropped, which then [verifies](Self::verify) and panics
+    /// with the report when something stays (but not while the thread is panicking already).
+    #[track_caller]
+    pub fn enter(self) -> CheckGuard {
+        let scope = self.scope.enter();
+        CheckGuard { scope: Some(scope), entered: Location::caller(), check: Some(self) }
+    }
+}
+
+#[track_caller]
+pub(super) fn fail(report: &LeakReport, entered: Option<&Location<'_>>) -> ! {
+    let report = &crate::monitor::located(report.clone());
+    if std::env::var_os("GITHUB_ACTIONS").is_some() {
+        // Where the log is read by what shows annotations beside the code.
+        eprint!("{}", report.annotations());
+    }
+    let text = Terminal::stderr().render_report(report);
+    match entered {
+        // The panic's own place is that of a drop, in nobody's source.
+        Some(at) => panic!("the leak check entered at {at} fails\n{}", text.trim_end()),
+        None => panic!("{}", text.trim_end()),
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check")
+            .field("timeout", &self.timeout)
+            .field("allowed", &self.allowed)
+            .field("bounds", &self.bounds)
+            .field("whole_process", &self.whole_process.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Verifies a [`Check`] when it is dropped. Returned by [`Check::enter`]; it stays on its thread.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::{Rc, leaks::Check};
+///
+/// let _check = Check::new().enter(); // first, so that it is dropped last
+/// let one = Rc::new(1);
+/// ```
+#[must_use = "the check ends when the guard is dropped"]
+#[derive(Debug)]
+pub struct CheckGuard {
+    scope: Option<ScopeGuard>,
+    entered: &'static Location<'static>,
+    /// `None` once it is finished.
+    check: Option<Check>,
+}
+
+impl CheckGuard {
+    /// Returns the check.
+    pub fn check(&self) -> &Check {
+        self.check.as_ref().expect("it is there until it is finished")
+    }
+
+    /// Leaves the scope and [verifies](Check::verify), without a panic.
+    ///
+    /// # Errors
+    ///
+    /// The report of what is alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::{Rc, leaks::Check};
+    ///
+    /// # if !refscope::ENABLED { return }
+    /// let check = Check::new().enter();
+    /// let kept = Rc::new(1);
+    /// let report = check.finish().expect_err("it is alive");
+    /// assert_eq!(report.objects(), 1);
+    /// ```
+    pub fn finish(mut self) -> Result<(), LeakReport> {
+        self.scope = None;
+        self.check.take().map_or(Ok(()), |check| check.verify())
+    }
+}
+
+impl Drop for CheckGuard {
+    fn drop(&mut self) {
+        self.scope = None;
+        if let Some(check) = self.check.take()
+            && !std::thread::panicking()
+        {
+            check.conclude(Some(self.entered));
+        }
+    }
+}

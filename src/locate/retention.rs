@@ -1,0 +1,78 @@
+//! What a report needs of an ownership graph.
+
+use super::ownership::{Held, NodeKind, Owner, Ownership};
+use crate::analysis::{Part, Retention};
+use std::collections::BTreeSet;
+
+/// Steps from a block to the object that it belongs to. A longer way is nobody's idea of a field.
+const FARTHEST: usize = 64;
+
+impl Ownership {
+    /// Returns who keeps whom alive, for a report: the cycles; which objects another one holds alone, since it holds every
+    /// strong handle of theirs; and what the paths to the others begin with.
+    pub fn retention(&self) -> Retention {
+        let mut retention = Retention::new();
+        let mut in_cycle = BTreeSet::new();
+        for cycle in &self.cycles {
+            retention.cycle(cycle.objects.iter().copied());
+            in_cycle.extend(cycle.objects.iter().copied());
+            cycle.objects.iter().for_each(|&id| retention.is_in(id, Part::Leaked));
+        }
+        for object in self.objects.iter().filter(|object| !in_cycle.contains(&object.id)) {
+            if let Some(owner) = self.only_owner(object.id) {
+                retention.hangs_on(object.id, owner);
+            }
+            if let Some(part) = object.node.and_then(|node| self.part(node)) {
+                retention.is_in(object.id, part);
+            }
+        }
+        retention
+    }
+
+    /// The object that holds every strong handle of another, in its value or in blocks of its own.
+    fn only_owner(&self, id: u64) -> Option<u64> {
+        let strong = self.handles_of(id).iter().filter(|handle| handle.is_strong);
+        let mut owners = strong.map(|handle| match handle.owner {
+            Owner::Object { object, .. } => Some(object),
+            Owner::Block { node, .. } => self.object_of(node),
+            _ => None,
+        });
+        let owner = owners.next()??;
+        (owner != id && owners.all(|other| other == Some(owner))).then_some(owner)
+    }
+
+    /// The object that a block belongs to.
+    fn object_of(&self, mut node: u32) -> Option<u64> {
+        for _ in 0..FARTHEST {
+            let at = self.nodes.get(node as usize)?;
+            match (&at.kind, &at.held) {
+                (NodeKind::Object(id), _) => return Some(*id),
+                (_, Held::By(step)) => node = step.from,
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// What the path to a node begins with.
+    fn part(&self, mut node: u32) -> Option<Part> {
+        // No path is longer than there are nodes.
+        for _ in 0..=self.nodes.len() {
+            match &self.nodes.get(node as usize)?.held {
+                Held::By(step) => node = step.from,
+                Held::Cycle(_) => return Some(Part::Leaked),
+                Held::Root(owner) => {
+                    return match owner {
+                        Owner::Static { symbol, .. } | Owner::ThreadLocal { symbol, .. } => {
+                            Some(Part::Static(symbol.clone().unwrap_or_default()))
+                        }
+                        Owner::Stack { thread } => Some(Part::Stack(thread.clone())),
+                        _ => None,
+                    };
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+}

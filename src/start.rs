@@ -1,0 +1,110 @@
+//! Before `main`: `REFSCOPE` is read at the first birth, and where there is none, nobody would say so.
+//!
+//! The loader calls what stands in a section for it. Without the variable that is one look at the environment. With it,
+//! nothing is set up yet, and no thread started: a program may fork, change its user or restrict itself first.
+
+use crate::event::warn;
+
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_vendor = "apple"
+))]
+#[cfg(not(miri))]
+#[used]
+#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+// SAFETY: START: the section holds pointers to functions such as this one.
+static START: extern "C" fn() = {
+    extern "C" fn start() {
+        // A panic would end the program before it begins.
+        let _ = std::panic::catch_unwind(|| {
+            if std::env::var_os("REFSCOPE").is_some_and(|value| !value.is_empty()) {
+                announced();
+            }
+        });
+    }
+    start
+};
+
+/// The variable is set.
+#[cfg(not(feature = "trace"))]
+fn announced() {
+    warn(format_args!(
+        "REFSCOPE is set, but this program is built without tracing (refscope's feature `trace`)"
+    ));
+}
+
+#[cfg(feature = "trace")]
+use traced::announced;
+
+#[cfg(feature = "trace")]
+mod traced {
+    use super::warn;
+    use crate::env;
+    use crate::runtime::{dispatch, handle};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// The process whose variable it is: a forked child says nothing.
+    static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+    /// The variable is set.
+    pub(super) fn announced() {
+        if env::privileged() {
+            return;
+        }
+        PROCESS.store(std::process::id(), Ordering::Relaxed);
+        #[cfg(unix)]
+        at_exit();
+        #[cfg(all(unix, feature = "signals"))]
+        if env::asks_for_signals() {
+            early_signals::expect();
+        }
+    }
+
+    /// At the exit, says where nothing was traced.
+    #[cfg(unix)]
+    fn at_exit() {
+        extern "C" fn hook() {
+            if PROCESS.load(Ordering::Relaxed) == std::process::id() {
+                say();
+            }
+        }
+        // SAFETY: EXIT: the function takes nothing, what it touches is a static, and it does not unwind into C.
+        unsafe { libc::atexit(hook) };
+    }
+
+    fn say() {
+        if env::is_off() {
+            return;
+        }
+        let made = handle::next_object() - 1;
+        let filtered = crate::untraced_counts().filtered;
+        if dispatch::is_unborn() {
+            warn(format_args!("REFSCOPE is set, but the program made no traced pointer"));
+        } else if made > 0 && made == filtered {
+            warn(format_args!("nothing was traced: REFSCOPE's filter left out all {made} objects"));
+        }
+    }
+
+    /// SIGUSR1 and SIGUSR2 end a process that does not expect them. `REFSCOPE=signals` does, but from the first birth on.
+    #[cfg(all(unix, feature = "signals"))]
+    mod early_signals {
+        /// Has them do nothing until there is something to report.
+        pub(super) fn expect() {
+            extern "C" fn early(_: libc::c_int) {}
+
+            let early = early as extern "C" fn(libc::c_int) as libc::sighandler_t;
+            for signal in [libc::SIGUSR1, libc::SIGUSR2] {
+                // SAFETY: SIGNALS: the handler takes a number, and does what a handler may do.
+                let before = unsafe { libc::signal(signal, early) };
+                // The program's own, set by whoever was before us.
+                if before != libc::SIG_DFL && before != libc::SIG_ERR {
+                    // SAFETY: SIGNALS: it is what was there.
+                    unsafe { libc::signal(signal, before) };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Without tracing the pointers are std's, and `REFSCOPE` asks in vain, which is said. (This test runs in such a build alone:
+//! `cargo test --no-default-features`.)
+#![cfg(all(target_os = "linux", not(feature = "trace")))]
+
+use std::process::Command;
+
+/// The program, which has no line for refscope but the `use`.
+#[test]
+fn program() {
+    use refscope::Rc;
+    assert_eq!(*Rc::new(5).clone(), 5);
+}
+
+#[test]
+fn what_is_asked_for_in_vain_is_said() {
+    let run = |refscope: &str| {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["--exact", "program"]).env("REFSCOPE", refscope);
+        let output = program.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let line = "refscope: REFSCOPE is set, but this program is built without tracing (refscope's feature `trace`)\n";
+    assert_eq!(run("leaks"), line);
+    assert_eq!(run(""), "");
+}

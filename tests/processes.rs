@@ -1,0 +1,353 @@
+//! What a process does to a tracer: it forks with threads at work, ends by `exit` in a signal's handler, and uses traced
+//! pointers there. Each test runs this test binary again, as such a program.
+#![cfg(all(unix, feature = "trace"))]
+
+use refscope::{Arc, Box, Rc};
+use std::collections::HashSet;
+use std::io::Read as _;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A program runs so long at most: far longer than it has to, so that a slow machine is not taken for a hang.
+const LONG: Duration = Duration::from_secs(120);
+
+/// The programs: this test, run alone in a process of its own.
+#[test]
+fn program() {
+    match std::env::var("PROGRAM").as_deref() {
+        Ok("forks") => forks(),
+        Ok("forks with a buffered writer") => forks_with_a_writer(),
+        Ok("is terminated") => is_terminated(),
+        Ok("handles signals") => handles_signals(),
+        _ => {}
+    }
+}
+
+/// Runs a program, which must end by itself. What it prints goes to files, so that a pipe that is full, or that a
+/// child keeps open, is no reason to wait.
+fn run(program: &str, refscope: &str) -> Output {
+    let file = || tempfile();
+    let (mut stdout, mut stderr) = (file(), file());
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "program", "--nocapture", "--test-threads", "1"]);
+    command.env("PROGRAM", program).env("REFSCOPE", refscope).stdin(Stdio::null());
+    command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    let until = Instant::now() + LONG;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > until {
+            child.kill().unwrap();
+            panic!("{program} with REFSCOPE={refscope} hangs: {}", text(&read(&mut stderr)));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    Output { status, stdout: read(&mut stdout), stderr: read(&mut stderr) }
+}
+
+/// A file without a name.
+fn tempfile() -> std::fs::File {
+    let path = path("output");
+    let options = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+    std::fs::remove_file(path).unwrap();
+    options.unwrap()
+}
+
+fn read(file: &mut std::fs::File) -> Vec<u8> {
+    use std::io::Seek as _;
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn path(name: &str) -> String {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("refscope-processes-{}-{next}-{name}", std::process::id());
+    std::env::temp_dir().join(name).to_str().unwrap().to_owned()
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Threads that keep every lock of refscope's busy: births and ends in batches, new lines, names, raw pointers, scopes.
+fn at_work() -> Vec<std::thread::JoinHandle<()>> {
+    let shared = Arc::new(0_u64);
+    let work = |shared: Arc<u64>| {
+        let one = Arc::new(1_u32);
+        let clones: Vec<_> = (0..100).map(|_| one.clone()).collect();
+        let raw = Arc::into_raw(shared.clone());
+        let scope = refscope::Scope::mark();
+        let kept = scope.run(|| (Box::new(2_u16), Rc::new(3_u8)));
+        std::thread::spawn(move || drop((clones, shared.clone()))).join().unwrap();
+        // SAFETY: it came from `into_raw`, and is taken back once.
+        drop(unsafe { Arc::from_raw(raw) });
+        refscope::label(&one, "busy");
+        drop((kept, scope));
+    };
+    let start = |_| {
+        let shared = shared.clone();
+        std::thread::spawn(move || {
+            while !STOP.load(Ordering::Relaxed) {
+                work(shared.clone());
+            }
+        })
+    };
+    (0..3).map(start).collect()
+}
+
+/// Forks, and runs `child` in the child, which ends by `exit`: what is registered for it happens. True where the child
+/// ended so within some time.
+fn fork(child: impl FnOnce()) -> bool {
+    // SAFETY: what the child does is what is tested: it allocates, which libc makes safe.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        child();
+        std::process::exit(7);
+    }
+    let until = Instant::now() + LONG / 4;
+    loop {
+        let mut status = 0;
+        // SAFETY: the process is a child of this one, and the status is written to.
+        let done = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+        if done == pid {
+            return libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7;
+        }
+        if Instant::now() > until {
+            // SAFETY: as above; it is ended, and no process of another's.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+const FORKS: usize = 20;
+
+fn forks() {
+    let threads = at_work();
+    let one = Arc::new([0_u8; 77]);
+    for _ in 0..FORKS {
+        std::thread::sleep(Duration::from_millis(5));
+        let ended = fork(|| {
+            for _ in 0..100 {
+                drop((one.clone(), Box::new([1_u8; 55]), Arc::downgrade(&one)));
+            }
+            std::thread::spawn(move || drop(Rc::new([2_u8; 44]))).join().unwrap();
+            std::mem::forget(Box::new([3_u8; 33]));
+            refscope::flush();
+        });
+        assert!(ended, "the child hangs");
+    }
+    STOP.store(true, Ordering::Relaxed);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    drop(one);
+}
+
+/// Nothing is asked for but that the pointers are traced: the clones of the child are counted in its own ledger.
+#[test]
+fn a_program_with_threads_forks() {
+    for refscope in ["track", "track,clock=system"] {
+        let output = run("forks", refscope);
+        assert!(output.status.success(), "{refscope}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_recorded_program_forks() {
+    let path = path("forks.jsonl");
+    let output = run("forks", &format!("record={path}"));
+    let recorded = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    // One head, whole lines, no event twice, and nothing of what children did.
+    assert_eq!(recorded.matches(r#"{"refscope""#).count(), 1);
+    assert!(recorded.ends_with("}\n"));
+    let number = |line: &str, key: &str| -> u64 {
+        let rest = line.split(key).nth(1).unwrap_or_else(|| panic!("{key} in {line}"));
+        rest.split([',', '}']).next().unwrap().parse().unwrap()
+    };
+    let mut seen = HashSet::new();
+    for line in recorded.lines().filter(|line| line.starts_with(r#"{"event""#)) {
+        let event = (number(line, r#""o":"#), number(line, r#""n":"#));
+        assert!(seen.insert(event), "recorded twice: {line}");
+    }
+    assert!(seen.len() > 1000, "the threads were at work: {} events", seen.len());
+    assert!(recorded.contains("[u8; 77]"), "what the parent made");
+    for childs in ["[u8; 55]", "[u8; 44]", "[u8; 33]"] {
+        assert!(!recorded.contains(childs), "a child writes into its parent's recording: {childs}");
+    }
+}
+
+/// The children report what they left, and the parent what it left, which is nothing.
+#[test]
+fn what_is_held_at_the_exit_of_parent_and_children() {
+    let output = run("forks", "leaks");
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let verdict = "1 object alive at exit, kept by 1 line; 33 B";
+    assert_eq!(said.matches(verdict).count(), FORKS, "{said}");
+    assert_eq!(said.matches("alive at exit").count(), FORKS + 1, "{said}");
+    assert_eq!(said.matches("nothing is alive at exit").count(), 1, "{said}");
+    assert!(!said.contains("[u8; 77]"), "the parent's, told by a child: {said}");
+}
+
+/// Each line is whole and printed once, by whichever process.
+#[test]
+fn a_printed_program_forks() {
+    let output = run("forks", "print,min=33");
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    // Of the object with 77 bytes: its birth and last drop, and nothing of the parent's else.
+    let births = said.matches("Arc<[u8; 77]>  new").count();
+    let all = said.lines().filter(|line| line.contains("[u8; 77]")).count();
+    assert_eq!(births, 1, "{said}");
+    // In each child 100 clones, drops, downgrades and weak drops.
+    assert_eq!(all, 2 + FORKS * 400, "{said}");
+    let children = said.lines().filter(|line| line.contains("[u8; 33]")).count();
+    assert_eq!(children, FORKS, "{said}");
+}
+
+/// What a writer has buffered when the process forks is written once.
+fn forks_with_a_writer() {
+    let path = std::env::var("REFSCOPE_TEST_FILE").unwrap();
+    let file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    let print = refscope::sink::Print::to(file);
+    let scope = refscope::Scope::new(print);
+    let one = scope.run(|| Rc::new(1));
+    drop(one.clone());
+    let mut held = Some((one, scope));
+    // The child drops the last of it, and with it the writer.
+    assert!(fork(|| drop(held.take())));
+    drop(held);
+}
+
+#[test]
+fn a_writers_lines_are_written_once() {
+    let path = path("writer");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "program", "--nocapture", "--test-threads", "1"]);
+    command.env("PROGRAM", "forks with a buffered writer").env("REFSCOPE_TEST_FILE", &path);
+    let output = command.env_remove("REFSCOPE").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let printed = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines.len(), 4, "new, clone, drop, drop: {printed}");
+    assert_eq!(lines.iter().collect::<HashSet<_>>().len(), 4, "no line twice: {printed}");
+}
+
+/// Ends by `exit` in the handler of SIGTERM, which comes while the threads and the handler's own are at work.
+fn is_terminated() {
+    extern "C" fn handler(_: libc::c_int) {
+        std::process::exit(9);
+    }
+    // SAFETY: the handler takes a number; what it does is what is tested.
+    unsafe {
+        libc::signal(libc::SIGTERM, handler as extern "C" fn(libc::c_int) as libc::sighandler_t)
+    };
+    let _threads = at_work();
+    let one = Arc::new(1_u8);
+    let me = i32::try_from(std::process::id()).unwrap();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        // SAFETY: a signal for this process, whose handler is above.
+        unsafe { libc::kill(me, libc::SIGTERM) };
+    });
+    loop {
+        let clones: Vec<_> = (0..100).map(|_| one.clone()).collect();
+        drop((clones, Box::new(1)));
+    }
+}
+
+#[test]
+fn exit_in_a_handler() {
+    let path = path("exit.jsonl");
+    let record = format!("record={path}");
+    let mut whole = 0;
+    for refscope in ["track", "leaks", "print,type=u8", &record] {
+        for _ in 0..20 {
+            let output = run("is terminated", refscope);
+            assert_eq!(output.status.code(), Some(9), "{refscope}: {:?}", output.status);
+            let said = text(&output.stderr);
+            assert!(!said.contains("is not done after"), "it ended for want of patience: {said}");
+            assert_eq!(
+                said.matches(" at exit").count(),
+                usize::from(refscope == "leaks"),
+                "{said}"
+            );
+            if refscope == record {
+                let recorded = std::fs::read_to_string(&path).unwrap();
+                assert!(recorded.ends_with("}\n"), "cut: {}", &recorded[recorded.len() - 80..]);
+                // Where the handler interrupted the sink, what was not written yet is lost.
+                let lost = said.contains("the last ones are lost");
+                assert!(lost || recorded.lines().count() > 1000, "it was at work: {said}");
+                whole += usize::from(!lost);
+                std::fs::remove_file(&path).unwrap();
+            }
+        }
+    }
+    assert!(whole > 0, "each exit interrupted the sink");
+}
+
+static HANDLED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+/// A thread that clones and drops without end, and whose signals' handler does the same with an object of its own
+/// and with the thread's.
+fn handles_signals() {
+    static SHARED: std::sync::OnceLock<Arc<u64>> = std::sync::OnceLock::new();
+
+    extern "C" fn handler(_: libc::c_int) {
+        let shared = SHARED.get().unwrap();
+        let weak = Arc::downgrade(shared);
+        let clone = shared.clone();
+        drop((weak.upgrade(), clone, weak));
+        HANDLED.fetch_add(1, Ordering::Relaxed);
+    }
+    SHARED.set(Arc::new(5)).unwrap();
+    // SAFETY: the handler takes a number; what it does is what is tested: counts, which allocate nothing.
+    unsafe {
+        libc::signal(libc::SIGUSR1, handler as extern "C" fn(libc::c_int) as libc::sighandler_t)
+    };
+    // SAFETY: takes nothing.
+    let me = unsafe { libc::pthread_self() } as usize;
+    let sender = std::thread::spawn(move || {
+        while !STOP.load(Ordering::Relaxed) {
+            // SAFETY: the thread waits for this one, and so is there.
+            unsafe { libc::pthread_kill(me as libc::pthread_t, libc::SIGUSR1) };
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    });
+    let shared = SHARED.get().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while HANDLED.load(Ordering::Relaxed) < 5_000 && Instant::now() < until {
+        let clones: Vec<_> = (0..40).map(|_| shared.clone()).collect();
+        let weak: Vec<_> = clones.iter().map(Arc::downgrade).collect();
+        drop((clones, weak));
+    }
+    STOP.store(true, Ordering::Relaxed);
+    sender.join().unwrap();
+    assert!(HANDLED.load(Ordering::Relaxed) >= 5_000, "the handler ran");
+    assert_eq!(refscope::holders(shared).traced(), 1, "the counts are right");
+    assert_eq!(refscope::holders(shared).strong().len(), 1, "and the handles");
+    println!("handled, and whole");
+}
+
+/// Where pointers are tracked and no sink has their events, a signal's handler may clone, upgrade, downgrade and drop
+/// them.
+#[test]
+fn traced_pointers_in_a_handler() {
+    for refscope in ["track", "track,clock=system"] {
+        let output = run("handles signals", refscope);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("handled, and whole"), "the program ran");
+    }
+}
