@@ -52,13 +52,18 @@ pub(crate) const TICKER: bool =
 /// Allocates `len` slots whose bytes are all zero, which is what `vacant` gives: for loom's types, whose zero has other
 /// bytes. `None` where there is no memory.
 ///
-/// By the system's allocator, not by the program's, which may use traced pointers itself.
+/// Not by the program's allocator, which may use traced pointers itself. What is large comes from where the system has
+/// zeros: the system's allocator may have memory that was used, and write them.
 pub(crate) fn zeroed_slots<T>(len: usize, vacant: fn() -> T) -> Option<std::ptr::NonNull<T>> {
     use std::alloc::{GlobalAlloc, Layout, System};
 
     let _ = vacant;
     let layout = Layout::array::<T>(len).ok()?;
     assert!(layout.size() > 0, "slots have a size");
+    #[cfg(all(unix, not(miri)))]
+    if layout.size() >= mapped::LARGE {
+        return mapped::zeroed(layout.size()).map(std::ptr::NonNull::cast);
+    }
     // SAFETY: LAYOUT: the layout's size is not zero.
     let slots = unsafe { System.alloc_zeroed(layout) };
     std::ptr::NonNull::new(slots.cast())
@@ -73,8 +78,76 @@ pub(crate) unsafe fn free_slots<T>(slots: std::ptr::NonNull<T>, len: usize) {
     use std::alloc::{GlobalAlloc, Layout, System};
 
     let layout = Layout::array::<T>(len).expect("it was allocated with this layout");
+    #[cfg(all(unix, not(miri)))]
+    if layout.size() >= mapped::LARGE {
+        // SAFETY: LAYOUT: passed on to the caller.
+        return unsafe { mapped::free(slots.cast(), layout.size()) };
+    }
     // SAFETY: LAYOUT: passed on to the caller.
     unsafe { System.dealloc(slots.as_ptr().cast(), layout) };
+}
+
+/// Memory that is mapped.
+#[cfg(all(unix, not(miri)))]
+mod mapped {
+    use std::ptr::{NonNull, null_mut};
+
+    /// Bytes from which memory is mapped.
+    pub(super) const LARGE: usize = 256 << 10;
+    /// A large page of the processor's. From this size on memory asks for such: a walk of the tables, and handles that end
+    /// in another order than they were made, otherwise cost a look into the page tables each.
+    const HUGE: usize = 2 << 20;
+
+    /// So many bytes of zeros, aligned to a page. `None` where there is no memory.
+    pub(super) fn zeroed(size: usize) -> Option<NonNull<u8>> {
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
+        let mut flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        #[cfg(target_os = "linux")]
+        if size < HUGE {
+            // All pages at once cost a tenth of what they cost one by one.
+            flags |= libc::MAP_POPULATE;
+        }
+        // Room to begin with a whole large page.
+        let spare = if size >= HUGE { HUGE } else { 0 };
+        let mapped = size.checked_add(spare)?;
+        // SAFETY: LAYOUT: memory of nobody's is asked for.
+        let start = unsafe { libc::mmap(null_mut(), mapped, rights, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        let start = NonNull::new(start.cast::<u8>())?;
+        if spare == 0 {
+            return Some(start);
+        }
+        let before = start.as_ptr().align_offset(HUGE).min(spare);
+        // SAFETY: LAYOUT: `before` and `size` are at most what was mapped.
+        let whole = unsafe { start.add(before) };
+        // SAFETY: LAYOUT: as above.
+        let end = unsafe { whole.add(size) };
+        // SAFETY: LAYOUT: what is before was mapped above, and is referred to by nobody.
+        unsafe { free(start, before) };
+        // SAFETY: LAYOUT: likewise what is behind.
+        unsafe { free(end, spare - before) };
+        #[cfg(target_os = "linux")]
+        // SAFETY: LAYOUT: it is mapped, and its bytes do not change.
+        unsafe {
+            libc::madvise(whole.as_ptr().cast(), size, libc::MADV_HUGEPAGE)
+        };
+        Some(whole)
+    }
+
+    /// Gives memory back.
+    ///
+    /// # Safety
+    ///
+    /// It was mapped here, and nobody refers to it any more.
+    pub(super) unsafe fn free(start: NonNull<u8>, size: usize) {
+        if size > 0 {
+            // SAFETY: LAYOUT: passed on to the caller.
+            unsafe { libc::munmap(start.as_ptr().cast(), size) };
+        }
+    }
 }
 
 /// Declares a constructor that is `const` here, so that the ledger can be a `static`; loom's

@@ -102,21 +102,30 @@ pub(crate) fn live_object(id: u64) -> Option<LiveObject> {
 pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveObject> {
     let mut objects = view::objects(wanted);
     objects.sort_unstable_by_key(|object| object.object.id().number());
-    let at = |id: u64| objects.binary_search_by_key(&id, |object| object.object.id().number());
-    let handles = view::handles(|id| at(id).is_ok());
+    let number = |object: &EntryDetails| object.object.id().number();
+    let first = objects.first().map_or(0, number);
+    let handles = view::handles(|id| {
+        // Most programs have objects alive whose numbers follow one another: then it stands there.
+        let guess = objects.get(id.wrapping_sub(first) as usize);
+        guess.is_some_and(|object| number(object) == id)
+            || objects.binary_search_by_key(&id, number).is_ok()
+    });
     let mut order: Vec<(u64, u64, u32)> = (handles.iter().zip(0..))
         .map(|(handle, index)| (handle.object, handle.details.number, index))
         .collect();
     order.sort_unstable();
     let mut texts = Texts::default();
-    let mut next = order.iter().peekable();
+    let mut rest = &order[..];
     let mut live = Vec::with_capacity(objects.len());
     for object in &objects {
         let id = object.object.id().number();
-        let mut own = Vec::new();
-        while let Some((_, _, index)) = next.next_if(|(of, ..)| *of == id) {
-            own.extend(texts.handle(&handles[*index as usize], object));
-        }
+        let count = rest.iter().take_while(|(of, ..)| *of == id).count();
+        let (these, others) = rest.split_at(count);
+        rest = others;
+        let mut own = Vec::with_capacity(count);
+        own.extend(
+            these.iter().filter_map(|(.., index)| texts.handle(&handles[*index as usize], object)),
+        );
         // One without handles has ended since its entry was read.
         if !own.is_empty() {
             live.push(texts.object(object, own));
@@ -128,27 +137,51 @@ pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveOb
 /// What is made once of what many handles have alike.
 #[derive(Default)]
 struct Texts {
-    threads: HashMap<u32, Arc<str>>,
-    paths: HashMap<u32, Arc<[PathStep]>>,
-    spans: HashMap<u32, Option<Arc<str>>>,
+    threads: Made<Arc<str>>,
+    paths: Made<Arc<[PathStep]>>,
+    spans: Made<Option<Arc<str>>>,
+}
+
+/// What was made of a number, with the last one at hand: neighbours are often alike.
+struct Made<T> {
+    all: HashMap<u32, T>,
+    last: Option<(u32, T)>,
+}
+
+impl<T> Default for Made<T> {
+    fn default() -> Self {
+        Self { all: HashMap::new(), last: None }
+    }
+}
+
+impl<T: Clone> Made<T> {
+    fn get(&mut self, number: u32, make: impl FnOnce() -> T) -> T {
+        match &self.last {
+            Some((last, made)) if *last == number => made.clone(),
+            _ => {
+                let made = self.all.entry(number).or_insert_with(make).clone();
+                self.last = Some((number, made.clone()));
+                made
+            }
+        }
+    }
 }
 
 impl Texts {
     fn thread(&mut self, number: u32) -> Arc<str> {
         let name = || Thread::from_number(number).map_or_else(String::new, |t| t.to_string());
-        Arc::clone(self.threads.entry(number).or_insert_with(|| name().into()))
+        self.threads.get(number, || name().into())
     }
 
     fn span(&mut self, span: u32) -> Option<Arc<str>> {
-        self.spans.entry(span).or_insert_with(|| crate::span::text(span).map(Arc::from)).clone()
+        self.spans.get(span, || crate::span::text(span).map(Arc::from))
     }
 
     fn path(&mut self, path: u32) -> Arc<[PathStep]> {
-        let steps = || {
+        self.paths.get(path, || {
             let steps = view::path(path).into_iter();
             steps.map(|((op, site), cut)| PathStep::new(op, Some(site.into()), cut)).collect()
-        };
-        Arc::clone(self.paths.entry(path).or_insert_with(steps))
+        })
     }
 
     fn object(&mut self, details: &EntryDetails, handles: Vec<Handle>) -> LiveObject {

@@ -14,7 +14,7 @@ use super::entry::{
     STACKS,
 };
 use super::ledger::LEDGER;
-use super::local::{self, Local, enter_sink};
+use super::local::{self, Local, Ready, enter_sink};
 use super::log::{Birth, NewRecord, Room};
 use super::raw::{Claimed, Side};
 use super::scope::ScopeNode;
@@ -299,13 +299,9 @@ fn make_ready<const SHARED: bool, const LOG: bool, M: Make>(
     Some(ticket)
 }
 
-/// Room in the log of an entry that something pins and that is [`LOGGED`], where it lies open and nothing withholds its
-/// events.
+/// Room in the log of an entry that something pins and that is [`LOGGED`], where it lies open.
 #[inline(always)]
-fn log_room<'a>(local: &'a Local, entry: &Entry, records: usize) -> Option<Room<'a>> {
-    if local.is_inside() {
-        return None;
-    }
+fn log_room<'a>(local: &'a Ready<'_>, entry: &Entry, records: usize) -> Option<Room<'a>> {
     // SAFETY: PINNED: as in `dispatch_of`; and who says that the events are logged has a dispatch.
     let dispatch = unsafe { &*entry.dispatch() };
     local.tails.room(dispatch.ready_log(), records)
@@ -518,7 +514,7 @@ fn end_strong_ready<const SHARED: bool, const LOG: bool>(
 /// The record of the end of a handle, but for its position, and the room for it.
 #[inline(always)]
 fn log_end<'a>(
-    local: &'a Local,
+    local: &'a Ready<'_>,
     held: Held,
     op: Op,
     site: Option<Caller>,
@@ -625,7 +621,7 @@ fn open_ready(ty: &'static Type, value: Value, site: Caller) -> Option<Ticket> {
         return None;
     }
     let local = local::ready()?;
-    if local.is_inside() || !local.scope.get().is_null() {
+    if !local.scope.get().is_null() {
         return None;
     }
     let path = local.paths.get(0, op, site).filter(|path| !path.needs_stack())?.number();

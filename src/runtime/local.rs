@@ -13,18 +13,19 @@ use std::cell::Cell;
 use std::mem::ManuallyDrop;
 
 /// Nothing was done here yet.
-const FRESH: u8 = 0;
-const READY: u8 = 1;
+const FRESH: u16 = 0;
+const READY: u16 = 1;
 /// The thread is at work on what is in here. Whoever finds it so is a signal's handler on the same thread.
-const BUSY: u8 = 2;
+const BUSY: u16 = 2;
 /// The thread is ending; what it had is given back.
-const ENDED: u8 = 3;
+const ENDED: u16 = 3;
+/// Beside each of them: code of a sink runs on the thread.
+const INSIDE: u16 = 1 << 8;
 
 /// A thread's own.
 pub(crate) struct Local {
-    phase: Cell<u8>,
-    /// Code of a sink runs on this thread.
-    inside: Cell<bool>,
+    /// In one word with [`INSIDE`], so that the common case asks for both at once.
+    phase: Cell<u16>,
     pub(super) thread: Cell<u32>,
     pub(super) scope: Cell<*const ScopeNode>,
     pub(super) places: Magazine<Place>,
@@ -44,7 +45,6 @@ impl Local {
     const fn new() -> Self {
         Self {
             phase: Cell::new(FRESH),
-            inside: Cell::new(false),
             thread: Cell::new(0),
             scope: Cell::new(std::ptr::null()),
             places: Magazine::new(),
@@ -54,31 +54,43 @@ impl Local {
         }
     }
 
+    #[inline(always)]
+    fn phase(&self) -> u16 {
+        self.phase.get() & !INSIDE
+    }
+
+    #[inline(always)]
+    fn set_phase(&self, phase: u16) {
+        self.phase.set((self.phase.get() & INSIDE) | phase);
+    }
+
     #[cold]
     #[inline(never)]
     fn start(&self) -> bool {
-        if self.phase.get() == FRESH {
-            self.phase.set(if register_end() { READY } else { ENDED });
+        if self.phase() == FRESH {
+            self.set_phase(if register_end() { READY } else { ENDED });
             self.thread.set(Thread::current().number());
         }
-        self.phase.get() == READY
+        self.phase() == READY
     }
 
     /// Whether code of a sink runs on this thread.
     #[inline]
     pub(crate) fn is_inside(&self) -> bool {
-        self.inside.get()
+        self.phase.get() & INSIDE != 0
     }
 
     /// Gives back what the thread had, for others to use. What it does from now on takes shared paths.
     pub(crate) fn end(&self) {
+        let before = self.phase();
         // Busy meanwhile, for a handler of a signal.
-        if self.phase.replace(BUSY) == READY {
+        self.set_phase(BUSY);
+        if before == READY {
             LEDGER.places.empty(&self.places);
             LEDGER.entries.empty(&self.entries);
             self.tails.leave();
         }
-        self.phase.set(ENDED);
+        self.set_phase(ENDED);
     }
 }
 
@@ -91,16 +103,17 @@ pub(crate) struct Own<'a>(Option<&'a Local>);
 /// (A guard, since a closure of the size that makes a handle would not be inlined.)
 #[inline(always)]
 pub(crate) fn own<'a>() -> Own<'a> {
-    let local = state().filter(|local| local.phase.get() == READY || local.start());
+    let local = state().filter(|local| local.phase() == READY || local.start());
     if let Some(local) = local {
-        local.phase.set(BUSY);
+        local.set_phase(BUSY);
     }
     // A handler of this thread sees what is above before what is below.
     compiler_fence(Ordering::SeqCst);
     Own(local)
 }
 
-/// This thread's own, in use until the guard is dropped, if it may be used and nothing has to be done for it first.
+/// This thread's own, in use until the guard is dropped, if it may be used, nothing has to be done for it first, and no
+/// code of a sink runs.
 pub(crate) struct Ready<'a>(&'a Local);
 
 #[inline(always)]
@@ -143,7 +156,7 @@ impl Drop for Own<'_> {
     fn drop(&mut self) {
         compiler_fence(Ordering::SeqCst);
         if let Some(local) = self.0 {
-            local.phase.set(READY);
+            local.set_phase(READY);
         }
     }
 }
@@ -157,7 +170,7 @@ pub(crate) fn enter<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
 #[cold]
 fn is_ending() -> bool {
     // Where a model's thread has no locals any more, it is.
-    state().is_none_or(|local| local.phase.get() == ENDED)
+    state().is_none_or(|local| local.phase() == ENDED)
 }
 
 /// Whether a thread without its own may wait for a lock: it is ending, and this is no signal's handler that interrupted
@@ -169,7 +182,7 @@ pub(crate) fn may_wait() -> bool {
 
 /// Whether this is a signal's handler that interrupted the runtime.
 pub(crate) fn is_busy() -> bool {
-    state().is_some_and(|local| local.phase.get() == BUSY)
+    state().is_some_and(|local| local.phase() == BUSY)
 }
 
 /// The number of this thread.
@@ -188,14 +201,18 @@ pub(crate) struct Entered(());
 #[inline]
 pub(crate) fn enter_sink() -> Option<Entered> {
     // Where a model's thread has no locals any more, nothing guards against itself.
-    state().is_none_or(|local| !local.inside.replace(true)).then(|| Entered(()))
+    let enter = |local: &Local| {
+        let before = local.phase.replace(local.phase.get() | INSIDE);
+        before & INSIDE == 0
+    };
+    state().is_none_or(enter).then(|| Entered(()))
 }
 
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
         if let Some(local) = state() {
-            local.inside.set(false);
+            local.phase.set(local.phase());
         }
     }
 }

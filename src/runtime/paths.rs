@@ -128,7 +128,7 @@ impl Paths {
         };
         let path = self.add(&mut self.known.lock(), from, op, site);
         let path = PathToLine::new(path, site);
-        local.paths.slot(from, op, site).set(CacheSlot { key: key(op, site), from, path });
+        local.paths.put(from, op, site, path);
         path
     }
 
@@ -138,8 +138,7 @@ impl Paths {
         if let Some(local) = local
             && let Some(path) = local.paths.get(from, op, site)
         {
-            let path = PathToLine(path.number());
-            local.paths.slot(from, op, site).set(CacheSlot { key: key(op, site), from, path });
+            local.paths.put(from, op, site, PathToLine(path.number()));
         }
     }
 
@@ -289,7 +288,8 @@ fn extent(chunk: usize) -> usize {
     FIRST << chunk.saturating_sub(1)
 }
 
-/// The paths that a thread has met, by what they are made of: most handles are made on few lines.
+/// The paths that a thread has met, by what they are made of: most handles are made on few lines. Each has two slots
+/// to be in, so that two that are made in turn do not drive one another out.
 pub(crate) struct PathCache([Cell<CacheSlot>; Self::LEN]);
 
 #[derive(Clone, Copy)]
@@ -306,21 +306,37 @@ fn key(op: Op, site: Caller) -> u64 {
 }
 
 impl PathCache {
-    const LEN: usize = 64;
+    const LEN: usize = 128;
 
     pub(crate) const fn new() -> Self {
         Self([const { Cell::new(CacheSlot { key: 0, from: 0, path: PathToLine(0) }) }; Self::LEN])
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, from: u32, op: Op, site: Caller) -> Option<PathToLine> {
-        let found = self.slot(from, op, site).get();
-        (found.key == key(op, site) && found.from == from).then_some(found.path)
+        let at = Self::at(from, site);
+        let is = |slot: CacheSlot| slot.key == key(op, site) && slot.from == from;
+        let first = self.0[at].get();
+        if is(first) {
+            return Some(first.path);
+        }
+        let second = self.0[at ^ 1].get();
+        is(second).then_some(second.path)
     }
 
-    #[inline]
-    fn slot(&self, from: u32, op: Op, site: Caller) -> &Cell<CacheSlot> {
-        // Locations are three words apart, at the least.
-        &self.0[((key(op, site) as usize / 8) ^ (from as usize * 5)) % Self::LEN]
+    fn put(&self, from: u32, op: Op, site: Caller, path: PathToLine) {
+        let (at, new) = (Self::at(from, site), CacheSlot { key: key(op, site), from, path });
+        let first = self.0[at].replace(new);
+        if (first.key, first.from) != (new.key, from) {
+            self.0[at ^ 1].set(first);
+        }
+    }
+
+    #[inline(always)]
+    fn at(from: u32, site: Caller) -> usize {
+        // Lines by their addresses, and paths that lead there: neighbours in both, which a multiplication spreads.
+        let mixed = (ptr::from_ref(site).addr() as u64 ^ (u64::from(from) << 24))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> (64 - Self::LEN.ilog2())) as usize
     }
 }

@@ -32,8 +32,11 @@ struct Block {
     segments: usize,
 }
 
-/// Segments of a block: half a MiB.
-const BLOCK: usize = 32;
+/// Segments of a log's first block: 128 KiB. Each further one has twice as many, since a page at a time costs more than the
+/// records, up to [`LARGEST_BLOCK`].
+const FIRST_BLOCK: usize = 8;
+/// 4 MiB.
+const LARGEST_BLOCK: usize = 256;
 
 // SAFETY: BLOCK: the words are atomics, and the block's own.
 unsafe impl Send for Block {}
@@ -228,7 +231,10 @@ impl Segments {
     fn fresh(&mut self, budget: usize) -> Option<Segment> {
         let (block, index) = match self.block.take() {
             Some((block, index)) if index < block.segments => (block, index),
-            _ => (Arc::new(Block::new(BLOCK.min(budget))?), 0),
+            full => {
+                let twice = full.map_or(FIRST_BLOCK, |(block, _)| 2 * block.segments);
+                (Arc::new(Block::new(twice.min(LARGEST_BLOCK).min(budget))?), 0)
+            }
         };
         self.block = Some((Arc::clone(&block), index + 1));
         Some(Segment { len: AtomicUsize::new(0), block, index })
