@@ -29,6 +29,8 @@ pub struct LiveObject {
     pub allowed: bool,
     /// The `tracing` span in which it was allocated (feature `spans`).
     pub span: Option<Arc<str>>,
+    /// The stack on which it was allocated, if that was asked for, or if its line is not the user's own.
+    pub stack: Option<StackId>,
     /// The living handles, by number.
     pub handles: Vec<Handle>,
 }
@@ -96,6 +98,7 @@ impl LiveObject {
             strong: 0,
             allowed: false,
             span: None,
+            stack: None,
             handles: Vec::new(),
         }
     }
