@@ -64,9 +64,11 @@ pub fn html_with_sources(timelines: &Timelines<'_>, root: Option<&std::path::Pat
         let mut lines = object.lifelines.iter().map(|line| {
             let from = line.from.map_or((0, 0), |from| from);
             let end = line.end.as_ref().map_or_else(
-                || "-1,0,0,0".to_owned(),
+                || "-1,0,0,0,-1".to_owned(),
                 |end| {
-                    format!("{},{},{},{}", end.seq, end.op as u8, end.thread, end.time.as_nanos())
+                    let place = end.location.map_or(-1, i64::from);
+                    let (seq, op, thread) = (end.seq, end.op as u8, end.thread);
+                    format!("{seq},{op},{thread},{},{place}", end.time.as_nanos())
                 },
             );
             format!(

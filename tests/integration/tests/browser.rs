@@ -170,7 +170,9 @@ impl Drop for Browser {
 fn page(name: &str, f: impl FnOnce()) -> String {
     let recorder = Recorder::with(256 << 20, Clock::Precise);
     Scope::new(recorder.clone()).run(f);
-    let page = render::html(&recorder.recording().timelines());
+    let mut recording = recorder.recording();
+    recording.resolve_stacks();
+    let page = render::html(&recording.timelines());
     assert!(
         !page.contains("http://") || page.matches("http://").count() == 1,
         "only SVG's namespace"
@@ -182,6 +184,37 @@ fn page(name: &str, f: impl FnOnce()) -> String {
 
 struct Session;
 struct Other;
+
+/// The row of a handle that was dropped says on which line.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[test]
+fn drops_have_lines() {
+    use refscope::stack;
+
+    #[inline(never)]
+    fn give_back(session: Rc<Session>) {
+        drop(std::hint::black_box(session)); // <- give back
+        std::hint::black_box(());
+    }
+
+    let url = page("drops", || {
+        stack::take(stack::Depths { drop: 24, ..stack::Depths::default() });
+        let kept = Rc::new(Session);
+        stack::take(stack::Depths::default());
+        (0..3).for_each(|_| give_back(kept.clone()));
+        std::mem::forget(kept);
+    });
+    let Some(mut browser) = Browser::open(&url) else { return };
+    browser.evaluate("document.querySelector('.item').click()");
+    browser.wait("document.querySelectorAll('.row').length === 4");
+    let line = include_str!("browser.rs").lines().position(|l| l.ends_with("// <- give back"));
+    let place = format!("→ drop tests/browser.rs:{}:", line.unwrap() + 1);
+    let rows = browser.evaluate("document.querySelector('#rows').textContent");
+    assert_eq!(rows.as_str().unwrap().matches(&place).count(), 3, "{rows}");
+    let title = browser.evaluate("document.querySelector('[data-handle=\"2\"]').title");
+    assert!(title.as_str().unwrap().contains("drop(std::hint::black_box(session));"), "{title}");
+    browser.screenshot("drops");
+}
 
 #[test]
 fn search_open_zoom() {
