@@ -126,7 +126,7 @@ pub fn capture(depth: usize) -> Option<StackId> {
 }
 
 /// Asks for stacks of what happens to objects that are allocated from now on; of their events, see [`Event::stack`], of
-/// living handles, see [`Handle::stack`].
+/// living handles, see [`Handle::stack`]. A later call takes over, also for these: depths of 0 end it.
 ///
 /// `REFSCOPE=…,stacks` does the same without a line of code.
 ///
