@@ -1,13 +1,15 @@
 //! A leak report, as rustc prints diagnostics.
 
+mod made;
+
 use super::names::Names;
 use super::source::Sources;
 use super::style::{Line, Look};
 use super::{Terminal, age, bytes, count, plural};
 use crate::analysis::{HandleGroup, Leak, LeakReport, Part, ReportKind, Total, totals};
-use crate::event::{Location, Op, Strength};
+use crate::event::{Location, Strength};
 use crate::locate::Ownership;
-use crate::model::{Handle, LiveObject};
+use crate::model::LiveObject;
 use crate::text::{short_file, width};
 use std::fmt;
 
@@ -159,6 +161,7 @@ impl<'r> ReportStyle<'r> {
         if let Some(holder) = leak.fault() {
             self.excerpt(leak, holder, out)?;
             self.made_by(leak, holder, out)?;
+            self.stack(leak, holder, out)?;
         }
         self.objects(&leak.objects, "object", out)?;
         self.objects(&leak.retained, "below", out)?;
@@ -301,29 +304,6 @@ impl<'r> ReportStyle<'r> {
         let size = bytes(total.bytes);
         let at = at(&total.location);
         (format!("{times}{name}{labels}, {size}"), format!("{at} {thread}{span}"))
-    }
-
-    /// Who made the handle at fault, where it wasn't the user's line itself: std or a derive, and on whose behalf.
-    fn made_by(&self, leak: &Leak, holder: &Handle, out: &mut impl fmt::Write) -> fmt::Result {
-        let made = holder.location().filter(|made| !made.is_users() && !leak.cause.raw);
-        let Some(made) = made else { return Ok(()) };
-        let op = holder.op().unwrap_or(Op::Clone);
-        let maker = if made.is_std() { "std" } else { "a derive" };
-        let made = at(made);
-        let text = match holder.user_lines() {
-            Some((_, Some(caller))) => {
-                format!("{maker} made this {op} at {made}; called from {}", at(&caller))
-            }
-            Some((_, None)) => format!("{maker} made this {op} at {made}"),
-            None if cfg!(feature = "stacks") => {
-                format!("{maker} made this {op} at {made}; its caller is not known")
-            }
-            None => format!(
-                "{maker} made this {op} at {made}; its caller is not known without refscope's \
-                 feature `stacks`"
-            ),
-        };
-        self.row(out, "made by", &text)
     }
 
     fn holder(&self, group: &HandleGroup, out: &mut impl fmt::Write) -> fmt::Result {

@@ -71,6 +71,59 @@ fn stds_clone() {
     assert!(text.contains("= all.clone()") && text.contains("std made this clone"), "{text}");
 }
 
+/// Held by a test that asks for stacks, which is for the whole process.
+static STACKS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+#[inline(never)]
+fn either(value: &Arc<String>, first: bool) -> Arc<String> {
+    if first {
+        black_box(value.clone()) // <- first
+    } else {
+        black_box(value.clone()) // <- second
+    }
+}
+
+#[inline(never)]
+fn elsewhere(value: &Arc<String>) -> Arc<String> {
+    black_box(value.clone()) // <- elsewhere
+}
+
+/// A report shows the stack that was asked for, and is known again by its function, on whichever line.
+#[test]
+fn stacks_in_reports_and_fingerprints() {
+    use refscope::stack;
+
+    let _alone = STACKS.lock();
+    let of = |share: fn(&Arc<String>) -> Arc<String>| {
+        report(|| {
+            let value = Arc::new("state".to_owned());
+            share(&value)
+        })
+    };
+    let print = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("1 of 1:")).expect("one cause");
+        line.split(['[', ']']).nth(1).expect("a fingerprint").to_owned()
+    };
+    let all: [fn(&Arc<String>) -> Arc<String>; 3] =
+        [|value| either(value, true), |value| either(value, false), elsewhere];
+    let plain = all.map(of);
+    stack::take(stack::Depths::all(32));
+    let texts = all.map(of);
+    stack::take(stack::Depths::default());
+    // The type, the operation and the file are the same for all three.
+    assert!(plain.iter().all(|text| !text.contains("= stack:") && print(text) == print(&plain[0])));
+    for (text, name) in texts.iter().zip(["either", "either", "elsewhere"]) {
+        let at = text.lines().position(|line| line.contains("= stack:")).expect(text);
+        let lines: Vec<_> = text.lines().skip(at).take(3).collect();
+        assert!(lines.iter().any(|l| l.contains(&format!("stack_reports::{name} at "))), "{text}");
+        assert!(text.contains("tests/stack_reports.rs:"), "{text}");
+        assert!(text.contains(" of std") || text.contains("of refscope"), "folded: {text}");
+    }
+    assert_eq!(print(&texts[0]), print(&texts[1]));
+    assert_ne!(print(&texts[0]), print(&texts[2]));
+    println!("{}", texts[0]);
+}
+
 #[inline(never)]
 fn lend(value: &Arc<String>) -> Arc<String> {
     value.clone() // <- lend
@@ -88,6 +141,7 @@ fn give_back(value: Arc<String>) {
 fn a_balance_of_clones_and_drops() {
     use refscope::{Op, Scope, sink::Recorder, stack};
 
+    let _alone = STACKS.lock();
     stack::take(stack::Depths::all(24));
     let recorder = Recorder::new();
     let mut kept = Vec::new();

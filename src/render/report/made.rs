@@ -1,0 +1,82 @@
+//! Who made the handle at fault: by its line, and by its stack.
+
+use super::{ReportStyle, at};
+use crate::analysis::Leak;
+use crate::event::{Location, Op};
+use crate::model::Handle;
+use crate::stack;
+use std::fmt;
+
+/// Lines of a stack that are shown.
+const LINES: usize = 8;
+
+impl ReportStyle<'_> {
+    /// Who made the handle at fault, where it wasn't the user's line itself: std or a derive, and on whose behalf.
+    pub(super) fn made_by(
+        &self,
+        leak: &Leak,
+        holder: &Handle,
+        out: &mut impl fmt::Write,
+    ) -> fmt::Result {
+        let made = holder.location().filter(|made| !made.is_users() && !leak.cause.raw);
+        let Some(made) = made else { return Ok(()) };
+        let op = holder.op().unwrap_or(Op::Clone);
+        let maker = if made.is_std() { "std" } else { "a derive" };
+        let made = at(made);
+        let text = match holder.user_lines() {
+            Some((_, Some(caller))) => {
+                format!("{maker} made this {op} at {made}; called from {}", at(&caller))
+            }
+            Some((_, None)) => format!("{maker} made this {op} at {made}"),
+            None if cfg!(feature = "stacks") => {
+                format!("{maker} made this {op} at {made}; its caller is not known")
+            }
+            None => format!(
+                "{maker} made this {op} at {made}; its caller is not known without refscope's \
+                 feature `stacks`"
+            ),
+        };
+        self.row(out, "made by", &text)
+    }
+
+    /// The stack on which the handle at fault was made, where stacks were asked for: the program's functions, and how many
+    /// of others were left out.
+    pub(super) fn stack(
+        &self,
+        leak: &Leak,
+        holder: &Handle,
+        out: &mut impl fmt::Write,
+    ) -> fmt::Result {
+        let Some(stack) = holder.stack.filter(|_| !leak.cause.raw && are_asked_for(leak)) else {
+            return Ok(());
+        };
+        let stack = stack.resolve();
+        let lines = stack.lines();
+        for (number, line) in lines.iter().take(LINES).enumerate() {
+            let text = match line {
+                stack::Line::Frame(frame) => match Location::of_frame(frame) {
+                    Some(location) => format!("{} at {}", frame.name(), at(&location)),
+                    None => frame.to_string(),
+                },
+                folded @ stack::Line::Folded { .. } if self.ascii => {
+                    folded.to_string().replace('…', "...")
+                }
+                folded @ stack::Line::Folded { .. } => folded.to_string(),
+            };
+            self.row(out, if number == 0 { "stack" } else { "" }, &text)?;
+        }
+        if lines.len() > LINES {
+            self.row(out, "", &format!("and {} more lines", lines.len() - LINES))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether stacks were taken of more than what std and derives made: of that they always are, for the user's line.
+fn are_asked_for(leak: &Leak) -> bool {
+    leak.objects.iter().any(|object| {
+        let of_birth = object.stack.is_some() && object.location.is_users();
+        let is_users = |handle: &Handle| handle.location().is_some_and(Location::is_users);
+        of_birth || object.handles.iter().any(|it| it.stack.is_some() && is_users(it))
+    })
+}
