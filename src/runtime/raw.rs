@@ -116,10 +116,12 @@ impl RawTable {
         let key = key(entry);
         if !self.by_entry.contains_key(&key) {
             // Two objects are at one address if one was adopted from std's pointer to the other's
-            // allocation. Else what is known is old: it was freed by std's pointer, out of sight.
+            // allocation, and so after that one's birth. Else what is known is old: it was freed by
+            // std's pointer, out of sight.
             let others = self.by_address.get(&(kind, address)).cloned().unwrap_or_default();
             for other in others {
-                if !adopted && !self.by_entry[&other].adopted {
+                let known = &self.by_entry[&other];
+                if !adopted && !(known.adopted && known.entry.id() > entry.id()) {
                     self.remove_key(other);
                 }
             }
