@@ -8,7 +8,8 @@
 //!   as many as std counts, strong and weak. (An object that has been std's in between is known only in part: there
 //!   the ledger's two numbers agree with each other, and are not above std's.)
 //! * HANDLES: over all objects the ledger knows as many strong and weak handles, raw pointers and boxes as the program
-//!   has, wherever it has them: in the pool, in other objects, forgotten.
+//!   has, wherever it has them: in the pool, in other objects, forgotten. (Where an object has been std's and raw pointers
+//!   were looked at, whose they were is a guess.)
 //! * VIEWS: the ledger and the replay of a recording give the same objects, with the same handles (number, strength,
 //!   path, parent, raw, thread), counts and labels.
 //!
@@ -680,7 +681,10 @@ macro_rules! lockstep {
                     // A raw pointer that was looked at has returned, as far as can be known.
                     got.raw = want.raw;
                 }
-                prop_assert_eq!(want, got, "HANDLES at step {}: {:?}", number, alive);
+                // Of two objects for one allocation it is a guess whose raw pointer was looked at, and returns.
+                if ours.mixed.is_empty() || ours.views == 0 {
+                    prop_assert_eq!(want, got, "HANDLES at step {}: {:?}", number, alive);
+                }
             }
             if let Some(file) = &file {
                 file.check(&alive(&scope, &recorder)?, &recorder)?;
@@ -703,7 +707,7 @@ macro_rules! lockstep {
                 file.check(&alive, &recorder)?;
             }
             prop_assert_eq!(alive.len(), left, "EMPTY: {:?}", alive);
-            // Of two objects for one allocation it is a guess whose raw pointer was looked at, and returns.
+            // As above.
             if ours.mixed.is_empty() || ours.views == 0 {
                 prop_assert_eq!(ours.handles(), Handles::of(&alive), "EMPTY: {:?}", alive);
             }
