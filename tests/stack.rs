@@ -45,6 +45,7 @@ const SHALLOWER: &[(&str, f64, &str)] = &[
 /// What programs do recursively with each pointer.
 macro_rules! recursions {
     ($($name:ident: $pointer:path;)*) => {$(
+        #[allow(clippy::borrowed_box)] // the recursion goes through the pointer
         mod $name {
             use $pointer as Ptr;
             include!("stack/recursions.rs");
