@@ -481,7 +481,7 @@ pub(super) fn outside(report: &LeakReport) -> Option<String> {
 }
 
 /// A location, its file without what is the same for all of a registry or toolchain.
-pub(super) fn at(location: &Location) -> String {
+pub(in crate::render) fn at(location: &Location) -> String {
     format!("{}:{}:{}", short_file(&location.file), location.line, location.column)
 }
 

@@ -59,6 +59,12 @@ impl Sources {
         Self { roots, files: RefCell::default(), recorded: BTreeMap::new() }
     }
 
+    /// Creates the sources of a recording.
+    #[cfg(feature = "html")]
+    pub(crate) fn of(recording: &crate::model::Recording, root: Option<&Path>) -> Self {
+        Self::new(root).recorded(recording.sources.clone())
+    }
+
     /// Knows what the files were when they were recorded: others are not shown in their place.
     pub(crate) fn recorded(mut self, recorded: BTreeMap<String, (u64, u64)>) -> Self {
         self.recorded = recorded;
