@@ -15,6 +15,7 @@ mod source;
 mod style;
 mod terminal;
 mod tree;
+mod verdict;
 
 pub use dot::dot;
 #[cfg(feature = "html")]

@@ -22,7 +22,7 @@ const PARTS: [(&str, &str); 5] = [
 /// source are in it where the files can be read from here and are the ones that were recorded. What it shows is in its
 /// address (`#o=7`, `#q=Session`, `#z=10-40`), so that a view can be sent to someone.
 ///
-/// The page takes some 70 bytes an object with two handles, and opens with a million of them.
+/// The page takes some 130 bytes for an object with three handles, and opens with a million of them.
 ///
 /// # Examples
 ///

@@ -3,8 +3,9 @@
 use super::names::Names;
 use super::source::Sources;
 use super::style::{Line, Look};
+use super::verdict::heading;
 use super::{Terminal, age, bytes, count, plural};
-use crate::analysis::{HandleGroup, Leak, LeakReport, Part, ReportKind, Total, totals};
+use crate::analysis::{HandleGroup, Leak, LeakReport, ReportKind, Total, totals};
 use crate::event::{Location, Op, Strength};
 use crate::locate::Ownership;
 use crate::model::{Handle, LiveObject};
@@ -89,7 +90,15 @@ impl<'r> ReportStyle<'r> {
                  `Check::whole_process`; or, where it is right, `Check::may_trace_nothing`",
             )?;
         }
+        let has_parts = report.leaks.iter().any(|leak| heading(leak) != heading(&report.leaks[0]));
+        let mut before = "";
         for (number, leak) in report.leaks.iter().take(SHOWN).enumerate() {
+            if has_parts && heading(leak) != before {
+                before = heading(leak);
+                let mut line = self.line();
+                line.put(Look::Name, before);
+                writeln!(out, "\n{}", line.finish())?;
+            }
             self.leak(report, number + 1, leak, out)?;
         }
         if report.leaks.len() > SHOWN {
@@ -503,84 +512,6 @@ pub(super) fn fold(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-impl LeakReport {
-    /// Returns the verdict in one line.
-    pub fn verdict(&self) -> String {
-        if self.traced_nothing && self.is_empty() {
-            return "nothing was traced, so that a leak could not have been seen".to_owned();
-        }
-        let when = match self.kind {
-            ReportKind::Check => " after the check",
-            ReportKind::Exit => " at exit",
-            ReportKind::Mark => " at the mark",
-            ReportKind::Stopped => " when the recording stopped",
-            ReportKind::Alive => "",
-        };
-        let allowed = match self.allowed {
-            0 => String::new(),
-            n => format!("; {} allowed", count(n)),
-        };
-        if self.is_empty() {
-            return format!("nothing is alive{when}{allowed}");
-        }
-        let size = self.leaks.iter().fold(0_u64, |sum, leak| sum.saturating_add(leak.bytes()));
-        let (objects, lines) =
-            (plural(self.objects, "object"), plural(self.leaks.len() as u64, "line"));
-        format!("{objects} alive{when}, kept by {lines}; {}{}{allowed}", bytes(size), self.parts())
-    }
-
-    /// How many objects are in each part, as far as that is known.
-    fn parts(&self) -> String {
-        type Is = fn(&Part) -> bool;
-        let mut text = String::new();
-        let parts: [(&str, Is); 4] = [
-            ("leaked", |part| matches!(part, Part::Leaked)),
-            ("held by tasks and threads", |part| matches!(part, Part::Thread(_))),
-            ("held by statics and thread-locals", |part| matches!(part, Part::Static(_))),
-            ("held by a word on a stack", |part| matches!(part, Part::Stack(_))),
-        ];
-        for (name, is) in parts {
-            let parts = self.leaks.iter().flat_map(|leak| &leak.parts);
-            let objects = parts.filter(|(part, _)| is(part)).map(|(_, objects)| objects).sum();
-            if objects > 0 {
-                text.push_str(&format!("; {} {name}", count(objects)));
-            }
-        }
-        text
-    }
-
-    /// Returns a note on what a check did not look at: what is alive and was made meanwhile on threads that had entered no
-    /// scope, by type and line.
-    pub fn note_outside(&self) -> Option<String> {
-        outside(self).map(|note| format!("refscope: {}", super::escape_lines(&note)))
-    }
-
-    /// Returns the report as JSON: one object, documented at [`report_json`](super::report_json).
-    pub fn json(&self) -> String {
-        super::report_json(self)
-    }
-
-    /// Returns a line for each cause in the format of GitHub's and compatible logs, `::error file=…,line=…::…`, at the
-    /// cause's line.
-    pub fn annotations(&self) -> String {
-        annotations(self)
-    }
-}
-
-/// `leaked`, `held by the static POOL`
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Leaked => f.write_str("leaked"),
-            Self::Thread(name) => write!(f, "held by {name}"),
-            Self::Static(name) if name.is_empty() => f.write_str("held by a static"),
-            Self::Static(name) => write!(f, "held by the static {name}"),
-            Self::Stack(name) => write!(f, "held by a word on {name}'s stack"),
-            Self::Unknown => f.write_str("not searched"),
-        }
-    }
-}
-
 /// The report as plain text, 80 columns wide.
 impl fmt::Display for LeakReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -596,31 +527,3 @@ impl fmt::Debug for LeakReport {
 }
 
 impl std::error::Error for LeakReport {}
-
-/// See [`LeakReport::annotations`].
-fn annotations(report: &LeakReport) -> String {
-    // As GitHub's documentation of workflow commands escapes data and properties; the rest is shown in a log.
-    let data = |text: &str| super::escape(&text.replace('%', "%25")).into_owned();
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-    let mut text = String::new();
-    for leak in report.leaks.iter().take(SHOWN) {
-        let object = leak.example();
-        let place = leak.cause.location.as_ref().unwrap_or(&object.location);
-        let name = format!("{}<{}>", object.kind, crate::event::short_type(&object.type_name));
-        let says = format!(
-            "{} alive, the oldest created at {}: {}",
-            plural(leak.count(), "object"),
-            object.location,
-            leak.help
-        );
-        text.push_str(&format!(
-            "::error file={},line={},col={},title={}::{}\n",
-            property(&place.file),
-            place.line,
-            place.column,
-            property(&format!("refscope: {name} is alive")),
-            data(&says)
-        ));
-    }
-    text
-}
