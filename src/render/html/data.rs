@@ -8,7 +8,7 @@ use crate::event::{Op, Strength, short_type};
 use crate::model::{LiveObject, Origin, Recording};
 use crate::render::json::Json;
 use crate::render::report::at;
-use crate::render::source::Sources;
+use crate::render::source::{Recorded, Sources};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -22,7 +22,7 @@ const CHUNK: usize = 3 << 18;
 pub(super) fn write(page: &mut String, timelines: &Timelines<'_>, root: Option<&Path>) {
     let recording = timelines.recording();
     let report = report(timelines);
-    let sources = Sources::of(recording, root);
+    let sources = Sources::new(root).recorded(Recorded::of(recording));
     let mut tables = Tables::default();
     let findings = Findings::new(&report);
     let mut rows = Vec::new();
