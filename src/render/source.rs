@@ -97,9 +97,8 @@ impl Sources {
     /// Returns what is known of the line of a location.
     pub(crate) fn look(&self, location: &Location) -> SourceLine {
         let mut files = self.files.borrow_mut();
-        let source = files
-            .entry(location.file.to_string())
-            .or_insert_with(|| self.source(Path::new(&*location.file), &location.file));
+        let source =
+            files.entry(location.file.to_string()).or_insert_with(|| self.source(location));
         let line = || (location.line as usize).checked_sub(1);
         match source {
             Source::Lines(lines) => line()
@@ -110,10 +109,11 @@ impl Sources {
         }
     }
 
-    fn source(&self, path: &Path, file: &Cow<'static, str>) -> Source {
+    fn source(&self, location: &Location) -> Source {
+        let path = Path::new(&*location.file);
         // What the compiler put into this process is borrowed from it.
-        let is_ours = matches!(file, Cow::Borrowed(_));
-        let then = self.recorded.files.get(&**file);
+        let is_ours = matches!(location.file, Cow::Borrowed(_));
+        let then = self.recorded.files.get(&*location.file);
         let is_elsewhere = !self.is_given && !is_ours && self.recorded.directory.is_some();
         let roots = self.roots.iter();
         let roots: Vec<&PathBuf> = match then {
