@@ -234,3 +234,28 @@ fn threads_may_hold() {
     drop((end, kept));
     worker.join().unwrap();
 }
+
+#[test]
+fn a_report_is_no_wider_than_its_terminal() {
+    let _alone = alone();
+    let report = report(|| {
+        let kept = Arc::new("cached in a static, under a name that is long".to_owned());
+        CACHE.lock().unwrap().extend((0..3).map(|_| kept.clone()));
+        let mut cut = Vec::new();
+        cut.resize_with(3, || Rc::new(1_u8));
+        std::mem::forget(cut);
+    });
+    for columns in [60, 80, 140] {
+        for color in [false, true] {
+            let text =
+                refscope::render::Terminal::plain(columns).color(color).render_report(&report);
+            for line in text.lines() {
+                let shown = line.split('\x1b').enumerate().map(|(n, part)| match n {
+                    0 => part.chars().count(),
+                    _ => part.split_once('m').map_or(0, |(_, rest)| rest.chars().count()),
+                });
+                assert!(shown.sum::<usize>() <= columns, "{columns}: {line}\n{text}");
+            }
+        }
+    }
+}

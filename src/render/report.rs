@@ -7,7 +7,6 @@ use super::verdict::heading;
 use super::{Terminal, age, bytes, count, plural};
 use crate::analysis::{HandleGroup, Leak, LeakReport, ReportKind, Total, totals};
 use crate::event::{Location, Op, Strength};
-use crate::locate::Ownership;
 use crate::model::{Handle, LiveObject};
 use crate::text::{short_file, width};
 use std::fmt;
@@ -24,7 +23,7 @@ pub(super) struct ReportStyle<'r> {
 /// Causes that are shown.
 pub(super) const SHOWN: usize = 10;
 /// Where a named row's text begins.
-const INDENT: usize = 14;
+pub(super) const INDENT: usize = 14;
 /// Groups of handles of one that are shown.
 const HOLDERS: usize = 8;
 /// Types of one that are shown.
@@ -68,7 +67,7 @@ impl<'r> ReportStyle<'r> {
         Self { color: false, ascii: true, width: 80, sources, names: names(report) }
     }
 
-    fn line(&self) -> Line {
+    pub(super) fn line(&self) -> Line {
         Line::new(self.color)
     }
 
@@ -79,8 +78,13 @@ impl<'r> ReportStyle<'r> {
     pub(super) fn write(&self, report: &LeakReport, out: &mut impl fmt::Write) -> fmt::Result {
         let mut line = self.line();
         let look = if report.passes() { Look::Name } else { Look::Warning };
-        line.put(look, "refscope").put(Look::Name, ": ").put(Look::Name, &report.verdict());
-        writeln!(out, "{}", line.finish())?;
+        line.put(look, "refscope").put(Look::Name, ": ");
+        let indent = line.width();
+        for part in fold(&report.verdict(), self.width.saturating_sub(indent)) {
+            line.to(indent).put(Look::Name, &part);
+            writeln!(out, "{}", line.finish())?;
+            line = self.line();
+        }
         if report.traced_nothing && report.kind == ReportKind::Check {
             self.row(
                 out,
@@ -161,10 +165,20 @@ impl<'r> ReportStyle<'r> {
             _ => String::new(),
         };
         let mut line = self.line();
-        line.put(Look::Warning, &format!("{number} of {}", report.leaks.len()))
-            .put(Look::Name, &format!(": {title}{part}"))
-            .put(Look::Dim, &format!("  [{:08x}]", leak.fingerprint >> 32));
-        writeln!(out, "\n{}", line.finish())?;
+        line.put(Look::Warning, &format!("{number} of {}", report.leaks.len()));
+        line.put(Look::Name, ": ");
+        let (indent, print) = (line.width(), format!("  [{:08x}]", leak.fingerprint >> 32));
+        let room = self.width.saturating_sub(indent + print.len());
+        writeln!(out)?;
+        for (n, text) in fold(&format!("{title}{part}"), room.max(20)).iter().enumerate() {
+            if n > 0 {
+                writeln!(out, "{}", line.finish())?;
+                line = self.line();
+            }
+            line.to(indent).put(Look::Name, text);
+        }
+        line.put(Look::Dim, &print);
+        writeln!(out, "{}", line.finish())?;
         if let Some(holder) = leak.fault() {
             self.excerpt(leak, holder, out)?;
             self.made_by(leak, holder, out)?;
@@ -199,50 +213,6 @@ impl<'r> ReportStyle<'r> {
             self.stored(ownership, leak, out)?;
         }
         self.row(out, "help", &leak.help)
-    }
-
-    /// What holds the objects of a leak now: the path from a root, or the cycle. Those held alike are one path.
-    fn stored(&self, ownership: &Ownership, leak: &Leak, out: &mut impl fmt::Write) -> fmt::Result {
-        let mut paths: Vec<(String, u64)> = Vec::new();
-        for object in &leak.objects {
-            let Some(path) = ownership.path_to(object.id) else { continue };
-            let path = path.to_string();
-            let path = path.strip_prefix("held by: ").unwrap_or(&path).to_owned();
-            match paths
-                .iter_mut()
-                .find(|(known, _)| without_numbers(known) == without_numbers(&path))
-            {
-                Some((_, times)) => *times += 1,
-                None => paths.push((path, 1)),
-            }
-        }
-        for (path, times) in paths.iter().take(PATHS) {
-            let mut first = true;
-            for part in path.lines() {
-                let part = if self.ascii {
-                    part.replace('─', "-").replace('→', ">").replace('└', "`")
-                } else {
-                    part.to_owned()
-                };
-                let times = match (first, *times) {
-                    (true, n) if n > 1 => format!("  ({} alike)", count(n)),
-                    _ => String::new(),
-                };
-                let mut line = self.line();
-                if first {
-                    line.put(Look::Dim, "   = ").put(Look::Name, "stored:");
-                }
-                line.to(INDENT)
-                    .put(Look::Plain, part.trim_start_matches("         "))
-                    .put(Look::Dim, &times);
-                writeln!(out, "{}", line.finish())?;
-                first = false;
-            }
-        }
-        if paths.len() > PATHS {
-            writeln!(out, "       and {} more paths", paths.len() - PATHS)?;
-        }
-        Ok(())
     }
 
     /// A row for each type and line that allocated objects; for one that is alone, two.
@@ -417,22 +387,6 @@ impl<'r> ReportStyle<'r> {
         }
         Ok(())
     }
-}
-
-/// Paths that are shown of one leak.
-const PATHS: usize = 3;
-
-/// A path without the numbers of its objects, by which like paths differ.
-fn without_numbers(path: &str) -> String {
-    let mut text = String::with_capacity(path.len());
-    let mut is_number = false;
-    for c in path.chars() {
-        is_number = c == '#' || (is_number && c.is_ascii_digit());
-        if !is_number || c == '#' {
-            text.push(c);
-        }
-    }
-    text
 }
 
 /// Totals over all objects, and what each has.

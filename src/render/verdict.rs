@@ -82,7 +82,9 @@ impl fmt::Display for Part {
             Self::Leaked => f.write_str("leaked"),
             Self::Raw => f.write_str("away as a raw pointer"),
             Self::Thread(name) => write!(f, "held by the thread {name}"),
-            Self::Static(name) if name.is_empty() => f.write_str("held by a static"),
+            Self::Static(name) if name.is_empty() => {
+                f.write_str("held by a static or thread-local")
+            }
             Self::Static(name) => write!(f, "held by the static {name}"),
             Self::Stack(name) => write!(f, "held by a word on {name}'s stack"),
             Self::Unknown => f.write_str("not searched"),
