@@ -116,6 +116,13 @@ mod scan;
     target_pointer_width = "64",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
+mod symbols;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod threads;
 
 pub use ownership::{
