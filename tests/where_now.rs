@@ -19,6 +19,9 @@ thread_local! {
     static LAZY: RefCell<Vec<Arc<Session>>> = RefCell::default();
 }
 
+/// One test searches at a time: another's search is waited for no longer than twice the budget.
+static ONE: Mutex<()> = Mutex::new(());
+
 fn id<P: refscope::Inspect>(pointer: &P) -> u64 {
     refscope::holders(pointer).object().expect("the object is traced").id().number()
 }
@@ -46,6 +49,7 @@ fn root(ownership: &Ownership, id: u64) -> &Owner {
 /// A static has its name where the feature `stacks` is on, and file and address without.
 #[test]
 fn statics_and_thread_locals_are_named() {
+    let _one = ONE.lock().unwrap();
     refscope::track().expect("no other sink is installed");
     let named = cfg!(feature = "stacks");
     let name = |name: &str| named.then(|| format!("where_now::{name}"));
@@ -86,4 +90,24 @@ fn statics_and_thread_locals_are_named() {
         false => assert!(first.starts_with("held by: a static of where_now-"), "{first}"),
     }
     REGISTRY.lock().unwrap().clear();
+}
+
+/// What could not be searched is said, in the result and in a report.
+#[test]
+fn a_search_without_time_says_so() {
+    let _one = ONE.lock().unwrap();
+    let kept = refscope::Scope::mark().run(|| Arc::new(1));
+    let search = Search::new().budget(std::time::Duration::ZERO);
+    let ownership = search.run().expect("it works here");
+    assert!(ownership.statistics.is_cut);
+    let doubt = "The search ran out of time or memory before it had read everything.";
+    assert!(ownership.doubts.iter().any(|said| said == doubt), "{:?}", ownership.doubts);
+    let report = refscope::leaks::Check::new().may_trace_nothing();
+    let also = report.scope().run(|| kept.clone());
+    let new = report.scope().run(|| Arc::new(2));
+    let text = report.report().locate(&search).to_string();
+    let words: Vec<_> = text.split_whitespace().collect();
+    let line = "note: the search for where handles are stored ran out of its budget: what it says of that is incomplete";
+    assert!(words.join(" ").contains(line), "{text}");
+    drop((also, new));
 }

@@ -109,6 +109,7 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
         statistics: Statistics {
             bytes: scanned.bytes,
             blocks: blocks.len() as u64,
+            is_cut: scanned.is_cut,
             ..Statistics::default()
         },
     };

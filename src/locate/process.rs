@@ -13,12 +13,9 @@ use super::threads::{self, Room, Stopped, Thread};
 use crate::alloc::map;
 use crate::event::Strength;
 use crate::runtime::view;
-use parking_lot::Mutex;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-/// Stopping threads and the copy's waiting are for one search at a time.
-static ONE: Mutex<()> = Mutex::new(());
 
 /// Edges and copies that are kept: 12 to 24 bytes each.
 const EDGES: usize = 24 << 20;
@@ -28,8 +25,44 @@ const TRIES: u32 = 4;
 
 #[inline(never)]
 pub(super) fn run(search: &Search) -> Result<Ownership, Unavailable> {
-    let _one = ONE.lock();
+    let Some(_one) = One::wait(2 * search.budget) else {
+        return Err(Unavailable("another search has not ended".to_owned()));
+    };
     threads::with_saved_registers(|stack_pointer| run_from(search, stack_pointer))
+}
+
+/// The right to search: threads are stopped, and the copy is waited for, by one search at a time.
+struct One;
+
+/// The process that searches now, or 0. A child that was forked meanwhile has nobody who searches.
+static SEARCHING: AtomicU32 = AtomicU32::new(0);
+
+impl One {
+    fn wait(patience: Duration) -> Option<Self> {
+        let (own, begin) = (std::process::id(), Instant::now());
+        loop {
+            let now = SEARCHING.load(Ordering::Relaxed);
+            // Acquire: what the search before did is done.
+            if now != own
+                && SEARCHING
+                    .compare_exchange(now, own, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return Some(Self);
+            }
+            if now == own && begin.elapsed() > patience {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        // Release: pairs with the acquire of the next search.
+        SEARCHING.store(0, Ordering::Release);
+    }
 }
 
 /// Overwrites what earlier calls left below this frame, so that the frames between the caller and the search do not bring
@@ -161,7 +194,8 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     crate::runtime::clock::wait_for_own_thread();
     let stopping = Instant::now();
     // Nothing is allocated from here on, until the threads go on.
-    let mut stopped = (search.stop_threads && search.fork).then(|| Stopped::new(&mut room));
+    let mut stopped =
+        (search.stop_threads && search.fork).then(|| Stopped::new(&mut room, search.at_exit));
     let frozen = search.fork.then(Frozen::new);
     if let Some(stopped) = &mut stopped {
         stopped.release();

@@ -102,7 +102,12 @@ impl<'r> ReportStyle<'r> {
             let note = match &report.located {
                 None => "locations show where a handle was created, not where it is stored; sizes"
                     .to_owned(),
-                Some(Err(why)) => format!("where handles are stored is not known: {why}; sizes"),
+                Some(Err(why)) => format!("{why}; sizes"),
+                Some(Ok(ownership)) if ownership.statistics.is_cut => {
+                    "the search for where handles are stored ran out of its budget: what it says of that is \
+                     incomplete; sizes"
+                        .to_owned()
+                }
                 Some(Ok(_)) => "sizes".to_owned(),
             };
             let note = format!("{note} are the values' own, without what they have on the heap");
@@ -623,4 +628,21 @@ fn annotations(report: &LeakReport) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::analysis::LeakReport;
+
+    #[test]
+    fn why_there_was_no_search_is_said() {
+        let scope = crate::Scope::mark();
+        let _kept = scope.run(|| crate::Rc::new(1));
+        let mut report = LeakReport::new(scope.alive(), crate::event::Time::coarse());
+        let why = crate::locate::Unavailable("the kernel forbids it".to_owned());
+        report.located = Some(Err(why.to_string()));
+        let text = report.to_string();
+        let note = "note: not searched where handles are stored: the kernel forbids it; sizes are";
+        assert_eq!(text.contains(note), crate::ENABLED, "{text}");
+    }
 }
