@@ -34,8 +34,11 @@
 //! else the values of traced objects, statics, thread-locals and stacks are searched, and nothing is proven.
 
 mod ownership;
+mod part;
 mod retention;
 mod search;
+#[cfg(feature = "json")]
+mod stored;
 mod text;
 
 // Where it works.
@@ -130,4 +133,7 @@ pub use ownership::{
     Step,
 };
 pub use search::{Search, Unavailable};
+#[cfg(feature = "json")]
+pub use stored::InvalidGraph;
+pub(crate) use text::offset_text;
 pub use text::{CycleText, PathText};

@@ -8,6 +8,7 @@ mod growth;
 mod html;
 pub(crate) mod json;
 mod names;
+mod ownership_dot;
 mod perfetto;
 mod report;
 mod report_json;
@@ -19,6 +20,7 @@ mod tree;
 pub use dot::dot;
 #[cfg(feature = "html")]
 pub use html::{html, html_with_sources};
+pub use ownership_dot::ownership_dot;
 pub use perfetto::perfetto;
 pub use report_json::report_json;
 #[cfg(feature = "trace")]

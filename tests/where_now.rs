@@ -8,6 +8,7 @@
 use refscope::Arc;
 use refscope::locate::{Held, Owner, Ownership, Search};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 struct Session;
@@ -110,4 +111,76 @@ fn a_search_without_time_says_so() {
     let line = "note: the search for where handles are stored ran out of its budget: what it says of that is incomplete";
     assert!(words.join(" ").contains(line), "{text}");
     drop((also, new));
+}
+
+struct Node {
+    next: RefCell<Option<refscope::Rc<Node>>>,
+    _kept: Arc<Session>,
+}
+
+/// Two nodes that hold each other, the first of them also a session. Nothing else holds them.
+#[inline(never)]
+fn cycle() -> [u64; 3] {
+    let session = Arc::new(Session);
+    let node = || refscope::Rc::new(Node { next: RefCell::default(), _kept: session.clone() });
+    let (one, two) = (node(), node());
+    *one.next.borrow_mut() = Some(two.clone());
+    *two.next.borrow_mut() = Some(one.clone());
+    [id(&session), id(&one), id(&two)]
+}
+
+/// A part is a graph of its own, with the same paths, cycles and owners; and can be drawn.
+#[test]
+fn the_part_for_some_objects() {
+    let _one = ONE.lock().unwrap();
+    let scope = refscope::Scope::mark();
+    let [session, one, two] = scope.run(cycle);
+    let others: Vec<_> = scope.run(|| (0..100).map(|n| Arc::new(Arc::new(n))).collect());
+    let all = search();
+    for asked in [session, one, two] {
+        let part = all.of([asked]);
+        let ids: BTreeSet<u64> = part.objects.iter().map(|object| object.id).collect();
+        // The session hangs on the cycle; the cycle does without it.
+        let mut expected = BTreeSet::from([one, two]);
+        expected.insert(asked);
+        assert_eq!(ids, expected);
+        assert_eq!(part.cycles.len(), 1);
+        assert_eq!(part.cycles[0].grade, all.cycle_of(one).unwrap().grade);
+        for &id in &ids {
+            let (text, whole) = (part.path_to(id).unwrap(), all.path_to(id).unwrap());
+            assert_eq!(text.to_string(), whole.to_string());
+        }
+        assert!(!part.handles_of(asked).is_empty());
+        assert_eq!(part.of(ids), part, "nothing is lost when it is asked for again");
+    }
+    let none = all.of([]);
+    assert!(none.objects.is_empty() && none.nodes.is_empty() && none.cycles.is_empty());
+
+    let dot = refscope::render::ownership_dot(&all.of([session]));
+    for line in [
+        "digraph ownership {",
+        "cycle (",
+        "color=red, penwidth=2",
+        "Rc<Node>",
+        "Arc<Session>",
+        "style=bold",
+    ] {
+        assert!(dot.contains(line), "{line}: {dot}");
+    }
+    let edges = dot.lines().filter(|line| line.contains(" -> ")).count();
+    assert_eq!(edges, 4, "one to two, two to one, each to the session: {dot}");
+    drop(others);
+}
+
+/// What is written by serde is read as the same.
+#[cfg(feature = "json")]
+#[test]
+fn the_graph_is_plain_data() {
+    let _one = ONE.lock().unwrap();
+    let scope = refscope::Scope::mark();
+    let [session, ..] = scope.run(cycle);
+    let part = search().of([session]);
+    let text = part.to_json();
+    assert_eq!(Ownership::from_json(&text).unwrap(), part);
+    assert!(Ownership::from_json("{}").is_err());
 }

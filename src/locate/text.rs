@@ -31,7 +31,7 @@ impl Ownership {
     }
 
     /// `Rc<Node> #7`, or a block.
-    fn node_text(&self, node: &Node) -> String {
+    pub(crate) fn node_text(&self, node: &Node) -> String {
         match node.kind {
             NodeKind::Block(size) => format!("heap block, {}", bytes(size)),
             NodeKind::Object(id) => match self.object(id) {
@@ -69,10 +69,11 @@ fn without_paths(name: &str) -> String {
 
 /// `.parent`, or `+24`.
 fn step_text(step: &Step) -> String {
-    match &step.field {
-        Some(field) => format!(".{field}"),
-        None => format!("+{}", step.offset),
-    }
+    offset_text(step.offset, step.field.as_deref())
+}
+
+pub(crate) fn offset_text(offset: u64, field: Option<&str>) -> String {
+    field.map_or_else(|| format!("+{offset}"), |field| format!(".{}", escape(field)))
 }
 
 impl fmt::Display for Owner {
