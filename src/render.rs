@@ -13,6 +13,7 @@ mod perfetto;
 mod report;
 mod report_json;
 mod source;
+mod stored;
 mod style;
 mod terminal;
 mod tree;

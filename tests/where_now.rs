@@ -9,7 +9,7 @@ use refscope::Arc;
 use refscope::locate::{Held, Owner, Ownership, Search};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 struct Session;
 
@@ -50,7 +50,7 @@ fn root(ownership: &Ownership, id: u64) -> &Owner {
 /// A static has its name where the feature `stacks` is on, and file and address without.
 #[test]
 fn statics_and_thread_locals_are_named() {
-    let _one = ONE.lock().unwrap();
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     refscope::track().expect("no other sink is installed");
     let named = cfg!(feature = "stacks");
     let name = |name: &str| named.then(|| format!("where_now::{name}"));
@@ -96,7 +96,7 @@ fn statics_and_thread_locals_are_named() {
 /// What could not be searched is said, in the result and in a report.
 #[test]
 fn a_search_without_time_says_so() {
-    let _one = ONE.lock().unwrap();
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let kept = refscope::Scope::mark().run(|| Arc::new(1));
     let search = Search::new().budget(std::time::Duration::ZERO);
     let ownership = search.run().expect("it works here");
@@ -132,7 +132,7 @@ fn cycle() -> [u64; 3] {
 /// A part is a graph of its own, with the same paths, cycles and owners; and can be drawn.
 #[test]
 fn the_part_for_some_objects() {
-    let _one = ONE.lock().unwrap();
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let scope = refscope::Scope::mark();
     let [session, one, two] = scope.run(cycle);
     let others: Vec<_> = scope.run(|| (0..100).map(|n| Arc::new(Arc::new(n))).collect());
@@ -176,11 +176,49 @@ fn the_part_for_some_objects() {
 #[cfg(feature = "json")]
 #[test]
 fn the_graph_is_plain_data() {
-    let _one = ONE.lock().unwrap();
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let scope = refscope::Scope::mark();
     let [session, ..] = scope.run(cycle);
     let part = search().of([session]);
     let text = part.to_json();
     assert_eq!(Ownership::from_json(&text).unwrap(), part);
     assert!(Ownership::from_json("{}").is_err());
+}
+
+struct Link(#[allow(dead_code)] Option<refscope::Rc<Link>>);
+
+/// A long list is not a long path, and no line is too long; like paths are one.
+#[test]
+fn a_report_of_long_and_of_like_paths() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    const LONG: usize = 20_000;
+    let check = refscope::leaks::Check::new();
+    let links = check.scope().run(|| {
+        let list = (0..LONG).fold(None, |next, _| Some(refscope::Rc::new(Link(next))));
+        let alike: Vec<_> = (0..50).map(|_| refscope::Box::new([7_u64; 4])).collect();
+        let cycles: Vec<_> = (0..3).map(|_| cycle()).collect();
+        (list, alike, cycles)
+    });
+    let search = Search::new().budget(std::time::Duration::from_secs(20));
+    let report = check.report().locate(&search);
+    for (width, ascii) in [(80, false), (80, true), (140, false)] {
+        let text = refscope::render::Terminal::plain(width).ascii(ascii).render_report(&report);
+        assert!(text.lines().count() < 400, "{text}");
+        for line in text.lines().skip(1).filter(|line| !line.contains(" of 4: ")) {
+            assert!(line.chars().count() <= width, "{line}");
+            assert!(!ascii || line.is_ascii(), "{line}");
+        }
+        assert!(text.contains("(50 alike)"), "{text}");
+        assert!(text.contains("= stored:  cycle (") && text.contains("(3 alike)"), "{text}");
+    }
+    let ownership = report.ownership().unwrap();
+    // The first of the links is the last of the list.
+    let first = ownership.objects.iter().find(|object| object.type_name.ends_with("Link")).unwrap();
+    let text = ownership.path_to(first.id).unwrap().to_string();
+    assert!(text.contains("… 19,988 more …"), "{text}");
+    // Without recursion.
+    let mut next = links.0;
+    while let Some(link) = next {
+        next = refscope::Rc::into_inner(link).and_then(|mut link| link.0.take());
+    }
 }

@@ -12,6 +12,7 @@ impl Ownership {
     /// strong handle of theirs; and what the paths to the others begin with.
     pub fn retention(&self) -> Retention {
         let mut retention = Retention::new();
+        let starts = self.starts();
         let mut in_cycle = BTreeSet::new();
         for cycle in &self.cycles {
             retention.cycle(cycle.objects.iter().copied());
@@ -22,7 +23,7 @@ impl Ownership {
             if let Some(owner) = self.only_owner(object.id) {
                 retention.hangs_on(object.id, owner);
             }
-            if let Some(part) = object.node.and_then(|node| self.part(node)) {
+            if let Some(part) = object.node.and_then(|node| self.part(starts[node as usize])) {
                 retention.is_in(object.id, part);
             }
         }
@@ -54,25 +55,35 @@ impl Ownership {
         None
     }
 
-    /// What the path to a node begins with.
-    fn part(&self, mut node: u32) -> Option<Part> {
-        // No path is longer than there are nodes.
-        for _ in 0..=self.nodes.len() {
-            match &self.nodes.get(node as usize)?.held {
-                Held::By(step) => node = step.from,
-                Held::Cycle(_) => return Some(Part::Leaked),
-                Held::Root(owner) => {
-                    return match owner {
-                        Owner::Static { symbol, .. } | Owner::ThreadLocal { symbol, .. } => {
-                            Some(Part::Static(symbol.clone().unwrap_or_default()))
-                        }
-                        Owner::Stack { thread } => Some(Part::Stack(thread.clone())),
-                        _ => None,
-                    };
-                }
-                _ => return None,
+    /// The first node of the path to each node. Each step is gone once.
+    fn starts(&self) -> Vec<u32> {
+        const UNKNOWN: u32 = u32::MAX;
+        let mut starts = vec![UNKNOWN; self.nodes.len()];
+        let mut way = Vec::new();
+        for node in 0..self.nodes.len() as u32 {
+            let mut at = node;
+            while let (UNKNOWN, Held::By(step)) =
+                (starts[at as usize], &self.nodes[at as usize].held)
+            {
+                way.push(at);
+                at = step.from;
             }
+            let start = if starts[at as usize] == UNKNOWN { at } else { starts[at as usize] };
+            starts[at as usize] = start;
+            way.drain(..).for_each(|node| starts[node as usize] = start);
         }
-        None
+        starts
+    }
+
+    /// What a path that begins with this node is in.
+    fn part(&self, start: u32) -> Option<Part> {
+        match &self.nodes[start as usize].held {
+            Held::Cycle(_) => Some(Part::Leaked),
+            Held::Root(Owner::Static { symbol, .. } | Owner::ThreadLocal { symbol, .. }) => {
+                Some(Part::Static(symbol.clone().unwrap_or_default()))
+            }
+            Held::Root(Owner::Stack { thread }) => Some(Part::Stack(thread.clone())),
+            _ => None,
+        }
     }
 }

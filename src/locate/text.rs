@@ -4,6 +4,9 @@ use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, Ste
 use crate::text::{bytes, escape};
 use std::fmt;
 
+/// Steps of a path that are shown at its beginning and at its end.
+const SHOWN: usize = 6;
+
 /// The path from a root to an object, to be printed. Given by [`Ownership::path_to`].
 #[derive(Clone, Copy, Debug)]
 pub struct PathText<'a> {
@@ -126,7 +129,15 @@ impl fmt::Display for PathText<'_> {
         }
         let mut depth = 9;
         let mut is_line_open = false;
-        for &node in &nodes {
+        for (number, &node) in nodes.iter().enumerate() {
+            if nodes.len() > 2 * SHOWN + 1 && (SHOWN..nodes.len() - SHOWN).contains(&number) {
+                if number == SHOWN {
+                    let left_out = crate::text::count((nodes.len() - 2 * SHOWN) as u64);
+                    write!(f, "\n{:depth$}└─ … {left_out} more …", "")?;
+                    (depth, is_line_open) = (depth + 3, false);
+                }
+                continue;
+            }
             let node = &self.ownership.nodes[node as usize];
             let step = match &node.held {
                 Held::By(step) => Some(step_text(step)),
@@ -155,7 +166,16 @@ impl fmt::Display for CycleText<'_> {
             Grade::Proven => "cycle (PROVEN): ",
             Grade::Likely(_) => "cycle (LIKELY): ",
         })?;
-        for step in &cycle.round {
+        for (number, step) in cycle.round.iter().enumerate() {
+            if cycle.round.len() > 2 * SHOWN + 1
+                && (SHOWN..cycle.round.len() - SHOWN).contains(&number)
+            {
+                if number == SHOWN {
+                    let left_out = crate::text::count((cycle.round.len() - 2 * SHOWN) as u64);
+                    write!(f, "… {left_out} more … ")?;
+                }
+                continue;
+            }
             let node = &ownership.nodes[step.from as usize];
             write!(f, "{} ─{}→ ", ownership.node_text(node), step_text(step))?;
         }

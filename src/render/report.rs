@@ -2,11 +2,11 @@
 
 use super::names::Names;
 use super::source::Sources;
+use super::stored::AlikePaths;
 use super::style::{Line, Look};
 use super::{Terminal, age, bytes, count, plural};
 use crate::analysis::{HandleGroup, Leak, LeakReport, Part, ReportKind, Total, totals};
 use crate::event::{Location, Op, Strength};
-use crate::locate::Ownership;
 use crate::model::{Handle, LiveObject};
 use crate::text::{short_file, width};
 use std::fmt;
@@ -23,7 +23,7 @@ pub(super) struct ReportStyle<'r> {
 /// Causes that are shown.
 pub(super) const SHOWN: usize = 10;
 /// Where a named row's text begins.
-const INDENT: usize = 14;
+pub(super) const INDENT: usize = 14;
 /// Groups of handles of one that are shown.
 const HOLDERS: usize = 8;
 /// Types of one that are shown.
@@ -67,7 +67,7 @@ impl<'r> ReportStyle<'r> {
         Self { color: false, ascii: true, width: 80, sources, names: names(report) }
     }
 
-    fn line(&self) -> Line {
+    pub(super) fn line(&self) -> Line {
         Line::new(self.color)
     }
 
@@ -89,8 +89,9 @@ impl<'r> ReportStyle<'r> {
                  `Check::whole_process`; or, where it is right, `Check::may_trace_nothing`",
             )?;
         }
+        let alike = report.ownership().map(AlikePaths::new);
         for (number, leak) in report.leaks.iter().take(SHOWN).enumerate() {
-            self.leak(report, number + 1, leak, out)?;
+            self.leak(report, number + 1, leak, alike.as_ref(), out)?;
         }
         if report.leaks.len() > SHOWN {
             let rest = &report.leaks[SHOWN..];
@@ -137,6 +138,7 @@ impl<'r> ReportStyle<'r> {
         report: &LeakReport,
         number: usize,
         leak: &Leak,
+        alike: Option<&AlikePaths<'_>>,
         out: &mut impl fmt::Write,
     ) -> fmt::Result {
         let line_of = match (&leak.cause.location, leak.fault()) {
@@ -191,54 +193,10 @@ impl<'r> ReportStyle<'r> {
             let text = format!("the ledger counts {counted} strong, {known} known");
             self.row(out, "note", &text)?;
         }
-        if let Some(ownership) = report.ownership() {
-            self.stored(ownership, leak, out)?;
+        if let (Some(ownership), Some(alike)) = (report.ownership(), alike) {
+            self.stored(ownership, &alike.paths(leak), out)?;
         }
         self.row(out, "help", &leak.help)
-    }
-
-    /// What holds the objects of a leak now: the path from a root, or the cycle. Those held alike are one path.
-    fn stored(&self, ownership: &Ownership, leak: &Leak, out: &mut impl fmt::Write) -> fmt::Result {
-        let mut paths: Vec<(String, u64)> = Vec::new();
-        for object in &leak.objects {
-            let Some(path) = ownership.path_to(object.id) else { continue };
-            let path = path.to_string();
-            let path = path.strip_prefix("held by: ").unwrap_or(&path).to_owned();
-            match paths
-                .iter_mut()
-                .find(|(known, _)| without_numbers(known) == without_numbers(&path))
-            {
-                Some((_, times)) => *times += 1,
-                None => paths.push((path, 1)),
-            }
-        }
-        for (path, times) in paths.iter().take(PATHS) {
-            let mut first = true;
-            for part in path.lines() {
-                let part = if self.ascii {
-                    part.replace('─', "-").replace('→', ">").replace('└', "`")
-                } else {
-                    part.to_owned()
-                };
-                let times = match (first, *times) {
-                    (true, n) if n > 1 => format!("  ({} alike)", count(n)),
-                    _ => String::new(),
-                };
-                let mut line = self.line();
-                if first {
-                    line.put(Look::Dim, "   = ").put(Look::Name, "stored:");
-                }
-                line.to(INDENT)
-                    .put(Look::Plain, part.trim_start_matches("         "))
-                    .put(Look::Dim, &times);
-                writeln!(out, "{}", line.finish())?;
-                first = false;
-            }
-        }
-        if paths.len() > PATHS {
-            writeln!(out, "       and {} more paths", paths.len() - PATHS)?;
-        }
-        Ok(())
     }
 
     /// A row for each type and line that allocated objects; for one that is alone, two.
@@ -413,22 +371,6 @@ impl<'r> ReportStyle<'r> {
         }
         Ok(())
     }
-}
-
-/// Paths that are shown of one leak.
-const PATHS: usize = 3;
-
-/// A path without the numbers of its objects, by which like paths differ.
-fn without_numbers(path: &str) -> String {
-    let mut text = String::with_capacity(path.len());
-    let mut is_number = false;
-    for c in path.chars() {
-        is_number = c == '#' || (is_number && c.is_ascii_digit());
-        if !is_number || c == '#' {
-            text.push(c);
-        }
-    }
-    text
 }
 
 /// Totals over all objects, and what each has.
