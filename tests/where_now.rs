@@ -167,6 +167,13 @@ fn the_part_for_some_objects() {
     ] {
         assert!(dot.contains(line), "{line}: {dot}");
     }
+    let svg = refscope::render::ownership_svg(&all, session).unwrap();
+    // Two nodes and the session below the second: three boxes, two arrows down and one back.
+    assert_eq!((svg.matches("<rect").count(), svg.matches("<path").count()), (3, 3), "{svg}");
+    assert!(svg.contains("Arc&lt;Session&gt;") && svg.contains("cycle ("), "{svg}");
+    if let Ok(path) = std::env::var("REFSCOPE_TEST_SVG") {
+        std::fs::write(path, &svg).unwrap();
+    }
     let edges = dot.lines().filter(|line| line.contains(" -> ")).count();
     assert_eq!(edges, 4, "one to two, two to one, each to the session: {dot}");
     drop(others);
