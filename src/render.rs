@@ -8,6 +8,8 @@ mod growth;
 mod html;
 pub(crate) mod json;
 mod names;
+mod ownership_dot;
+mod ownership_svg;
 mod perfetto;
 mod report;
 mod report_json;
@@ -21,6 +23,8 @@ mod verdict;
 pub use dot::dot;
 #[cfg(feature = "html")]
 pub use html::{html, html_with_sources};
+pub use ownership_dot::ownership_dot;
+pub use ownership_svg::ownership_svg;
 pub use perfetto::perfetto;
 pub use report_json::report_json;
 #[cfg(feature = "trace")]

@@ -10,6 +10,7 @@ use super::ownership::{
     Step,
 };
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
+use super::symbols::Image;
 
 /// What there is to search.
 pub(super) struct Picture {
@@ -19,12 +20,19 @@ pub(super) struct Picture {
     pub(super) handles: Vec<HandleInput>,
     pub(super) blocks: Blocks,
     pub(super) areas: Vec<Area>,
-    /// Names, by index.
-    pub(super) threads: Vec<String>,
-    /// Where the images of the areas begin: `(name, address of its first byte)`.
-    pub(super) images: Vec<(String, u64)>,
+    /// By index.
+    pub(super) threads: Vec<ThreadInfo>,
+    /// The files of the areas.
+    pub(super) images: Vec<Image>,
     /// Why nothing can be proven.
     pub(super) doubts: Vec<String>,
+}
+
+/// What is said of a thread.
+pub(super) struct ThreadInfo {
+    pub(super) name: String,
+    /// Where the program's own thread-locals begin. 0: not known.
+    pub(super) locals: u64,
 }
 
 /// Each object's block, and each block's object from 1. Objects without a known block get one of their own.
@@ -102,6 +110,7 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
         statistics: Statistics {
             bytes: scanned.bytes,
             blocks: blocks.len() as u64,
+            is_cut: scanned.is_cut,
             ..Statistics::default()
         },
     };
@@ -159,8 +168,8 @@ struct Assembly<'a> {
     graph: &'a Graph<'a>,
     held: &'a [graph::Held],
     retained: &'a [Retained],
-    threads: &'a [String],
-    images: &'a [(String, u64)],
+    threads: &'a [ThreadInfo],
+    images: &'a [Image],
     /// The node of a block, or [`NONE`].
     node_of: Vec<u32>,
     nodes: Vec<Node>,
@@ -236,25 +245,31 @@ impl Assembly<'_> {
 
     fn area(&self, area: usize, address: u64) -> Owner {
         match &self.graph.areas[area] {
-            AreaKind::Static(image) => {
-                let base = self.images.iter().find(|(name, _)| name == image);
-                let name = image.rsplit('/').next().unwrap_or(image);
+            AreaKind::Static(path) => {
+                let image = self.images.iter().find(|image| image.path == *path);
                 Owner::Static {
-                    image: name.to_owned(),
-                    address: address - base.map_or(0, |(_, base)| *base),
-                    symbol: None,
+                    image: image.map_or(path.as_str(), Image::name).to_owned(),
+                    address: image.map_or(address, |image| image.address(address)),
+                    symbol: image.and_then(|image| image.static_at(address)),
                 }
             }
-            AreaKind::ThreadLocal(thread) => {
-                Owner::ThreadLocal { thread: self.thread(*thread), symbol: None }
-            }
+            AreaKind::ThreadLocal(thread) => Owner::ThreadLocal {
+                thread: self.thread(*thread),
+                symbol: self.thread_local_at(*thread, address),
+            },
             AreaKind::Stack(thread) => Owner::Stack { thread: self.thread(*thread) },
             AreaKind::Unknown | AreaKind::Freed => Owner::Unknown { address },
         }
     }
 
     fn thread(&self, thread: usize) -> String {
-        self.threads.get(thread).cloned().unwrap_or_default()
+        self.threads.get(thread).map_or_else(String::new, |thread| thread.name.clone())
+    }
+
+    fn thread_local_at(&self, thread: usize, address: u64) -> Option<String> {
+        let start = self.threads.get(thread).map(|thread| thread.locals).filter(|&at| at > 0)?;
+        let program = self.images.iter().find(|image| image.is_program)?;
+        program.thread_local_at(address.checked_sub(start)?)
     }
 
     fn objects(&self) -> Vec<LocatedObject> {

@@ -41,7 +41,7 @@ impl Memory for MadeUp {
     }
 }
 
-use super::assemble::{Picture, assemble};
+use super::assemble::{Picture, ThreadInfo, assemble};
 use super::blocks::Blocks;
 use super::inputs::{HandleInput, ObjectInput};
 use super::ownership::{Grade, Held, NodeKind, Owner, Ownership};
@@ -188,7 +188,7 @@ impl Program {
             handles: self.handles.clone(),
             blocks,
             areas: self.areas.clone(),
-            threads: vec!["main".to_owned()],
+            threads: vec![ThreadInfo { name: "main".to_owned(), locals: 0 }],
             images: Vec::new(),
             doubts: Vec::new(),
         };
