@@ -202,7 +202,9 @@ impl Assembly<'_> {
         for (node, (block, _)) in blocks().enumerate() {
             self.node_of[block] = node as u32;
         }
-        self.nodes = blocks().map(|(block, _)| self.node(block as u32)).collect();
+        let mut nodes = Vec::with_capacity(blocks().count());
+        nodes.extend(blocks().map(|(block, _)| self.node(block as u32)));
+        self.nodes = nodes;
     }
 
     fn node(&self, block: u32) -> Node {
