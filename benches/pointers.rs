@@ -83,7 +83,6 @@ macro_rules! compare {
             };
             for (name, clock) in [
                 ("recorded, no clock", Clock::None),
-                ("recorded, batch clock", Clock::Batch),
                 ("recorded, coarse clock", Clock::Coarse),
                 ("recorded, precise clock", Clock::Precise),
             ] {
@@ -92,7 +91,7 @@ macro_rules! compare {
                     $run;
                 });
             }
-            let latest = || Recorder::with_overflow(Overflow::DropOldest, 1 << 20, Clock::Batch);
+            let latest = || Recorder::with_overflow(Overflow::DropOldest, 1 << 20, Clock::Coarse);
             traced(&mut group, "recorded, latest kept", latest, make, |$value| {
                 $run;
             });

@@ -65,7 +65,6 @@ fn threads(c: &mut Criterion) {
         |clock| Some(Box::new(Recorder::with_overflow(Overflow::DropOldest, 1 << 20, clock)) as _);
     case!(group, "std", std::sync::Arc, None);
     case!(group, "idle", refscope::Arc, None);
-    case!(group, "recorded, batch clock", refscope::Arc, latest(Clock::Batch));
     case!(group, "recorded, coarse clock", refscope::Arc, latest(Clock::Coarse));
     case!(group, "tracked", refscope::Arc, Some(Box::new(Nop)));
     group.finish();

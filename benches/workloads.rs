@@ -261,7 +261,7 @@ type Way = (&'static str, fn() -> Box<dyn Sink>);
 fn workloads(c: &mut Criterion) {
     let sinks: [Way; 3] = [
         ("recorded", || {
-            Box::new(Recorder::with_overflow(Overflow::DropOldest, 4 << 20, Clock::Batch))
+            Box::new(Recorder::with_overflow(Overflow::DropOldest, 4 << 20, Clock::Coarse))
         }),
         ("recorded, coarse clock", || {
             Box::new(Recorder::with_overflow(Overflow::DropOldest, 4 << 20, Clock::Coarse))

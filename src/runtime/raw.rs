@@ -121,7 +121,7 @@ impl RawTable {
             let others = self.by_address.get(&(kind, address)).cloned().unwrap_or_default();
             for other in others {
                 let known = &self.by_entry[&other];
-                if !adopted && !(known.adopted && known.entry.id() > entry.id()) {
+                if !(adopted || known.adopted && known.entry.id() > entry.id()) {
                     self.remove_key(other);
                 }
             }
