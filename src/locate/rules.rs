@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn what_is_not_known_of_threads_and_blocks() {
         needs(Rule::Doubts, |ring| {
-            ring.doubts.push("A thread's registers are not known.".to_owned())
+            ring.doubts.push("A thread's registers are not known.".to_owned());
         });
     }
 
