@@ -112,6 +112,13 @@ mod process;
     target_pointer_width = "64",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
+mod rules;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod scan;
 #[cfg(all(
     feature = "trace",

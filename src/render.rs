@@ -5,6 +5,8 @@ mod dot;
 mod excerpt;
 mod growth;
 #[cfg(feature = "html")]
+mod held_page;
+#[cfg(feature = "html")]
 mod html;
 pub(crate) mod json;
 mod names;
@@ -21,6 +23,8 @@ mod tree;
 mod verdict;
 
 pub use dot::dot;
+#[cfg(feature = "html")]
+pub use held_page::html_with_ownership;
 #[cfg(feature = "html")]
 pub use html::{html, html_with_sources};
 pub use ownership_dot::ownership_dot;

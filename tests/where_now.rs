@@ -229,3 +229,52 @@ fn a_report_of_long_and_of_like_paths() {
         next = refscope::Rc::into_inner(link).and_then(|mut link| link.0.take());
     }
 }
+
+/// The page in a browser, where there is one: the picture of the cycle stands with the object, and another object's when
+/// the address names that.
+#[cfg(feature = "html")]
+#[test]
+fn the_page_shows_what_holds_an_object() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let recorder = refscope::sink::Recorder::new();
+    let [session, one, _] = refscope::Scope::new(recorder.clone()).run(cycle);
+    let ownership = search();
+    let page = refscope::render::html_with_ownership(
+        &recorder.recording().timelines(),
+        &ownership.of([session, one]),
+    );
+    assert_eq!(page.matches("</html>").count(), 1);
+    let path = std::env::temp_dir().join(format!("refscope-held-{}.html", std::process::id()));
+    std::fs::write(&path, &page).unwrap();
+    let named = std::env::var("CHROMIUM").ok();
+    let usual = ["chromium", "chromium-browser", "google-chrome", "chrome"].map(str::to_owned);
+    for object in [session, one] {
+        let dom = named.iter().chain(&usual).find_map(|browser| {
+            let mut browser = std::process::Command::new(browser);
+            browser.args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--virtual-time-budget=5000",
+            ]);
+            if let Ok(png) = std::env::var("REFSCOPE_TEST_PNG") {
+                browser
+                    .args(["--window-size=1400,900", &format!("--screenshot={png}-{object}.png")]);
+            }
+            browser.arg("--dump-dom").arg(format!("file://{}#o={object}", path.display()));
+            Some(String::from_utf8_lossy(&browser.output().ok()?.stdout).into_owned())
+        });
+        let Some(dom) = dom.filter(|dom| !dom.is_empty()) else {
+            println!("skipped: no Chromium here (set CHROMIUM to one)");
+            break;
+        };
+        let section =
+            dom.split("id=\"held\"").nth(1).unwrap_or_else(|| panic!("no section: {dom}"));
+        let picture = section.split("</section>").next().unwrap();
+        assert!(section.starts_with(&format!(" data-o=\"{object}\"")), "{picture}");
+        let boxes = if object == session { 3 } else { 2 };
+        assert_eq!(picture.matches("<rect").count(), boxes, "{picture}");
+        assert!(picture.contains("Held by") && picture.contains("cycle ("), "{picture}");
+    }
+    std::fs::remove_file(&path).unwrap();
+}

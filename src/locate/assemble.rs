@@ -9,6 +9,7 @@ use super::ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
     Step,
 };
+use super::rules::{Rule, Rules};
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
 use super::symbols::Image;
 
@@ -26,6 +27,7 @@ pub(super) struct Picture {
     pub(super) images: Vec<Image>,
     /// Why nothing can be proven.
     pub(super) doubts: Vec<String>,
+    pub(super) rules: Rules,
 }
 
 /// What is said of a thread.
@@ -72,7 +74,7 @@ fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Vec<u32>, Vec<
 /// Searches the memory that the picture shows.
 pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limits) -> Ownership {
     let (block_of, owners, missing) = match_blocks(&picture.objects, &mut picture.blocks);
-    let Picture { objects, handles, blocks, areas, threads, images, mut doubts } = picture;
+    let Picture { objects, handles, blocks, areas, threads, images, mut doubts, rules } = picture;
     let scanned = {
         let tickets = Tickets::new(&handles);
         scan(memory, &blocks, &owners, &areas, (&objects, &tickets), limits)
@@ -80,8 +82,12 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
     doubts.extend(doubts_of(&scanned, &handles, &missing));
     let kinds: Vec<AreaKind> = areas.iter().map(|area| area.kind.clone()).collect();
     drop(areas);
-    let graph =
-        Graph::new((&objects, &handles), (&blocks, &owners, &block_of), (&scanned, &kinds), memory);
+    let graph = Graph::new(
+        (&objects, &handles),
+        (&blocks, &owners, &block_of),
+        (&scanned, &kinds, rules),
+        memory,
+    );
     let mut held = graph.holders(memory);
     let components = graph.cycles(&mut held);
     let reached = (!components.is_empty()).then(|| graph.reached(memory));
@@ -203,7 +209,9 @@ impl Assembly<'_> {
         for (node, (block, _)) in blocks().enumerate() {
             self.node_of[block] = node as u32;
         }
-        self.nodes = blocks().map(|(block, _)| self.node(block as u32)).collect();
+        let mut nodes = Vec::with_capacity(blocks().count());
+        nodes.extend(blocks().map(|(block, _)| self.node(block as u32)));
+        self.nodes = nodes;
     }
 
     fn node(&self, block: u32) -> Node {
@@ -329,7 +337,8 @@ impl Assembly<'_> {
         let mut objects: Vec<u64> =
             blocks.iter().filter_map(|&block| self.object(block)).map(|object| object.id).collect();
         objects.sort_unstable();
-        let mut reasons = doubts.to_vec();
+        let knows = !self.graph.rules.apply(Rule::Doubts);
+        let mut reasons = if knows { Vec::new() } else { doubts.to_vec() };
         for &block in blocks {
             let why = reached.and_then(|reached| reached[block as usize]);
             if let Some(why) = why.map(|why| self.reason(why))

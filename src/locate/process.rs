@@ -6,6 +6,7 @@ use super::fork::Frozen;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE, ProcessMemory, Region, without};
 use super::ownership::Ownership;
+use super::rules::Rules;
 use super::scan::{Area, AreaKind, Limits};
 use super::search::{Search, Unavailable};
 use super::symbols::images;
@@ -136,6 +137,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         objects,
         handles,
         doubts,
+        rules: Rules::default(),
     };
     stacks_in_blocks(&moment.threads, &picture.blocks, &mut picture.areas);
     let limits = Limits { until: begin + search.budget, edges: EDGES };
