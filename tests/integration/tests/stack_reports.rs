@@ -100,9 +100,11 @@ fn stacks_in_reports_and_fingerprints() {
             share(&value)
         })
     };
+    // The one word in brackets of eight hexadecimal digits.
     let print = |text: &str| {
-        let line = text.lines().find(|line| line.starts_with("1 of 1:")).expect("one cause");
-        line.split(['[', ']']).nth(1).expect("a fingerprint").to_owned()
+        let mut words = text.split(['[', ']']);
+        let is_print = |w: &&str| w.len() == 8 && w.bytes().all(|b| b.is_ascii_hexdigit());
+        words.find(is_print).expect("a fingerprint").to_owned()
     };
     let all: [fn(&Arc<String>) -> Arc<String>; 3] =
         [|value| either(value, true), |value| either(value, false), elsewhere];
