@@ -26,7 +26,10 @@ function detail(i) {
   const narrow = isNarrow(), style = getComputedStyle(box);
   const width = Math.max(260, box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight));
   // Labels are left of what they belong to; on a narrow screen above it.
-  const left = narrow ? 30 : Math.min(360, Math.round(width * .36)), plot = width - left;
+  // Wider where drops have lines as well.
+  let ends = false;
+  for (let k = 0; k < shown.handles && !ends; k++) ends = shown.lines[k * LINE.size + LINE.endPlace] > 0;
+  const left = narrow ? 30 : Math.min(ends ? 500 : 360, Math.round(width * (ends ? .5 : .36))), plot = width - left;
   const x = (value) => left + 4 + (value - zoom[0]) / (zoom[1] - zoom[0]) * (plot - 16);
   view = { shown, full, zoom, x, width, left, plot, row: narrow ? 44 : 24 };
 
