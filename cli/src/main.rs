@@ -11,7 +11,7 @@ use refscope::analysis::{LeakReport, ReportKind, Snapshot, Timeline, Timelines};
 use refscope::event::Time;
 use refscope::model::{LiveObject, Moment};
 use refscope::render::{self, Terminal};
-use refscope::{Op, stack};
+use refscope::{ObjectId, Op, stack};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
@@ -93,7 +93,7 @@ enum Command {
     /// Who cloned whom, of one object, as a tree
     Tree {
         /// The object's number
-        object: u64,
+        object: ObjectId,
         file: PathBuf,
     },
     /// Swaps a package's imports of std's pointers, edits what does not compile then, and shows the diff
@@ -101,7 +101,7 @@ enum Command {
     /// Which lines raised one object's count, which lowered it again, and what each still has
     Balance {
         /// The object's number
-        object: u64,
+        object: ObjectId,
         file: PathBuf,
         /// As a tree of calls, where the recording has stacks
         #[arg(long)]
@@ -165,7 +165,7 @@ struct Filter {
     site: Option<String>,
     /// With this number
     #[arg(long, value_name = "NUMBER")]
-    object: Option<u64>,
+    object: Option<ObjectId>,
     /// Allocated on a thread whose name contains this
     #[arg(long, value_name = "NAME")]
     thread: Option<String>,
@@ -181,7 +181,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn accepts(&self, type_name: &str, born: &str, id: u64, thread: &str, nanos: u64) -> bool {
+    fn accepts(&self, type_name: &str, born: &str, id: ObjectId, thread: &str, nanos: u64) -> bool {
         let part = |part: &Option<String>, text: &str| {
             part.as_ref().is_none_or(|part| text.contains(part.as_str()))
         };
@@ -312,7 +312,7 @@ fn leaks_at(
         };
         return Err(format!("{}: there is no moment {at:?}; {what}", file.display()).into());
     };
-    let alive: BTreeSet<u64> = end.iter().map(|object| object.id).collect();
+    let alive: BTreeSet<ObjectId> = end.iter().map(|object| object.id).collect();
     let mut looked = living.clone();
     look.filter.living(&mut looked);
     let (kept, gone): (Vec<_>, Vec<_>) =
@@ -583,7 +583,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             let recording = read(&file)?;
             let balance = recording
                 .balance(object)
-                .ok_or_else(|| format!("{}: no event of #{object}", file.display()))?;
+                .ok_or_else(|| format!("{}: no event of {object}", file.display()))?;
             if tree {
                 balance.tree.iter().try_for_each(|node| writeln!(out, "{node}"))
             } else {
@@ -646,7 +646,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
 
 fn find<'t, 'r>(
     timelines: &'t Timelines<'r>,
-    object: u64,
+    object: ObjectId,
     file: &Path,
 ) -> Result<&'t Timeline<'r>, Failed> {
     timelines

@@ -1,6 +1,6 @@
 //! Which lines raised an object's count, and which lowered it again.
 
-use crate::event::Op;
+use crate::event::{HandleId, ObjectId, Op};
 use crate::model::{EventRecord, Recording};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -45,6 +45,7 @@ pub struct BalanceEvent<L> {
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Balance<L> {
     /// The lines that made handles, those with most of them alive first.
@@ -57,6 +58,7 @@ pub struct Balance<L> {
 
 /// What one line has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Made<L> {
     /// The line. `None`: not known.
@@ -79,6 +81,7 @@ impl<L> Made<L> {
 
 /// A line of the tree of stacks, with all that happened in what it called.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BalanceNode<L> {
     /// The line.
@@ -247,13 +250,13 @@ impl Recording {
     /// # }
     /// ```
     #[must_use]
-    pub fn balance(&self, object: u64) -> Option<Balance<String>> {
-        let start = self.events().partition_point(|event| event.object < object);
-        let events = self.events()[start..].iter().take_while(|event| event.object == object);
+    pub fn balance(&self, object: ObjectId) -> Option<Balance<String>> {
+        let start = self.events().partition_point(|event| event.object() < object);
+        let events = self.events()[start..].iter().take_while(|event| event.object() == object);
         let events = events.map(|event| BalanceEvent {
             op: event.op,
-            handle: event.handle,
-            from: event.from.filter(|from| from.0 == object).map(|(_, number)| number),
+            handle: event.handle.number(),
+            from: event.from.filter(|from| from.object() == object).map(HandleId::number),
             lines: self.lines_of(event),
         });
         let mut events = events.peekable();

@@ -61,7 +61,7 @@ pub enum Op {
 
 impl Op {
     /// Every operation, in order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: &'static [Self] = &[
         Self::New,
         Self::NewCyclic,
         Self::FromStd,
@@ -118,7 +118,7 @@ impl Op {
 
     /// The operation with this [name](Op::name).
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|op| op.name() == name)
+        Self::ALL.iter().copied().find(|op| op.name() == name)
     }
 
     /// The operation that `self as u8` gave.
@@ -173,6 +173,14 @@ impl Op {
             self,
             Self::New | Self::NewCyclic | Self::FromStd | Self::CopyOnWrite | Self::WeakFromStd
         )
+    }
+}
+
+/// By its [name](Op::name).
+#[cfg(feature = "serde")]
+impl serde::Serialize for Op {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

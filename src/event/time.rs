@@ -6,6 +6,8 @@ use std::time::Duration;
 /// Time is for people; order comes from [`Event::seq`](super::Event::seq). On targets without a clock
 /// (`wasm32-unknown-unknown`) every moment is 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct Time(u64);
 
 impl Time {

@@ -1,5 +1,6 @@
 /// What is missing from reports and recordings, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct UntracedCounts {
     /// Objects that a filter or a cap left out.

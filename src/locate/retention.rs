@@ -2,6 +2,7 @@
 
 use super::ownership::{Held, NodeKind, Owner, Ownership};
 use crate::analysis::{Part, Retention};
+use crate::event::ObjectId;
 use std::collections::BTreeSet;
 
 /// Steps from a block to the object that it belongs to. A longer way is nobody's idea of a field.
@@ -30,7 +31,7 @@ impl Ownership {
     }
 
     /// The object that holds every strong handle of another, in its value or in blocks of its own.
-    fn only_owner(&self, id: u64) -> Option<u64> {
+    fn only_owner(&self, id: ObjectId) -> Option<ObjectId> {
         let strong = self.handles_of(id).iter().filter(|handle| handle.is_strong);
         let mut owners = strong.map(|handle| match handle.owner {
             Owner::Object { object, .. } => Some(object),
@@ -42,7 +43,7 @@ impl Ownership {
     }
 
     /// The object that a block belongs to.
-    fn object_of(&self, mut node: u32) -> Option<u64> {
+    fn object_of(&self, mut node: u32) -> Option<ObjectId> {
         for _ in 0..FARTHEST {
             let at = self.nodes.get(node as usize)?;
             match (&at.kind, &at.held) {

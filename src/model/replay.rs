@@ -1,7 +1,7 @@
 use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
 use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep, Recording};
-use crate::event::{Location, Op, Time};
+use crate::event::{HandleId, Location, ObjectId, Op, Time};
 use crate::stack::StackId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Replay {
     // The standard hasher: the numbers may come from a hostile file.
-    objects: HashMap<u64, State>,
+    objects: HashMap<ObjectId, State>,
     paths: Paths<(Op, Option<u32>)>,
     events: u64,
     ended: u64,
@@ -44,8 +44,7 @@ struct Kept {
     path: u32,
     thread: u32,
     created: Time,
-    /// Object and number; 0 for none.
-    from: (u64, u64),
+    from: Option<HandleId>,
     stack: Option<StackId>,
     /// The path of the step by which it became a raw pointer; 0 for none.
     left: u32,
@@ -77,7 +76,7 @@ impl Replay {
 
     /// Labels an object.
     #[cfg_attr(not(feature = "json"), allow(dead_code))]
-    pub(crate) fn label(&mut self, object: u64, seq: u64, label: &str) {
+    pub(crate) fn label(&mut self, object: ObjectId, seq: u64, label: &str) {
         // The latest, in whichever order they come.
         if let Some(state) = self.objects.get_mut(&object)
             && seq >= state.labeled
@@ -90,7 +89,7 @@ impl Replay {
     /// Applies an event, or keeps it until its turn. Events of unknown objects are passed over.
     pub fn event(&mut self, event: EventRecord) {
         self.events += 1;
-        let Some(state) = self.objects.get_mut(&event.object) else { return };
+        let Some(state) = self.objects.get_mut(&event.object()) else { return };
         if event.seq > state.next {
             state.early.entry(event.seq).or_insert(event);
             return;
@@ -108,7 +107,7 @@ impl Replay {
             state.apply(&event, &mut self.paths);
         }
         if state.state.is_over() && state.early.is_empty() {
-            self.objects.remove(&event.object);
+            self.objects.remove(&event.object());
             self.ended += 1;
         }
     }
@@ -117,9 +116,9 @@ impl Replay {
     pub(crate) fn sorted_events(&mut self, events: &[EventRecord]) {
         self.events += events.len() as u64;
         let mut events = events.iter().peekable();
-        while let Some(EventRecord { object, .. }) = events.peek() {
-            let mut state = self.objects.get_mut(object);
-            while let Some(event) = events.next_if(|event| event.object == *object) {
+        while let Some(object) = events.peek().map(|event| event.object()) {
+            let mut state = self.objects.get_mut(&object);
+            while let Some(event) = events.next_if(|event| event.object() == object) {
                 if let Some(state) = &mut state {
                     state.apply(event, &mut self.paths);
                 }
@@ -170,14 +169,14 @@ impl State {
             path: paths.extend(parent.map_or(0, |parent| parent.path), (event.op, event.location)),
             thread: event.thread,
             created: event.time,
-            from: event.from.unwrap_or_default(),
+            from: event.from,
             stack: event.stack,
             left: 0,
             span: event.span,
         };
         self.state.apply(&event.step(), make, |_| {});
         if matches!(event.op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak)
-            && let Some(handle) = self.state.handle_mut(event.handle)
+            && let Some(handle) = self.state.handle_mut(event.handle.number())
         {
             handle.left = paths.extend(0, (event.op, event.location));
         }
@@ -190,10 +189,10 @@ impl State {
     fn live_object(self, tables: &mut Tables<'_>) -> LiveObject {
         let Self { object, .. } = self;
         let handles = self.state.handles().iter().map(|living| Handle {
-            number: living.number,
+            id: HandleId::new(object.id, living.number),
             strength: living.strength,
             path: tables.path(living.handle.path),
-            from: (living.handle.from.1 != 0).then_some(living.handle.from),
+            from: living.handle.from,
             thread: tables.thread(living.handle.thread),
             created: living.handle.created,
             raw: living.raw,
@@ -259,8 +258,8 @@ impl EventRecord {
         Step {
             op: self.op,
             seq: self.seq,
-            handle: self.handle,
-            from: self.from.filter(|from| from.0 == self.object).map(|from| from.1),
+            handle: self.handle.number(),
+            from: self.from.filter(|from| from.object() == self.object()).map(HandleId::number),
             strong: self.strong,
         }
     }

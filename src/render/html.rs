@@ -62,7 +62,7 @@ pub fn html_with_sources(timelines: &Timelines<'_>, root: Option<&std::path::Pat
             .map(|p| format!("{},{},{},{}", p.seq, p.strong, p.weak, p.time.as_nanos()));
         let points = list(&mut points);
         let mut lines = object.lifelines.iter().map(|line| {
-            let from = line.from.map_or((0, 0), |from| from);
+            let from = line.from.map_or((0, 0), |from| (from.object().number(), from.number()));
             let end = line.end.as_ref().map_or_else(
                 || "-1,0,0,0".to_owned(),
                 |end| {
@@ -71,7 +71,7 @@ pub fn html_with_sources(timelines: &Timelines<'_>, root: Option<&std::path::Pat
             );
             format!(
                 "[{},{},{},{},{},{},{},{},{end}]",
-                line.handle,
+                line.handle.number(),
                 u8::from(line.strength == crate::Strength::Weak),
                 line.op as u8,
                 from.0,
@@ -86,7 +86,7 @@ pub fn html_with_sources(timelines: &Timelines<'_>, root: Option<&std::path::Pat
             objects,
             "{}[{},{ty},{},{},{label},[{points}],[{lines}]]",
             if i > 0 { ",\n" } else { "" },
-            info.id,
+            info.id.number(),
             info.size,
             info.location
         );

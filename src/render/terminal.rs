@@ -26,6 +26,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 /// let text = Terminal::plain(80).ascii(true).to_string(&recording.timelines());
 /// assert!(text.is_ascii());
 /// ```
+#[must_use = "nothing is written until `print` or `to_string`"]
 #[derive(Clone, Debug)]
 pub struct Terminal {
     pub(super) source: Option<std::path::PathBuf>,
@@ -394,7 +395,7 @@ impl Object<'_> {
         let Some(source) = self.sources.line(location) else { return Ok(()) };
         let glyphs = self.how.glyphs();
         let mut row = self.how.line();
-        row.put(Look::Alive, &format!("  kept by {} ", line.handle))
+        row.put(Look::Alive, &format!("  kept by {} ", line.handle.number()))
             .put(Look::Dim, &glyphs.bar.to_string());
         row.put(Look::Plain, " ");
         let room = self.how.width.saturating_sub(row.width());
@@ -434,7 +435,7 @@ impl Object<'_> {
         let fate = format!("{fate}{weak}");
         let label = timeline.object.label.as_ref().map(|label| format!(" {label:?}"));
         let label = label.unwrap_or_default();
-        let id = format!("#{}", timeline.object.id);
+        let id = timeline.object.id.to_string();
         let room = self
             .how
             .width
@@ -544,15 +545,17 @@ impl Object<'_> {
             _ if !alone => {
                 format!("{name} {}{}", glyphs.times, count(lines.len() as u64))
             }
-            Some((object, number)) if object != self.timeline.object.id => {
-                format!("{name} of #{object}.{number}")
-            }
-            Some((_, number)) => format!("{name} of {number}"),
+            Some(from) if from.object() != self.timeline.object.id => format!("{name} of {from}"),
+            Some(from) => format!("{name} of {}", from.number()),
             None => name.to_owned(),
         };
         let site = first.location.map_or_else(String::new, |index| self.site(index));
         Row {
-            number: if alone { first.handle.to_string() } else { glyphs.ellipsis.to_owned() },
+            number: if alone {
+                first.handle.number().to_string()
+            } else {
+                glyphs.ellipsis.to_owned()
+            },
             what,
             site,
             thread: if threads.len() == 1 {

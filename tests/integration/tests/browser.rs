@@ -168,7 +168,7 @@ impl Drop for Browser {
 
 /// Writes a page of what `f` does, and gives its address.
 fn page(name: &str, f: impl FnOnce()) -> String {
-    let recorder = Recorder::with(256 << 20, Clock::Precise);
+    let recorder = Recorder::builder().budget(256 << 20).clock(Clock::Precise).build();
     Scope::new(recorder.clone()).run(f);
     let page = render::html(&recorder.recording().timelines());
     assert!(
