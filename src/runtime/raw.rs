@@ -116,10 +116,12 @@ impl RawTable {
         let key = key(entry);
         if !self.by_entry.contains_key(&key) {
             // Two objects are at one address if one was adopted from std's pointer to the other's
-            // allocation. Else what is known is old: it was freed by std's pointer, out of sight.
+            // allocation, and so after that one's birth. Else what is known is old: it was freed by
+            // std's pointer, out of sight.
             let others = self.by_address.get(&(kind, address)).cloned().unwrap_or_default();
             for other in others {
-                if !adopted && !self.by_entry[&other].adopted {
+                let known = &self.by_entry[&other];
+                if !(adopted || known.adopted && known.entry.id() > entry.id()) {
                     self.remove_key(other);
                 }
             }
@@ -259,15 +261,16 @@ impl RawTable {
 
     fn remove_key(&mut self, key: usize) {
         let Some(raw) = self.by_entry.remove(&key) else { return };
-        for stale in raw.stale {
-            self.stale.remove(&stale);
+        for stale in &raw.stale {
+            self.stale.remove(stale);
         }
         let at = (raw.kind, raw.address);
-        if let Some(entries) = self.by_address.get_mut(&at) {
-            entries.retain(|&other| other != key);
-            if entries.is_empty() {
-                self.by_address.remove(&at);
-            }
+        let Some(entries) = self.by_address.get_mut(&at) else { return };
+        entries.retain(|&other| other != key);
+        match entries.first() {
+            // The other object that stands for the allocation: what comes with such a ticket is one of its handles.
+            Some(&other) => raw.stale.into_iter().for_each(|stale| self.make_stale(other, stale)),
+            None => drop(self.by_address.remove(&at)),
         }
     }
 

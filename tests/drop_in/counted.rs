@@ -306,13 +306,14 @@ suite! { across_threads, sync, Arc, dyn Any + Send + Sync }
 #[test]
 fn an_arc_on_many_threads() {
     use sync::Arc;
+    const ROUNDS: usize = if cfg!(miri) { 30 } else { 1000 };
     watched(|| {
         let one = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let mine = one.clone();
                 std::thread::spawn(move || {
-                    for _ in 0..1000 {
+                    for _ in 0..ROUNDS {
                         mine.clone().fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         drop(Arc::downgrade(&mine).upgrade());
                     }
@@ -321,6 +322,6 @@ fn an_arc_on_many_threads() {
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(Arc::strong_count(&one), 1);
-        assert_eq!(Arc::into_inner(one).unwrap().into_inner(), 4000);
+        assert_eq!(Arc::into_inner(one).unwrap().into_inner(), 4 * ROUNDS);
     });
 }

@@ -8,7 +8,8 @@
 //!   as many as std counts, strong and weak. (An object that has been std's in between is known only in part: there
 //!   the ledger's two numbers agree with each other, and are not above std's.)
 //! * HANDLES: over all objects the ledger knows as many strong and weak handles, raw pointers and boxes as the program
-//!   has, wherever it has them: in the pool, in other objects, forgotten.
+//!   has, wherever it has them: in the pool, in other objects, forgotten. (Where an object has been std's and raw pointers
+//!   were looked at, whose they were is a guess.)
 //! * VIEWS: the ledger and the replay of a recording give the same objects, with the same handles (number, strength,
 //!   path, parent, raw, thread), counts and labels.
 //!
@@ -375,6 +376,12 @@ macro_rules! world {
                 pub(super) mixed: HashSet<*const Node>,
                 /// Views of raw pointers that there were.
                 pub(super) views: usize,
+                /// The program looks at raw pointers.
+                pub(super) looks: bool,
+                /// Of objects that were std's, where the program looks at raw pointers: it is a guess then whose handle
+                /// comes back, and what is left of one that was freed out of sight must not be found at the address of
+                /// another.
+                kept: Vec<std::$module::Weak<Node>>,
                 /// Handles that are forgotten, until all is checked.
                 forgotten: Vec<ManuallyDrop<$Ptr<Node>>>,
                 held: std::rc::Rc<Held>,
@@ -544,7 +551,11 @@ macro_rules! world {
                         Step::IntoStd(at) => {
                             let this = self.strong.swap_remove(place(at, strong)?);
                             self.mixed.insert($Ptr::as_ptr(&this));
-                            self.theirs.push(this.into_std());
+                            let this = this.into_std();
+                            if self.looks {
+                                self.kept.push(std::$module::$Ptr::downgrade(&this));
+                            }
+                            self.theirs.push(this);
                         }
                         Step::FromStd(at) => {
                             let theirs = self.theirs.swap_remove(place(at, self.theirs.len())?);
@@ -553,7 +564,11 @@ macro_rules! world {
                         Step::WeakThroughStd(at) => {
                             let this = self.weak.swap_remove(place(at, weak)?);
                             self.mixed.insert(this.as_ptr());
-                            self.weak.push(Weak::from_std(this.into_std()));
+                            let this = this.into_std();
+                            if self.looks {
+                                self.kept.push(this.clone());
+                            }
+                            self.weak.push(Weak::from_std(this));
                         }
                         Step::BoxNew(id) => {
                             let node = self.node(id, Weak::new());
@@ -614,6 +629,7 @@ macro_rules! world {
                         let this = ManuallyDrop::into_inner(this);
                         drop(this.take());
                     }
+                    std::mem::forget(self.kept);
                 }
             }
         }
@@ -632,6 +648,8 @@ macro_rules! lockstep {
             let _guard = scope.enter();
             let mut theirs = $theirs::World::default();
             let mut ours = $ours::World::default();
+            theirs.looks = steps.iter().any(|step| matches!(step, Step::View(_)));
+            ours.looks = theirs.looks;
             for (number, step) in steps.iter().enumerate() {
                 let (want, got) = (theirs.run(*step), ours.run(*step));
                 prop_assert_eq!(want, got, "LOCKSTEP at step {}: {:?}", number, step);
@@ -663,7 +681,10 @@ macro_rules! lockstep {
                     // A raw pointer that was looked at has returned, as far as can be known.
                     got.raw = want.raw;
                 }
-                prop_assert_eq!(want, got, "HANDLES at step {}: {:?}", number, alive);
+                // Of two objects for one allocation it is a guess whose raw pointer was looked at, and returns.
+                if ours.mixed.is_empty() || ours.views == 0 {
+                    prop_assert_eq!(want, got, "HANDLES at step {}: {:?}", number, alive);
+                }
             }
             if let Some(file) = &file {
                 file.check(&alive(&scope, &recorder)?, &recorder)?;
@@ -686,7 +707,7 @@ macro_rules! lockstep {
                 file.check(&alive, &recorder)?;
             }
             prop_assert_eq!(alive.len(), left, "EMPTY: {:?}", alive);
-            // Of two objects for one allocation it is a guess whose raw pointer was looked at, and returns.
+            // As above.
             if ours.mixed.is_empty() || ours.views == 0 {
                 prop_assert_eq!(ours.handles(), Handles::of(&alive), "EMPTY: {:?}", alive);
             }

@@ -1,0 +1,186 @@
+//! How an object begins, with its first handle.
+
+use super::fact::{Fact, dispatch_of, emit_at_once, log_late};
+use super::{NEXT, Value};
+use crate::event::{Caller, HandleId, Label, Object, ObjectId, Op, Type};
+use crate::primitive::{Arc, Ordering};
+use crate::runtime::dispatch::Dispatch;
+use crate::runtime::entry::{
+    ADOPTED, AT_ONCE, Entry, LOGGED, NewEntry, NewPlace, Position, STACKS,
+};
+use crate::runtime::ledger::LEDGER;
+use crate::runtime::local::Local;
+use crate::runtime::log::{Birth, NewRecord};
+use crate::runtime::scope::ScopeNode;
+use crate::runtime::slab::publish;
+use crate::runtime::ticket::Ticket;
+use crate::runtime::{clock, dispatch, local, stacks};
+
+/// Opens an entry for a new object if a sink wants it, and emits the first event.
+#[inline(never)]
+pub(super) fn open_new(
+    ty: &'static Type,
+    address: usize,
+    size: usize,
+    align: usize,
+    site: Caller,
+) -> Option<Ticket> {
+    let value = Value { address, size, align };
+    open_ready(ty, value, site).or_else(|| open(ty, value, Op::New, None, site))
+}
+
+/// The common case, as [`make_ready`]'s: the global sink wants every object, and no event at once.
+#[inline(always)]
+pub(super) fn open_ready(ty: &'static Type, value: Value, site: Caller) -> Option<Ticket> {
+    let op = Op::New;
+    let dispatch = dispatch::ready()?;
+    let time = clock::ready();
+    if time == 0 || stacks::asked_for() {
+        return None;
+    }
+    let local = local::ready()?;
+    if !local.scope.get().is_null() {
+        return None;
+    }
+    let path = local.paths.get(0, op, site).filter(|path| !path.needs_stack())?.number();
+    let room = match dispatch.flags() & LOGGED {
+        0 => None,
+        _ => Some(local.tails.room(dispatch.ready_log(), 2)?),
+    };
+    let (place, entry) = (local.places.first()?, local.entries.first()?);
+    let (place, entry) = (local.places.take(place), local.entries.take(entry));
+    // Relaxed: a number is unique by the read-modify-write alone.
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let (thread, span) = (local.thread.get(), crate::span::current());
+    let size = value.size as u64;
+    let object = Object { id: ObjectId(id), ty, size, label: Label::default(), location: site };
+    entry.fill(&NewEntry {
+        object: &object,
+        address: value.address,
+        align: value.align,
+        flags: dispatch.flags(),
+        dispatch,
+        scope: std::ptr::null(),
+        scope_id: 0,
+        thread,
+        time,
+        span,
+        parent: None,
+        stack: 0,
+        strong: 1,
+    });
+    publish(entry);
+    let new = NewPlace { op, number: 1, parent: 0, time, path, thread, span, stack: 0 };
+    place.fill(entry, &new, 0);
+    let ticket = Ticket::new(place, publish(place));
+    if let Some(room) = room {
+        let state = Position { seq: 1, strong: 1 }.state();
+        let time = room.time(time);
+        let record = NewRecord { op, state, handle: 0, object: id, path, span, time };
+        room.write_birth(&record, &Birth { ty, size, from_object: 0, stack: 0 });
+    }
+    Some(ticket)
+}
+
+/// The same in any case.
+pub(super) fn open(
+    ty: &'static Type,
+    value: Value,
+    op: Op,
+    parent: Option<HandleId>,
+    site: Caller,
+) -> Option<Ticket> {
+    let mut object = Object {
+        id: ObjectId(0),
+        ty,
+        size: value.size as u64,
+        label: Label::default(),
+        location: site,
+    };
+    let binding = dispatch::bind(&mut object, &NEXT)?;
+    let strong = u32::from(!matches!(op, Op::NewCyclic | Op::WeakFromStd));
+    let adopted = if matches!(op, Op::FromStd | Op::WeakFromStd) { ADOPTED } else { 0 };
+    let stacks = if stacks::asked_for() { STACKS } else { 0 };
+    let flags = binding.flags | stacks;
+    let scope_id = binding.scope.as_ref().map_or(0, |scope| scope.id());
+    let scope = binding.scope.map_or(std::ptr::null(), Arc::into_raw);
+    let parent = parent.map(|parent| (parent.object().number(), parent.number()));
+    let opened = local::enter(|local| {
+        let entry = LEDGER.take_entry(local)?;
+        let Some(place) = LEDGER.take_place(local) else {
+            LEDGER.put_entry(local, entry);
+            return None;
+        };
+        let (thread, time, span) = (local::thread(local), clock::now(), crate::span::current());
+        let to_line = LEDGER.paths.find(local, 0, op, site);
+        let stack = if stacks != 0 || to_line.needs_stack() {
+            let stack = stacks::of_birth(stacks != 0, site);
+            if stack == 0 {
+                LEDGER.paths.without_stack(local, 0, op, site);
+            }
+            stack
+        } else {
+            0
+        };
+        entry.fill(&NewEntry {
+            object: &object,
+            address: value.address,
+            align: value.align,
+            flags: flags | adopted,
+            dispatch: binding.dispatch,
+            scope,
+            scope_id,
+            thread,
+            time,
+            span,
+            parent,
+            stack,
+            strong,
+        });
+        publish(entry);
+        let path = to_line.number();
+        let new = NewPlace { op, number: 1, parent: 0, time, path, thread, span, stack };
+        place.fill(entry, &new, 0);
+        let ticket = Ticket::new(place, publish(place));
+        let position = Position { seq: 1, strong };
+        let from = parent.map_or(0, |(_, number)| number);
+        let fact = Fact { op, handle: 1, from, position, site: Some(site), stack };
+        let logged = flags & LOGGED != 0 && log_birth(local, entry, &fact, parent, path, stack);
+        Some((ticket, fact, logged))
+    });
+    let Some((ticket, fact, logged)) = opened else {
+        // SAFETY: SCOPES: the share that no entry got.
+        drop(unsafe { ScopeNode::from_raw(scope) });
+        return None;
+    };
+    let from_object = parent.map_or(object.id.0, |(object, _)| object);
+    if flags & LOGGED != 0 && !logged {
+        log_late(ticket.entry(), &fact, from_object);
+    }
+    if flags & AT_ONCE != 0 {
+        emit_at_once(ticket.entry(), &fact, from_object);
+    }
+    Some(ticket)
+}
+
+pub(super) fn log_birth(
+    local: Option<&Local>,
+    entry: &Entry,
+    fact: &Fact,
+    parent: Option<(u64, u64)>,
+    path: u32,
+    stack: u32,
+) -> bool {
+    let Some(local) = local else { return false };
+    // Nothing is made inside a sink that is traced.
+    if let Some(log) = dispatch_of(entry).and_then(Dispatch::log)
+        && local.tails.has_room(log, 2, local::thread(Some(local)))
+    {
+        let object = entry.object();
+        let time = local.tails.time(log.clock());
+        let from_object = parent.map_or(0, |(object, _)| object);
+        let birth = Birth { ty: object.ty, size: object.size, from_object, stack };
+        local.tails.write_birth(&fact.record(object.id.0, path, time), &birth);
+    }
+    true
+}

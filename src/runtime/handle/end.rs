@@ -1,0 +1,139 @@
+//! How a handle ends.
+
+use super::fact::{Fact, emit, log_with_site};
+use super::hold::{Held, end_entry, unpin};
+use super::make::log_room;
+use crate::event::{Caller, Op};
+use crate::runtime::entry::{AT_ONCE, LOGGED, STACKS};
+use crate::runtime::ledger::LEDGER;
+use crate::runtime::local::Ready;
+use crate::runtime::log::{NewRecord, Room};
+use crate::runtime::slab::hide;
+use crate::runtime::{clock, local, stacks};
+
+/// The end of a strong handle, whichever way.
+pub(super) fn end_strong<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
+    match held.entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 if end_strong_ready::<SHARED, false>(held, op, site) => {}
+        LOGGED if end_strong_ready::<SHARED, true>(held, op, site) => {}
+        _ => end_strong_pinned::<SHARED>(held, op, site),
+    }
+}
+
+/// The drop of a strong handle, by far the most common end.
+#[inline(always)]
+pub(super) fn drop_strong<const SHARED: bool>(held: Held) {
+    // A function of its own for each way, so that what one needs is not set up for the other.
+    #[inline(never)]
+    fn ready<const SHARED: bool, const LOG: bool>(held: Held) {
+        if !end_strong_ready::<SHARED, LOG>(held, Op::Drop, None) {
+            end_strong_pinned::<SHARED>(held, Op::Drop, None);
+        }
+    }
+    match held.entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 => ready::<SHARED, false>(held),
+        LOGGED => ready::<SHARED, true>(held),
+        _ => end_strong_pinned::<SHARED>(held, Op::Drop, None),
+    }
+}
+
+/// The common case, as [`make_ready`]'s. False where it is not, and nothing is done.
+#[inline(always)]
+pub(super) fn end_strong_ready<const SHARED: bool, const LOG: bool>(
+    held: Held,
+    op: Op,
+    site: Option<Caller>,
+) -> bool {
+    let Held { place, entry } = held;
+    let Some(local) = local::ready() else { return false };
+    if local.places.is_full() {
+        return false;
+    }
+    // After the step nothing pins the entry. So what the record needs is taken before.
+    let record = if LOG {
+        match log_end(&local, held, op, site) {
+            Some(record) => Some(record),
+            None => return false,
+        }
+    } else {
+        None
+    };
+    hide(place);
+    local.places.push(place);
+    let (position, last) = entry.drop_strong::<SHARED>();
+    if let Some((room, mut record)) = record {
+        record.state = position.state();
+        room.write(&record);
+    }
+    if last && entry.unpin::<SHARED>() && !LEDGER.free_entry_ready(&local, entry) {
+        drop(local);
+        end_entry(entry);
+    }
+    true
+}
+
+/// The record of the end of a handle, but for its position, and the room for it.
+#[inline(always)]
+pub(super) fn log_end<'a>(
+    local: &'a Ready<'_>,
+    held: Held,
+    op: Op,
+    site: Option<Caller>,
+) -> Option<(Room<'a>, NewRecord)> {
+    let Held { place, entry } = held;
+    let room = log_room(local, entry, 1)?;
+    let now = clock::ready();
+    if now == 0 {
+        return None;
+    }
+    let path = match site {
+        Some(site) => local.paths.get(0, op, site)?.number(),
+        None => 0,
+    };
+    let (handle, object, time) = (place.number(), entry.id(), room.time(now));
+    let span = crate::span::current();
+    Some((room, NewRecord { op, state: 0, handle, object, path, span, time }))
+}
+
+/// The same, with a share of the entry for the sink's time, and with a stack.
+#[inline(never)]
+pub(super) fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
+    let Held { place, entry } = held;
+    // Has the clock run, if no record does: the common case asks for it.
+    clock::now();
+    entry.share::<SHARED>();
+    let handle = place.number();
+    let flags = entry.flags();
+    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
+    let (fact, logged, last) = local::enter(|local| {
+        LEDGER.free_place(local, place);
+        let (position, last) = entry.drop_strong::<SHARED>();
+        let fact = Fact { op, handle, from: 0, position, site, stack };
+        let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
+        (fact, logged, last)
+    });
+    emit(entry, flags, logged, &fact);
+    if last {
+        unpin::<SHARED>(entry);
+    }
+    unpin::<SHARED>(entry);
+}
+
+/// The end of a weak handle.
+#[inline(never)]
+pub(super) fn end_weak<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
+    let Held { place, entry } = held;
+    let flags = entry.flags();
+    let handle = place.number();
+    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
+    let (fact, logged) = local::enter(|local| {
+        LEDGER.free_place(local, place);
+        // The handle's share of `refs` keeps the entry.
+        let position = entry.note::<SHARED>();
+        let fact = Fact { op, handle, from: 0, position, site, stack };
+        let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
+        (fact, logged)
+    });
+    emit(entry, flags, logged, &fact);
+    unpin::<SHARED>(entry);
+}

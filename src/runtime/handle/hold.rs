@@ -1,0 +1,91 @@
+//! What keeps an entry while something is done with it.
+
+use crate::runtime::entry::{Entry, Place};
+use crate::runtime::ledger::LEDGER;
+use crate::runtime::local;
+use crate::runtime::raw::Side;
+use crate::runtime::scope::ScopeNode;
+use crate::runtime::ticket::Ticket;
+
+/// Does something with the entry and the place of a handle. `None` where that handle came from a raw pointer and
+/// is nobody's any more.
+#[inline]
+pub(super) fn with<const SHARED: bool, R>(
+    ticket: &Ticket,
+    side: Side,
+    f: impl FnOnce(&Entry, &Place) -> R,
+) -> Option<R> {
+    if !ticket.is_returned() {
+        return Some(f(ticket.entry(), ticket.place()));
+    }
+    let (entry, place) = pin_returned::<SHARED>(ticket, side)?;
+    let result = f(entry, place);
+    unpin::<SHARED>(entry);
+    Some(result)
+}
+
+/// Takes a share of the entry of a handle that came from a raw pointer.
+#[cold]
+pub(super) fn pin_returned<const SHARED: bool>(
+    ticket: &Ticket,
+    side: Side,
+) -> Option<(&'static Entry, &'static Place)> {
+    local::enter(|local| {
+        let raw = LEDGER.lock_raw(local)?;
+        let (entry, place) = raw.known(ticket, side)?;
+        // The place that was found keeps the entry open as long as the table has it.
+        entry.share::<SHARED>();
+        Some((entry, place))
+    })
+}
+
+/// Gives a share of an entry back, and ends the entry with the last one.
+#[inline]
+pub(super) fn unpin<const SHARED: bool>(entry: &'static Entry) {
+    if entry.unpin::<SHARED>() {
+        end_entry(entry);
+    }
+}
+
+#[cold]
+pub(super) fn end_entry(entry: &'static Entry) {
+    let scope = local::enter(|local| LEDGER.free_entry(local, entry));
+    // SAFETY: SCOPES: the entry's share, which was taken out.
+    drop(unsafe { ScopeNode::from_raw(scope) });
+}
+
+/// A place and its entry, kept by the handle's own share.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    pub(super) place: &'static Place,
+    pub(super) entry: &'static Entry,
+}
+
+impl Held {
+    /// What a ticket that has not returned keeps.
+    #[inline(always)]
+    pub(super) fn new(ticket: Ticket) -> Self {
+        let place = ticket.place();
+        // SAFETY: FOREVER: the place of a handle was filled with a slot of the ledger's.
+        let entry = unsafe { &*place.entry() };
+        Self { place, entry }
+    }
+}
+
+/// The handle that is about to end or to leave: its place, taken out of the table of raw pointers if it had returned
+/// from one. `None` where it is nobody's.
+#[inline]
+pub(super) fn hold(ticket: Ticket, side: Side) -> Option<Held> {
+    if ticket.is_returned() {
+        return hold_returned(&ticket, side);
+    }
+    Some(Held::new(ticket))
+}
+
+#[cold]
+pub(super) fn hold_returned(ticket: &Ticket, side: Side) -> Option<Held> {
+    local::enter(|local| {
+        let (entry, place) = LEDGER.lock_raw(local)?.settle(ticket, side)?;
+        Some(Held { place, entry })
+    })
+}

@@ -1,0 +1,199 @@
+//! How a handle is made from another one.
+
+use super::fact::{Fact, emit, log};
+use crate::event::{Caller, Op};
+use crate::runtime::entry::{AT_ONCE, Entry, LOGGED, NewPlace, Place, Position, STACKS};
+use crate::runtime::ledger::LEDGER;
+use crate::runtime::local::{Local, Ready};
+use crate::runtime::log::{NewRecord, Room};
+use crate::runtime::slab::publish;
+use crate::runtime::ticket::Ticket;
+use crate::runtime::{clock, local, stacks};
+
+/// How a handle is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// From a strong one: `clone`.
+    Clone,
+    /// From one that does not count itself.
+    Upgrade,
+    /// Any weak one: `downgrade`, or the clone of a weak one.
+    Weak,
+}
+
+/// An operation that makes a handle from another one: a type, so that the common case is compiled for each.
+pub(super) trait Make {
+    const OP: Op;
+    const HOW: How;
+}
+
+macro_rules! makes {
+    ($($(#[$meta:meta])* $Name:ident: $OP:ident by $HOW:ident;)*) => {$(
+        $(#[$meta])*
+        pub(super) struct $Name;
+
+        impl Make for $Name {
+            const OP: Op = Op::$OP;
+            const HOW: How = How::$HOW;
+        }
+    )*};
+}
+
+makes! {
+    Clone: Clone by Clone;
+    /// From a handle that came from a raw pointer, or is one.
+    CloneOfReturned: Clone by Upgrade;
+    Downgrade: Downgrade by Weak;
+    WeakClone: WeakClone by Weak;
+    Upgrade: Upgrade by Upgrade;
+    /// The first strong handle of an object of `new_cyclic`.
+    NewOfCyclic: New by Upgrade;
+}
+
+/// The step of a handle that is made.
+#[inline(always)]
+pub(super) fn step<const SHARED: bool>(entry: &Entry, how: How) -> Position {
+    match how {
+        How::Clone => entry.clone_strong::<SHARED>(),
+        How::Upgrade => entry.upgrade::<SHARED>(),
+        How::Weak => entry.clone_weak::<SHARED>(),
+    }
+}
+
+/// Makes a handle from that in `from`, for an entry that something pins.
+#[inline(always)]
+pub(super) fn make<const SHARED: bool, M: Make>(
+    entry: &Entry,
+    from: &Place,
+    site: Caller,
+) -> Option<Ticket> {
+    match entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 => make_ready::<SHARED, false, M>(entry, from, site)
+            .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site)),
+        LOGGED => make_logged::<SHARED, M>(entry, from, site),
+        _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site),
+    }
+}
+
+/// The same for an object whose events go to a log, and nowhere else.
+#[inline(never)]
+pub(super) fn make_logged<const SHARED: bool, M: Make>(
+    entry: &Entry,
+    from: &Place,
+    site: Caller,
+) -> Option<Ticket> {
+    make_ready::<SHARED, true, M>(entry, from, site)
+        .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site))
+}
+
+/// The common case, in which nothing has to be waited for, fetched or looked up. `None` where it is not, and nothing is
+/// done.
+#[inline(always)]
+pub(super) fn make_ready<const SHARED: bool, const LOG: bool, M: Make>(
+    entry: &Entry,
+    from: &Place,
+    site: Caller,
+) -> Option<Ticket> {
+    let op = M::OP;
+    if !entry.has_room() || (M::HOW == How::Weak && !entry.has_room_for_ref()) {
+        return None;
+    }
+    let time = clock::ready();
+    if time == 0 {
+        return None;
+    }
+    let local = local::ready()?;
+    let path = local.paths.get(from.path(), op, site).filter(|path| !path.needs_stack())?;
+    let path = path.number();
+    let room = if LOG { Some(log_room(&local, entry, 1)?) } else { None };
+    let place = local.places.first()?;
+    let place = local.places.take(place);
+    let position = step::<SHARED>(entry, M::HOW);
+    let (number, parent, span) = (position.seq, from.number(), crate::span::current());
+    let thread = local.thread.get();
+    place.fill(entry, &NewPlace { op, number, parent, time, path, thread, span, stack: 0 }, 0);
+    let ticket = Ticket::new(place, publish(place));
+    if let Some(room) = room {
+        let (state, object, time) = (position.state(), entry.id(), room.time(time));
+        room.write(&NewRecord { op, state, handle: parent, object, path, span, time });
+    }
+    Some(ticket)
+}
+
+/// Room in the log of an entry that something pins and that is [`LOGGED`], where it lies open.
+#[inline(always)]
+pub(super) fn log_room<'a>(
+    local: &'a Ready<'_>,
+    entry: &Entry,
+    records: usize,
+) -> Option<Room<'a>> {
+    // SAFETY: PINNED: as in `dispatch_of`; and who says that the events are logged has a dispatch.
+    let dispatch = unsafe { &*entry.dispatch() };
+    local.tails.room(dispatch.ready_log(), records)
+}
+
+/// The same in any case.
+#[inline(never)]
+pub(super) fn make_any<const SHARED: bool>(
+    entry: &Entry,
+    from: &Place,
+    how: How,
+    op: Op,
+    site: Caller,
+) -> Option<Ticket> {
+    if !entry.has_room() || (how == How::Weak && !entry.has_room_for_ref()) {
+        LEDGER.refuse();
+        return None;
+    }
+    let flags = entry.flags();
+    let (number, path) = (from.number(), from.path());
+    let local = local::own();
+    // Before the step, so that a handle for which there is no place is not counted.
+    let place = LEDGER.take_place(*local)?;
+    let position = step::<SHARED>(entry, how);
+    let to_line = LEDGER.paths.find(*local, path, op, site);
+    let stack = if flags & STACKS != 0 || to_line.needs_stack() {
+        clone_stack(*local, flags, path, op, site)
+    } else {
+        0
+    };
+    let path = to_line.number();
+    let new = NewPlace {
+        op,
+        number: position.seq,
+        parent: number,
+        time: clock::now(),
+        path,
+        thread: local::thread(*local),
+        span: crate::span::current(),
+        stack,
+    };
+    place.fill(entry, &new, 0);
+    let ticket = Ticket::new(place, publish(place));
+    if flags & (AT_ONCE | LOGGED) != 0 {
+        let fact =
+            Fact { op, handle: position.seq, from: number, position, site: Some(site), stack };
+        let logged = flags & LOGGED != 0 && log(*local, entry, &fact, path);
+        drop(local);
+        if flags & AT_ONCE != 0 || !logged {
+            emit(entry, flags, logged, &fact);
+        }
+    }
+    Some(ticket)
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn clone_stack(
+    local: Option<&Local>,
+    flags: u32,
+    from: u32,
+    op: Op,
+    site: Caller,
+) -> u32 {
+    let stack = stacks::of_clone(flags & STACKS != 0, site);
+    if stack == 0 {
+        LEDGER.paths.without_stack(local, from, op, site);
+    }
+    stack
+}

@@ -1,0 +1,93 @@
+//! Handles that become raw pointers, and come back.
+
+use super::fact::{Fact, emit, log, note};
+use super::hold::{Held, unpin};
+use crate::event::{Caller, Kind, Op};
+use crate::runtime::entry::{ADOPTED, LOGGED, NewPlace, RAW, RETURNED};
+use crate::runtime::ledger::LEDGER;
+use crate::runtime::raw::{Claimed, Side};
+use crate::runtime::slab::{hide, publish};
+use crate::runtime::ticket::Ticket;
+use crate::runtime::{clock, local};
+
+/// A handle becomes a raw pointer.
+pub(super) fn to_raw<const SHARED: bool>(
+    held: Held,
+    side: Side,
+    op: Op,
+    at: (Kind, usize),
+    site: Caller,
+) {
+    let Held { place, entry } = held;
+    // Before it is in the table: a thread that is given its place emits an event of that later.
+    note::<SHARED>(entry, place.number(), op, site, false);
+    local::enter(|local| {
+        place.set_raw(LEDGER.paths.of(local, 0, op, site));
+        // In a signal's handler it may be that it is not found again: its place stays, as that of a raw handle.
+        if let Some(mut raw) = LEDGER.lock_raw(local) {
+            entry.set(RAW);
+            raw.leave(entry, place, side, at, entry.flags() & ADOPTED != 0);
+            LEDGER.count_raws(&raw);
+        }
+    });
+}
+
+/// An untraced handle becomes a raw pointer; `strong` is std's count.
+#[inline]
+pub(super) fn stranger_to_raw(side: Side, at: (Kind, usize), strong: usize) {
+    if !LEDGER.no_raws() {
+        local::enter(|local| {
+            if let Some(mut raw) = LEDGER.lock_raw(local) {
+                raw.stranger(at, side, strong);
+                LEDGER.count_raws(&raw);
+            }
+        });
+    }
+}
+
+/// A handle comes from a raw pointer.
+pub(super) fn of_raw<const SHARED: bool>(
+    side: Side,
+    op: Op,
+    at: (Kind, usize),
+    site: Caller,
+) -> Option<Ticket> {
+    if LEDGER.no_raws() {
+        return None;
+    }
+    let (entry, ticket, fact, logged) = local::enter(|local| {
+        let mut raw = LEDGER.lock_raw(local)?;
+        if raw.find(at, side).is_some_and(|(entry, _)| !entry.has_room()) {
+            LEDGER.refuse();
+            return None;
+        }
+        let (entry, claimed) = raw.claim(at, side)?;
+        let (Claimed::Waiting(place) | Claimed::Shared(place)) = claimed;
+        let position = entry.note::<SHARED>();
+        // For the event's time.
+        entry.share::<SHARED>();
+        let from = place.number();
+        let path = LEDGER.paths.of(local, place.path(), op, site);
+        let new = NewPlace {
+            op,
+            number: position.seq,
+            parent: from,
+            time: clock::now(),
+            path,
+            thread: local::thread(local),
+            span: crate::span::current(),
+            stack: 0,
+        };
+        hide(place);
+        place.fill(entry, &new, RETURNED);
+        let ticket = Ticket::new_returned(place, publish(place));
+        raw.returned(entry, side, place, &ticket);
+        drop(raw);
+        let fact = Fact { op, handle: position.seq, from, position, site: Some(site), stack: 0 };
+        let logged = entry.flags() & LOGGED != 0 && log(local, entry, &fact, path);
+        Some((entry, ticket, fact, logged))
+    })?;
+    emit(entry, entry.flags(), logged, &fact);
+    unpin::<SHARED>(entry);
+    Some(ticket)
+}
