@@ -7,7 +7,7 @@ use crate::event::warn;
 use crate::monitor;
 use crate::runtime::dispatch::install_from_env;
 use crate::sink::{FileSink, Filter, Nop, ObjectFilter, Print, Sink};
-use crate::stack::Depths;
+use crate::stack::{self, Depths};
 use std::ffi::OsStr;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ and how:
 
   stacks           with the stack of each allocation, clone and drop, 24 functions deep
   stacks=WHAT      of some alone, and how deep: `drop`, `birth+clone+48`
+  stacks-type=NAME, stacks-site=PLACE, stacks-one-in=N
+                   only of these objects, while others are traced without stacks
   nosearch         reports do not search the memory for where handles are stored
   clock=system     no thread of refscope's own moves the clock; each event asks the system for the time
 
@@ -42,8 +44,11 @@ REFSCOPE=leaks,type=Session   REFSCOPE=print,record=run-{pid}.jsonl   REFSCOPE=e
 A sink that the program itself installs takes over from its installation on.";
 
 /// Every word, for the one that is nearest to an unknown one.
-const WORDS: [&str; 15] = [
+const WORDS: [&str; 18] = [
     "stacks",
+    "stacks-type=",
+    "stacks-site=",
+    "stacks-one-in=",
     "print",
     "record=",
     "leaks",
@@ -76,6 +81,9 @@ pub(super) enum Directive {
     SystemClock,
     NoSearch,
     Stacks(Depths),
+    StacksType(String),
+    StacksSite(String),
+    StacksOneIn(u64),
     Off,
     Help,
 }
@@ -101,26 +109,31 @@ fn directive(word: &str) -> Result<Directive, String> {
             "help" => Ok(Directive::Help),
             "record" => Err("`record` needs a path: record=PATH".to_owned()),
             "every" => Err("`every` needs a time: every=10s".to_owned()),
-            "type" | "site" | "min" | "one-in" => Err(format!("`{word}` needs a value: {word}=…")),
+            "type" | "site" | "min" | "one-in" | "stacks-type" | "stacks-site"
+            | "stacks-one-in" => Err(format!("`{word}` needs a value: {word}=…")),
             _ => Err(unknown(word)),
         },
         Some(("stacks", what)) => stacks(what).map(Directive::Stacks).ok_or_else(|| {
             format!("`{word}`: birth, clone, drop and a depth up to 64, as in stacks=clone+drop+32")
         }),
         Some(("clock", "system")) => Ok(Directive::SystemClock),
-        Some((key @ ("record" | "type" | "site"), "")) => Err(format!(
-            "`{key}=` needs {}",
-            if key == "record" { "a path: record=PATH" } else { "a text" }
-        )),
+        Some((key @ ("record" | "type" | "site" | "stacks-type" | "stacks-site"), "")) => {
+            Err(format!(
+                "`{key}=` needs {}",
+                if key == "record" { "a path: record=PATH" } else { "a text" }
+            ))
+        }
         Some(("record", path)) => Ok(Directive::Record(path.to_owned())),
         Some(("type", name)) => Ok(Directive::Type(name.to_owned())),
         Some(("site", place)) => Ok(Directive::Site(place.to_owned())),
         Some(("min", bytes)) => number(bytes)
             .map(Directive::Min)
             .ok_or_else(|| format!("`{word}`: a number of bytes, as in min=1024")),
-        Some(("one-in", n)) => number(n)
-            .map(Directive::OneIn)
-            .ok_or_else(|| format!("`{word}`: a number from 1, as in one-in=100")),
+        Some(("stacks-type", name)) => Ok(Directive::StacksType(name.to_owned())),
+        Some(("stacks-site", place)) => Ok(Directive::StacksSite(place.to_owned())),
+        Some((key @ ("one-in" | "stacks-one-in"), n)) => number(n)
+            .map(if key == "one-in" { Directive::OneIn } else { Directive::StacksOneIn })
+            .ok_or_else(|| format!("`{word}`: a number from 1, as in {key}=100")),
         Some(("every", time)) => {
             let digits = time.trim_end_matches(|c: char| c.is_ascii_alphabetic());
             let unit = match &time[digits.len()..] {
@@ -258,6 +271,8 @@ struct Setup {
     filter: ObjectFilter,
     filtered: bool,
     tracked: bool,
+    stacks: Option<Depths>,
+    stacks_of: Option<ObjectFilter>,
 }
 
 impl Setup {
@@ -298,7 +313,10 @@ impl Setup {
             }
             Directive::NoSearch => monitor::set_search(false),
             Directive::SystemClock => crate::runtime::clock::without_thread(),
-            Directive::Stacks(depths) => crate::stack::take(*depths),
+            Directive::Stacks(depths) => self.stacks = Some(*depths),
+            Directive::StacksType(name) => self.narrow_stacks(|filter| filter.of_type(name)),
+            Directive::StacksSite(place) => self.narrow_stacks(|filter| filter.located_in(place)),
+            Directive::StacksOneIn(n) => self.narrow_stacks(|filter| filter.one_in(*n)),
             Directive::Type(name) => self.narrow(|filter| filter.of_type(name)),
             Directive::Site(place) => self.narrow(|filter| filter.located_in(place)),
             Directive::Min(bytes) => self.narrow(|filter| filter.at_least(*bytes)),
@@ -318,7 +336,17 @@ impl Setup {
         self.filtered = true;
     }
 
+    /// Which objects stacks are taken of implies that they are.
+    fn narrow_stacks(&mut self, more: impl FnOnce(ObjectFilter) -> ObjectFilter) {
+        self.stacks_of = Some(more(self.stacks_of.take().unwrap_or_default()));
+    }
+
     fn finish(self) {
+        match (self.stacks, self.stacks_of) {
+            (None, None) => {}
+            (Some(depths), None) => stack::take(depths),
+            (depths, Some(filter)) => stack::take_of(filter, depths.unwrap_or(Depths::all(DEPTH))),
+        }
         if self.tracked {
             monitor::register_for_debugger();
         }
@@ -360,6 +388,10 @@ mod tests {
         assert_eq!(parse("stacks"), depths(24, 24, 24));
         assert_eq!(parse("stacks=8"), depths(8, 8, 8));
         assert_eq!(parse("stacks=clone+drop+32"), depths(0, 32, 32));
+        assert_eq!(
+            parse("stacks-type=Session,stacks-one-in=8"),
+            Ok(vec![Directive::StacksType("Session".to_owned()), Directive::StacksOneIn(8)])
+        );
         for wrong in ["stacks=", "stacks=drops", "stacks=65", "stacks=0", "stacks=drop+"] {
             assert!(
                 parse(wrong).is_err_and(|error| error.contains("stacks=clone+drop")),

@@ -84,6 +84,7 @@ pub(crate) use capture::record;
 pub(crate) use stored::{StoredModule, Told, keep};
 
 use crate::lock::Mutex;
+use crate::sink::ObjectFilter;
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -149,9 +150,45 @@ pub fn capture(depth: usize) -> Option<StackId> {
 pub fn take(depths: Depths) {
     let Depths { birth, clone, drop } = depths;
     #[cfg(feature = "trace")]
-    crate::runtime::stacks::set(birth, clone, drop);
+    crate::runtime::stacks::set(birth, clone, drop, None);
     #[cfg(not(feature = "trace"))]
     let _ = (birth, clone, drop);
+}
+
+/// Asks for stacks as [`take`] does, but only of objects that the filter accepts when they are allocated. What happens to
+/// others costs nothing more.
+///
+/// `REFSCOPE=…,stacks,stacks-type=Session` does the same without a line of code.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::sink::{ObjectFilter, Recorder};
+/// use refscope::{Arc, Scope, stack};
+///
+/// let recorder = Recorder::new();
+/// stack::take_of(ObjectFilter::all().of_type("String"), stack::Depths::all(16));
+/// Scope::new(recorder.clone()).run(|| {
+///     drop(Arc::new(String::from("with stacks")));
+///     drop(Arc::new(1));
+/// });
+/// # if refscope::ENABLED && cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+/// let recording = recorder.recording();
+/// let with_stacks = recording.events().iter().filter(|event| event.stack.is_some());
+/// assert_eq!(with_stacks.count(), 2);
+/// # }
+/// ```
+pub fn take_of(filter: ObjectFilter, depths: Depths) {
+    let Depths { birth, clone, drop } = depths;
+    #[cfg(feature = "trace")]
+    crate::runtime::stacks::set(
+        birth,
+        clone,
+        drop,
+        Some(Box::new(move |object| filter.accepts(object))),
+    );
+    #[cfg(not(feature = "trace"))]
+    let _ = (birth, clone, drop, filter);
 }
 
 /// Returns how many stacks are kept, and how they were taken.

@@ -117,6 +117,29 @@ fn a_recording_is_whole_however_the_process_ends() {
     }
 }
 
+/// Of all objects, or of those that were chosen, while the others are traced all the same.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[test]
+fn stacks_of_chosen_objects() {
+    for (word, of_text, of_number) in [
+        ("stacks", true, true),
+        ("stacks-type=String", true, false),
+        ("stacks=birth,stacks-type=u16", false, true),
+        ("stacks,stacks-site=environment.rs,stacks-one-in=2", true, false),
+        ("stacks,stacks-site=elsewhere.rs", false, false),
+        ("leaks", false, false),
+    ] {
+        let path = file("stacks");
+        let output = run(&format!("record={path},{word}"), "leak");
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let births = text.lines().filter(|line| line.starts_with(r#"{"event":"new""#));
+        let stacks: Vec<_> = births.map(|line| line.contains(r#""k":"#)).collect();
+        assert_eq!(stacks, [of_text, of_number], "{word}: {text}");
+    }
+}
+
 /// What a process that is killed leaves behind is whole up to the last write: here the first line, at least.
 #[test]
 fn an_aborted_process_leaves_whole_lines() {

@@ -6,7 +6,6 @@
 #![cfg(all(feature = "trace", debug_assertions))]
 
 use std::cell::Cell;
-use std::fmt;
 
 thread_local! {
     /// The lowest address of a local that was seen.
@@ -43,131 +42,32 @@ const SHALLOWER: &[(&str, f64, &str)] = &[
     ("expression", 0.70, "the same, and two of std's handles are returned in registers"),
 ];
 
-/// What programs do recursively with a pointer. Gives the bytes a level of each.
+/// What programs do recursively with each pointer.
 macro_rules! recursions {
-    ($name:ident, $($pointer:ident)::+) => {
-        fn $name() -> Vec<(&'static str, f64)> {
-            use $($pointer)::+ as Ptr;
-
-            struct Mark;
-            impl Drop for Mark {
-                fn drop(&mut self) {
-                    mark();
-                }
-            }
-            impl Clone for Mark {
-                fn clone(&self) -> Self {
-                    mark();
-                    Self
-                }
-            }
-            impl fmt::Debug for Mark {
-                fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    mark();
-                    Ok(())
-                }
-            }
-            impl PartialEq for Mark {
-                fn eq(&self, _: &Self) -> bool {
-                    mark();
-                    true
-                }
-            }
-            impl std::hash::Hash for Mark {
-                fn hash<H: std::hash::Hasher>(&self, _: &mut H) {
-                    mark();
-                }
-            }
-
-            #[derive(Clone, Debug, PartialEq, Hash)]
-            struct Node {
-                mark: Mark,
-                next: Option<Ptr<Node>>,
-                value: u64,
-                text: String,
-            }
-
-            fn build(levels: usize) -> Option<Ptr<Node>> {
-                mark();
-                if levels == 0 {
-                    return None;
-                }
-                let next = build(levels - 1);
-                Some(Ptr::new(Node { mark: Mark, next, value: levels as u64, text: String::new() }))
-            }
-
-            fn sum(node: &Ptr<Node>) -> u64 {
-                mark();
-                node.value + node.next.as_ref().map_or(0, sum)
-            }
-
-            fn walk(node: Option<&Ptr<Node>>) -> u64 {
-                mark();
-                match node {
-                    Some(node) => node.value + walk(node.next.as_ref()),
-                    None => 0,
-                }
-            }
-
-            // As an interpreter's expressions are evaluated.
-            enum Expression {
-                Number(u64),
-                Add(Ptr<Expression>, Ptr<Expression>),
-            }
-            fn expression(levels: usize) -> Expression {
-                mark();
-                match levels {
-                    0 => Expression::Number(1),
-                    _ => Expression::Add(
-                        Ptr::new(expression(levels - 1)),
-                        Ptr::new(Expression::Number(1)),
-                    ),
-                }
-            }
-            fn evaluate(expression: &Expression) -> u64 {
-                mark();
-                match expression {
-                    Expression::Number(number) => *number,
-                    Expression::Add(left, right) => evaluate(left) + evaluate(right),
-                }
-            }
-
-            let mut list = None;
-            let mut all = vec![("build", level(|| list = build(LEVELS)))];
-            let list = list.unwrap();
-            all.push(("map_or", level(|| assert_eq!(sum(&list), (LEVELS * (LEVELS + 1) / 2) as u64))));
-            all.push(("walk", level(|| assert!(walk(Some(&list)) > 0))));
-            let mut other = None;
-            all.push(("clone", level(|| other = Some(Node::clone(&list)))));
-            all.push(("eq", level(|| assert!(Some(&*list) == other.as_ref()))));
-            let mut hasher = std::hash::DefaultHasher::new();
-            all.push(("hash", level(|| std::hash::Hash::hash(&list, &mut hasher))));
-            let mut text = String::new();
-            all.push(("debug", level(|| fmt::write(&mut text, format_args!("{list:?}")).unwrap())));
-            drop(other);
-            all.push(("drop", level(|| drop(list))));
-            let mut tree = None;
-            all.push(("expression", level(|| tree = Some(expression(LEVELS)))));
-            all.push(("evaluate", level(|| assert!(evaluate(tree.as_ref().unwrap()) > 0))));
-            all
+    ($($name:ident: $pointer:path;)*) => {$(
+        mod $name {
+            use $pointer as Ptr;
+            include!("stack/recursions.rs");
         }
-    };
+    )*};
 }
 
-recursions! { std_box, std::boxed::Box }
-recursions! { our_box, refscope::Box }
-recursions! { std_rc, std::rc::Rc }
-recursions! { our_rc, refscope::Rc }
-recursions! { std_arc, std::sync::Arc }
-recursions! { our_arc, refscope::Arc }
+recursions! {
+    std_box: std::boxed::Box;
+    our_box: refscope::Box;
+    std_rc: std::rc::Rc;
+    our_rc: refscope::Rc;
+    std_arc: std::sync::Arc;
+    our_arc: refscope::Arc;
+}
 
 #[test]
 fn recursion_goes_as_deep() {
     let (mut shallow, mut measured) = (Vec::new(), 0);
     for (name, std, ours) in [
-        ("Box", std_box as fn() -> _, our_box as fn() -> _),
-        ("Rc", std_rc, our_rc),
-        ("Arc", std_arc, our_arc),
+        ("Box", std_box::measure as fn() -> _, our_box::measure as fn() -> _),
+        ("Rc", std_rc::measure, our_rc::measure),
+        ("Arc", std_arc::measure, our_arc::measure),
     ] {
         for ((what, std), (_, ours)) in std().into_iter().zip(ours()) {
             // A clone of an `Rc` does not recurse.

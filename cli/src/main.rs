@@ -3,6 +3,7 @@
 //! `cargo install refscope-cli`, then `refscope leaks run.jsonl`.
 
 mod fix;
+mod top;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use refscope::__private::{escape, totals};
@@ -18,6 +19,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
+use top::By;
 
 /// Reads recordings of refscope, and says who keeps what alive.
 ///
@@ -71,7 +73,7 @@ enum Command {
         #[arg(long, short = 'n', default_value_t = 8)]
         limit: usize,
     },
-    /// What was alive at the end, by type and creation line
+    /// What was alive at the end, by type and creation line, or by the stack that allocated it
     Top {
         file: PathBuf,
         #[command(flatten)]
@@ -132,14 +134,6 @@ enum Command {
 enum AxisBy {
     Time,
     Events,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum By {
-    Count,
-    Bytes,
-    Held,
-    Age,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -498,35 +492,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
         Command::Top { file, filter, by, limit } => {
             let (recording, mut living) = read_living(&file)?;
             filter.living(&mut living);
-            let mut rows = totals(&living);
-            rows.sort_by_key(|row| {
-                std::cmp::Reverse(match by {
-                    By::Count => row.objects,
-                    By::Bytes => row.bytes,
-                    By::Held => row.strong,
-                    By::Age => recording.end().as_nanos().saturating_sub(row.created.as_nanos()),
-                })
-            });
-            let mut text = format!(
-                "{:>9} {:>11} {:>8} {:>9}  type, and where created\n",
-                "objects", "bytes", "strong", "oldest"
-            );
-            for row in rows.iter().take(limit) {
-                let age = row.created.until(recording.end()).as_secs_f64();
-                text.push_str(&format!(
-                    "{:>9} {:>11} {:>8} {age:>8.1}s  {}<{}>  {}\n",
-                    row.objects,
-                    row.bytes,
-                    row.strong,
-                    row.kind,
-                    escape(&row.type_name),
-                    escape(&row.location.to_string())
-                ));
-            }
-            if rows.len() > limit {
-                text.push_str(&format!("and {} more\n", rows.len() - limit));
-            }
-            write(out, &text)?;
+            write(out, &top::table(&living, recording.end(), by, limit))?;
         }
         Command::Diff { a, b, filter } => {
             let count = |path: &Path| -> Result<_, Failed> {

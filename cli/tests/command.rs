@@ -225,6 +225,62 @@ fn timeline_top_diff_tree() {
     assert!(out.starts_with("digraph"), "{out}");
 }
 
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod stacks {
+    use super::*;
+    use refscope::sink::ObjectFilter;
+    use refscope::stack::{Depths, take, take_of};
+
+    struct Connection;
+
+    fn connect() -> Rc<Connection> {
+        Rc::new(Connection)
+    }
+
+    #[inline(never)]
+    fn serve() -> Rc<Connection> {
+        std::hint::black_box(connect())
+    }
+
+    #[inline(never)]
+    fn poll() -> Rc<Connection> {
+        std::hint::black_box(connect())
+    }
+
+    /// One line allocates all; two callers of it are told apart.
+    #[test]
+    fn top_by_stack() {
+        let file = path("stacks.jsonl");
+        let sink = FileSink::create(&file).unwrap();
+        take_of(
+            ObjectFilter::all().of_type("Connection"),
+            Depths { birth: 32, ..Depths::default() },
+        );
+        Scope::new(sink.clone()).run(|| {
+            std::mem::forget((serve(), poll(), serve(), Rc::new(Cache)));
+        });
+        take(Depths::default());
+        sink.flush().unwrap();
+        let (out, _) = texts(&refscope(&["top", file.to_str().unwrap(), "--by", "stack"]));
+        let rows: Vec<_> = out.split("Rc<command::").collect();
+        assert_eq!(rows.len(), 4, "{out}");
+        let of = |n: usize, count: u32, name: &str, caller: &str| {
+            let count = format!("{count} ");
+            rows[n].lines().last().unwrap().trim_start().starts_with(&count)
+                && rows[n + 1].starts_with(name)
+                && rows[n + 1].contains(caller)
+        };
+        assert!(of(0, 2, "stacks::Connection>", "command::stacks::serve"), "{out}");
+        assert!(
+            of(1, 1, "stacks::Connection>", "command::stacks::poll")
+                || of(2, 1, "stacks::Connection>", "command::stacks::poll"),
+            "{out}"
+        );
+        assert!(out.contains("(no stack was taken)"), "{out}");
+        println!("{out}");
+    }
+}
+
 #[test]
 fn a_bad_input_is_named_with_its_line() {
     let good = std::fs::read_to_string(record("good.jsonl", 1)).unwrap();

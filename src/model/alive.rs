@@ -198,6 +198,7 @@ impl Texts {
             strong: details.position.strong,
             allowed: details.allowed,
             span: self.span(details.span),
+            stack: StackId::new(details.stack),
             handles,
         }
     }

@@ -30,6 +30,10 @@ pub struct LiveObject {
     pub allowed: bool,
     /// The `tracing` span in which it was allocated (feature `spans`).
     pub span: Option<Arc<str>>,
+    /// The stack on which it was allocated, if that was asked for, or if its line is not the user's own.
+    // Its number means something in this process alone.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub stack: Option<StackId>,
     /// The living handles, by number.
     pub handles: Vec<Handle>,
 }
@@ -60,8 +64,8 @@ pub struct Handle {
     pub span: Option<Arc<str>>,
     /// The stack on which it was made, if that was asked for, or if its line is not the user's own: std's, in
     /// `vec.clone()`, or a derive's.
+    // Its number means something in this process alone.
     #[cfg_attr(feature = "serde", serde(skip))]
-    // its number means something in this process alone
     pub stack: Option<StackId>,
 }
 
@@ -101,6 +105,7 @@ impl LiveObject {
             strong: 0,
             allowed: false,
             span: None,
+            stack: None,
             handles: Vec::new(),
         }
     }

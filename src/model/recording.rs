@@ -47,8 +47,8 @@ pub struct EventRecord {
     /// When it happened.
     pub time: Time,
     /// The stack on which it happened, if it was taken.
+    // Its number means something in this process alone.
     #[cfg_attr(feature = "serde", serde(skip))]
-    // its number means something in this process alone
     pub stack: Option<StackId>,
     /// The `tracing` span in which it happened (feature `spans`): an index into [`Recording::spans`].
     pub span: Option<u32>,

@@ -24,6 +24,7 @@ struct State {
     object: ObjectRecord,
     thread: Option<u32>,
     span: Option<u32>,
+    stack: Option<StackId>,
     created: Time,
     /// The number of the event whose turn it is.
     next: u64,
@@ -64,6 +65,7 @@ impl Replay {
             object,
             thread: None,
             span: None,
+            stack: None,
             created: Time::START,
             next: earlier.highest.saturating_add(1),
             late: (!earlier.includes(earlier.highest)).then(BTreeSet::new),
@@ -163,6 +165,9 @@ impl State {
             (self.thread, self.created) = (Some(event.thread), event.time);
             self.span = event.span;
         }
+        if event.handle.number() == 1 && event.op.makes().is_some() {
+            self.stack = event.stack;
+        }
         self.next = self.next.max(event.seq.saturating_add(1));
         self.allowed |= event.op == Op::Allow;
         let make = |parent: Option<Kept>| Kept {
@@ -208,6 +213,7 @@ impl State {
             strong: self.state.strong(),
             allowed: self.allowed,
             span: tables.span(self.span),
+            stack: self.stack,
             ..LiveObject::new(
                 object.id,
                 object.kind,

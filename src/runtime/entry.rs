@@ -399,6 +399,7 @@ impl Entry {
             thread: self.thread.load(RELAXED),
             time: self.time.load(RELAXED),
             span: self.span.load(RELAXED),
+            stack: self.stack.load(RELAXED),
             scope: self.scope_id.load(RELAXED),
             parent: (parent_object != 0).then(|| (parent_object, self.parent.load(RELAXED))),
         }
@@ -416,6 +417,7 @@ pub(crate) struct EntryDetails {
     pub(crate) thread: u32,
     pub(crate) time: u64,
     pub(crate) span: u32,
+    pub(crate) stack: u32,
     pub(crate) scope: u32,
     pub(crate) parent: Option<(u64, u64)>,
 }

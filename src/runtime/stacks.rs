@@ -1,7 +1,8 @@
 //! Of which events stacks are taken, and how deep: of what is asked for, and always of a clone whose line is not the
 //! user's.
 
-use crate::event::Caller;
+use crate::event::{Caller, Object};
+use crate::lock::RwLock;
 use crate::primitive::Ordering;
 use std::sync::atomic::AtomicU32;
 
@@ -12,10 +13,18 @@ const TO_THE_USER: usize = 64;
 /// How many frames of births, clones and drops. std's atomic in a model too: it is set before anything happens.
 static DEPTHS: AtomicU32 = AtomicU32::new(0);
 
+/// Which objects it is of.
+pub(crate) type Only = Box<dyn Fn(&Object) -> bool + Send + Sync>;
+
+/// All where there is none.
+static ONLY: RwLock<Option<Only>> = RwLock::new(None);
+
 /// Sets it for objects that are allocated from now on.
-pub(crate) fn set(birth: u8, clone: u8, drop: u8) {
+pub(crate) fn set(birth: u8, clone: u8, drop: u8, only: Option<Only>) {
+    let old = std::mem::replace(&mut *ONLY.write(), only);
     // Relaxed: whoever allocates sees it sooner or later.
     DEPTHS.store(u32::from_le_bytes([birth, clone, drop, 0]), Ordering::Relaxed);
+    std::mem::drop(old);
 }
 
 fn depths() -> [u8; 4] {
@@ -26,6 +35,12 @@ fn depths() -> [u8; 4] {
 #[inline]
 pub(crate) fn asked_for() -> bool {
     DEPTHS.load(Ordering::Relaxed) != 0
+}
+
+/// Whether any are asked for of a new object.
+#[inline]
+pub(super) fn asked_for_of(object: &Object) -> bool {
+    asked_for() && ONLY.read().as_ref().is_none_or(|only| only(object))
 }
 
 /// Whether a stack is to be taken for the user's line, which it has where names can be found.

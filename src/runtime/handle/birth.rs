@@ -100,7 +100,7 @@ pub(super) fn open(
     let binding = dispatch::bind(&mut object, &NEXT)?;
     let strong = u32::from(!matches!(op, Op::NewCyclic | Op::WeakFromStd));
     let adopted = if matches!(op, Op::FromStd | Op::WeakFromStd) { ADOPTED } else { 0 };
-    let stacks = if stacks::asked_for() { STACKS } else { 0 };
+    let stacks = if stacks::asked_for_of(&object) { STACKS } else { 0 };
     let flags = binding.flags | stacks;
     let scope_id = binding.scope.as_ref().map_or(0, |scope| scope.id());
     let scope = binding.scope.map_or(std::ptr::null(), Arc::into_raw);

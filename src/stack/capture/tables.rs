@@ -6,7 +6,7 @@
 use super::bounds::reach;
 use super::modules::{self, Module};
 use super::walk::Registers;
-use crate::lock::Mutex;
+use crate::lock::{Mutex, MutexGuard};
 use framehop::{
     ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind as NoAllocation, Unwinder,
 };
@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::time::{Duration, Instant};
 
 #[cfg(target_arch = "aarch64")]
 use framehop::aarch64::{
@@ -42,8 +43,16 @@ thread_local! {
     static MAKING_HERE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// How often a thread lets others run while one makes `TABLES`, which takes some milliseconds.
-const PATIENCE: usize = 10_000;
+/// How long a thread waits while another makes `TABLES`, which takes some milliseconds, or many on a busy machine. Long,
+/// since the platform's unwinder, which is asked otherwise, follows a wrong frame pointer wherever it leads.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether one has waited that long in vain, as in a child that was forked while a thread of its parent's made them:
+/// nobody waits again.
+static GAVE_UP: AtomicBool = AtomicBool::new(false);
+
+/// How often a thread lets others run while all caches are taken: each is free again after a microsecond or so.
+const TURNS: usize = 10_000;
 
 /// What the tables say of code that was met before. There are so few because a thread has one only while it walks.
 static CACHES: [Mutex<Option<Cache<NoAllocation>>>; 16] = [const { Mutex::new(None) }; 16];
@@ -62,10 +71,7 @@ pub(super) fn by_unwind_tables(registers: Registers, frames: &mut [usize]) -> Op
     let reach = reach(registers.sp).filter(|reach| reach.room >= ROOM)?;
     let can_make = reach.room >= ROOM_TO_MAKE;
     let mut tables = tables(None, can_make)?;
-    // Threads' stacks lie far from each other, so this spreads them. A handler of a signal finds its thread's taken.
-    let first = registers.sp >> 16;
-    let mut cache =
-        (first..first + CACHES.len()).find_map(|n| CACHES[n % CACHES.len()].try_lock())?;
+    let mut cache = free_cache(registers.sp)?;
     if cache.is_none() && !can_make {
         return None;
     }
@@ -104,6 +110,19 @@ pub(super) fn by_unwind_tables(registers: Registers, frames: &mut [usize]) -> Op
         len += 1;
     }
     Some(len)
+}
+
+/// Takes a cache. `None` if others hold all of them, and none goes on.
+fn free_cache(sp: usize) -> Option<MutexGuard<'static, Option<Cache<NoAllocation>>>> {
+    // Threads' stacks lie far from each other, so this spreads them. A handler of a signal finds its thread's taken.
+    let first = sp >> 16;
+    let any = || (first..first + CACHES.len()).find_map(|n| CACHES[n % CACHES.len()].try_lock());
+    any().or_else(|| {
+        (0..TURNS).find_map(|_| {
+            std::thread::yield_now();
+            any()
+        })
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -148,13 +167,19 @@ fn make(old: Option<&'static Tables>, missing: Option<usize>) -> Option<&'static
     if MAKING_HERE.get() {
         return None;
     }
-    // Acquire and Release: what one thread makes the next one sees.
-    let mut patience = PATIENCE;
-    while MAKING.swap(true, Ordering::Acquire) {
-        std::thread::yield_now();
-        patience = patience.checked_sub(1)?;
-    }
+    // First, for a signal's handler that comes here at any moment.
     MAKING_HERE.set(true);
+    // Acquire and Release: what one thread makes the next one sees.
+    let mut since = None;
+    while MAKING.swap(true, Ordering::Acquire) {
+        let since = *since.get_or_insert_with(Instant::now);
+        if GAVE_UP.load(Ordering::Relaxed) || since.elapsed() > PATIENCE {
+            GAVE_UP.store(true, Ordering::Relaxed);
+            MAKING_HERE.set(false);
+            return None;
+        }
+        std::thread::yield_now();
+    }
     // SAFETY: MAPPED: as in `tables`.
     let now = unsafe { TABLES.load(Ordering::Acquire).as_ref() };
     let old = now.or(old);

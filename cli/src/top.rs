@@ -1,0 +1,102 @@
+//! `refscope top`: what was alive at the end, summed.
+
+use clap::ValueEnum;
+use refscope::__private::{escape, totals};
+use refscope::event::Time;
+use refscope::model::LiveObject;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// What the rows are sorted by, or are.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub(crate) enum By {
+    Count,
+    Bytes,
+    Held,
+    Age,
+    /// A row for each stack that allocated what is alive, by count, with the functions that are the program's. The
+    /// recording needs stacks of allocations: `REFSCOPE=record=…,stacks=birth`
+    Stack,
+}
+
+/// A row's sums.
+struct Sums {
+    objects: u64,
+    bytes: u64,
+    strong: u64,
+    oldest: Time,
+}
+
+/// Makes the table, of `limit` rows at most.
+pub(crate) fn table(living: &[LiveObject], end: Time, by: By, limit: usize) -> String {
+    if by == By::Stack { by_stack(living, end, limit) } else { by_line(living, end, by, limit) }
+}
+
+fn by_line(living: &[LiveObject], end: Time, by: By, limit: usize) -> String {
+    let mut rows = totals(living);
+    rows.sort_by_key(|row| {
+        Reverse(match by {
+            By::Count | By::Stack => row.objects,
+            By::Bytes => row.bytes,
+            By::Held => row.strong,
+            By::Age => end.as_nanos().saturating_sub(row.created.as_nanos()),
+        })
+    });
+    let mut text = head("type, and where created");
+    for row in rows.iter().take(limit) {
+        let (objects, bytes, strong) = (row.objects, row.bytes, row.strong);
+        let sums = Sums { objects, bytes, strong, oldest: row.created };
+        let (name, line) = (escape(&row.type_name), row.location.to_string());
+        let _ = writeln!(text, "{}  {}<{name}>  {}", sums.columns(end), row.kind, escape(&line));
+    }
+    text + &more(rows.len(), limit)
+}
+
+fn by_stack(living: &[LiveObject], end: Time, limit: usize) -> String {
+    // Stacks that differ in std's functions alone are one to whoever reads them.
+    let mut rows: BTreeMap<(String, String), Sums> = BTreeMap::new();
+    let mut texts = BTreeMap::new();
+    for object in living {
+        let stack = object
+            .stack
+            .map(|stack| texts.entry(stack).or_insert_with(|| stack.resolve().to_string()).clone());
+        let name = format!("{}<{}>", object.kind, object.type_name);
+        let lines = stack.unwrap_or_else(|| format!("{}\n(no stack was taken)", object.location));
+        let row = rows.entry((name, lines)).or_insert(Sums {
+            objects: 0,
+            bytes: 0,
+            strong: 0,
+            oldest: object.created,
+        });
+        row.objects += 1;
+        row.bytes = row.bytes.saturating_add(object.size);
+        row.strong += u64::from(object.strong);
+        row.oldest = row.oldest.min(object.created);
+    }
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    rows.sort_by_key(|(_, row)| Reverse((row.objects, row.bytes)));
+    let mut text = head("type, and the stack that allocated it");
+    for ((name, lines), row) in rows.iter().take(limit) {
+        let _ = writeln!(text, "{}  {}", row.columns(end), escape(name));
+        for line in lines.lines() {
+            let _ = writeln!(text, "{:>14}{}", "", escape(line));
+        }
+    }
+    text + &more(rows.len(), limit)
+}
+
+impl Sums {
+    fn columns(&self, end: Time) -> String {
+        let age = self.oldest.until(end).as_secs_f64();
+        format!("{:>9} {:>11} {:>8} {age:>8.1}s", self.objects, self.bytes, self.strong)
+    }
+}
+
+fn head(last: &str) -> String {
+    format!("{:>9} {:>11} {:>8} {:>9}  {last}\n", "objects", "bytes", "strong", "oldest")
+}
+
+fn more(rows: usize, limit: usize) -> String {
+    if rows > limit { format!("and {} more\n", rows - limit) } else { String::new() }
+}
