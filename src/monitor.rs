@@ -39,7 +39,9 @@ pub(crate) fn set_search(search: bool) {
 
 /// A report with what holds the objects now, unless that is not wanted.
 pub(crate) fn located(report: LeakReport) -> LeakReport {
-    if SEARCH.load(Ordering::Relaxed) { report.locate(&Search::new()) } else { report }
+    // A check's conditions may have asked for it already.
+    let searches = SEARCH.load(Ordering::Relaxed) && report.located.is_none();
+    if searches { report.locate(&Search::new()) } else { report }
 }
 
 /// Whether the exit is reported.

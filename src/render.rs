@@ -12,9 +12,11 @@ mod perfetto;
 mod report;
 mod report_json;
 mod source;
+mod stored;
 mod style;
 mod terminal;
 mod tree;
+mod verdict;
 
 pub use dot::dot;
 #[cfg(feature = "html")]

@@ -35,11 +35,13 @@ pub struct Retention {
 pub enum Part {
     /// Nothing reaches them, or only what leaked does.
     Leaked,
-    /// A task or thread that is still there; its name.
+    /// A raw pointer, by `into_raw` or `leak`: nobody can say where it is.
+    Raw,
+    /// The stack of another thread that is still there, or a task of its; the thread's name.
     Thread(String),
     /// A static or thread-local; its name, empty where it is not known.
     Static(String),
-    /// A word on a stack: a living local, most likely.
+    /// A word on the stack of the thread that asked, which is named: a living local, most likely.
     Stack(String),
     /// Nobody has searched.
     #[default]

@@ -98,6 +98,7 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
             .map(|component| assembly.cycle(component, reached.as_deref(), &doubts))
             .collect(),
         nodes: assembly.nodes,
+        asked_by: String::new(),
         doubts,
         statistics: Statistics {
             bytes: scanned.bytes,

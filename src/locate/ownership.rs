@@ -16,6 +16,9 @@ pub struct Ownership {
     pub nodes: Vec<Node>,
     /// The cycles that no root reaches.
     pub cycles: Vec<Cycle>,
+    /// The name of the thread that asked: what stands on its stack are the asker's locals, most likely. No other thread's
+    /// name is the same.
+    pub asked_by: String,
     /// Why nothing is proven, a sentence each. Empty: what is graded so is.
     pub doubts: Vec<String>,
     /// What the search read.

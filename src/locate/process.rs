@@ -105,7 +105,9 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     };
     stacks_in_blocks(&moment.threads, &picture.blocks, &mut picture.areas);
     let limits = Limits { until: begin + search.budget, edges: EDGES };
+    let asked_by = moment.threads.first().map_or_else(String::new, |own| own.name.clone());
     let mut result = assemble(&moment.memory, picture, limits);
+    result.asked_by = asked_by;
     result.statistics.is_frozen = is_frozen;
     result.statistics.stopped_ns = stopped_ns;
     result.statistics.took_ns = begin.elapsed().as_nanos() as u64;

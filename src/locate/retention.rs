@@ -57,23 +57,60 @@ impl Ownership {
 
     /// What the path to a node begins with.
     fn part(&self, mut node: u32) -> Option<Part> {
+        let mut is_guess = false;
         // No path is longer than there are nodes.
         for _ in 0..=self.nodes.len() {
-            match &self.nodes.get(node as usize)?.held {
+            let at = self.nodes.get(node as usize)?;
+            if let NodeKind::Object(id) = at.kind {
+                is_guess |= self.handles_of(id).iter().any(|it| it.is_strong && it.copies > 1);
+            }
+            match &at.held {
                 Held::By(step) => node = step.from,
                 Held::Cycle(_) => return Some(Part::Leaked),
-                Held::Root(owner) => {
-                    return match owner {
-                        Owner::Static { symbol, .. } | Owner::ThreadLocal { symbol, .. } => {
-                            Some(Part::Static(symbol.clone().unwrap_or_default()))
-                        }
-                        Owner::Stack { thread } => Some(Part::Stack(thread.clone())),
-                        _ => None,
-                    };
-                }
-                _ => return None,
+                Held::Root(owner) => return self.part_of_root(owner),
+                // The block may be a freed one that a handle was moved out of.
+                Held::Unreferenced => return (self.is_sure() && !is_guess).then_some(Part::Leaked),
+                Held::Dropped => return None,
             }
         }
         None
+    }
+
+    fn part_of_root(&self, owner: &Owner) -> Option<Part> {
+        match owner {
+            Owner::Static { symbol, .. } | Owner::ThreadLocal { symbol, .. } => {
+                Some(Part::Static(symbol.clone().unwrap_or_default()))
+            }
+            Owner::Stack { thread } if *thread == self.asked_by => {
+                Some(Part::Stack(thread.clone()))
+            }
+            Owner::Stack { thread } => Some(Part::Thread(thread.clone())),
+            Owner::Raw => Some(Part::Raw),
+            // No word of the memory is it.
+            Owner::NotFound => self.is_sure().then_some(Part::Leaked),
+            _ => None,
+        }
+    }
+
+    /// Whether what was not found is not there.
+    fn is_sure(&self) -> bool {
+        self.doubts.is_empty()
+    }
+
+    /// Returns whether every strong handle of an object is known to be where `may` permits it, by what the path to it begins
+    /// with.
+    pub(crate) fn is_held_only(&self, id: ObjectId, may: impl Fn(&Part) -> bool) -> bool {
+        let mut strong = self.handles_of(id).iter().filter(|handle| handle.is_strong).peekable();
+        strong.peek().is_some()
+            && strong.all(|handle| {
+                let part = match &handle.owner {
+                    Owner::Object { object, .. } => {
+                        self.object(*object).and_then(|object| self.part(object.node?))
+                    }
+                    Owner::Block { node, .. } => self.part(*node),
+                    root => self.part_of_root(root),
+                };
+                part.is_some_and(|part| may(&part))
+            })
     }
 }

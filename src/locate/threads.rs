@@ -564,6 +564,12 @@ impl Stopped {
                 });
             }
         }
+        // A thread without a name of its own has that of the thread that made it: the asker's is its alone.
+        if let Some((own, others)) = threads.split_first_mut() {
+            for other in others.iter_mut().filter(|other| other.name == own.name) {
+                other.name = format!("{} #{}", other.name, other.tid);
+            }
+        }
         (threads, all)
     }
 }

@@ -100,7 +100,7 @@ pub enum RecordingEnd {
     Stopped,
 }
 
-/// Which process made a recording: what its file begins with.
+/// Which process made a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -146,7 +146,7 @@ impl Recording {
         self.ended
     }
 
-    /// Returns which process made it, where its file says so.
+    /// Returns which process made it, where that is known.
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_deref()
     }

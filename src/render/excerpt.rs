@@ -143,7 +143,7 @@ impl Window {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "trace", feature = "json")))]
 mod tests {
     use super::{Shown, Window};
 

@@ -1,5 +1,5 @@
 mod open;
-mod origin;
+pub(in crate::sink) mod origin;
 mod write;
 
 use super::Sink;
