@@ -7,7 +7,7 @@ use std::fmt;
 
 /// What a balance is made from: one event of one object, and where it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BalanceEvent<L> {
+pub(crate) struct BalanceEvent<L> {
     /// What happened.
     pub op: Op,
     /// The handle that was made, or that ended.
@@ -26,23 +26,21 @@ pub struct BalanceEvent<L> {
 /// # Examples
 ///
 /// ```
-/// use refscope::analysis::{Balance, BalanceEvent};
-/// use refscope::Op;
+/// use refscope::{Rc, Scope, sink::Recorder};
 ///
-/// let event = |op, handle, line| BalanceEvent { op, handle, from: None, lines: vec![line] };
-/// let balance = Balance::of([
-///     event(Op::New, 1, "main.rs:1"),
-///     event(Op::Clone, 2, "main.rs:2"),
-///     event(Op::Clone, 3, "main.rs:2"),
-///     event(Op::Drop, 3, "main.rs:5"),
-///     event(Op::Drop, 1, "main.rs:9"),
-/// ]);
-/// assert_eq!(balance.alive(), 1);
-/// assert_eq!(
-///     balance.to_string(),
-///     "main.rs:2: 2 clones, 1 ended by main.rs:5 (drop), 1 alive\n\
-///      main.rs:1: 1 new, 1 ended by main.rs:9 (drop), 0 alive"
-/// );
+/// let recorder = Recorder::new();
+/// Scope::new(recorder.clone()).run(|| {
+///     let one = Rc::new(1);
+///     let clones = [one.clone(), one.clone()];
+///     std::mem::forget(clones);
+/// });
+/// # if refscope::ENABLED {
+/// let recording = recorder.recording();
+/// let (&id, _) = recording.objects().first_key_value().expect("the one object");
+/// let balance = recording.balance(id).expect("it has events");
+/// assert_eq!(balance.alive(), 2);
+/// println!("{balance}"); // src/main.rs:7:18: 1 clone, 1 alive …
+/// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -99,7 +97,7 @@ pub struct BalanceNode<L> {
 impl<L: Clone + Ord> Balance<L> {
     /// Makes the balance of one object's events, which come in their order.
     #[must_use]
-    pub fn of(events: impl IntoIterator<Item = BalanceEvent<L>>) -> Self {
+    pub(crate) fn of(events: impl IntoIterator<Item = BalanceEvent<L>>) -> Self {
         type Key<L> = (Option<L>, Op);
         type Ends<L> = BTreeMap<Key<L>, u64>;
         // Handles that are alive: what made each, and its stack.

@@ -11,12 +11,10 @@ use std::sync::Arc;
 /// The events of one object are applied in the order of their numbers. One that arrives before its turn waits
 /// until those before it have arrived; at the end, what is still missing counts as lost.
 #[derive(Debug, Default)]
-pub struct Replay {
+pub(crate) struct Replay {
     // The standard hasher: the numbers may come from a hostile file.
     objects: HashMap<ObjectId, State>,
     paths: Paths<(Op, Option<u32>)>,
-    events: u64,
-    ended: u64,
 }
 
 #[derive(Debug)]
@@ -54,7 +52,7 @@ struct Kept {
 
 impl Replay {
     /// Creates a replay of nothing.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
@@ -89,8 +87,7 @@ impl Replay {
     }
 
     /// Applies an event, or keeps it until its turn. Events of unknown objects are passed over.
-    pub fn event(&mut self, event: EventRecord) {
-        self.events += 1;
+    pub(crate) fn event(&mut self, event: EventRecord) {
         let Some(state) = self.objects.get_mut(&event.object()) else { return };
         if event.seq > state.next {
             state.early.entry(event.seq).or_insert(event);
@@ -110,13 +107,11 @@ impl Replay {
         }
         if state.state.is_over() && state.early.is_empty() {
             self.objects.remove(&event.object());
-            self.ended += 1;
         }
     }
 
     /// Applies the events of a recording, which are sorted, whatever is missing among them.
     pub(crate) fn sorted_events(&mut self, events: &[EventRecord]) {
-        self.events += events.len() as u64;
         let mut events = events.iter().peekable();
         while let Some(object) = events.peek().map(|event| event.object()) {
             let mut state = self.objects.get_mut(&object);
@@ -128,23 +123,13 @@ impl Replay {
         }
     }
 
-    /// Returns how many events there were.
-    pub fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// Returns how many objects have ended.
-    pub fn ended(&self) -> u64 {
-        self.ended
-    }
-
     /// Returns how many handles had their path cut because the table of paths was full.
     pub(crate) fn paths_cut(&self) -> u64 {
         self.paths.cut()
     }
 
     /// Ends the replay, and returns what is alive. `recording` has the tables that the events refer to.
-    pub fn live_objects(&mut self, recording: &Recording) -> Vec<LiveObject> {
+    pub(crate) fn live_objects(&mut self, recording: &Recording) -> Vec<LiveObject> {
         let mut tables = Tables { paths: &Paths::default(), known: HashMap::new(), recording };
         let paths = &mut self.paths;
         let mut states: Vec<_> = self.objects.drain().map(|(_, state)| state).collect();
