@@ -64,3 +64,18 @@ fn a_reporting_thread_is_stopped() {
     reporter.stop().expect("it did not panic");
     assert!(start.elapsed() < Duration::from_secs(60), "it did not sleep to the end");
 }
+
+/// Each test and file that the page of promises names is there.
+#[test]
+fn promises_name_what_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("src/guarantees.rs")).unwrap();
+    let quoted = text.split('`').skip(1).step_by(2);
+    let paths: Vec<_> = quoted
+        .filter(|word| ["tests/", "cli/", "src/"].iter().any(|folder| word.starts_with(folder)))
+        .collect();
+    assert!(paths.len() > 15, "{paths:?}");
+    for path in paths {
+        assert!(root.join(path).exists(), "{path}");
+    }
+}
