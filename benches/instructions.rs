@@ -55,8 +55,7 @@ cases! {
     "Rc make_mut" => rc::Rc, Rc::new(1), |p| { *Rc::make_mut(p) += 1; };
 }
 
-const WAYS: &[&str] =
-    &["std", "idle", "tracked", "recorded", "coarse", "precise", "scoped", "batch"];
+const WAYS: &[&str] = &["std", "idle", "tracked", "recorded", "coarse", "precise", "scoped"];
 
 /// What has to stay for as long as the sink is wanted.
 fn enter(how: &str) -> Option<refscope::ScopeGuard> {
@@ -69,7 +68,6 @@ fn enter(how: &str) -> Option<refscope::ScopeGuard> {
         "recorded" => global(recorder(Clock::None)),
         "coarse" => global(recorder(Clock::Coarse)),
         "precise" => global(recorder(Clock::Precise)),
-        "batch" => global(recorder(Clock::Batch)),
         "tracked" => global(refscope::sink::Nop),
         "scoped" => return Some(Scope::new(recorder(Clock::None)).enter()),
         _ => panic!("no way {how}"),

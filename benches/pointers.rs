@@ -83,7 +83,6 @@ macro_rules! compare {
             };
             for (name, clock) in [
                 ("recorded, no clock", Clock::None),
-                ("recorded, batch clock", Clock::Batch),
                 ("recorded, coarse clock", Clock::Coarse),
                 ("recorded, precise clock", Clock::Precise),
             ] {
@@ -96,7 +95,7 @@ macro_rules! compare {
                 Recorder::builder()
                     .budget(1 << 20)
                     .overflow(Overflow::DropOldest)
-                    .clock(Clock::Batch)
+                    .clock(Clock::Coarse)
                     .build()
             };
             traced(&mut group, "recorded, latest kept", latest, make, |$value| {

@@ -68,7 +68,6 @@ fn threads(c: &mut Criterion) {
     };
     case!(group, "std", std::sync::Arc, None);
     case!(group, "idle", refscope::Arc, None);
-    case!(group, "recorded, batch clock", refscope::Arc, latest(Clock::Batch));
     case!(group, "recorded, coarse clock", refscope::Arc, latest(Clock::Coarse));
     case!(group, "tracked", refscope::Arc, Some(Box::new(Nop)));
     group.finish();

@@ -265,7 +265,7 @@ fn workloads(c: &mut Criterion) {
                 Recorder::builder()
                     .budget(4 << 20)
                     .overflow(Overflow::DropOldest)
-                    .clock(Clock::Batch)
+                    .clock(Clock::Coarse)
                     .build(),
             )
         }),

@@ -102,8 +102,8 @@
 //!
 //! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep; one that keeps the latest
 //! never gives up what it knows of an object that is alive. What a filter left out, what was allocated inside a sink, and what
-//! was refused by a full ledger (2^32 objects or handles) or an object near its limits (2^24 handles, some 2^40 events) is in [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into
-//! 16 KiB) and `tests/sinks.rs`; by loom models of the recorder's buffers. No test reaches the limits of the ledger and of an
+//! was refused by a full ledger (2^32 objects or handles) or an object near its limits (2^24 handles, some 2^40 events) is in
+//! [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into 16 KiB) and `tests/sinks.rs`; by loom models of the recorder's buffers. No test reaches the limits of the ledger and of an
 //! object, which take a gigabyte and more.
 //!
 //! **A leak report is true.** Its counts and its handles are the ledger's, whatever the sink is. A check reports the objects

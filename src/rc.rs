@@ -16,7 +16,7 @@ use crate::runtime::handle::{self as ticket, Value};
 use crate::{StdPtr, boxed::Box};
 use std::any::Any;
 use std::borrow::Cow;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::pin::Pin;
 use std::rc;
 
@@ -370,8 +370,9 @@ impl<T: ?Sized> Clone for Rc<T> {
     #[inline]
     #[track_caller]
     fn clone(&self) -> Self {
-        let inner = rc::Rc::clone(&self.inner);
-        Self { ticket: self.ticket.cloned(), inner }
+        // Nothing unwinds between the two, which the compiler does not know.
+        let inner = ManuallyDrop::new(rc::Rc::clone(&self.inner));
+        Self { ticket: self.ticket.cloned(), inner: ManuallyDrop::into_inner(inner) }
     }
 }
 

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fs::File;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::pin::Pin;
 use std::sync;
 
@@ -373,8 +373,9 @@ impl<T: ?Sized> Clone for Arc<T> {
     #[inline]
     #[track_caller]
     fn clone(&self) -> Self {
-        let inner = sync::Arc::clone(&self.inner);
-        Self { ticket: self.ticket.cloned(), inner }
+        // Nothing unwinds between the two, which the compiler does not know.
+        let inner = ManuallyDrop::new(sync::Arc::clone(&self.inner));
+        Self { ticket: self.ticket.cloned(), inner: ManuallyDrop::into_inner(inner) }
     }
 }
 

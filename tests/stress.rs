@@ -85,7 +85,7 @@ fn the_latest_kept() {
     let recorder = Recorder::builder()
         .budget(128 << 10)
         .overflow(Overflow::DropOldest)
-        .clock(Clock::Batch)
+        .clock(Clock::Coarse)
         .build();
     let scope = Scope::new(recorder.clone());
     stress(&scope, || recorder.recording().events().len());

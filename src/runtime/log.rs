@@ -32,13 +32,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Clock {
-    /// Events of a batch.
-    const BATCH: usize = 32;
-
     #[inline]
     pub(crate) fn now(self) -> u64 {
         match self {
-            Self::Coarse | Self::Batch => clock::now(),
+            Self::Coarse => clock::now(),
             Self::Precise => Time::now().as_nanos(),
             Self::None => 0,
         }
@@ -140,7 +137,7 @@ impl Log {
         let time = if event.op == Op::Label {
             event.object.label.0.into()
         } else {
-            tails.time(self.inner.clock)
+            self.inner.clock.now()
         };
         let record = NewRecord {
             op: event.op,

@@ -13,7 +13,7 @@ const DEFAULT_BUDGET: usize = 64 << 20;
 /// use refscope::sink::{Clock, Overflow, Recorder};
 /// use refscope::{Rc, Scope};
 ///
-/// let recorder = Recorder::builder().budget(64 << 10).overflow(Overflow::DropOldest).clock(Clock::Batch).build();
+/// let recorder = Recorder::builder().budget(64 << 10).overflow(Overflow::DropOldest).clock(Clock::Coarse).build();
 /// let _guard = Scope::new(recorder.clone()).enter();
 /// let long_lived = Rc::new("still known at the end");
 /// for _ in 0..10_000 {

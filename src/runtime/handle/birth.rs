@@ -177,7 +177,7 @@ pub(super) fn log_birth(
         && local.tails.has_room(log, 2, local::thread(Some(local)))
     {
         let object = entry.object();
-        let time = local.tails.time(log.clock());
+        let time = log.clock().now();
         let from_object = parent.map_or(0, |(object, _)| object);
         let birth = Birth { ty: object.ty, size: object.size, from_object, stack };
         local.tails.write_birth(&fact.record(object.id.0, path, time), &birth);

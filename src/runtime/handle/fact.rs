@@ -75,7 +75,7 @@ pub(super) fn log(local: Option<&Local>, entry: &Entry, fact: &Fact, path: u32) 
     } else if let Some(log) = dispatch_of(entry).and_then(Dispatch::log)
         && local.tails.has_room(log, fact.records(), local::thread(Some(local)))
     {
-        let time = local.tails.time(log.clock());
+        let time = log.clock().now();
         let record = fact.record(entry.id(), path, time);
         match fact.stack {
             0 => local.tails.write(&record),

@@ -7,8 +7,6 @@ pub enum Clock {
     /// Read on each event, one load: moves every millisecond or so.
     #[default]
     Coarse,
-    /// The coarse clock, read on every 32nd event of a thread; those between have the same time.
-    Batch,
     /// Read on each event: some 20 to 45 ns a reading; moves every nanosecond.
     Precise,
     /// No clock is read: order alone.

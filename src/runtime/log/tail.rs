@@ -38,7 +38,6 @@ pub(crate) struct Tails {
     at: Cell<usize>,
     /// What of the coarse clock's time is stamped: all, or nothing.
     mask: Cell<u64>,
-    stamp: Cell<u64>,
     // Taken out while it changes, so that nothing is borrowed twice.
     all: Cell<Vec<Tail>>,
 }
@@ -83,7 +82,6 @@ impl Tails {
             words: Cell::new(std::ptr::null()),
             at: Cell::new(SEGMENT),
             mask: Cell::new(0),
-            stamp: Cell::new(0),
             all: Cell::new(Vec::new()),
         }
     }
@@ -102,17 +100,6 @@ impl Tails {
         // Where the segment is full, `log` is `NO_LOG`.
         let there = self.log.get() == log && (records == 1 || at + records <= SEGMENT);
         there.then_some(Room { tails: self, at })
-    }
-
-    /// The time of the next record.
-    #[inline]
-    pub(crate) fn time(&self, clock: Clock) -> u64 {
-        if clock == Clock::Batch && !self.at.get().is_multiple_of(Clock::BATCH) {
-            return self.stamp.get();
-        }
-        let now = clock.now();
-        self.stamp.set(now);
-        now
     }
 
     /// Writes an event for which there is [room](Self::has_room).
