@@ -20,7 +20,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// `Box`, `Rc` or `Arc`.
+    /// Returns `Box`, `Rc` or `Arc`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Box => "Box",
@@ -29,7 +29,7 @@ impl Kind {
         }
     }
 
-    /// The kind with this [name](Kind::name).
+    /// Returns the kind with this [name](Kind::name).
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Box, Self::Rc, Self::Arc].into_iter().find(|kind| kind.name() == name)
     }

@@ -87,7 +87,7 @@ impl Op {
         Self::Allow,
     ];
 
-    /// A short name: `new`, `clone`, `weak drop`.
+    /// Returns a short name: `new`, `clone`, `weak drop`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -116,7 +116,7 @@ impl Op {
         }
     }
 
-    /// The operation with this [name](Op::name).
+    /// Returns the operation with this [name](Op::name).
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|op| op.name() == name)
     }
@@ -126,7 +126,7 @@ impl Op {
         Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
     }
 
-    /// By how much the strong count changes: -1, 0 or 1.
+    /// Returns by how much the strong count changes: -1, 0 or 1.
     pub const fn strong_delta(self) -> i8 {
         match self {
             Self::New | Self::FromStd | Self::CopyOnWrite | Self::Clone | Self::Upgrade => 1,
@@ -135,7 +135,7 @@ impl Op {
         }
     }
 
-    /// By how much the weak count changes: -1, 0 or 1.
+    /// Returns by how much the weak count changes: -1, 0 or 1.
     pub const fn weak_delta(self) -> i8 {
         match self {
             Self::NewCyclic | Self::Downgrade | Self::WeakClone | Self::WeakFromStd => 1,
@@ -144,7 +144,7 @@ impl Op {
         }
     }
 
-    /// The strength of the handle that the event made, if it made one.
+    /// Returns the strength of the handle that the event made, if it made one.
     pub const fn makes(self) -> Option<Strength> {
         match self {
             Self::New
@@ -162,12 +162,12 @@ impl Op {
         }
     }
 
-    /// Whether the event ended its handle. (One that became a raw pointer has not ended: it counts on.)
+    /// Returns whether the event ended its handle. (A handle that became a raw pointer has not ended: it still counts.)
     pub const fn ends(self) -> bool {
         self.strong_delta() < 0 || self.weak_delta() < 0
     }
 
-    /// Whether the event can be the first of an object.
+    /// Returns whether the event can be the first of an object.
     pub const fn begins(self) -> bool {
         matches!(
             self,

@@ -15,7 +15,7 @@ pub struct UntracedCounts {
     pub lost: u64,
     /// Handles whose path was cut to its ends because the table of paths was full.
     pub paths_cut: u64,
-    /// Handles whose span is not known because so many spans had been told of before.
+    /// Handles whose span is not known because the table of spans was full.
     pub spans_unknown: u64,
 }
 

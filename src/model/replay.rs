@@ -29,6 +29,7 @@ struct State {
     /// Events that came before their turn.
     early: BTreeMap<u64, EventRecord>,
     /// Those that came after their turn, where some are missing from what is known of the beginning.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader has events one by one
     late: Option<BTreeSet<u64>>,
     /// The number of the event that gave the label.
     #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader labels
@@ -87,6 +88,7 @@ impl Replay {
     }
 
     /// Applies an event, or keeps it until its turn. Events of unknown objects are passed over.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader has events one by one
     pub(crate) fn event(&mut self, event: EventRecord) {
         let Some(state) = self.objects.get_mut(&event.object()) else { return };
         if event.seq > state.next {

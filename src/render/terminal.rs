@@ -48,13 +48,13 @@ const WIDEST_TITLE: usize = 100;
 const NARROWEST: usize = 60;
 
 impl Terminal {
-    /// For stdout: as wide as the environment's `COLUMNS` says, else as the terminal is, else 80 columns; in colour if
+    /// Creates one for stdout: as wide as the environment's `COLUMNS` says, else as the terminal is, else 80 columns; in colour if
     /// it is a terminal and the environment does not say `NO_COLOR`. ASCII where the locale is `C` or `POSIX`.
     pub fn stdout() -> Self {
         Self::of(io::stdout().is_terminal(), 1)
     }
 
-    /// The same for stderr.
+    /// Creates one for stderr, as [`stdout`](Self::stdout) does.
     pub fn stderr() -> Self {
         Self::of(io::stderr().is_terminal(), 2)
     }
@@ -86,13 +86,13 @@ impl Terminal {
         }
     }
 
-    /// Whether to use colour.
+    /// Sets whether to use colour.
     pub fn color(mut self, color: bool) -> Self {
         self.color = color;
         self
     }
 
-    /// Whether to use ASCII alone. (Names and labels stay what they are.)
+    /// Sets whether to use ASCII alone. (Names and labels stay what they are.)
     pub fn ascii(mut self, ascii: bool) -> Self {
         self.ascii = ascii;
         self
@@ -122,13 +122,13 @@ impl Terminal {
         self
     }
 
-    /// How many objects to show at most. What is alive comes first, then what had the most events.
+    /// Sets how many objects to show at most. What is alive comes first, then what had the most events.
     pub fn limit(mut self, objects: usize) -> Self {
         self.limit = objects;
         self
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn to_string(&self, timelines: &Timelines<'_>) -> String {
         let mut text = String::new();
         let _ = self.write(timelines, &mut text);

@@ -1,4 +1,4 @@
-//! How a recorder is to be.
+//! The settings of a recorder.
 
 use super::{Clock, Overflow, Recorder};
 
