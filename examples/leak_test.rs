@@ -1,4 +1,4 @@
-//! `cargo run --example leak_test`: what a leak test says when it fails.
+//! `cargo run --features stacks --example leak_test`: what a leak test says when it fails.
 //!
 //! The test is the one in the README: it opens a session in a check, and something keeps it. What is printed is what
 //! `cargo test` would print; the process ends with the panic's code, as a test does.

@@ -209,6 +209,36 @@ fn forget_a_clone() -> Rc<&'static str> {
     kept
 }
 
+#[cfg(feature = "stacks")]
+#[test]
+fn statics_may_hold_by_their_names() {
+    let _alone = alone();
+    let keep = |name: &str| {
+        let check = Check::new().may_be_held_by(name).timeout(Duration::from_millis(200));
+        let keep = || CACHE.lock().unwrap().push(Arc::new("cached".into()));
+        in_scope(&check, keep);
+        clear_dead_stack();
+        check.verify()
+    };
+    keep("CACHE").unwrap_or_else(|report| panic!("{report}"));
+    let report = keep("REGISTRY").expect_err("another static holds it");
+    assert!(report.to_string().contains("held by the static held::CACHE"), "{report}");
+    assert!(report.leaks()[0].help.contains("`Check::may_be_held_by(\"CACHE\")`"), "{report}");
+    let check = Check::new().may_be_held_by("POOL");
+    in_scope(&check, || POOL.with_borrow_mut(|pool| pool.push(Rc::new([0; 64]))));
+    clear_dead_stack();
+    check.verify().unwrap_or_else(|report| panic!("{report}"));
+    // A pool's object of which a clone is forgotten is one that leaks.
+    let check = Check::new().may_be_held_by("CACHE").timeout(Duration::ZERO);
+    in_scope(&check, || {
+        let one = Arc::new("cached".to_owned());
+        std::mem::forget(one.clone());
+        CACHE.lock().unwrap().push(one);
+    });
+    clear_dead_stack();
+    check.verify().expect_err("a handle of it is forgotten");
+}
+
 #[test]
 fn threads_may_hold() {
     let _alone = alone();

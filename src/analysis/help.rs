@@ -69,6 +69,8 @@ fn held(leak: &Leak) -> Option<String> {
             (format!("remove {} there", it(count)), "allow(…)".to_owned())
         }
         Part::Static(name) | Part::Thread(name) => {
+            // A static's own name, without its module's.
+            let name = name.rsplit("::").next().unwrap_or(name);
             (format!("remove {} there", it(count)), format!("may_be_held_by({name:?})"))
         }
         Part::Stack(_) => (

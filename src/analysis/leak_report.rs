@@ -1,7 +1,7 @@
 use super::cause::{Cause, find_causes};
 use super::{Part, Retention, Total};
 use crate::event::{Op, Time, UntracedCounts};
-use crate::locate::{Ownership, Search};
+use crate::locate::{Ownership, Search, Starts};
 use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -149,7 +149,8 @@ impl LeakReport {
                 let leaks = std::mem::take(&mut self.leaks).into_iter();
                 let objects = leaks.flat_map(|leak| leak.objects.into_iter().chain(leak.retained));
                 let mut objects: Vec<LiveObject> = objects.collect();
-                objects.retain(|object| !ownership.is_held_only(object.id, &may));
+                let starts = Starts::new(ownership);
+                objects.retain(|object| !starts.is_held_only(object.id, &may));
                 self.allowed += self.objects - objects.len() as u64;
                 self.objects = objects.len() as u64;
                 objects.sort_by_key(|object| object.id);

@@ -135,17 +135,19 @@ impl Check {
     /// worker that runs on. The report says how many objects that were.
     ///
     /// Where handles are is [searched](crate::locate) in the process's memory, when something is alive that is not allowed
-    /// otherwise; it takes some milliseconds, more in a large process. Where the search cannot be made, or does not know the
-    /// static's name (in a program that is stripped of its symbols, say), the condition allows nothing, and the report tells.
+    /// otherwise; it takes some milliseconds, more in a large process. Statics have names with the feature `stacks`, in a program
+    /// that is not stripped of its symbols. Where the search cannot be made, or does not know the name, the condition
+    /// allows nothing.
     ///
     /// # Examples
     ///
-    /// ```no_run
+    /// ```
     /// use refscope::{Arc, leaks::Check};
     /// use std::sync::Mutex;
     ///
     /// static POOL: Mutex<Vec<Arc<String>>> = Mutex::new(Vec::new());
     ///
+    /// # if !cfg!(feature = "stacks") || refscope::locate::Search::new().run().is_err() { return }
     /// Check::new().may_be_held_by("POOL").run(|| POOL.lock().unwrap().push(Arc::default()));
     /// ```
     #[must_use]

@@ -208,6 +208,8 @@ pub struct Statistics {
     pub blocks: u64,
     /// Whether a frozen copy was read.
     pub is_frozen: bool,
+    /// Whether the time or the room ended before everything was read: paths may be missing.
+    pub is_cut: bool,
     /// How long the program stood still, in nanoseconds.
     pub stopped_ns: u64,
     /// How long the search took, in nanoseconds.

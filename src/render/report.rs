@@ -2,6 +2,7 @@
 
 use super::names::Names;
 use super::source::Sources;
+use super::stored::AlikePaths;
 use super::style::{Line, Look};
 use super::verdict::heading;
 use super::{Terminal, age, bytes, count, plural};
@@ -94,6 +95,7 @@ impl<'r> ReportStyle<'r> {
                  `Check::whole_process`; or, where it is right, `Check::may_trace_nothing`",
             )?;
         }
+        let alike = report.ownership().map(AlikePaths::new);
         let has_parts = report.leaks.iter().any(|leak| heading(leak) != heading(&report.leaks[0]));
         let mut before = "";
         for (number, leak) in report.leaks.iter().take(SHOWN).enumerate() {
@@ -103,7 +105,7 @@ impl<'r> ReportStyle<'r> {
                 line.put(Look::Name, before);
                 writeln!(out, "\n{}", line.finish())?;
             }
-            self.leak(report, number + 1, leak, out)?;
+            self.leak(report, number + 1, leak, alike.as_ref(), out)?;
         }
         if report.leaks.len() > SHOWN {
             let rest = &report.leaks[SHOWN..];
@@ -115,7 +117,12 @@ impl<'r> ReportStyle<'r> {
             let note = match &report.located {
                 None => "locations show where a handle was created, not where it is stored; sizes"
                     .to_owned(),
-                Some(Err(why)) => format!("where handles are stored is not known: {why}; sizes"),
+                Some(Err(why)) => format!("{why}; sizes"),
+                Some(Ok(ownership)) if ownership.statistics.is_cut => {
+                    "the search for where handles are stored ran out of its budget: what it says of that is \
+                     incomplete; sizes"
+                        .to_owned()
+                }
                 Some(Ok(_)) => "sizes".to_owned(),
             };
             let note = format!("{note} are the values' own, without what they have on the heap");
@@ -145,6 +152,7 @@ impl<'r> ReportStyle<'r> {
         report: &LeakReport,
         number: usize,
         leak: &Leak,
+        alike: Option<&AlikePaths<'_>>,
         out: &mut impl fmt::Write,
     ) -> fmt::Result {
         let line_of = match (&leak.cause.location, leak.fault()) {
@@ -209,8 +217,8 @@ impl<'r> ReportStyle<'r> {
             let text = format!("the ledger counts {counted} strong, {known} known");
             self.row(out, "note", &text)?;
         }
-        if let Some(ownership) = report.ownership() {
-            self.stored(ownership, leak, out)?;
+        if let (Some(ownership), Some(alike)) = (report.ownership(), alike) {
+            self.stored(ownership, &alike.paths(leak), out)?;
         }
         self.row(out, "help", &leak.help)
     }
@@ -481,3 +489,20 @@ impl fmt::Debug for LeakReport {
 }
 
 impl std::error::Error for LeakReport {}
+
+#[cfg(test)]
+mod tests {
+    use crate::analysis::LeakReport;
+
+    #[test]
+    fn why_there_was_no_search_is_said() {
+        let scope = crate::Scope::mark();
+        let _kept = scope.run(|| crate::Rc::new(1));
+        let mut report = LeakReport::new(scope.alive(), crate::event::Time::coarse());
+        let why = crate::locate::Unavailable("the kernel forbids it".to_owned());
+        report.located = Some(Err(why.to_string()));
+        let text = report.to_string();
+        let note = "note: not searched where handles are stored: the kernel forbids it; sizes are";
+        assert_eq!(text.contains(note), crate::ENABLED, "{text}");
+    }
+}

@@ -304,7 +304,7 @@ impl Row<'_> {
     fn widths(rows: &[Self]) -> [usize; 4] {
         rows.iter().fold([0; 4], |widest, row| {
             let mine = [&row.number, &row.what, &row.site, &row.thread];
-            std::array::from_fn(|column| widest[column].max(mine[column].chars().count()))
+            std::array::from_fn(|column| widest[column].max(crate::text::width(mine[column])))
         })
     }
 
@@ -440,7 +440,7 @@ impl Object<'_> {
         let room = self
             .how
             .width
-            .saturating_sub(id.len() + label.chars().count() + fate.chars().count() + 4);
+            .saturating_sub(id.len() + crate::text::width(&label) + fate.chars().count() + 4);
         line.put(Look::Name, &shorten(&type_of(timeline), room, glyphs));
         line.put(Look::Name, &label).put(Look::Dim, &format!(" {id}"));
         let at = width.saturating_sub(fate.chars().count());

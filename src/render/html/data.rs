@@ -6,6 +6,7 @@
 use crate::analysis::{LeakReport, Timeline, Timelines};
 use crate::event::{HandleId, ObjectId, Op, Strength, short_type};
 use crate::model::{LiveObject, Origin, Recording};
+use crate::render::excerpt::characters_before;
 use crate::render::json::Json;
 use crate::render::report::at;
 use crate::render::source::{Recorded, Sources};
@@ -73,12 +74,14 @@ fn json(recording: &Recording, report: &LeakReport, sources: &Sources, tables: &
     let excerpts = report.leaks().iter().map(|leak| {
         let Some(place) = &leak.cause.location else { return "null".to_owned() };
         let from = place.line.saturating_sub(CONTEXT).max(1);
+        let line = sources.line(place).unwrap_or_default();
+        let start = characters_before(&line, place.column);
         let lines = (from..=place.line.saturating_add(CONTEXT)).map(|line| {
             let mut near = place.clone();
             near.line = line;
             sources.line(&near).map_or_else(|| "null".to_owned(), |line| Json(&line).to_string())
         });
-        format!("[{from},{}]", lines.collect::<Vec<_>>().join(","))
+        format!("[{from},{start},{}]", lines.collect::<Vec<_>>().join(","))
     });
     write_list(&mut text, "excerpts", excerpts);
     let _ = write!(text, "\"leaks\":{}}}", report.json());

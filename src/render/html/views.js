@@ -43,7 +43,7 @@ async function copy(text, button) {
 /** Source lines around a place, the one at fault marked. */
 function excerptOf(excerpt, place) {
   if (!excerpt || !place) return null;
-  const [from, ...lines] = excerpt;
+  const [from, column, ...lines] = excerpt;
   if (lines[place.line - from] == null) return null;
   const known = lines.filter((line) => line !== null && line.trim());
   const indent = known.reduce((least, line) => Math.min(least, line.length - line.trimStart().length), 99);
@@ -51,8 +51,7 @@ function excerptOf(excerpt, place) {
     if (line === null) return null;
     const gutter = el("i", {}, String(from + i)), isAt = from + i === place.line;
     if (!isAt) return el("span", {}, gutter, line.slice(indent));
-    // The compiler counts characters.
-    const chars = [...line], start = Math.min(chars.length, place.column - 1);
+    const chars = [...line], start = Math.min(chars.length, column);
     const length = /^[\p{L}\p{N}_:]*/u.exec(chars.slice(start).join(""))[0].length || 1;
     const text = (a, b) => chars.slice(a, b).join("");
     return el("span", { class: "at" }, gutter, text(Math.min(indent, start), start), el("u", {}, text(start, start + length)), text(start + length));
