@@ -62,7 +62,7 @@ fn enter(how: &str) -> Option<refscope::ScopeGuard> {
     fn global(sink: impl Sink) {
         refscope::install(sink).expect("one case a process");
     }
-    let recorder = |clock| Recorder::with(64 << 20, clock);
+    let recorder = |clock| Recorder::builder().budget(64 << 20).clock(clock).build();
     match how {
         "idle" => {}
         "recorded" => global(recorder(Clock::None)),

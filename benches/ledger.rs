@@ -144,7 +144,10 @@ fn run(case: &[&str]) {
     match way {
         "tracked" => refscope::track().expect("no other sink is there"),
         "recorded" => {
-            let recorder = refscope::sink::Recorder::with(1 << 30, refscope::sink::Clock::Coarse);
+            let recorder = refscope::sink::Recorder::builder()
+                .budget(1 << 30)
+                .clock(refscope::sink::Clock::Coarse)
+                .build();
             refscope::install(recorder).expect("no other sink is there");
         }
         _ => {}

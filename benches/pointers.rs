@@ -86,12 +86,18 @@ macro_rules! compare {
                 ("recorded, coarse clock", Clock::Coarse),
                 ("recorded, precise clock", Clock::Precise),
             ] {
-                let recorder = move || Recorder::with(64 << 20, clock);
+                let recorder = move || Recorder::builder().budget(64 << 20).clock(clock).build();
                 traced(&mut group, name, recorder, make, |$value| {
                     $run;
                 });
             }
-            let latest = || Recorder::with_overflow(Overflow::DropOldest, 1 << 20, Clock::Coarse);
+            let latest = || {
+                Recorder::builder()
+                    .budget(1 << 20)
+                    .overflow(Overflow::DropOldest)
+                    .clock(Clock::Coarse)
+                    .build()
+            };
             traced(&mut group, "recorded, latest kept", latest, make, |$value| {
                 $run;
             });

@@ -67,7 +67,7 @@ const PROGRAMS: [(&str, Program); 5] = [
 ];
 
 fn record(program: Program, n: usize) -> Recording {
-    let recorder = Recorder::with(1 << 30, Clock::None);
+    let recorder = Recorder::builder().budget(1 << 30).clock(Clock::None).build();
     Scope::new(recorder.clone()).run(|| program(n));
     recorder.recording()
 }

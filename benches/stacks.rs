@@ -53,7 +53,7 @@ fn stacks(c: &mut Criterion) {
     });
     let here = Location::caller();
     group.bench_function("needs_stack", |b| {
-        b.iter(|| black_box(stack::needs_stack(black_box(here))));
+        b.iter(|| black_box(refscope::__private::needs_stack(black_box(here))));
     });
     group.finish();
     eprintln!("{:?}", stack::stats());

@@ -61,8 +61,11 @@ fn threads(c: &mut Criterion) {
         };
     }
     let mut group = c.benchmark_group("Arc clone+drop");
-    let latest =
-        |clock| Some(Box::new(Recorder::with_overflow(Overflow::DropOldest, 1 << 20, clock)) as _);
+    let latest = |clock| {
+        Some(Box::new(
+            Recorder::builder().budget(1 << 20).overflow(Overflow::DropOldest).clock(clock).build(),
+        ) as _)
+    };
     case!(group, "std", std::sync::Arc, None);
     case!(group, "idle", refscope::Arc, None);
     case!(group, "recorded, coarse clock", refscope::Arc, latest(Clock::Coarse));

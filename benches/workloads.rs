@@ -261,10 +261,22 @@ type Way = (&'static str, fn() -> Box<dyn Sink>);
 fn workloads(c: &mut Criterion) {
     let sinks: [Way; 3] = [
         ("recorded", || {
-            Box::new(Recorder::with_overflow(Overflow::DropOldest, 4 << 20, Clock::Coarse))
+            Box::new(
+                Recorder::builder()
+                    .budget(4 << 20)
+                    .overflow(Overflow::DropOldest)
+                    .clock(Clock::Coarse)
+                    .build(),
+            )
         }),
         ("recorded, coarse clock", || {
-            Box::new(Recorder::with_overflow(Overflow::DropOldest, 4 << 20, Clock::Coarse))
+            Box::new(
+                Recorder::builder()
+                    .budget(4 << 20)
+                    .overflow(Overflow::DropOldest)
+                    .clock(Clock::Coarse)
+                    .build(),
+            )
         }),
         ("tracked", || Box::new(Nop)),
     ];

@@ -10,7 +10,7 @@ fn main() -> std::io::Result<()> {
     if !refscope::ENABLED {
         println!("Tracing is off: refscope is built without its feature `trace`.");
     }
-    let recorder = Recorder::with(256 << 20, Clock::Precise);
+    let recorder = Recorder::builder().budget(256 << 20).clock(Clock::Precise).build();
     refscope::install(recorder.clone()).expect("no other sink is installed");
     let (name, text) = document::input();
     let root = document::parse(&name, &text, |parent| Parent::Strong(parent.clone()));

@@ -1,5 +1,5 @@
 //! `cargo run --example record -- FILE`: records the document tree with strong parents, for the command to read:
-//! `cargo run --features cli -- leaks FILE`.
+//! `cargo run -p refscope-cli -- leaks FILE`.
 
 #[path = "document/mod.rs"]
 mod document;

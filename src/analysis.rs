@@ -9,7 +9,7 @@ mod leak_report;
 mod retention;
 mod timeline;
 
-pub use balance::{Balance, BalanceEvent, BalanceNode, Made};
+pub use balance::{Balance, BalanceNode, Made};
 pub use cause::Cause;
 #[doc(hidden)]
 pub use growth::totals;

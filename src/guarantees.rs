@@ -83,9 +83,9 @@
 //! are destroyed with their thread are delivered. *Tested* in `tests/sinks.rs`.
 //!
 //! **In a signal's handler** traced pointers can be cloned, upgraded, downgraded and dropped where std's can, if they are
-//! tracked only (`REFSCOPE=track` or `leaks`, [`track`](crate::track), a scope's mark): what the handler interrupted is not touched, no lock is waited for, and
-//! where one would be needed a handle is untraced, or its path unknown, counted. So it is on a thread that has used a traced pointer before,
-//! while the feature `spans` has no layer in place. A recorder writes such an event by a way of its own, or counts it as
+//! tracked only (`REFSCOPE=track` or `leaks`, [`track`](crate::track), a scope's mark): what the handler interrupted is not
+//! touched, and no lock is waited for; where one would be needed, a handle is untraced or its path unknown, and counted. This
+//! holds on a thread that has used a traced pointer before, while the feature `spans` has no layer in place. A recorder writes such an event by a way of its own, or counts it as
 //! lost. A sink that is called at once does not run where the handler interrupted refscope; where it did not, the
 //! sink's code runs in the handler, and has to be fit for that: printing and a file sink allocate and lock, and are not.
 //! Allocating and freeing is not for handlers, traced or not. *Tested* in `tests/signals_and_forks.rs`.
@@ -101,28 +101,38 @@
 //! debugger stopped its thread, is not waited for. A sink of your own has to care for itself. *Tested* in `tests/signals_and_forks.rs`.
 //!
 //! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep; one that keeps the latest
-//! never gives up what it knows of an object that is alive. What a filter left out,
-//! what was allocated inside a sink, what a full ledger (2^32 objects or handles) or an object near its limits (2^24 handles, some 2^40 events) did not
-//! get is in [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into 16 KiB), `tests/sinks.rs`, and
-//! for the limits in `src/runtime`; by loom models of the recorder's buffers.
+//! never gives up what it knows of an object that is alive. What a filter left out, what was allocated inside a sink, and what
+//! was refused by a full ledger (2^32 objects or handles) or an object near its limits (2^24 handles, some 2^40 events) is in
+//! [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into 16 KiB) and `tests/sinks.rs`; by loom models of the recorder's buffers. No test reaches the limits of the ledger and of an
+//! object, which take a gigabyte and more.
 //!
-//! **A leak report says what is so.** Its counts and its handles are the ledger's, whatever the sink is. An object is one that was born in the check's scope, whatever other tests run beside it; what is still being torn
-//! down is waited for. What was left out by a filter, or lost by a recorder, is counted in the report. *Tested* in
-//! `tests/leaks.rs`, whose texts are kept and compared whole, and in which the line at fault is the one that each example
+//! **A leak report is true.** Its counts and its handles are the ledger's, whatever the sink is. A check reports the objects
+//! that were allocated in its scope, whatever other tests run beside it, and waits for those that are still being torn down.
+//! What was left out by a filter, or lost by a recorder, is counted in the report. *Tested* in `tests/leaks.rs`, whose texts are kept and compared whole, and in which the line at fault is the one that each example
 //! marks; in `tests/environment.rs` for the reports of a process that ends, goes on, gets a signal, or is debugged; in
-//! `tests/spans.rs`.
+//! `tests/integration/tests/spans.rs`.
 //!
 //! **A recording in a file is read to its last whole line**, wherever it was cut. *Tested* at every byte
-//! (`tests/recordings.rs`), and for bounded files, a full disk and a removed file; `tests/command.rs` has what the command
-//! says of bad inputs, and `tests/browser.rs` drives the page in a browser.
+//! (`tests/integration/tests/recordings.rs`), and for bounded files, a full disk and a removed file
+//! (`tests/integration/tests/file_sink.rs`); `cli/tests/command.rs` has what the command says of bad inputs, and
+//! `tests/integration/tests/browser.rs` drives the page in a browser.
+//!
+//! **Nothing is disclosed that its reader could not read.** `REFSCOPE` is ignored in a process with more rights than whoever
+//! started it (Linux: `AT_SECURE`). A recording is created for its owner alone (0600), never through a symbolic link that
+//! somebody else could have put there, and one that is in use is not overwritten. A recording contains the program's path,
+//! arguments and working directory, the machine's name, and the names of types, files, threads, labels and spans, but no
+//! values: share it as you would share a log. Whoever reads it sees source lines only from `.rs` files below the working
+//! directory or the root that was given, and of a file that is the one recorded. Names from outside are escaped wherever
+//! they are shown. *Tested* in `tests/environment.rs` (where the test may make a set-user-id program),
+//! `tests/integration/tests/file_sink.rs` and `tests/integration/tests/hostile.rs`.
 //!
 //! **What your program does stays the same**, but for the size of a handle, type names, timing and stack use. *Tested* by
 //! one suite that runs on std's types, on ours without a sink, on ours recorded, and on ours with tracing off
 //! (`tests/drop_in`); by random programs that run on std's types and ours in lockstep, and by random programs of three threads that are checked
-//! when all have come to rest (`tests/model`); by programs that must compile and programs that must not (`tests/ui`); by a check that each function
-//! and impl that std documents is there, or is listed with the reason (`tests/surface.rs`).
+//! when all have come to rest (`tests/model`); by programs that must compile and programs that must not (`tests/compile/tests/ui`); by a check that each
+//! function and impl that std documents is there, or is listed with the reason (`tests/compile/tests/surface.rs`).
 //!
-//! **Off is std.** Without the feature `trace` the types are std's own. *Tested* by their `TypeId`s.
+//! **Off is std.** Without the feature `trace` the types are std's own. *Tested* by their `TypeId`s (`tests/off.rs`).
 //!
 //! # Unsafe code
 //!

@@ -231,6 +231,7 @@ pub fn unbox<T>(boxed: crate::boxed::Box<T>) -> T {
 }
 
 /// Who holds an object. Returned by [`holders`].
+#[must_use = "it is to be printed or looked at"]
 #[derive(Debug)]
 pub struct Holders {
     status: Option<ObjectStatus>,
@@ -321,15 +322,15 @@ impl fmt::Display for Holders {
         let rows: Vec<[String; 4]> = (self.handles.iter())
             .map(|handle| {
                 let from = match handle.from {
-                    Some((of, from)) if of != object.id().number() => format!(" of #{of}.{from}"),
-                    Some((_, from)) => format!(" of {from}"),
+                    Some(from) if from.object() != object.id() => format!(" of {from}"),
+                    Some(from) => format!(" of {}", from.number()),
                     None => String::new(),
                 };
                 let op = handle.op().map_or("?", |op| op.name());
                 let location =
                     handle.location().map_or_else(|| "?".to_owned(), |line| line.to_string());
                 let what = format!("{op}{from}");
-                [handle.number.to_string(), what, location, handle.thread.to_string()]
+                [handle.id.number().to_string(), what, location, handle.thread.to_string()]
             })
             .collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
@@ -345,7 +346,7 @@ impl fmt::Display for Holders {
             if handle.raw {
                 write!(f, "  raw pointer")?;
             }
-            if handle.number == asked.number() {
+            if handle.id == *asked {
                 write!(f, "  <- asked")?;
             }
         }

@@ -28,16 +28,17 @@
 //! nothing is known, and every check passes.
 
 mod check;
+mod repeat;
+mod reporter;
 mod serial;
 mod thread;
 
 pub use check::{Check, CheckGuard};
+pub use repeat::Repeat;
+pub use reporter::Reporter;
 
 use crate::analysis::{LeakReport, ReportKind, Snapshot};
 use crate::event::Time;
-use crate::model::LiveObject;
-use crate::render::Terminal;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Runs `f`, and panics with the report if an object that it allocated, on this thread, is alive afterwards; and if it
@@ -65,10 +66,8 @@ pub fn check<R>(f: impl FnOnce() -> R) -> R {
     Check::new().run(f)
 }
 
-/// Runs `f` `warm_ups` times, then `times` times, and panics with the report of what grew in **every** repetition:
-/// what stays once (a cache, a pool) is no leak.
-///
-/// The idea is that of CPython's `regrtest -R`.
+/// Runs `f` once, and then `times` times more, and panics with the report of what grew in **every** repetition:
+/// what stays once (a cache, a pool) is no leak. [`Repeat`] has more to set.
 ///
 /// # Panics
 ///
@@ -81,66 +80,14 @@ pub fn check<R>(f: impl FnOnce() -> R) -> R {
 /// use std::cell::OnceCell;
 ///
 /// let cache = OnceCell::new();
-/// refscope::leaks::repeat(1, 4, || {
+/// refscope::leaks::repeat(4, || {
 ///     let kept: &Rc<i32> = cache.get_or_init(|| Rc::new(1)); // stays, and does not grow
 ///     drop(kept.clone());
 /// });
 /// ```
 #[track_caller]
-pub fn repeat(warm_ups: usize, times: usize, mut f: impl FnMut()) {
-    assert!(times >= 2, "a leak is what grows in every repetition: 2 at least");
-    let check = Check::new().timeout(Duration::from_millis(200));
-    let scope = check.scope();
-    (0..warm_ups).for_each(|_| scope.run(&mut f));
-    let count = |living: &[LiveObject]| {
-        let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
-        for object in living.iter().filter(|object| !object.allowed) {
-            *counts
-                .entry((object.type_name.to_string(), object.location.to_string()))
-                .or_default() += 1;
-        }
-        counts
-    };
-    let mut before = count(&scope.alive());
-    let mut grew: Option<Vec<(String, String)>> = None;
-    for _ in 0..times {
-        scope.run(&mut f);
-        let growing = |now: &BTreeMap<(String, String), u64>| -> Vec<_> {
-            let more =
-                |(key, n): &(&(String, String), &u64)| **n > before.get(*key).copied().unwrap_or(0);
-            now.iter().filter(more).map(|(key, _)| key.clone()).collect()
-        };
-        let mut now = count(&scope.alive());
-        if !growing(&now).is_empty() {
-            // What other threads still tear down has its time.
-            let _ = check.verify();
-            now = count(&scope.alive());
-        }
-        let growing = growing(&now);
-        grew = Some(match grew {
-            None => growing,
-            Some(all) => all.into_iter().filter(|key| growing.contains(key)).collect(),
-        });
-        before = now;
-        if grew.as_ref().is_some_and(Vec::is_empty) {
-            break;
-        }
-    }
-    if check.report().traced_nothing() {
-        check::fail(&check.report(), None);
-    }
-    let grew = grew.unwrap_or_default();
-    let mut living = scope.alive();
-    living.retain(|object| {
-        grew.contains(&(object.type_name.to_string(), object.location.to_string()))
-    });
-    let leaks = LeakReport::new(living, Time::coarse()).with_kind(ReportKind::Check);
-    if !leaks.is_empty() {
-        panic!(
-            "leaked in each of {times} iterations\n{}",
-            Terminal::stderr().render_report(&leaks).trim_end()
-        );
-    }
+pub fn repeat(times: usize, f: impl FnMut()) {
+    Repeat::new(times).run(f);
 }
 
 /// Returns the report of everything that is alive in the process, without waiting.
@@ -185,23 +132,36 @@ pub fn on_exit() {
 }
 
 /// Spawns a thread that prints on stderr, every `interval`, the live totals and what was allocated since the last report
-/// and is still alive.
+/// and is still alive. It goes on when the [`Reporter`] is dropped, and ends when that is [stopped](Reporter::stop).
 ///
 /// # Errors
 ///
 /// When no thread can be started.
-pub fn every(interval: Duration) -> std::io::Result<()> {
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// refscope::track().expect("no sink is installed");
+/// let reporter = refscope::leaks::every(Duration::from_secs(10))?;
+/// // … some time later
+/// reporter.stop().expect("it did not panic");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn every(interval: Duration) -> std::io::Result<Reporter> {
     crate::monitor::every(interval)
 }
 
 /// Prints on stderr what is alive when the process gets SIGUSR1, and what was allocated since the last time and is alive
-/// on SIGUSR2. Nothing is printed in a signal handler: signal-hook hands the signals to a thread.
+/// on SIGUSR2. Nothing is printed in a signal handler: signal-hook hands the signals to a thread. When the [`Reporter`] is
+/// stopped, the signals are ignored from then on.
 ///
 /// # Errors
 ///
 /// When the signals cannot be waited for, or no thread can be started.
 #[cfg(all(unix, feature = "signals"))]
-pub fn on_signals() -> std::io::Result<()> {
+pub fn on_signals() -> std::io::Result<Reporter> {
     crate::monitor::on_signals()
 }
 

@@ -155,9 +155,9 @@
 //! A drop has no line, since the compiler gives none; with the feature `stacks` it has a [`stack`], and a clone that
 //! std or a derive makes has the line of the user's that led to it.
 //!
-//! # For those who write sinks
+//! # The API at a glance
 //!
-//! See [`Sink`], and [what refscope guarantees](guarantees).
+//! [`api`] has every item on one page. For those who write sinks: see [`Sink`], and [what refscope guarantees](guarantees).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without tracing nothing makes an event.
 #![cfg_attr(not(feature = "trace"), allow(dead_code, unused_imports))]
@@ -235,6 +235,7 @@ mod source_file;
 pub mod span;
 pub mod stack;
 
+pub mod api;
 pub mod guarantees;
 
 #[cfg(not(feature = "trace"))]
@@ -272,7 +273,7 @@ pub mod __private {
     pub use std;
 
     pub use crate::analysis::totals;
-    pub use crate::model::Replay;
+    pub use crate::stack::needs_stack;
     pub use crate::text::escape;
     pub use crate::unsize::{Wrap, split, wrap, wrap_pin};
 }

@@ -13,7 +13,7 @@
 //! refscope::track().expect("no sink is installed");
 //! let session = Arc::new("a session");
 //! match Search::new().run() {
-//!     Ok(ownership) => println!("{}", ownership.path_to(1).expect("the session is alive")),
+//!     Ok(ownership) => println!("{}", ownership.path_to(refscope::holders(&session).object().expect("it is traced").id()).expect("the session is alive")),
 //!     Err(error) => println!("{error}"), // not Linux, for example
 //! }
 //! ```

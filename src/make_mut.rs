@@ -12,7 +12,7 @@ use sealed::Sealed;
 /// Types whose `Rc` and `Arc` have `make_mut`: those that are `Clone`, slices of them, and std's
 /// text types.
 ///
-/// It stands for std's own bound, `CloneToUninit`, which is unstable. Sealed.
+/// It replaces std's own bound, `CloneToUninit`, which is unstable. Sealed.
 #[diagnostic::on_unimplemented(
     message = "`make_mut` clones a shared value, and `{Self}` cannot be cloned",
     note = "`get_mut` needs no clone, and returns `None` if the value is shared"

@@ -26,4 +26,4 @@ pub use recording::{EventRecord, Mark, Mismatch, ObjectRecord, Origin, Recording
 pub use crate::event::{Location, UntracedCounts};
 
 pub(crate) use object_state::{Change, Earlier, ObjectState};
-pub use replay::Replay;
+pub(crate) use replay::Replay;

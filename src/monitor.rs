@@ -3,7 +3,8 @@
 mod peaks;
 
 use crate::analysis::{LeakReport, ReportKind, Snapshot, totals};
-use crate::event::{Time, eprint};
+use crate::event::{Time, eprint, warn};
+use crate::leaks::Reporter;
 use crate::locate::Search;
 use crate::lock::Mutex;
 use crate::model::LiveObject;
@@ -12,6 +13,8 @@ use crate::text::{count, escape, plural};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The report of what is alive in the whole process.
@@ -63,15 +66,16 @@ const MOST_MARKS: usize = 64;
 /// See [`crate::leaks::on_exit`].
 pub(crate) fn on_exit() {
     // Relaxed: it says nothing of other memory.
-    if !REPORTS_EXIT.swap(true, Ordering::Relaxed) {
-        // Where no thread can be started, the report says nothing of peaks.
-        let _ = spawn("refscope peaks", peaks::watch);
+    if !REPORTS_EXIT.swap(true, Ordering::Relaxed)
+        && let Err(error) = spawn("refscope peaks", peaks::watch)
+    {
+        warn(format_args!("no thread counts peaks for the report at exit: {error}"));
     }
     crate::exit::at_exit(Box::new(|| {
         let mut objects = crate::model::alive();
         if let Some(first) = crate::fork::first_object() {
             // What the parent left is the parent's to tell.
-            objects.retain(|object| object.id >= first);
+            objects.retain(|object| object.id.number() >= first);
             MARKS.lock().clear();
             if objects.is_empty() {
                 return;
@@ -107,7 +111,7 @@ pub(crate) fn mark(name: &str, time: Time) {
 /// What became of what was alive at a mark.
 fn became(name: &str, marked: &Snapshot, alive: &BTreeSet<u64>) -> String {
     let (kept, gone): (Vec<_>, Vec<_>) =
-        marked.objects().iter().cloned().partition(|object| alive.contains(&object.id));
+        marked.objects().iter().cloned().partition(|object| alive.contains(&object.id.number()));
     let mut text = format!(
         "refscope: of {} alive at the mark {:?}, {} {} alive at exit\n",
         plural(marked.objects().len() as u64, "object"),
@@ -132,21 +136,31 @@ fn snapshot() -> Snapshot {
 }
 
 /// See [`crate::leaks::every`].
-pub(crate) fn every(interval: Duration) -> io::Result<()> {
+pub(crate) fn every(interval: Duration) -> io::Result<Reporter> {
     // Here, and not when the thread gets to it: what is allocated meanwhile is reported.
     let mut before = snapshot();
-    spawn("refscope every", move || {
+    let (stop, stopped) = mpsc::channel();
+    let thread = spawn("refscope every", move || {
         loop {
-            std::thread::sleep(interval);
+            match stopped.recv_timeout(interval) {
+                Ok(()) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+                // Nobody can stop it any more.
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(interval),
+            }
             before = report_since(&before);
         }
-    })
+    })?;
+    // Where it has panicked, nobody receives.
+    Ok(Reporter::new(thread, move || {
+        let _ = stop.send(());
+    }))
 }
 
 /// Starts a thread that no signal of the program is delivered to.
-fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     let thread = std::thread::Builder::new().name(name.to_owned());
-    crate::runtime::clock::without_signals(|| thread.spawn(f)).map(drop)
+    crate::runtime::clock::without_signals(|| thread.spawn(f))
 }
 
 /// Prints what is alive and was allocated since, and returns the snapshot to compare with next.
@@ -158,13 +172,14 @@ fn report_since(before: &Snapshot) -> Snapshot {
 
 /// See [`crate::leaks::on_signals`].
 #[cfg(all(unix, feature = "signals"))]
-pub(crate) fn on_signals() -> io::Result<()> {
+pub(crate) fn on_signals() -> io::Result<Reporter> {
     use signal_hook::consts::{SIGUSR1, SIGUSR2};
 
     let mut signals = signal_hook::iterator::Signals::new([SIGUSR1, SIGUSR2])?;
+    let handle = signals.handle();
     let mut before = snapshot();
     // signal-hook's handler writes a byte to a pipe; everything else is done on this thread.
-    spawn("refscope signals", move || {
+    let thread = spawn("refscope signals", move || {
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => {
@@ -174,7 +189,8 @@ pub(crate) fn on_signals() -> io::Result<()> {
                 _ => before = report_since(&before),
             }
         }
-    })
+    })?;
+    Ok(Reporter::new(thread, move || handle.close()))
 }
 
 /// See [`crate::leaks::register_for_debugger`].

@@ -23,6 +23,7 @@ mod off;
 mod print;
 #[cfg(feature = "trace")]
 mod recorder;
+mod recorder_builder;
 #[cfg(feature = "tracing")]
 mod tracing;
 
@@ -38,6 +39,7 @@ pub use self::off::{FileSink, Print, Recorder};
 pub use self::print::Print;
 #[cfg(feature = "trace")]
 pub use self::recorder::Recorder;
+pub use self::recorder_builder::RecorderBuilder;
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingSink;
 

@@ -77,7 +77,8 @@ mod symbols;
 
 pub use capture::{Stats, TableStats};
 pub use frame::{Frame, Line, Origin, Stack, flame_graph};
-pub use location::{is_std_location, needs_stack};
+#[doc(hidden)]
+pub use location::needs_stack;
 
 pub(crate) use capture::record;
 #[cfg(feature = "stacks")]

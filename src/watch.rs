@@ -30,6 +30,7 @@ fn name<P: Inspect>(pointer: &P) -> String {
 }
 
 /// Knows whether an object is gone. Made by [`watch`].
+#[must_use = "a watch says nothing until it is asked"]
 pub struct Watch {
     watched: Option<Watched>,
     name: String,

@@ -46,8 +46,13 @@ fn seen(objects: &[LiveObject]) -> Vec<String> {
         let handles = object.handles.iter().map(|handle| {
             let ops: Vec<_> = handle.path.iter().map(|step| step.op.name()).collect();
             let raw = if handle.raw { ", raw" } else { "" };
-            let from = handle.from.map_or(0, |(_, from)| from);
-            format!("{} {} from {from}: {}{raw}", handle.strength, handle.number, ops.join(" > "))
+            let from = handle.from.map_or(0, refscope::HandleId::number);
+            format!(
+                "{} {} from {from}: {}{raw}",
+                handle.strength,
+                handle.id.number(),
+                ops.join(" > ")
+            )
         });
         let handles: Vec<_> = handles.collect();
         format!("{}<{}> {}: {}", object.kind, object.type_name, object.strong, handles.join("; "))
@@ -99,7 +104,7 @@ fn check(name: &str, scope: &Scope) {
 #[test]
 fn the_same_with_every_sink() {
     let recorder = Recorder::new;
-    let tiny = |overflow| Recorder::with_overflow(overflow, 1, Default::default());
+    let tiny = |overflow| Recorder::builder().budget(1).overflow(overflow).build();
     let quiet = || Print::to(std::io::sink());
     check("no sink", &Scope::mark());
     check("nop", &Scope::new(Nop));

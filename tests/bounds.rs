@@ -26,7 +26,7 @@ fn dropped(scope: &Scope, recorder: Option<&Recorder>, mut next: impl FnMut(usiz
     for half in 0..=2 {
         let alive = scope.alive();
         let [object] = &alive[..] else { panic!("{} objects", alive.len()) };
-        let known = object.handles.iter().map(|handle| handle.number);
+        let known = object.handles.iter().map(|handle| handle.id.number());
         let left = clones.iter().zip(2..).filter(|(clone, _)| clone.is_some());
         assert!(known.eq(std::iter::once(1).chain(left.map(|(_, number)| number))), "half {half}");
         assert_eq!(object.strong as usize, object.handles.len());
@@ -56,8 +56,9 @@ fn many_clones_dropped_in_any_order() {
     };
     for recorded in [false, true] {
         let run = |next: &mut dyn FnMut(usize) -> usize| {
-            let recorder =
-                recorded.then(|| Recorder::with(CLONES * 2 * 32 + (1 << 16), Clock::None));
+            let recorder = recorded.then(|| {
+                Recorder::builder().budget(CLONES * 2 * 32 + (1 << 16)).clock(Clock::None).build()
+            });
             let scope = recorder.clone().map_or_else(|| Scope::new(Nop), Scope::new);
             dropped(&scope, recorder.as_ref(), next);
         };
@@ -72,7 +73,8 @@ fn many_clones_dropped_in_any_order() {
 fn short_threads_share_segments() {
     const THREADS: usize = if cfg!(miri) { 40 } else { 4096 };
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
-        let recorder = Recorder::with_overflow(overflow, 1 << 20, Clock::None);
+        let recorder =
+            Recorder::builder().budget(1 << 20).overflow(overflow).clock(Clock::None).build();
         let one = Scope::new(recorder.clone()).run(|| Arc::new(1));
         let mut kept = Vec::new();
         for some in 0..THREADS / 8 {
@@ -102,7 +104,7 @@ fn short_threads_share_segments() {
 #[test]
 fn labels_beyond_what_is_kept() {
     const KEPT: usize = 1 << 16;
-    let recorder = Recorder::with(8 << 20, Clock::None);
+    let recorder = Recorder::builder().budget(8 << 20).clock(Clock::None).build();
     let scope = Scope::new(recorder.clone());
     let one = scope.run(|| Rc::new(1));
     let label = || scope.alive()[0].label.clone().expect("it has one");

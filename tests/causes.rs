@@ -102,7 +102,7 @@ fn advice_needs_evidence() {
         first
     });
     let objects = scope.alive();
-    let ids: Vec<u64> = objects.iter().map(|object| object.id).collect();
+    let ids: Vec<_> = objects.iter().map(|object| object.id).collect();
     let plain = LeakReport::new(objects.clone(), Time::coarse());
     for report in [&many, &again, &one, &plain] {
         assert!(!report.to_string().contains("Weak"), "{report}");

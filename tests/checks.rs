@@ -1,7 +1,7 @@
 //! Checks cannot pass without having seen, and say what they did not look at.
 #![cfg(feature = "trace")]
 
-use refscope::leaks::{Check, check, repeat};
+use refscope::leaks::{Check, Repeat, check};
 use refscope::{Arc, Box, Rc};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -23,7 +23,7 @@ fn a_check_that_traced_nothing_fails_and_says_why() {
     assert!(message.contains("use refscope::Rc") && message.contains("enter_thread"), "{message}");
     let message = panics(|| drop(Check::new().enter()));
     assert!(message.contains("nothing was traced"), "{message}");
-    let message = panics(|| repeat(0, 2, || ()));
+    let message = panics(|| Repeat::new(2).warm_ups(0).run(|| ()));
     assert!(message.contains("nothing was traced"), "{message}");
     let report = Check::new().verify().expect_err("it saw nothing");
     assert!(report.is_empty() && report.traced_nothing() && !report.passes());

@@ -387,11 +387,10 @@ fn holders_names_the_lines() {
     assert_eq!(holders.traced(), 2);
     assert_eq!(holders.events(), 3);
     let [first, second, third] = holders.handles() else { panic!("{holders:?}") };
-    assert_eq!(holders.asked().map(HandleId::number), Some(first.number));
+    assert_eq!(holders.asked(), Some(first.id));
     assert_eq!(holders.object().map(|object| object.id()), holders.asked().map(HandleId::object));
     assert_eq!(second.location().map(|location| location.line), Some(line));
-    let id = holders.object().expect("traced").id().number();
-    assert_eq!(second.from, Some((id, first.number)));
+    assert_eq!(second.from, Some(first.id));
     assert_eq!(&*second.thread, "maker");
     assert_eq!(third.strength, Strength::Weak);
     let text = holders.to_string();
@@ -408,7 +407,7 @@ fn eight_threads_hammer_one_arc() {
     const ROUNDS: usize = 150_000;
     // Room for all: four records a round, of 32 bytes, and a last segment for each thread.
     let budget = THREADS * (ROUNDS * 5 * 32 + (1 << 14));
-    let recorder = Recorder::with(budget, refscope::sink::Clock::None);
+    let recorder = Recorder::builder().budget(budget).clock(refscope::sink::Clock::None).build();
     let one = Scope::new(recorder.clone()).run(|| Arc::new(0));
     let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
     let workers: Vec<_> = (0..THREADS)
@@ -435,7 +434,7 @@ fn eight_threads_hammer_one_arc() {
 
 #[test]
 fn losses_are_counted_exactly() {
-    let recorder = Recorder::with(1 << 14, refscope::sink::Clock::None);
+    let recorder = Recorder::builder().budget(1 << 14).clock(refscope::sink::Clock::None).build();
     const CLONES: u64 = 1_000_000;
     Scope::new(recorder.clone()).run(|| {
         let one = Rc::new(1);

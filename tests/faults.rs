@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 
 /// Runs `f` in a scope with a recorder, and gives what is alive afterwards: type, strong and weak handles known.
 fn left(f: impl FnOnce()) -> Vec<(String, usize, usize)> {
-    let recorder = Recorder::with(1 << 20, Clock::None);
+    let recorder = Recorder::builder().budget(1 << 20).clock(Clock::None).build();
     let scope = Scope::new(recorder.clone());
     scope.run(f);
     let recording = recorder.recording();
@@ -121,7 +121,7 @@ fn a_pointer_freed_by_std_leaves_its_object_open_and_no_other() {
 
 #[test]
 fn two_threads_label_a_box_that_they_share() {
-    let recorder = Recorder::with(1 << 20, Clock::None);
+    let recorder = Recorder::builder().budget(1 << 20).clock(Clock::None).build();
     let _guard = Scope::new(recorder.clone()).enter();
     let shared = Box::new(9);
     std::thread::scope(|threads| {
@@ -151,7 +151,7 @@ fn a_scope_in_the_destructor_of_an_older_thread_local() {
     thread_local! {
         static LATE: RefCell<Late> = const { RefCell::new(Late(None)) };
     }
-    let recorder = Recorder::with(1 << 20, Clock::None);
+    let recorder = Recorder::builder().budget(1 << 20).clock(Clock::None).build();
     let late = recorder.clone();
     std::thread::spawn(move || {
         LATE.with(|local| local.borrow_mut().0 = Some(late));

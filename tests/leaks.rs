@@ -3,7 +3,7 @@
 
 use refscope::analysis::{LeakReport, Snapshot};
 use refscope::event::Time;
-use refscope::leaks::{Check, check, repeat};
+use refscope::leaks::{Check, Repeat, check, repeat};
 use refscope::{Arc, Rc, Scope, Strength};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -174,10 +174,10 @@ fn a_leak_is_what_grows_on_every_repetition() {
             cache.borrow_mut().push(Rc::new(1));
         }
     };
-    repeat(3, 5, || fill(3));
+    Repeat::new(5).warm_ups(3).run(|| fill(3));
     // Full in the middle: it grew twice, and not every time.
-    repeat(0, 5, || fill(5));
-    let message = panics(|| repeat(1, 3, || fill(usize::MAX)));
+    Repeat::new(5).warm_ups(0).run(|| fill(5));
+    let message = panics(|| repeat(3, || fill(usize::MAX)));
     assert!(message.contains("leaked in each of 3 iterations"), "{message}");
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// What happens in the pictures. One test alone in its process, so that objects are numbered from 1.
 fn story() -> Recorder {
-    let recorder = Recorder::with(1 << 20, Clock::None);
+    let recorder = Recorder::builder().budget(1 << 20).clock(Clock::None).build();
     Scope::new(recorder.clone()).run(|| {
         // A cache that a few hold, one for good.
         let cache = Arc::new([0_u64; 4]);

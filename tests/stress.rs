@@ -45,9 +45,12 @@ fn stress(scope: &Scope, read: impl Fn() -> usize) {
         let mut reads = 0;
         while at_work.load(Ordering::Relaxed) > 0 {
             let alive = scope.alive();
-            let found = alive.iter().find(|object| object.id == 1 || object.size == 24);
+            let found = alive.iter().find(|object| object.id.number() == 1 || object.size == 24);
             let found = found.expect("it is alive throughout");
-            assert!(found.handles.iter().any(|handle| handle.number == 1), "and its first handle");
+            assert!(
+                found.handles.iter().any(|handle| handle.id.number() == 1),
+                "and its first handle"
+            );
             assert!(alive.iter().all(|object| !object.handles.is_empty()));
             read();
             reads += 1;
@@ -69,7 +72,7 @@ fn tracked() {
 
 #[test]
 fn recorded() {
-    let recorder = Recorder::with(256 << 20, Clock::Coarse);
+    let recorder = Recorder::builder().budget(256 << 20).clock(Clock::Coarse).build();
     let scope = Scope::new(recorder.clone());
     stress(&scope, || recorder.recording().events().len());
     let recording = recorder.recording();
@@ -79,7 +82,11 @@ fn recorded() {
 
 #[test]
 fn the_latest_kept() {
-    let recorder = Recorder::with_overflow(Overflow::DropOldest, 128 << 10, Clock::Coarse);
+    let recorder = Recorder::builder()
+        .budget(128 << 10)
+        .overflow(Overflow::DropOldest)
+        .clock(Clock::Coarse)
+        .build();
     let scope = Scope::new(recorder.clone());
     stress(&scope, || recorder.recording().events().len());
     assert!(recorder.lost() > 0 || cfg!(miri), "it was too much");

@@ -2,8 +2,10 @@
 
 use clap::ValueEnum;
 use refscope::__private::{escape, totals};
+use refscope::analysis::Total;
 use refscope::event::Time;
 use refscope::model::LiveObject;
+use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,13 +13,34 @@ use std::fmt::Write as _;
 /// What the rows are sorted by, or are.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub(crate) enum By {
+    /// How many objects
     Count,
+    /// Their values' own bytes
     Bytes,
+    /// Their strong handles
     Held,
+    /// The age of the oldest
     Age,
     /// A row for each stack that allocated what is alive, by count, with the functions that are the program's. The
     /// recording needs stacks of allocations: `REFSCOPE=record=…,stacks=birth`
     Stack,
+}
+
+/// Makes the rows as JSON, `limit` of them at most.
+pub(crate) fn json(living: &[LiveObject], end: Time, by: By, limit: usize) -> Value {
+    let rows: Vec<Value> = match by {
+        By::Stack => {
+            let row = |(name, stack): &(String, String), sums: &Sums| {
+                json!({
+                    "type": name, "stack": stack.lines().collect::<Vec<_>>(), "objects": sums.objects,
+                    "bytes": sums.bytes, "strong": sums.strong, "created": sums.oldest,
+                })
+            };
+            stacks(living).iter().take(limit).map(|(key, sums)| row(key, sums)).collect()
+        }
+        _ => lines(living, end, by).iter().take(limit).map(|row| json!(row)).collect(),
+    };
+    json!({ "refscope_top": 1, "end": end, "rows": rows })
 }
 
 /// A row's sums.
@@ -33,7 +56,7 @@ pub(crate) fn table(living: &[LiveObject], end: Time, by: By, limit: usize) -> S
     if by == By::Stack { by_stack(living, end, limit) } else { by_line(living, end, by, limit) }
 }
 
-fn by_line(living: &[LiveObject], end: Time, by: By, limit: usize) -> String {
+fn lines(living: &[LiveObject], end: Time, by: By) -> Vec<Total> {
     let mut rows = totals(living);
     rows.sort_by_key(|row| {
         Reverse(match by {
@@ -43,6 +66,11 @@ fn by_line(living: &[LiveObject], end: Time, by: By, limit: usize) -> String {
             By::Age => end.as_nanos().saturating_sub(row.created.as_nanos()),
         })
     });
+    rows
+}
+
+fn by_line(living: &[LiveObject], end: Time, by: By, limit: usize) -> String {
+    let rows = lines(living, end, by);
     let mut text = head("type, and where created");
     for row in rows.iter().take(limit) {
         let (objects, bytes, strong) = (row.objects, row.bytes, row.strong);
@@ -53,7 +81,7 @@ fn by_line(living: &[LiveObject], end: Time, by: By, limit: usize) -> String {
     text + &more(rows.len(), limit)
 }
 
-fn by_stack(living: &[LiveObject], end: Time, limit: usize) -> String {
+fn stacks(living: &[LiveObject]) -> Vec<((String, String), Sums)> {
     // Stacks that differ in std's functions alone are one to whoever reads them.
     let mut rows: BTreeMap<(String, String), Sums> = BTreeMap::new();
     let mut texts = BTreeMap::new();
@@ -76,6 +104,11 @@ fn by_stack(living: &[LiveObject], end: Time, limit: usize) -> String {
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| Reverse((row.objects, row.bytes)));
+    rows
+}
+
+fn by_stack(living: &[LiveObject], end: Time, limit: usize) -> String {
+    let rows = stacks(living);
     let mut text = head("type, and the stack that allocated it");
     for ((name, lines), row) in rows.iter().take(limit) {
         let _ = writeln!(text, "{}  {}", row.columns(end), escape(name));

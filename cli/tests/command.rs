@@ -262,7 +262,7 @@ fn timeline_top_diff_tree() {
     assert!(out.contains("command::Session"), "{out}");
     let number = refscope::Recording::read(&std::fs::read(&a).unwrap()[..]).unwrap();
     let session = number.objects().values().find(|o| o.type_name.ends_with("Session")).unwrap().id;
-    let (out, _) = texts(&refscope(&["tree", &session.to_string(), &a]));
+    let (out, _) = texts(&refscope(&["tree", &a, "--object", &session.to_string()]));
     assert!(out.contains("2 handles, 1 alive") && out.contains("! 1 of 1 below alive"), "{out}");
     for (format, says) in
         [("html", "<!doctype html>"), ("perfetto", "traceEvents"), ("json", "refscope_leaks")]
@@ -364,10 +364,137 @@ fn a_bad_input_is_named_with_its_line() {
     assert!(
         output.status.code() == Some(2) && texts(&output).1.contains("none.jsonl: No such file")
     );
-    let output = refscope(&["tree", "77", &record("few.jsonl", 1)]);
-    assert!(texts(&output).1.contains("there is no object 77"));
+    let output = refscope(&["tree", &record("few.jsonl", 1), "--object", "77"]);
+    assert!(texts(&output).1.contains("there is no object #77"));
     let output = refscope(&["export", &record("dot.jsonl", 1), "-f", "dot"]);
     assert!(texts(&output).1.contains("--object NUMBER"));
+}
+
+fn first_object(file: &str) -> String {
+    let recording = refscope::Recording::read(&std::fs::read(file).unwrap()[..]).unwrap();
+    recording.objects().keys().next().unwrap().to_string()
+}
+
+/// The arguments of each subcommand that prints something.
+fn subcommands<'a>(a: &'a str, b: &'a str, object: &'a str) -> Vec<Vec<&'a str>> {
+    let mut all = vec![
+        vec!["leaks", a],
+        vec!["timeline", a],
+        vec!["top", a],
+        vec!["diff", a, b],
+        vec!["tree", a, "--object", object],
+        vec!["balance", a, "--object", object],
+        vec!["flame", a],
+    ];
+    let formats = ["html", "perfetto", "json"];
+    all.extend(formats.map(|format| vec!["export", a, "--format", format]));
+    all.push(vec!["export", a, "--format", "dot", "--object", object]);
+    all.extend(["bash", "zsh", "fish"].map(|shell| vec!["completions", shell]));
+    all.extend([vec!["man"], vec!["man", "leaks"], vec!["--help"], vec!["leaks", "--help"]]);
+    all
+}
+
+/// As by `| head -1`: that is no error.
+#[test]
+fn a_reader_may_go_away() {
+    let (a, b) = (record("pipe-a.jsonl", 2), record("pipe-b.jsonl", 3));
+    for arguments in subcommands(&a, &b, &first_object(&a)) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_refscope"))
+            .args(&arguments)
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let (_, err) = texts(&output);
+        assert_eq!(err, "", "{arguments:?}");
+        // There are leaks, whether anybody reads of them or not.
+        let code = if arguments[..] == ["leaks", &a] { 1 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn colour_where_it_is_asked_for() {
+    let file = record("colour.jsonl", 1);
+    let is_coloured = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_refscope"));
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        let command = command.env("TERM", "xterm").envs(variables.iter().copied());
+        let output = command.args([arguments, &["leaks", &file]].concat()).output().unwrap();
+        texts(&output).0.contains('\x1b')
+    };
+    assert!(!is_coloured(&[], &[]), "not in a pipe");
+    assert!(is_coloured(&["--color", "always"], &[]));
+    assert!(is_coloured(&[], &[("CLICOLOR_FORCE", "1")]));
+    assert!(!is_coloured(&["--color", "never"], &[("CLICOLOR_FORCE", "1")]));
+    assert!(is_coloured(&["--color=always"], &[("NO_COLOR", "1")]), "what is given outweighs");
+    assert!(!is_coloured(&[], &[("CLICOLOR", "0")]));
+}
+
+#[test]
+fn json_wherever_there_is_a_table() {
+    let (a, b) = (record("json-a.jsonl", 2), record("json-b.jsonl", 3));
+    for arguments in subcommands(&a, &b, &first_object(&a)) {
+        if !["leaks", "timeline", "top", "diff", "tree", "balance"].contains(&arguments[0]) {
+            continue;
+        }
+        if arguments.contains(&"--help") {
+            continue;
+        }
+        let output = refscope(&[&arguments[..], &["--json"]].concat());
+        let (out, err) = texts(&output);
+        assert_eq!(out.lines().count(), 1, "{arguments:?}: {out}{err}");
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let first = format!("refscope_{}", arguments[0]);
+        let version = json.get(&first).or_else(|| json.get("refscope_timelines"));
+        assert!(version.is_some_and(|version| version.as_u64() > Some(0)), "{arguments:?}: {out}");
+    }
+    // A line for each recording.
+    let (out, _) = texts(&refscope(&["top", &a, &b, "--json"]));
+    let counts = out.lines().map(|line| {
+        let json: serde_json::Value = serde_json::from_str(line).unwrap();
+        json["rows"][0]["objects"].as_u64()
+    });
+    assert_eq!(counts.collect::<Vec<_>>(), [Some(2), Some(3)]);
+}
+
+#[test]
+fn every_option_says_what_it_is_for() {
+    let (out, _) = texts(&refscope(&["--help"]));
+    let names = out.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = names.take_while(|line| !line.is_empty());
+    let names: Vec<_> = names
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let (help, _) = texts(&refscope(&[name, "--help"]));
+        let lines: Vec<_> = help.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let start = line.trim_start();
+            let is_head = (start.starts_with("--")
+                || start.starts_with('-')
+                || start.starts_with('<')
+                || start.starts_with('['))
+                && line.starts_with("  ");
+            if is_head
+                && !start.starts_with("- ")
+                && !start.starts_with("[default")
+                && !start.starts_with("[possible")
+            {
+                let here =
+                    start.split("  ").filter(|part| !part.trim().is_empty()).nth(1).is_some();
+                let below = lines.get(at + 1).is_some_and(|next| {
+                    next.starts_with("          ") && !next.trim_start().starts_with('[')
+                });
+                assert!(here || below, "{name}: {line}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Which lines raised an object's count, and which lowered it again.
 
-use crate::event::Op;
+use crate::event::{HandleId, ObjectId, Op};
 use crate::model::{EventRecord, Recording};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 /// What a balance is made from: one event of one object, and where it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BalanceEvent<L> {
+pub(crate) struct BalanceEvent<L> {
     /// What happened.
     pub op: Op,
     /// The handle that was made, or that ended.
@@ -26,25 +26,24 @@ pub struct BalanceEvent<L> {
 /// # Examples
 ///
 /// ```
-/// use refscope::analysis::{Balance, BalanceEvent};
-/// use refscope::Op;
+/// use refscope::{Rc, Scope, sink::Recorder};
 ///
-/// let event = |op, handle, line| BalanceEvent { op, handle, from: None, lines: vec![line] };
-/// let balance = Balance::of([
-///     event(Op::New, 1, "main.rs:1"),
-///     event(Op::Clone, 2, "main.rs:2"),
-///     event(Op::Clone, 3, "main.rs:2"),
-///     event(Op::Drop, 3, "main.rs:5"),
-///     event(Op::Drop, 1, "main.rs:9"),
-/// ]);
-/// assert_eq!(balance.alive(), 1);
-/// assert_eq!(
-///     balance.to_string(),
-///     "main.rs:2: 2 clones, 1 ended by main.rs:5 (drop), 1 alive\n\
-///      main.rs:1: 1 new, 1 ended by main.rs:9 (drop), 0 alive"
-/// );
+/// let recorder = Recorder::new();
+/// Scope::new(recorder.clone()).run(|| {
+///     let one = Rc::new(1);
+///     let clones = [one.clone(), one.clone()];
+///     std::mem::forget(clones);
+/// });
+/// # if refscope::ENABLED {
+/// let recording = recorder.recording();
+/// let (&id, _) = recording.objects().first_key_value().expect("the one object");
+/// let balance = recording.balance(id).expect("it has events");
+/// assert_eq!(balance.alive(), 2);
+/// println!("{balance}"); // src/main.rs:7:18: 1 clone, 1 alive …
+/// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Balance<L> {
     /// The lines that made handles, those with most of them alive first.
@@ -57,6 +56,7 @@ pub struct Balance<L> {
 
 /// What one line has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Made<L> {
     /// The line. `None`: not known.
@@ -79,6 +79,7 @@ impl<L> Made<L> {
 
 /// A line of the tree of stacks, with all that happened in what it called.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BalanceNode<L> {
     /// The line.
@@ -96,7 +97,7 @@ pub struct BalanceNode<L> {
 impl<L: Clone + Ord> Balance<L> {
     /// Makes the balance of one object's events, which come in their order.
     #[must_use]
-    pub fn of(events: impl IntoIterator<Item = BalanceEvent<L>>) -> Self {
+    pub(crate) fn of(events: impl IntoIterator<Item = BalanceEvent<L>>) -> Self {
         type Key<L> = (Option<L>, Op);
         type Ends<L> = BTreeMap<Key<L>, u64>;
         // Handles that are alive: what made each, and its stack.
@@ -247,13 +248,13 @@ impl Recording {
     /// # }
     /// ```
     #[must_use]
-    pub fn balance(&self, object: u64) -> Option<Balance<String>> {
-        let start = self.events().partition_point(|event| event.object < object);
-        let events = self.events()[start..].iter().take_while(|event| event.object == object);
+    pub fn balance(&self, object: ObjectId) -> Option<Balance<String>> {
+        let start = self.events().partition_point(|event| event.object() < object);
+        let events = self.events()[start..].iter().take_while(|event| event.object() == object);
         let events = events.map(|event| BalanceEvent {
             op: event.op,
-            handle: event.handle,
-            from: event.from.filter(|from| from.0 == object).map(|(_, number)| number),
+            handle: event.handle.number(),
+            from: event.from.filter(|from| from.object() == object).map(HandleId::number),
             lines: self.lines_of(event),
         });
         let mut events = events.peekable();

@@ -4,7 +4,7 @@ use super::fingerprint::Fingerprint;
 use super::help::help;
 use super::leak_report::{HandleGroup, Leak, is_not_first};
 use super::{Part, Retention};
-use crate::event::{Kind, Location, Op, Strength, Time};
+use crate::event::{Kind, Location, ObjectId, Op, Strength, Time};
 use crate::model::{Handle, LiveObject, PathStep};
 use crate::stack::StackId;
 use std::borrow::Cow;
@@ -67,7 +67,7 @@ pub(super) fn find_causes(
 ) -> Vec<Leak> {
     let mut lines = Lines::default();
     let causes: Vec<Cause> = objects.iter().map(|object| lines.cause(object)).collect();
-    let indices: BTreeMap<u64, usize> =
+    let indices: BTreeMap<ObjectId, usize> =
         objects.iter().enumerate().map(|(index, object)| (object.id, index)).collect();
     // The index of the object that each hangs on; its own, if on none.
     let mut tops: Vec<usize> = (0..objects.len()).collect();
@@ -158,7 +158,7 @@ fn handle_groups(objects: &[LiveObject], cause: &Cause, lines: &mut Lines) -> Ve
     let mut contents: HashMap<Arc<[PathStep]>, usize> = HashMap::new();
     let mut groups: HashMap<_, HandleGroup> = HashMap::new();
     for object in objects {
-        let at_fault = object.fault().map(|handle| handle.number);
+        let at_fault = object.fault().map(|handle| handle.id);
         for handle in &object.handles {
             let next = contents.len();
             let path = *paths
@@ -175,7 +175,7 @@ fn handle_groups(objects: &[LiveObject], cause: &Cause, lines: &mut Lines) -> Ve
                 is_fault: false,
             });
             group.count += 1;
-            group.is_fault |= at_fault == Some(handle.number) && handle.raw == cause.raw;
+            group.is_fault |= at_fault == Some(handle.id) && handle.raw == cause.raw;
             if handle.created > group.example.created {
                 group.example = handle.clone();
             }
@@ -189,8 +189,8 @@ fn handle_groups(objects: &[LiveObject], cause: &Cause, lines: &mut Lines) -> Ve
         };
         key(a).cmp(&key(b)).then_with(|| {
             let handle = |group: &HandleGroup| {
-                let Handle { path, thread, number, .. } = &group.example;
-                (Arc::clone(path), Arc::clone(thread), *number)
+                let Handle { path, thread, id, .. } = &group.example;
+                (Arc::clone(path), Arc::clone(thread), id.number())
             };
             handle(a).cmp(&handle(b))
         })

@@ -1,5 +1,5 @@
 use super::LeakReport;
-use crate::event::{Kind, Location, Time};
+use crate::event::{Kind, Location, ObjectId, Time};
 use crate::model::LiveObject;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// What is alive of one type, allocated on one line.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Total {
     /// The kind of pointer.
@@ -68,10 +69,11 @@ pub fn totals(objects: &[LiveObject]) -> Vec<Total> {
 /// # }
 /// println!("{growth}");
 /// ```
+#[must_use = "it is to be compared with another one"]
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     objects: Vec<LiveObject>,
-    ids: BTreeSet<u64>,
+    ids: BTreeSet<ObjectId>,
     time: Time,
 }
 
@@ -134,6 +136,7 @@ fn keepers(objects: &[LiveObject]) -> BTreeMap<Key, Location> {
 }
 
 /// What grew between two snapshots. Returned by [`Snapshot::since`].
+#[must_use = "it says what stayed, and asserts nothing by itself"]
 #[derive(Clone, Debug)]
 pub struct Growth {
     grown: Vec<Grown>,
@@ -145,6 +148,7 @@ pub struct Growth {
 
 /// Objects of one type and line that were allocated between two snapshots and are alive.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Grown {
     /// What was allocated and is alive.

@@ -1,3 +1,4 @@
+use crate::event::ObjectId;
 use std::collections::{BTreeMap, HashMap};
 
 /// Who keeps whom alive, as far as a report needs it: what a search of the process's memory found.
@@ -23,9 +24,9 @@ use std::collections::{BTreeMap, HashMap};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Retention {
-    owners: BTreeMap<u64, u64>,
-    cycles: Vec<Vec<u64>>,
-    parts: BTreeMap<u64, Part>,
+    owners: BTreeMap<ObjectId, ObjectId>,
+    cycles: Vec<Vec<ObjectId>>,
+    parts: BTreeMap<ObjectId, Part>,
 }
 
 /// What holds a finding's objects, which sorts and annotates it, and never silences it.
@@ -55,17 +56,17 @@ impl Retention {
 
     /// Every path to `object` leads through `owner`: it would end with that one. The nearest such object is meant, the
     /// immediate dominator.
-    pub fn hangs_on(&mut self, object: u64, owner: u64) {
+    pub fn hangs_on(&mut self, object: ObjectId, owner: ObjectId) {
         self.owners.insert(object, owner);
     }
 
     /// The objects hold each other in a cycle, which nothing else holds.
-    pub fn cycle(&mut self, objects: impl IntoIterator<Item = u64>) {
+    pub fn cycle(&mut self, objects: impl IntoIterator<Item = ObjectId>) {
         self.cycles.push(objects.into_iter().collect());
     }
 
     /// What holds an object.
-    pub fn is_in(&mut self, object: u64, part: Part) {
+    pub fn is_in(&mut self, object: ObjectId, part: Part) {
         self.parts.insert(object, part);
     }
 
@@ -73,13 +74,13 @@ impl Retention {
     /// once, however long the way is.
     pub(super) fn tops(
         &self,
-        objects: impl IntoIterator<Item = u64>,
-        is_reported: impl Fn(u64) -> bool,
-    ) -> HashMap<u64, u64> {
+        objects: impl IntoIterator<Item = ObjectId>,
+        is_reported: impl Fn(ObjectId) -> bool,
+    ) -> HashMap<ObjectId, ObjectId> {
         // The last one above each object.
-        let mut above: HashMap<u64, Option<u64>> = HashMap::new();
+        let mut above: HashMap<ObjectId, Option<ObjectId>> = HashMap::new();
         let mut way = Vec::new();
-        let climb = |object: u64| {
+        let climb = |object: ObjectId| {
             let mut at = object;
             while let (Some(&owner), false) = (self.owners.get(&at), above.contains_key(&at)) {
                 // A table of dominators has no cycle; one that has is not followed round and round.
@@ -98,11 +99,11 @@ impl Retention {
         objects.into_iter().map(climb).collect()
     }
 
-    pub(super) fn cycles(&self) -> &[Vec<u64>] {
+    pub(super) fn cycles(&self) -> &[Vec<ObjectId>] {
         &self.cycles
     }
 
-    pub(super) fn part(&self, object: u64) -> Part {
+    pub(super) fn part(&self, object: ObjectId) -> Part {
         self.parts.get(&object).cloned().unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-use crate::event::{Op, Strength, Time};
+use crate::event::{HandleId, Op, Strength, Time};
 use crate::model::{Change, Earlier, EventRecord, ObjectRecord, ObjectState, Recording};
 
 /// The histories of a recording's objects. Given by [`Recording::timelines`].
@@ -13,6 +13,7 @@ pub struct Timelines<'r> {
 
 /// The history of one object.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Timeline<'r> {
     /// What it is.
@@ -36,6 +37,7 @@ pub struct Timeline<'r> {
 
 /// The counts after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Point {
     /// The event's place in the object's history.
@@ -50,16 +52,17 @@ pub struct Point {
 
 /// The life of one handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Lifeline {
-    /// Its number within the object: the place of the event that made it.
-    pub handle: u64,
+    /// Which handle it is.
+    pub handle: HandleId,
     /// Strong or weak.
     pub strength: Strength,
     /// What made it.
     pub op: Op,
-    /// Object and number of the handle that it was made from.
-    pub from: Option<(u64, u64)>,
+    /// The handle that it was made from.
+    pub from: Option<HandleId>,
     /// The line that made it: an index into [`Recording::locations`].
     pub location: Option<u32>,
     /// The thread that made it: an index into [`Recording::threads`].
@@ -81,6 +84,7 @@ impl Lifeline {
 
 /// The end of a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct End {
     /// How it ended.
@@ -102,9 +106,9 @@ impl<'r> Timelines<'r> {
         let mut timelines = Vec::with_capacity(recording.objects.len());
         for (id, object) in &recording.objects {
             // Events without an allocation, which was lost, say nothing of what it is.
-            let unknown = rest.partition_point(|event| event.object < *id);
+            let unknown = rest.partition_point(|event| event.object() < *id);
             let events = &rest[unknown..];
-            let (events, after) = events.split_at(events.partition_point(|e| e.object == *id));
+            let (events, after) = events.split_at(events.partition_point(|e| e.object() == *id));
             rest = after;
             let earlier = recording.earlier.get(id).copied().unwrap_or_default();
             if !events.is_empty() || earlier != Earlier::default() {

@@ -3,6 +3,8 @@ use std::fmt;
 
 /// Whether a handle keeps the value alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Strength {
     /// `Box`, `Rc`, `Arc`: it keeps the value alive.
     Strong,
@@ -23,14 +25,16 @@ impl fmt::Display for Strength {
 ///
 /// Prints as `#7.3`: the handle that the third event of object 7 made. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HandleId {
     object: ObjectId,
     number: u64,
 }
 
 impl HandleId {
+    /// Creates the id of an object's handle with this number.
     #[inline]
-    pub(crate) const fn new(object: ObjectId, number: u64) -> Self {
+    pub const fn new(object: ObjectId, number: u64) -> Self {
         Self { object, number }
     }
 

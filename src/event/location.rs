@@ -13,6 +13,7 @@ use std::fmt;
 /// assert_eq!(Location::new("src/main.rs", 7, 15).to_string(), "src/main.rs:7:15");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Location {
     /// The file, as it was given to the compiler.

@@ -3,10 +3,12 @@ use crate::lock::Mutex;
 use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 /// Which kind of pointer an object is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Kind {
     /// [`Box`](crate::boxed::Box)
@@ -18,7 +20,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// `Box`, `Rc` or `Arc`.
+    /// Returns `Box`, `Rc` or `Arc`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Box => "Box",
@@ -27,7 +29,7 @@ impl Kind {
         }
     }
 
-    /// The kind with this [name](Kind::name).
+    /// Returns the kind with this [name](Kind::name).
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Box, Self::Rc, Self::Arc].into_iter().find(|kind| kind.name() == name)
     }
@@ -40,10 +42,27 @@ impl fmt::Display for Kind {
 }
 
 /// Identifies an object: allocations are numbered from 1 through the life of the process. Prints as `#7`.
+///
+/// # Examples
+///
+/// ```
+/// use refscope::ObjectId;
+///
+/// let id: ObjectId = "#7".parse().expect("a number");
+/// assert_eq!((id, id.to_string()), (ObjectId::from_number(7), "#7".to_owned()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct ObjectId(pub(crate) u64);
 
 impl ObjectId {
+    /// Creates the id of the object with this number: one that a report or a recording shows.
+    #[inline]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
     /// Returns the number.
     #[inline]
     pub const fn number(self) -> u64 {
@@ -54,6 +73,15 @@ impl ObjectId {
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
+    }
+}
+
+/// Reads `7` or `#7`.
+impl FromStr for ObjectId {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.strip_prefix('#').unwrap_or(text).parse().map(Self)
     }
 }
 

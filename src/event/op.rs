@@ -61,7 +61,7 @@ pub enum Op {
 
 impl Op {
     /// Every operation, in order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: &'static [Self] = &[
         Self::New,
         Self::NewCyclic,
         Self::FromStd,
@@ -87,7 +87,7 @@ impl Op {
         Self::Allow,
     ];
 
-    /// A short name: `new`, `clone`, `weak drop`.
+    /// Returns a short name: `new`, `clone`, `weak drop`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -116,9 +116,9 @@ impl Op {
         }
     }
 
-    /// The operation with this [name](Op::name).
+    /// Returns the operation with this [name](Op::name).
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|op| op.name() == name)
+        Self::ALL.iter().copied().find(|op| op.name() == name)
     }
 
     /// The operation that `self as u8` gave.
@@ -126,7 +126,7 @@ impl Op {
         Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
     }
 
-    /// By how much the strong count changes: -1, 0 or 1.
+    /// Returns by how much the strong count changes: -1, 0 or 1.
     pub const fn strong_delta(self) -> i8 {
         match self {
             Self::New | Self::FromStd | Self::CopyOnWrite | Self::Clone | Self::Upgrade => 1,
@@ -135,7 +135,7 @@ impl Op {
         }
     }
 
-    /// By how much the weak count changes: -1, 0 or 1.
+    /// Returns by how much the weak count changes: -1, 0 or 1.
     pub const fn weak_delta(self) -> i8 {
         match self {
             Self::NewCyclic | Self::Downgrade | Self::WeakClone | Self::WeakFromStd => 1,
@@ -144,7 +144,7 @@ impl Op {
         }
     }
 
-    /// The strength of the handle that the event made, if it made one.
+    /// Returns the strength of the handle that the event made, if it made one.
     pub const fn makes(self) -> Option<Strength> {
         match self {
             Self::New
@@ -162,17 +162,25 @@ impl Op {
         }
     }
 
-    /// Whether the event ended its handle. (One that became a raw pointer has not ended: it counts on.)
+    /// Returns whether the event ended its handle. (A handle that became a raw pointer has not ended: it still counts.)
     pub const fn ends(self) -> bool {
         self.strong_delta() < 0 || self.weak_delta() < 0
     }
 
-    /// Whether the event can be the first of an object.
+    /// Returns whether the event can be the first of an object.
     pub const fn begins(self) -> bool {
         matches!(
             self,
             Self::New | Self::NewCyclic | Self::FromStd | Self::CopyOnWrite | Self::WeakFromStd
         )
+    }
+}
+
+/// By its [name](Op::name).
+#[cfg(feature = "serde")]
+impl serde::Serialize for Op {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

@@ -6,37 +6,39 @@ use std::time::Duration;
 /// Time is for people; order comes from [`Event::seq`](super::Event::seq). On targets without a clock
 /// (`wasm32-unknown-unknown`) every moment is 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct Time(u64);
 
 impl Time {
     /// The moment at which refscope first looked at a clock.
     pub const START: Self = Self(0);
 
-    /// Now, by the precise monotonic clock.
+    /// Returns the time now, by the precise monotonic clock.
     #[inline]
     pub fn now() -> Self {
         Self(clock::precise())
     }
 
-    /// Now, by a clock that costs a few nanoseconds and moves every few milliseconds.
+    /// Returns the time now, by a clock that costs a few nanoseconds and moves every few milliseconds.
     #[inline]
     pub fn coarse() -> Self {
         Self(clock::coarse())
     }
 
-    /// A moment so many nanoseconds after [`START`](Self::START).
+    /// Creates the moment so many nanoseconds after [`START`](Self::START).
     #[inline]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Nanoseconds since [`START`](Self::START).
+    /// Returns the nanoseconds since [`START`](Self::START).
     #[inline]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// How long before `later` this was; zero if it was not.
+    /// Returns how long before `later` this was; zero if it was not.
     pub const fn until(self, later: Self) -> Duration {
         Duration::from_nanos(later.0.saturating_sub(self.0))
     }

@@ -1,5 +1,6 @@
 /// What is missing from reports and recordings, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct UntracedCounts {
     /// Objects that a filter or a cap left out.
@@ -14,7 +15,7 @@ pub struct UntracedCounts {
     pub lost: u64,
     /// Handles whose path was cut to its ends because the table of paths was full.
     pub paths_cut: u64,
-    /// Handles whose span is not known because so many spans had been told of before.
+    /// Handles whose span is not known because the table of spans was full.
     pub spans_unknown: u64,
 }
 

@@ -12,6 +12,7 @@ use super::ownership::{
 use super::rules::{Rule, Rules};
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
 use super::symbols::Image;
+use crate::event::{HandleId, ObjectId};
 
 /// What there is to search.
 pub(super) struct Picture {
@@ -216,7 +217,7 @@ impl Assembly<'_> {
 
     fn node(&self, block: u32) -> Node {
         let kind = match self.object(block) {
-            Some(object) => NodeKind::Object(object.id),
+            Some(object) => NodeKind::Object(ObjectId::from_number(object.id)),
             None => NodeKind::Block(8 * u64::from(self.graph.blocks.words[block as usize])),
         };
         let held = match self.held[block as usize] {
@@ -284,7 +285,7 @@ impl Assembly<'_> {
         let located = |(object, &block): (&ObjectInput, &u32)| {
             let retained = self.retained.get(block as usize).copied().unwrap_or_default();
             LocatedObject {
-                id: object.id,
+                id: ObjectId::from_number(object.id),
                 kind: object.kind,
                 type_name: object.type_name.into(),
                 size: object.size,
@@ -299,8 +300,10 @@ impl Assembly<'_> {
     fn handles(&self) -> Vec<LocatedHandle> {
         let graph = self.graph;
         let located = |(index, handle): (usize, &HandleInput)| LocatedHandle {
-            object: graph.objects[handle.object as usize].id,
-            number: handle.number,
+            id: HandleId::new(
+                ObjectId::from_number(graph.objects[handle.object as usize].id),
+                handle.number,
+            ),
             is_strong: handle.strong,
             owner: self.owner(index, handle),
             copies: graph.copies[index],
@@ -319,7 +322,11 @@ impl Assembly<'_> {
                     let words = (found.address - graph.blocks.start[block as usize]) / 8;
                     let offset = self.offset(block, words);
                     match self.object(block) {
-                        Some(object) => Owner::Object { object: object.id, offset, field: None },
+                        Some(object) => Owner::Object {
+                            object: ObjectId::from_number(object.id),
+                            offset,
+                            field: None,
+                        },
                         None => Owner::Block {
                             size: 8 * u64::from(graph.blocks.words[block as usize]),
                             offset,
@@ -334,8 +341,8 @@ impl Assembly<'_> {
     }
 
     fn cycle(&self, blocks: &[u32], reached: Option<&[Option<Reach>]>, doubts: &[String]) -> Cycle {
-        let mut objects: Vec<u64> =
-            blocks.iter().filter_map(|&block| self.object(block)).map(|object| object.id).collect();
+        let objects = blocks.iter().filter_map(|&block| self.object(block));
+        let mut objects: Vec<_> = objects.map(|object| ObjectId::from_number(object.id)).collect();
         objects.sort_unstable();
         let knows = !self.graph.rules.apply(Rule::Doubts);
         let mut reasons = if knows { Vec::new() } else { doubts.to_vec() };

@@ -47,7 +47,7 @@ use super::inputs::{HandleInput, ObjectInput};
 use super::ownership::{Grade, Held, NodeKind, Owner, Ownership};
 use super::rules::Rules;
 use super::scan::{Area, AreaKind, Limits};
-use crate::event::Kind;
+use crate::event::{Kind, ObjectId};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -221,10 +221,10 @@ fn made_up_programs_are_told_as_they_are() {
         let all: Vec<_> = program.edges.iter().chain(&program.stale).copied().collect();
         let maybe = program.reach(&areas, &all);
         for object in &found.objects {
-            let node = object.id as usize - 1;
+            let node = object.id.number() as usize - 1;
             let (root, _) = found.path(object.id).expect("each object has storage");
             let is_held = matches!(root, Held::Root(_));
-            assert_eq!(is_held, held.contains(&node), "seed {seed}: #{} {root:?}", object.id);
+            assert_eq!(is_held, held.contains(&node), "seed {seed}: {} {root:?}", object.id);
             // What stands before the root is the static, if it reaches at all.
             if program.reach(&areas[..1], &program.edges).contains(&node) {
                 assert!(matches!(root, Held::Root(Owner::Static { .. })), "seed {seed}: {root:?}");
@@ -239,7 +239,7 @@ fn made_up_programs_are_told_as_they_are() {
                 let left = program.reach(&roots, &without);
                 let lost = held.iter().filter(|at| !left.contains(at));
                 let objects = lost.filter(|&&at| at < program.objects.len()).count() as u64;
-                assert_eq!(object.retained_objects, objects, "seed {seed}: #{}", object.id);
+                assert_eq!(object.retained_objects, objects, "seed {seed}: {}", object.id);
             }
             // Members of one cycle reach each other, and are not held.
             let around = |at: usize| {
@@ -250,15 +250,16 @@ fn made_up_programs_are_told_as_they_are() {
             let mine = around(node);
             let is_cyclic = mine.contains(&node) && !is_held;
             let cycle = found.cycle_of(object.id);
-            assert_eq!(cycle.is_some(), is_cyclic, "seed {seed}: #{}", object.id);
+            assert_eq!(cycle.is_some(), is_cyclic, "seed {seed}: {}", object.id);
             let Some(cycle) = cycle else { continue };
-            let members: Vec<u64> = (0..program.objects.len())
+            let members: Vec<ObjectId> = (0..program.objects.len())
                 .filter(|&other| mine.contains(&other) && around(other).contains(&node))
-                .map(|other| other as u64 + 1)
+                .map(|other| ObjectId::from_number(other as u64 + 1))
                 .collect();
             assert_eq!(cycle.objects, members, "seed {seed}");
             let is_proven = cycle.grade == Grade::Proven;
-            let may_be_reached = cycle.objects.iter().any(|&id| maybe.contains(&(id as usize - 1)));
+            let may_be_reached =
+                cycle.objects.iter().any(|&id| maybe.contains(&(id.number() as usize - 1)));
             assert_eq!(is_proven, !may_be_reached, "seed {seed}: {:?}", cycle.grade);
             cycles += 1;
             proven += u32::from(is_proven);

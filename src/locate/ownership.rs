@@ -1,11 +1,11 @@
 //! The result of a search: plain data.
 
-use crate::event::Kind;
+use crate::event::{HandleId, Kind, ObjectId};
 use std::borrow::Cow;
 
 /// Where each living handle is stored, and who holds what. Given by [`Search::run`](super::Search::run).
 #[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Ownership {
     /// Every living object, by number.
@@ -27,13 +27,12 @@ pub struct Ownership {
 
 /// A living object.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct LocatedObject {
-    /// The object's number.
-    pub id: u64,
+    /// Which object it is.
+    pub id: ObjectId,
     /// The kind of pointer.
-    #[cfg_attr(any(feature = "json", feature = "serde"), serde(with = "kind_name"))]
     pub kind: Kind,
     /// The type's full name.
     pub type_name: Cow<'static, str>,
@@ -47,31 +46,13 @@ pub struct LocatedObject {
     pub retained_bytes: u64,
 }
 
-/// A kind by its name, as recordings have it.
-#[cfg(any(feature = "json", feature = "serde"))]
-mod kind_name {
-    use crate::event::Kind;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(kind.name())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Kind, D::Error> {
-        let name = String::deserialize(from)?;
-        Kind::from_name(&name).ok_or_else(|| D::Error::custom("no kind of pointer"))
-    }
-}
-
 /// A living handle.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct LocatedHandle {
-    /// The number of its object.
-    pub object: u64,
-    /// Its number in the object's history.
-    pub number: u64,
+    /// Which handle it is.
+    pub id: HandleId,
     /// Whether it keeps the value alive.
     pub is_strong: bool,
     /// What it is stored in.
@@ -82,13 +63,13 @@ pub struct LocatedHandle {
 
 /// What a handle, or a pointer to a block, is stored in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Owner {
     /// In the value of a traced object.
     Object {
-        /// The object's number.
-        object: u64,
+        /// Which object it is.
+        object: ObjectId,
         /// The offset in the value.
         offset: u64,
         /// The field's name, where it is known.
@@ -139,7 +120,7 @@ pub enum Owner {
 
 /// An object, or a block of the heap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Node {
     /// Which of the two.
@@ -150,18 +131,18 @@ pub struct Node {
 
 /// What a node of the ownership graph is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum NodeKind {
-    /// The object of this number.
-    Object(u64),
+    /// An object.
+    Object(ObjectId),
     /// A block of the heap of so many bytes.
     Block(u64),
 }
 
 /// Who holds a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Held {
     /// Another node, by what stands at an offset.
@@ -178,7 +159,7 @@ pub enum Held {
 
 /// A step of a path: from a node, by what stands at an offset in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Step {
     /// The node that holds, an index of [`Ownership::nodes`].
@@ -191,11 +172,11 @@ pub struct Step {
 
 /// A cycle of strong handles that no root holds.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Cycle {
-    /// The numbers of all objects that hold each other, ascending.
-    pub objects: Vec<u64>,
+    /// All objects that hold each other, ascending.
+    pub objects: Vec<ObjectId>,
     /// The shortest way round from the first of them: from each node to the next, and from the last to the first.
     pub round: Vec<Step>,
     /// How sure it is that nothing else holds it.
@@ -208,7 +189,7 @@ pub struct Cycle {
 
 /// How sure it is that no root reaches a cycle. See the [module](super#what-a-grade-says).
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Grade {
     /// The program cannot reach it any more.
     Proven,
@@ -218,7 +199,7 @@ pub enum Grade {
 
 /// What a search read, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Statistics {
     /// Bytes of memory that were searched.
@@ -236,21 +217,21 @@ pub struct Statistics {
 }
 
 impl Ownership {
-    /// Returns the object of this number, if it is alive.
-    pub fn object(&self, id: u64) -> Option<&LocatedObject> {
+    /// Returns the object with this id, if it is alive.
+    pub fn object(&self, id: ObjectId) -> Option<&LocatedObject> {
         let at = self.objects.binary_search_by_key(&id, |object| object.id).ok()?;
         Some(&self.objects[at])
     }
 
     /// Returns the handles of an object, by number.
-    pub fn handles_of(&self, id: u64) -> &[LocatedHandle] {
-        let from = self.handles.partition_point(|handle| handle.object < id);
-        let count = self.handles[from..].partition_point(|handle| handle.object == id);
+    pub fn handles_of(&self, id: ObjectId) -> &[LocatedHandle] {
+        let from = self.handles.partition_point(|handle| handle.id.object() < id);
+        let count = self.handles[from..].partition_point(|handle| handle.id.object() == id);
         &self.handles[from..from + count]
     }
 
     /// Returns the path to an object, from the root: the root or cycle that the first node hangs on, and the nodes.
-    pub fn path(&self, id: u64) -> Option<(&Held, Vec<u32>)> {
+    pub fn path(&self, id: ObjectId) -> Option<(&Held, Vec<u32>)> {
         let mut node = self.object(id)?.node?;
         let mut path = vec![node];
         loop {
@@ -268,7 +249,7 @@ impl Ownership {
     }
 
     /// Returns the cycle that an object is part of.
-    pub fn cycle_of(&self, id: u64) -> Option<&Cycle> {
+    pub fn cycle_of(&self, id: ObjectId) -> Option<&Cycle> {
         self.cycles.iter().find(|cycle| cycle.objects.binary_search(&id).is_ok())
     }
 }

@@ -3,6 +3,7 @@
 use super::ownership::{
     Cycle, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Step,
 };
+use crate::event::ObjectId;
 use std::collections::BTreeSet;
 
 /// What of a graph is kept: indices, ascending, by which those of the part follow.
@@ -38,8 +39,8 @@ impl Ownership {
     /// # drop((session, others));
     /// ```
     #[must_use]
-    pub fn of(&self, objects: impl IntoIterator<Item = u64>) -> Self {
-        let mut asked: BTreeSet<u64> = objects.into_iter().collect();
+    pub fn of(&self, objects: impl IntoIterator<Item = ObjectId>) -> Self {
+        let mut asked: BTreeSet<ObjectId> = objects.into_iter().collect();
         let (mut nodes, mut cycles) = (BTreeSet::new(), BTreeSet::new());
         loop {
             self.collect(&asked, &mut nodes);
@@ -69,8 +70,8 @@ impl Ownership {
     }
 
     /// Adds the nodes of some objects, those that their handles are stored in, and the paths to all of them.
-    fn collect(&self, objects: &BTreeSet<u64>, nodes: &mut BTreeSet<u32>) {
-        let of = |id: u64| self.object(id).and_then(|object| object.node);
+    fn collect(&self, objects: &BTreeSet<ObjectId>, nodes: &mut BTreeSet<u32>) {
+        let of = |id: ObjectId| self.object(id).and_then(|object| object.node);
         let mut found: Vec<u32> = objects.iter().filter_map(|&id| of(id)).collect();
         let handles = objects.iter().flat_map(|&id| self.handles_of(id));
         found.extend(handles.filter_map(|handle| match handle.owner {
@@ -90,7 +91,7 @@ impl Ownership {
         }
     }
 
-    fn only(&self, ids: &BTreeSet<u64>, kept: &Kept) -> Self {
+    fn only(&self, ids: &BTreeSet<ObjectId>, kept: &Kept) -> Self {
         let step = |step: &Step| Some(Step { from: now(&kept.nodes, step.from)?, ..step.clone() });
         let node = |&at: &u32| {
             let node = self.node(at)?;
@@ -105,7 +106,7 @@ impl Ownership {
             let cycle = self.cycles.get(at as usize)?;
             Some(Cycle { round: cycle.round.iter().filter_map(step).collect(), ..cycle.clone() })
         };
-        let object = |&id: &u64| {
+        let object = |&id: &ObjectId| {
             let object = self.object(id)?;
             let node = object.node.and_then(|node| now(&kept.nodes, node));
             Some(LocatedObject { node, ..object.clone() })

@@ -2,6 +2,7 @@
 
 use super::ownership::{Held, NodeKind, Owner, Ownership};
 use crate::analysis::{Part, Retention};
+use crate::event::ObjectId;
 use std::collections::BTreeSet;
 
 /// Steps from a block to the object that it belongs to. A longer way is nobody's idea of a field.
@@ -31,7 +32,7 @@ impl Ownership {
     }
 
     /// The object that holds every strong handle of another, in its value or in blocks of its own.
-    fn only_owner(&self, id: u64) -> Option<u64> {
+    fn only_owner(&self, id: ObjectId) -> Option<ObjectId> {
         let strong = self.handles_of(id).iter().filter(|handle| handle.is_strong);
         let mut owners = strong.map(|handle| match handle.owner {
             Owner::Object { object, .. } => Some(object),
@@ -43,7 +44,7 @@ impl Ownership {
     }
 
     /// The object that a block belongs to.
-    fn object_of(&self, mut node: u32) -> Option<u64> {
+    fn object_of(&self, mut node: u32) -> Option<ObjectId> {
         for _ in 0..FARTHEST {
             let at = self.nodes.get(node as usize)?;
             match (&at.kind, &at.held) {
@@ -133,7 +134,7 @@ impl<'a> Starts<'a> {
 
     /// Returns whether every strong handle of an object is known to be where `may` permits it, by what the path to it begins
     /// with.
-    pub(crate) fn is_held_only(&self, id: u64, may: impl Fn(&Part) -> bool) -> bool {
+    pub(crate) fn is_held_only(&self, id: ObjectId, may: impl Fn(&Part) -> bool) -> bool {
         let ownership = self.ownership;
         let mut strong =
             ownership.handles_of(id).iter().filter(|handle| handle.is_strong).peekable();

@@ -24,6 +24,7 @@ use std::time::Duration;
 ///     }
 /// }
 /// ```
+#[must_use = "nothing is searched until `run`"]
 #[derive(Clone, Debug)]
 pub struct Search {
     pub(super) budget: Duration,
@@ -61,14 +62,12 @@ impl Search {
 
     /// Sets how long the search may read. When the time is up, what was found so far is the result, with a doubt that
     /// says so.
-    #[must_use]
     pub fn budget(mut self, budget: Duration) -> Self {
         self.budget = budget;
         self
     }
 
     /// Sets whether a frozen copy is read, or the memory itself. Where other threads run, nothing is proven without one.
-    #[must_use]
     pub fn fork(mut self, fork: bool) -> Self {
         self.fork = fork;
         self
@@ -76,21 +75,18 @@ impl Search {
 
     /// Sets whether other threads are stopped by a signal while the process is copied. Without it their registers are not
     /// known, and nothing is proven where there are any.
-    #[must_use]
     pub fn stop_threads(mut self, stop: bool) -> Self {
         self.stop_threads = stop;
         self
     }
 
     /// Sets whether glibc's heap is walked.
-    #[must_use]
     pub fn walk(mut self, walk: bool) -> Self {
         self.walk = walk;
         self
     }
 
     /// Sets whether the map of an [`Alloc`](crate::Alloc) is read.
-    #[must_use]
     pub fn alloc(mut self, alloc: bool) -> Self {
         self.alloc = alloc;
         self

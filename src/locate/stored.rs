@@ -75,7 +75,7 @@ impl Ownership {
         let is_owner =
             |owner: &Owner| !matches!(owner, Owner::Block { node, .. } if !is_node(*node));
         if !self.objects.is_sorted_by(|a, b| a.id < b.id)
-            || !self.handles.is_sorted_by_key(|handle| (handle.object, handle.number))
+            || !self.handles.is_sorted_by_key(|handle| handle.id)
         {
             return Some("it is not in order");
         }

@@ -1,6 +1,7 @@
 //! A path, and a cycle, as text.
 
 use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, Step};
+use crate::event::ObjectId;
 use crate::text::{bytes, escape};
 use std::fmt;
 
@@ -11,7 +12,7 @@ const SHOWN: usize = 6;
 #[derive(Clone, Copy, Debug)]
 pub struct PathText<'a> {
     ownership: &'a Ownership,
-    id: u64,
+    id: ObjectId,
 }
 
 /// A cycle, to be printed. Given by [`Ownership::cycle_text`].
@@ -23,7 +24,7 @@ pub struct CycleText<'a> {
 
 impl Ownership {
     /// Returns the path from a root to an object as text, if the object is alive and has storage.
-    pub fn path_to(&self, id: u64) -> Option<PathText<'_>> {
+    pub fn path_to(&self, id: ObjectId) -> Option<PathText<'_>> {
         self.object(id)?.node?;
         Some(PathText { ownership: self, id })
     }
@@ -40,9 +41,9 @@ impl Ownership {
             NodeKind::Object(id) => match self.object(id) {
                 Some(object) => {
                     let name = escape(&object.type_name);
-                    format!("{}<{}> #{id}", object.kind, without_paths(&name))
+                    format!("{}<{}> {id}", object.kind, without_paths(&name))
                 }
-                None => format!("#{id}"),
+                None => format!("{id}"),
             },
         }
     }
@@ -83,10 +84,10 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object { object, offset, field: None } => {
-                write!(f, "object #{object}, +{offset}")
+                write!(f, "object {object}, +{offset}")
             }
             Self::Object { object, field: Some(field), .. } => {
-                write!(f, "object #{object}, .{field}")
+                write!(f, "object {object}, .{field}")
             }
             Self::Block { size, offset, .. } => {
                 write!(f, "heap block, {}, +{offset}", bytes(*size))
@@ -180,7 +181,7 @@ impl fmt::Display for CycleText<'_> {
             write!(f, "{} ─{}→ ", ownership.node_text(node), step_text(step))?;
         }
         if let Some(first) = cycle.objects.first() {
-            write!(f, "#{first}")?;
+            write!(f, "{first}")?;
         }
         let round = cycle.round.iter();
         let round = round

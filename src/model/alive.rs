@@ -1,7 +1,7 @@
 //! What is alive now, from the ledger.
 
 use super::{Handle, LiveObject, PathStep};
-use crate::event::{Kind, Strength, Thread, Time};
+use crate::event::{HandleId, Kind, ObjectId, Strength, Thread, Time};
 use crate::runtime::entry::EntryDetails;
 use crate::runtime::scope::Scope;
 use crate::runtime::view::{self, HandleView};
@@ -88,7 +88,7 @@ pub(crate) fn can_end_elsewhere(objects: &[LiveObject]) -> bool {
     if objects.iter().any(|object| object.kind != Kind::Rc) {
         return true;
     }
-    let ids: BTreeSet<u64> = objects.iter().map(|object| object.id).collect();
+    let ids: BTreeSet<u64> = objects.iter().map(|object| object.id.number()).collect();
     let here = Thread::current().number();
     !view::objects(|object| object.thread != here && ids.contains(&object.object.id().number()))
         .is_empty()
@@ -187,7 +187,7 @@ impl Texts {
     fn object(&mut self, details: &EntryDetails, handles: Vec<Handle>) -> LiveObject {
         let object = &details.object;
         LiveObject {
-            id: object.id().number(),
+            id: object.id(),
             kind: object.kind(),
             type_name: object.type_name().into(),
             label: object.label().map(str::to_owned),
@@ -210,11 +210,12 @@ impl Texts {
             (1, parent) => parent,
             _ => (details.parent != 0).then_some((view.object, details.parent)),
         };
+        let id = |of: u64, number| HandleId::new(ObjectId::from_number(of), number);
         Some(Handle {
-            number: details.number,
+            id: id(view.object, details.number),
             strength: op.makes().unwrap_or(Strength::Strong),
             path: self.path(details.path),
-            from,
+            from: from.map(|(of, number)| id(of, number)),
             thread: self.thread(details.thread),
             created: Time::from_nanos(details.time),
             raw: details.raw,

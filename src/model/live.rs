@@ -1,14 +1,15 @@
-use crate::event::{Kind, Location, Op, Strength, Time};
+use crate::event::{HandleId, Kind, Location, ObjectId, Op, Strength, Time};
 use crate::stack::StackId;
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A living object and its handles: read from the running program, or from the end of a recording.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LiveObject {
-    /// The object's number.
-    pub id: u64,
+    /// Which object it is.
+    pub id: ObjectId,
     /// The kind of pointer.
     pub kind: Kind,
     /// The type's full name.
@@ -30,6 +31,8 @@ pub struct LiveObject {
     /// The `tracing` span in which it was allocated (feature `spans`).
     pub span: Option<Arc<str>>,
     /// The stack on which it was allocated, if that was asked for, or if its line is not the user's own.
+    // Its number means something in this process alone.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub stack: Option<StackId>,
     /// The living handles, by number.
     pub handles: Vec<Handle>,
@@ -37,17 +40,18 @@ pub struct LiveObject {
 
 /// A living handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Handle {
-    /// Its number within the object: that of the event that made it.
-    pub number: u64,
+    /// Which handle it is.
+    pub id: HandleId,
     /// Whether it keeps the value alive, or only the memory.
     pub strength: Strength,
     /// How it came about: from the object's allocation to the operation that made this handle. Handles that came
     /// about alike share it.
     pub path: Arc<[PathStep]>,
-    /// Object and number of the handle that it was made from.
-    pub from: Option<(u64, u64)>,
+    /// The handle that it was made from.
+    pub from: Option<HandleId>,
     /// The name of the thread that made it.
     pub thread: Arc<str>,
     /// When it was made.
@@ -60,6 +64,8 @@ pub struct Handle {
     pub span: Option<Arc<str>>,
     /// The stack on which it was made, if that was asked for, or if its line is not the user's own: std's, in
     /// `vec.clone()`, or a derive's.
+    // Its number means something in this process alone.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub stack: Option<StackId>,
 }
 
@@ -67,6 +73,7 @@ pub struct Handle {
 ///
 /// A sequence of up to 8 steps that repeats is there once, and a path longer than 24 steps is cut.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct PathStep {
     /// The operation.
@@ -80,7 +87,7 @@ pub struct PathStep {
 impl LiveObject {
     /// Creates an object without handles, from what must be known of one.
     pub(crate) fn new(
-        id: u64,
+        id: ObjectId,
         kind: Kind,
         type_name: Cow<'static, str>,
         size: u64,

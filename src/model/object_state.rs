@@ -146,6 +146,7 @@ impl<H: Copy> ObjectState<H> {
     }
 
     /// Returns whether nothing more can happen to the object: every event is known, and the counts are 0.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader has events one by one
     pub(crate) fn is_over(&self) -> bool {
         self.is_complete() && self.strong == 0 && self.weak <= 0
     }

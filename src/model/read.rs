@@ -4,7 +4,7 @@
 use super::{
     Earlier, EventRecord, LiveObject, Mark, ObjectRecord, Origin, Recording, RecordingEnd, Replay,
 };
-use crate::event::{Kind, Location, Op, Time};
+use crate::event::{HandleId, Kind, Location, ObjectId, Op, Time};
 use crate::stack::{self, StackId, StoredModule};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -105,7 +105,8 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: ", self.line)?;
         match &self.what {
-            What::Io(error) => write!(f, "{error}"),
+            // The source says why.
+            What::Io(_) => f.write_str("cannot be read"),
             What::NoRecording => write!(
                 f,
                 "not a refscope recording: it does not begin with {{\"refscope\":{VERSION},…}}"
@@ -130,6 +131,7 @@ impl std::error::Error for ReadError {
 
 /// A stretch of a file that could not be read, and was left out. Returned by [`Recording::damage`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Damage {
     /// The first line of the stretch, from 1.
@@ -187,7 +189,7 @@ impl Recording {
     pub fn read(input: impl BufRead) -> Result<Self, ReadError> {
         let mut recording = Self::default();
         let mut events: Vec<EventRecord> = Vec::new();
-        let mut labels: HashMap<u64, u64> = HashMap::new();
+        let mut labels: HashMap<ObjectId, u64> = HashMap::new();
         read_lines(input, &mut recording, |recording, item| match item {
             // A later part names what is alive again: what the earlier part said is more.
             Item::Object(object, earlier) if !recording.objects.contains_key(&object.id) => {
@@ -198,9 +200,9 @@ impl Recording {
             }
             Item::Object(..) => {}
             Item::Event(event) => {
-                let earlier = recording.earlier.get(&event.object);
+                let earlier = recording.earlier.get(&event.object());
                 let known = earlier.is_some_and(|earlier| earlier.includes(event.seq));
-                if !known && recording.objects.contains_key(&event.object) {
+                if !known && recording.objects.contains_key(&event.object()) {
                     events.push(event);
                 }
             }
@@ -217,7 +219,7 @@ impl Recording {
         })?;
         recording.events = events;
         recording.sort();
-        recording.events.dedup_by_key(|event| (event.object, event.seq));
+        recording.events.dedup_by_key(|event| (event.object(), event.seq));
         Ok(recording)
     }
 
@@ -303,7 +305,7 @@ enum Item {
     Object(ObjectRecord, Earlier),
     Event(EventRecord),
     /// Object, number of the event, text.
-    Label(u64, u64, String),
+    Label(ObjectId, u64, String),
 }
 
 fn read_lines(
@@ -584,7 +586,7 @@ impl Reader {
         };
         let name = self.types.get(&ty).ok_or_else(|| Wrong::Unknown("type", ty.to_string()))?;
         let object = ObjectRecord {
-            id,
+            id: ObjectId::from_number(id),
             kind: Kind::from_name(kind)
                 .ok_or_else(|| Wrong::Unknown("pointer kind", kind.to_owned()))?,
             type_name: name.to_string().into(),
@@ -628,13 +630,13 @@ impl Reader {
         if seq == 0 || (op.makes().is_some() && handle != seq) {
             return Err(Wrong::Malformed("event"));
         }
+        let object = ObjectId::from_number(object);
         let known = self.threads.get(&thread).copied();
         let time = Time::from_nanos(ns);
         let event = EventRecord {
             op,
-            object,
-            handle,
-            from: f.map(|number| (fo.unwrap_or(object), number)),
+            handle: HandleId::new(object, handle),
+            from: f.map(|number| HandleId::new(fo.map_or(object, ObjectId::from_number), number)),
             seq,
             strong,
             location: at.map(|at| self.site(at)).transpose()?,

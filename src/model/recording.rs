@@ -1,5 +1,5 @@
 use super::{Earlier, LiveObject, Replay};
-use crate::event::{Kind, Location, Op, Time};
+use crate::event::{HandleId, Kind, Location, ObjectId, Op, Time};
 use crate::stack::StackId;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 /// An object of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ObjectRecord {
-    /// Its number.
-    pub id: u64,
+    /// Which object it is.
+    pub id: ObjectId,
     /// The kind of pointer it is behind.
     pub kind: Kind,
     /// The type's full name.
@@ -26,16 +27,15 @@ pub struct ObjectRecord {
 
 /// An event of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EventRecord {
     /// What happened.
     pub op: Op,
-    /// The number of the object that it happened to.
-    pub object: u64,
-    /// The number of the handle, within the object.
-    pub handle: u64,
-    /// Object and number of the handle that it was made from.
-    pub from: Option<(u64, u64)>,
+    /// The handle that was made, used or ended; and with it the [object](Self::object).
+    pub handle: HandleId,
+    /// The handle that it was made from.
+    pub from: Option<HandleId>,
     /// The place in the object's history, from 1.
     pub seq: u64,
     /// The number of traced strong handles right after.
@@ -47,9 +47,19 @@ pub struct EventRecord {
     /// When it happened.
     pub time: Time,
     /// The stack on which it happened, if it was taken.
+    // Its number means something in this process alone.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub stack: Option<StackId>,
     /// The `tracing` span in which it happened (feature `spans`): an index into [`Recording::spans`].
     pub span: Option<u32>,
+}
+
+impl EventRecord {
+    /// Returns the object that it happened to.
+    #[inline]
+    pub fn object(&self) -> ObjectId {
+        self.handle.object()
+    }
 }
 
 /// Events that were kept, and the tables that they refer to.
@@ -57,10 +67,10 @@ pub struct EventRecord {
 /// Made by [`Recorder::recording`](crate::sink::Recorder::recording), or read from a file (feature `json`).
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
-    pub(crate) objects: BTreeMap<u64, ObjectRecord>,
+    pub(crate) objects: BTreeMap<ObjectId, ObjectRecord>,
     pub(crate) events: Vec<EventRecord>,
     /// Of objects whose oldest events were not kept.
-    pub(crate) earlier: BTreeMap<u64, Earlier>,
+    pub(crate) earlier: BTreeMap<ObjectId, Earlier>,
     pub(crate) locations: Vec<Location>,
     pub(crate) threads: Vec<Arc<str>>,
     pub(crate) spans: Vec<Arc<str>>,
@@ -78,6 +88,7 @@ pub struct Recording {
 
 /// How a recording ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum RecordingEnd {
     /// The process runs on: it is a recording in memory.
@@ -91,6 +102,7 @@ pub enum RecordingEnd {
 
 /// Which process made a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Origin {
     /// The process id.
@@ -109,6 +121,7 @@ pub struct Origin {
 
 /// A moment that the program [named](crate::mark()).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Mark {
     /// Its name.
@@ -139,7 +152,7 @@ impl Recording {
     }
 
     /// Returns the objects whose allocation was recorded, by number.
-    pub fn objects(&self) -> &BTreeMap<u64, ObjectRecord> {
+    pub fn objects(&self) -> &BTreeMap<ObjectId, ObjectRecord> {
         &self.objects
     }
 
@@ -234,7 +247,7 @@ impl Recording {
 
     /// Sorts the events by object and number.
     pub(crate) fn sort(&mut self) {
-        self.events.sort_by_key(|event| (event.object, event.seq));
+        self.events.sort_by_key(|event| (event.object(), event.seq));
     }
 
     /// Checks that each object's events are numbered without a gap from 1, and that replaying them gives
@@ -258,7 +271,7 @@ impl Recording {
         let mut events = self.events.iter().peekable();
         while let Some(first) = events.peek().copied() {
             let (mut seq, mut strong) = (0, 0_i64);
-            while let Some(event) = events.next_if(|event| event.object == first.object) {
+            while let Some(event) = events.next_if(|event| event.object() == first.object()) {
                 seq += 1;
                 strong += i64::from(event.op.strong_delta());
                 let fault = if event.seq != seq {
@@ -300,8 +313,9 @@ impl Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EventRecord { op, object, seq, strong, .. } = self.event;
-        write!(f, "object #{object}, event {seq} ({op}): ")?;
+        let EventRecord { op, handle, seq, strong, .. } = self.event;
+        let object = handle.object();
+        write!(f, "object {object}, event {seq} ({op}): ")?;
         match self.fault {
             Fault::Gap { expected } => write!(f, "event {expected} should come here"),
             Fault::Count { replayed } => {

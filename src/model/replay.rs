@@ -1,7 +1,7 @@
 use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
 use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep, Recording};
-use crate::event::{Location, Op, Time};
+use crate::event::{HandleId, Location, ObjectId, Op, Time};
 use crate::stack::StackId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,12 +11,10 @@ use std::sync::Arc;
 /// The events of one object are applied in the order of their numbers. One that arrives before its turn waits
 /// until those before it have arrived; at the end, what is still missing counts as lost.
 #[derive(Debug, Default)]
-pub struct Replay {
+pub(crate) struct Replay {
     // The standard hasher: the numbers may come from a hostile file.
-    objects: HashMap<u64, State>,
+    objects: HashMap<ObjectId, State>,
     paths: Paths<(Op, Option<u32>)>,
-    events: u64,
-    ended: u64,
 }
 
 #[derive(Debug)]
@@ -31,6 +29,7 @@ struct State {
     /// Events that came before their turn.
     early: BTreeMap<u64, EventRecord>,
     /// Those that came after their turn, where some are missing from what is known of the beginning.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader has events one by one
     late: Option<BTreeSet<u64>>,
     /// The number of the event that gave the label.
     #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader labels
@@ -45,8 +44,7 @@ struct Kept {
     path: u32,
     thread: u32,
     created: Time,
-    /// Object and number; 0 for none.
-    from: (u64, u64),
+    from: Option<HandleId>,
     stack: Option<StackId>,
     /// The path of the step by which it became a raw pointer; 0 for none.
     left: u32,
@@ -55,7 +53,7 @@ struct Kept {
 
 impl Replay {
     /// Creates a replay of nothing.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
@@ -79,7 +77,7 @@ impl Replay {
 
     /// Labels an object.
     #[cfg_attr(not(feature = "json"), allow(dead_code))]
-    pub(crate) fn label(&mut self, object: u64, seq: u64, label: &str) {
+    pub(crate) fn label(&mut self, object: ObjectId, seq: u64, label: &str) {
         // The latest, in whichever order they come.
         if let Some(state) = self.objects.get_mut(&object)
             && seq >= state.labeled
@@ -90,9 +88,9 @@ impl Replay {
     }
 
     /// Applies an event, or keeps it until its turn. Events of unknown objects are passed over.
-    pub fn event(&mut self, event: EventRecord) {
-        self.events += 1;
-        let Some(state) = self.objects.get_mut(&event.object) else { return };
+    #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader has events one by one
+    pub(crate) fn event(&mut self, event: EventRecord) {
+        let Some(state) = self.objects.get_mut(&event.object()) else { return };
         if event.seq > state.next {
             state.early.entry(event.seq).or_insert(event);
             return;
@@ -110,33 +108,21 @@ impl Replay {
             state.apply(&event, &mut self.paths);
         }
         if state.state.is_over() && state.early.is_empty() {
-            self.objects.remove(&event.object);
-            self.ended += 1;
+            self.objects.remove(&event.object());
         }
     }
 
     /// Applies the events of a recording, which are sorted, whatever is missing among them.
     pub(crate) fn sorted_events(&mut self, events: &[EventRecord]) {
-        self.events += events.len() as u64;
         let mut events = events.iter().peekable();
-        while let Some(EventRecord { object, .. }) = events.peek() {
-            let mut state = self.objects.get_mut(object);
-            while let Some(event) = events.next_if(|event| event.object == *object) {
+        while let Some(object) = events.peek().map(|event| event.object()) {
+            let mut state = self.objects.get_mut(&object);
+            while let Some(event) = events.next_if(|event| event.object() == object) {
                 if let Some(state) = &mut state {
                     state.apply(event, &mut self.paths);
                 }
             }
         }
-    }
-
-    /// Returns how many events there were.
-    pub fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// Returns how many objects have ended.
-    pub fn ended(&self) -> u64 {
-        self.ended
     }
 
     /// Returns how many handles had their path cut because the table of paths was full.
@@ -145,7 +131,7 @@ impl Replay {
     }
 
     /// Ends the replay, and returns what is alive. `recording` has the tables that the events refer to.
-    pub fn live_objects(&mut self, recording: &Recording) -> Vec<LiveObject> {
+    pub(crate) fn live_objects(&mut self, recording: &Recording) -> Vec<LiveObject> {
         let mut tables = Tables { paths: &Paths::default(), known: HashMap::new(), recording };
         let paths = &mut self.paths;
         let mut states: Vec<_> = self.objects.drain().map(|(_, state)| state).collect();
@@ -166,7 +152,7 @@ impl State {
             (self.thread, self.created) = (Some(event.thread), event.time);
             self.span = event.span;
         }
-        if event.handle == 1 && event.op.makes().is_some() {
+        if event.handle.number() == 1 && event.op.makes().is_some() {
             self.stack = event.stack;
         }
         self.next = self.next.max(event.seq.saturating_add(1));
@@ -175,14 +161,14 @@ impl State {
             path: paths.extend(parent.map_or(0, |parent| parent.path), (event.op, event.location)),
             thread: event.thread,
             created: event.time,
-            from: event.from.unwrap_or_default(),
+            from: event.from,
             stack: event.stack,
             left: 0,
             span: event.span,
         };
         self.state.apply(&event.step(), make, |_| {});
         if matches!(event.op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak)
-            && let Some(handle) = self.state.handle_mut(event.handle)
+            && let Some(handle) = self.state.handle_mut(event.handle.number())
         {
             handle.left = paths.extend(0, (event.op, event.location));
         }
@@ -195,10 +181,10 @@ impl State {
     fn live_object(self, tables: &mut Tables<'_>) -> LiveObject {
         let Self { object, .. } = self;
         let handles = self.state.handles().iter().map(|living| Handle {
-            number: living.number,
+            id: HandleId::new(object.id, living.number),
             strength: living.strength,
             path: tables.path(living.handle.path),
-            from: (living.handle.from.1 != 0).then_some(living.handle.from),
+            from: living.handle.from,
             thread: tables.thread(living.handle.thread),
             created: living.handle.created,
             raw: living.raw,
@@ -265,8 +251,8 @@ impl EventRecord {
         Step {
             op: self.op,
             seq: self.seq,
-            handle: self.handle,
-            from: self.from.filter(|from| from.0 == self.object).map(|from| from.1),
+            handle: self.handle.number(),
+            from: self.from.filter(|from| from.object() == self.object()).map(HandleId::number),
             strong: self.strong,
         }
     }

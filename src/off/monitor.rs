@@ -2,6 +2,7 @@
 
 use crate::analysis::{LeakReport, ReportKind};
 use crate::event::Time;
+use crate::leaks::Reporter;
 use std::io;
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ pub(crate) fn report(kind: ReportKind) -> LeakReport {
 
 pub(crate) fn on_exit() {}
 
-pub(crate) fn every(_: Duration) -> io::Result<()> {
-    Ok(())
+pub(crate) fn every(_: Duration) -> io::Result<Reporter> {
+    Ok(Reporter::none())
 }
 
 #[cfg(all(unix, feature = "signals"))]
-pub(crate) fn on_signals() -> io::Result<()> {
-    Ok(())
+pub(crate) fn on_signals() -> io::Result<Reporter> {
+    Ok(Reporter::none())
 }
 
 pub(crate) fn register_for_debugger() {}

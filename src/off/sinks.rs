@@ -1,6 +1,6 @@
 //! The sinks that keep what they get, when tracing is off and they get nothing.
 
-use super::{Clock, Overflow, Sink};
+use super::{RecorderBuilder, Sink};
 use crate::event::Event;
 use crate::model::Recording;
 use std::fs::File;
@@ -17,13 +17,12 @@ impl Recorder {
         Self(())
     }
 
-    /// Creates a recorder.
-    pub fn with(_: usize, _: Clock) -> Self {
-        Self(())
+    /// Returns a builder.
+    pub fn builder() -> RecorderBuilder {
+        RecorderBuilder::new()
     }
 
-    /// Creates a recorder.
-    pub fn with_overflow(_: Overflow, _: usize, _: Clock) -> Self {
+    pub(super) fn built(_: RecorderBuilder) -> Self {
         Self(())
     }
 

@@ -123,7 +123,7 @@ fn bar(value: u32, peak: u32, glyphs: &Glyphs) -> char {
 }
 
 fn begin(line: &Lifeline) -> Moment {
-    Moment { seq: line.handle, time: line.created }
+    Moment { seq: line.handle.number(), time: line.created }
 }
 
 /// The life of a handle.

@@ -21,7 +21,7 @@ pub fn dot(timelines: &Timelines<'_>, object: &Timeline<'_>) -> String {
     let escape = |text: &str| super::escape(text).replace('\\', "\\\\").replace('"', "\\\"");
     let recording = timelines.recording();
     let info = object.object;
-    let name = format!("#{} {}<{}>", info.id, info.kind, crate::event::short_type(&info.type_name));
+    let name = format!("{} {}<{}>", info.id, info.kind, crate::event::short_type(&info.type_name));
     let mut text = String::from(
         "digraph handles {\n  rankdir=LR;\n  node [shape=box, fontname=\"monospace\"];\n",
     );
@@ -39,13 +39,13 @@ pub fn dot(timelines: &Timelines<'_>, object: &Timeline<'_>) -> String {
         let _ = writeln!(
             text,
             "  h{n} [label=\"{n} {op}{location}\\n{fate}\"{style}{dash}];",
-            n = line.handle,
+            n = line.handle.number(),
             op = line.op
         );
-        if let Some((of, from)) = line.from
-            && of == info.id
+        if let Some(from) = line.from
+            && from.object() == info.id
         {
-            let _ = writeln!(text, "  h{from} -> h{};", line.handle);
+            let _ = writeln!(text, "  h{} -> h{};", from.number(), line.handle.number());
         }
     }
     text.push_str("}\n");

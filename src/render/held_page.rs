@@ -33,7 +33,7 @@ pub fn html_with_ownership(timelines: &Timelines<'_>, ownership: &Ownership) -> 
     let pictures =
         pictures.filter_map(|object| Some((object.id, ownership_svg(ownership, object.id)?)));
     let (ids, pictures): (Vec<_>, Vec<_>) =
-        pictures.map(|(id, svg)| (id.to_string(), Json(&svg).to_string())).unzip();
+        pictures.map(|(id, svg)| (id.number().to_string(), Json(&svg).to_string())).unzip();
     let data = format!(
         r#"{{"all":{},"objects":[{}],"pictures":[{}]}}"#,
         located.count(),

@@ -1,3 +1,4 @@
+use crate::event::ObjectId;
 use crate::locate::{Grade, Held, Node, NodeKind, Owner, Ownership, offset_text};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -114,15 +115,15 @@ impl Dot<'_> {
         format!("r{}", self.roots.entry(quoted(&owner.to_string())).or_insert(next))
     }
 
-    fn object(&self, id: u64) -> String {
+    fn object(&self, id: ObjectId) -> String {
         let node = self.ownership.object(id).and_then(|object| object.node);
-        node.map_or_else(|| format!("o{id}"), |node| format!("n{node}"))
+        node.map_or_else(|| format!("o{}", id.number()), |node| format!("n{node}"))
     }
 
     fn collect(&mut self) {
         let ownership = self.ownership;
         for handle in &ownership.handles {
-            let to = self.object(handle.object);
+            let to = self.object(handle.id.object());
             let (from, label) = match &handle.owner {
                 Owner::Object { object, offset, field } => {
                     (self.object(*object), offset_text(*offset, field.as_deref()))

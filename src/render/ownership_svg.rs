@@ -1,3 +1,4 @@
+use crate::event::ObjectId;
 use crate::locate::{Grade, Held, NodeKind, Ownership, Step, offset_text};
 use crate::text::width;
 use std::fmt::Write as _;
@@ -26,12 +27,12 @@ const LEFT: usize = 44;
 /// refscope::track().expect("no sink is installed");
 /// let kept = Rc::new("kept");
 /// if let Ok(ownership) = Search::new().run() {
-///     let svg = render::ownership_svg(&ownership, 1).expect("it is alive");
+///     let svg = render::ownership_svg(&ownership, ownership.objects[0].id).expect("it is alive");
 ///     assert!(svg.starts_with("<svg"));
 /// }
 /// # drop(kept);
 /// ```
-pub fn ownership_svg(ownership: &Ownership, id: u64) -> Option<String> {
+pub fn ownership_svg(ownership: &Ownership, id: ObjectId) -> Option<String> {
     let (held, path) = ownership.path(id)?;
     let mut rows = Vec::new();
     let mut caption = None;

@@ -46,7 +46,7 @@ pub fn perfetto(timelines: &Timelines<'_>, out: &mut impl Write) -> io::Result<(
     for object in timelines {
         let info = object.object;
         let name =
-            format!("#{} {}<{}>", info.id, info.kind, crate::event::short_type(&info.type_name));
+            format!("{} {}<{}>", info.id, info.kind, crate::event::short_type(&info.type_name));
         for point in &object.points {
             write!(
                 out,
@@ -65,8 +65,8 @@ pub fn perfetto(timelines: &Timelines<'_>, out: &mut impl Write) -> io::Result<(
             let common = format!(
                 "\"cat\":{},\"id\":\"{}.{}\",\"pid\":1,\"name\":{}",
                 Json(&name),
-                info.id,
-                line.handle,
+                info.id.number(),
+                line.handle.number(),
                 Json(what.trim_end())
             );
             write!(
@@ -74,10 +74,12 @@ pub fn perfetto(timelines: &Timelines<'_>, out: &mut impl Write) -> io::Result<(
                 ",\n{{\"ph\":\"b\",{common},\"tid\":{},\"ts\":{},\"args\":{{\"handle\":{},\"strength\":\"{}\",\"from\":{}}}}}",
                 line.thread + 1,
                 micros(line.created),
-                line.handle,
+                line.handle.number(),
                 line.strength,
-                line.from
-                    .map_or_else(|| "null".to_owned(), |from| format!("\"{}.{}\"", from.0, from.1))
+                line.from.map_or_else(
+                    || "null".to_owned(),
+                    |from| format!("\"{}.{}\"", from.object().number(), from.number())
+                )
             )?;
             let (thread, time, fate) = match &line.end {
                 Some(end) => (end.thread, end.time, end.op.name()),

@@ -74,9 +74,11 @@ fn optional(text: Option<&str>) -> String {
 fn write_leak(text: &mut String, leak: &Leak) {
     let example = leak.example();
     let shown = || leak.all_objects().take(IDS);
-    let ids: Vec<_> = shown().map(|object| object.id.to_string()).collect();
+    let ids: Vec<_> = shown().map(|object| object.id.number().to_string()).collect();
     let faults: Vec<_> = shown()
-        .map(|object| object.fault().map_or("null".to_owned(), |handle| handle.number.to_string()))
+        .map(|object| {
+            object.fault().map_or("null".to_owned(), |handle| handle.id.number().to_string())
+        })
         .collect();
     let op = optional(leak.cause.op.map(|op| op.name()));
     let location =
@@ -133,7 +135,7 @@ fn write_leak(text: &mut String, leak: &Leak) {
     let _ = write!(
         text,
         r#"],"example":{{"id":{},"kind":"{}","type":{},"label":{},"thread":{},"span":{},"strong":{},{}}}}}"#,
-        example.id,
+        example.id.number(),
         example.kind,
         Json(&example.type_name),
         optional(example.label.as_deref()),

@@ -4,6 +4,7 @@ use super::count;
 use super::report::{INDENT, ReportStyle, fold};
 use super::style::Look;
 use crate::analysis::Leak;
+use crate::event::ObjectId;
 use crate::locate::{Held, NodeKind, Ownership};
 use std::collections::HashMap;
 use std::fmt;
@@ -25,7 +26,7 @@ pub(super) struct AlikePaths<'a> {
 /// A path that stands for those that are alike: an object at its end, and how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AlikePath {
-    pub(super) object: u64,
+    pub(super) object: ObjectId,
     pub(super) count: u64,
 }
 

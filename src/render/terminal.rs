@@ -26,6 +26,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 /// let text = Terminal::plain(80).ascii(true).to_string(&recording.timelines());
 /// assert!(text.is_ascii());
 /// ```
+#[must_use = "nothing is written until `print` or `to_string`"]
 #[derive(Clone, Debug)]
 pub struct Terminal {
     pub(super) source: Option<std::path::PathBuf>,
@@ -47,13 +48,13 @@ const WIDEST_TITLE: usize = 100;
 const NARROWEST: usize = 60;
 
 impl Terminal {
-    /// For stdout: as wide as the environment's `COLUMNS` says, else as the terminal is, else 80 columns; in colour if
+    /// Creates one for stdout: as wide as the environment's `COLUMNS` says, else as the terminal is, else 80 columns; in colour if
     /// it is a terminal and the environment does not say `NO_COLOR`. ASCII where the locale is `C` or `POSIX`.
     pub fn stdout() -> Self {
         Self::of(io::stdout().is_terminal(), 1)
     }
 
-    /// The same for stderr.
+    /// Creates one for stderr, as [`stdout`](Self::stdout) does.
     pub fn stderr() -> Self {
         Self::of(io::stderr().is_terminal(), 2)
     }
@@ -85,13 +86,13 @@ impl Terminal {
         }
     }
 
-    /// Whether to use colour.
+    /// Sets whether to use colour.
     pub fn color(mut self, color: bool) -> Self {
         self.color = color;
         self
     }
 
-    /// Whether to use ASCII alone. (Names and labels stay what they are.)
+    /// Sets whether to use ASCII alone. (Names and labels stay what they are.)
     pub fn ascii(mut self, ascii: bool) -> Self {
         self.ascii = ascii;
         self
@@ -121,13 +122,13 @@ impl Terminal {
         self
     }
 
-    /// How many objects to show at most. What is alive comes first, then what had the most events.
+    /// Sets how many objects to show at most. What is alive comes first, then what had the most events.
     pub fn limit(mut self, objects: usize) -> Self {
         self.limit = objects;
         self
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn to_string(&self, timelines: &Timelines<'_>) -> String {
         let mut text = String::new();
         let _ = self.write(timelines, &mut text);
@@ -395,7 +396,7 @@ impl Object<'_> {
         let Some(source) = self.sources.line(location) else { return Ok(()) };
         let glyphs = self.how.glyphs();
         let mut row = self.how.line();
-        row.put(Look::Alive, &format!("  kept by {} ", line.handle))
+        row.put(Look::Alive, &format!("  kept by {} ", line.handle.number()))
             .put(Look::Dim, &glyphs.bar.to_string());
         row.put(Look::Plain, " ");
         let room = self.how.width.saturating_sub(row.width());
@@ -435,7 +436,7 @@ impl Object<'_> {
         let fate = format!("{fate}{weak}");
         let label = timeline.object.label.as_ref().map(|label| format!(" {label:?}"));
         let label = label.unwrap_or_default();
-        let id = format!("#{}", timeline.object.id);
+        let id = timeline.object.id.to_string();
         let room = self
             .how
             .width
@@ -545,15 +546,17 @@ impl Object<'_> {
             _ if !alone => {
                 format!("{name} {}{}", glyphs.times, count(lines.len() as u64))
             }
-            Some((object, number)) if object != self.timeline.object.id => {
-                format!("{name} of #{object}.{number}")
-            }
-            Some((_, number)) => format!("{name} of {number}"),
+            Some(from) if from.object() != self.timeline.object.id => format!("{name} of {from}"),
+            Some(from) => format!("{name} of {}", from.number()),
             None => name.to_owned(),
         };
         let site = first.location.map_or_else(String::new, |index| self.site(index));
         Row {
-            number: if alone { first.handle.to_string() } else { glyphs.ellipsis.to_owned() },
+            number: if alone {
+                first.handle.number().to_string()
+            } else {
+                glyphs.ellipsis.to_owned()
+            },
             what,
             site,
             thread: if threads.len() == 1 {

@@ -1,6 +1,7 @@
 use super::style::{Line, Look};
 use super::{Terminal, plural};
 use crate::analysis::{Lifeline, Timeline, Timelines};
+use crate::event::HandleId;
 use std::collections::BTreeMap;
 
 /// Branches above a row that are drawn.
@@ -14,14 +15,14 @@ impl Terminal {
     pub fn tree(&self, timelines: &Timelines<'_>, object: &Timeline<'_>) -> String {
         let recording = timelines.recording();
         let info = object.object;
-        let mut children: BTreeMap<Option<u64>, Vec<&Lifeline>> = BTreeMap::new();
+        let mut children: BTreeMap<Option<HandleId>, Vec<&Lifeline>> = BTreeMap::new();
         for line in &object.lifelines {
             children.entry(parent(object, line)).or_default().push(line);
         }
         let below = below(object);
         let name = format!("{}<{}>", info.kind, crate::event::short_type(&info.type_name));
         let mut head = Line::new(self.color);
-        head.put(Look::Name, &format!("#{} {name}", info.id));
+        head.put(Look::Name, &format!("{} {name}", info.id));
         let alive = object.lifelines.iter().filter(|line| line.is_alive()).count();
         head.put(
             if alive > 0 { Look::Alive } else { Look::Dim },
@@ -30,7 +31,7 @@ impl Terminal {
         let mut text = head.finish();
         text.push('\n');
         // Depth first, by hand: a clone of a clone of a clone may go deeper than a stack.
-        let mut open: Vec<(Option<u64>, usize)> = vec![(None, 0)];
+        let mut open: Vec<(Option<HandleId>, usize)> = vec![(None, 0)];
         // Of each open branch, whether it is the last of its siblings.
         let mut branches: Vec<bool> = Vec::new();
         while let Some((parent, at)) = open.pop() {
@@ -42,7 +43,7 @@ impl Terminal {
             let mut row = Line::new(self.color);
             row.put(Look::Dim, &self.indent(&branches));
             let look = if line.is_alive() { Look::Alive } else { Look::Plain };
-            row.put(look, &format!("{} {}", line.handle, line.op));
+            row.put(look, &format!("{} {}", line.handle.number(), line.op));
             if let Some(location) = line.location {
                 row.put(Look::Plain, &format!("  {}", recording.locations()[location as usize]));
             }
@@ -85,16 +86,16 @@ impl Terminal {
 }
 
 /// The handle that one was made from, if it is one of the same object and known.
-fn parent(object: &Timeline<'_>, line: &Lifeline) -> Option<u64> {
-    let own = line.from.filter(|from| from.0 == object.object.id).map(|from| from.1)?;
+fn parent(object: &Timeline<'_>, line: &Lifeline) -> Option<HandleId> {
+    let own = line.from.filter(|from| from.object() == object.object.id)?;
     // Lifelines ascend by number.
     object.lifelines.binary_search_by_key(&own, |line| line.handle).ok().map(|_| own)
 }
 
 /// How many handles there are below each, and how many of them are alive. What was made from a handle is younger, so
 /// from the youngest on each adds itself, and what is below it, to the one that it was made from.
-fn below(object: &Timeline<'_>) -> BTreeMap<u64, (u64, u64)> {
-    let mut below: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+fn below(object: &Timeline<'_>) -> BTreeMap<HandleId, (u64, u64)> {
+    let mut below: BTreeMap<HandleId, (u64, u64)> = BTreeMap::new();
     for line in object.lifelines.iter().rev() {
         if let Some(parent) = parent(object, line) {
             let (all, alive) = below.get(&line.handle).copied().unwrap_or_default();

@@ -162,6 +162,7 @@ struct Inner {
 /// assert_eq!(recorder.recording().timelines().len(), 2);
 /// # }
 /// ```
+#[must_use = "a scope has no objects until it is entered"]
 #[derive(Clone)]
 pub struct Scope {
     inner: Arc<Inner>,

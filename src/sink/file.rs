@@ -61,7 +61,7 @@ use std::time::Duration;
 /// | `{"end":"exit",…}` | the process ended by itself: `ns` time. Without it the process was killed, or went on |
 /// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `k` stack, `sp` span, `t` thread, `ns` time, `label` |
 ///
-/// Events of one object may stand in another order than they happened: sort by `n`. A second head, as in two parts that
+/// Events of one object may be written in another order than they happened: sort by `n`. A second head, as in two parts that
 /// were put together, begins all numbers anew but those of objects.
 ///
 /// # Examples

@@ -76,6 +76,7 @@ impl<S: Sink> Filter<S, Box<dyn Fn(&Object) -> bool + Send + Sync>> {
 /// [counted](crate::untraced_counts), and costs from then on what an untraced object costs.
 ///
 /// Each condition narrows the choice; several types, or several sites, are alternatives.
+#[must_use = "a filter filters nothing until it is part of a sink"]
 pub struct ObjectFilter {
     types: Vec<String>,
     sites: Vec<String>,
@@ -92,7 +93,6 @@ impl ObjectFilter {
     }
 
     /// Those whose type's full name contains `name`: `"Session"`, `"app::net::Session"`.
-    #[must_use]
     pub fn of_type(mut self, name: impl Into<String>) -> Self {
         self.types.push(name.into());
         self
@@ -100,21 +100,18 @@ impl ObjectFilter {
 
     /// Those that are allocated on a line whose file's path contains `place`: `"src/net"`, `"session.rs"`. A module's
     /// path does as well: `net::session` is `net/session`.
-    #[must_use]
     pub fn located_in(mut self, place: impl Into<String>) -> Self {
         self.sites.push(place.into().replace("::", "/"));
         self
     }
 
     /// Those whose value has at least so many bytes.
-    #[must_use]
     pub fn at_least(mut self, bytes: u64) -> Self {
         self.sizes = bytes..=*self.sizes.end();
         self
     }
 
     /// Those whose value has at most so many bytes.
-    #[must_use]
     pub fn at_most(mut self, bytes: u64) -> Self {
         self.sizes = *self.sizes.start()..=bytes;
         self
@@ -125,7 +122,6 @@ impl ObjectFilter {
     /// # Panics
     ///
     /// When `n` is 0.
-    #[must_use]
     pub fn one_in(mut self, n: u64) -> Self {
         assert!(n > 0, "one in 0 objects: 1 takes them all");
         self.one_in = n;

@@ -1,5 +1,5 @@
-use super::{Clock, Overflow, Route, Sink};
-use crate::event::{Event, Label, Op, Thread, Time};
+use super::{RecorderBuilder, Route, Sink};
+use crate::event::{Event, HandleId, Label, ObjectId, Op, Thread, Time};
 use crate::model::{Earlier, EventRecord, Location, ObjectRecord, Recording};
 use crate::runtime::log::{Birth, Log, Record};
 use crate::runtime::view;
@@ -37,9 +37,6 @@ pub struct Recorder {
     log: Log,
 }
 
-/// Memory that a recorder may use unless it is told otherwise.
-const DEFAULT_BUDGET: usize = 64 << 20;
-
 impl Default for Recorder {
     fn default() -> Self {
         Self::new()
@@ -49,50 +46,17 @@ impl Default for Recorder {
 impl Recorder {
     /// Creates a recorder with a budget of 64 MiB (some two million events) and the coarse clock.
     pub fn new() -> Self {
-        Self::with(DEFAULT_BUDGET, Clock::default())
+        Self::builder().build()
     }
 
-    /// Creates a recorder that uses at most `bytes` for its records, rounded up to 16 KiB for each thread, and
-    /// stamps them by `clock`. When the budget is used up, further events are lost.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use refscope::sink::{Clock, Recorder};
-    ///
-    /// let recorder = Recorder::with(1 << 20, Clock::Precise);
-    /// assert_eq!(recorder.lost(), 0);
-    /// ```
-    pub fn with(bytes: usize, clock: Clock) -> Self {
-        Self::with_overflow(Overflow::DropNewest, bytes, clock)
+    /// Returns a builder, for another budget, another clock, or for keeping the latest events.
+    pub fn builder() -> RecorderBuilder {
+        RecorderBuilder::new()
     }
 
-    /// Creates a recorder as [`with`](Self::with) does; `overflow` says which events are kept when the budget is used
-    /// up.
-    ///
-    /// [`Overflow::DropOldest`] suits long-running programs. Metadata of live objects (some 80 bytes an object) counts
-    /// against the budget and is kept even beyond it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use refscope::sink::{Clock, Overflow, Recorder};
-    /// use refscope::{Rc, Scope};
-    ///
-    /// let recorder = Recorder::with_overflow(Overflow::DropOldest, 64 << 10, Clock::Coarse);
-    /// let _guard = Scope::new(recorder.clone()).enter();
-    /// let long_lived = Rc::new("still known at the end");
-    /// for _ in 0..10_000 {
-    ///     drop(long_lived.clone());
-    /// }
-    /// # if refscope::ENABLED {
-    /// let recording = recorder.recording();
-    /// assert_eq!(recording.objects().len(), 1);
-    /// assert_eq!(recording.lost() + recording.events().len() as u64, 20_001);
-    /// # }
-    /// ```
-    pub fn with_overflow(overflow: Overflow, bytes: usize, clock: Clock) -> Self {
-        Self { log: Log::new(overflow, bytes, clock) }
+    pub(super) fn built(builder: RecorderBuilder) -> Self {
+        let RecorderBuilder { budget, clock, overflow } = builder;
+        Self { log: Log::new(overflow, budget, clock) }
     }
 
     /// Returns how many events are not kept, because the budget was used up.
@@ -114,7 +78,7 @@ impl Recorder {
         for (id, object) in evicted.objects() {
             if let Some((birth, path)) = object.birth {
                 let record = tables.object(id, &birth, path, &mut recording);
-                recording.objects.insert(id, record);
+                recording.objects.insert(record.id, record);
             }
             if object.label != 0 {
                 labels.insert(id, object.label);
@@ -125,7 +89,7 @@ impl Recorder {
                 strong: u32::try_from(object.strong.max(0)).unwrap_or(u32::MAX),
                 weak: object.weak,
             };
-            recording.earlier.insert(id, earlier);
+            recording.earlier.insert(ObjectId::from_number(id), earlier);
         }
         for segment in segments {
             let mut records = segment.records();
@@ -133,7 +97,7 @@ impl Recorder {
             while let Some(record) = Record::next(&mut records, &mut thread) {
                 if let Some(birth) = &record.birth {
                     let object = tables.object(record.object, birth, record.path, &mut recording);
-                    recording.objects.insert(record.object, object);
+                    recording.objects.insert(object.id, object);
                 }
                 if record.op == Op::Label {
                     labels.insert(record.object, record.label);
@@ -143,9 +107,10 @@ impl Recorder {
                 let span = tables.span(record.span, &mut recording);
                 recording.events.push(EventRecord {
                     op: record.op,
-                    object: record.object,
-                    handle: record.handle,
-                    from: record.from,
+                    handle: HandleId::new(ObjectId::from_number(record.object), record.handle),
+                    from: record
+                        .from
+                        .map(|(of, from)| HandleId::new(ObjectId::from_number(of), from)),
                     seq: record.seq,
                     strong: record.strong,
                     location,
@@ -157,7 +122,7 @@ impl Recorder {
             }
         }
         for (id, label) in labels {
-            if let Some(object) = recording.objects.get_mut(&id) {
+            if let Some(object) = recording.objects.get_mut(&ObjectId::from_number(id)) {
                 object.label = Label(label).text().map(str::to_owned);
             }
         }
@@ -222,7 +187,7 @@ impl Tables {
         recording: &mut Recording,
     ) -> ObjectRecord {
         ObjectRecord {
-            id,
+            id: ObjectId::from_number(id),
             kind: birth.ty.kind,
             type_name: birth.ty.name().into(),
             size: birth.size,

@@ -102,16 +102,6 @@ pub(super) fn whose(text: &str, line: u32, column: u32) -> Whose {
     }
     if in_derive(text, at) { Whose::Derive } else { Whose::User }
 }
-
-/// Returns whether a location lies in std: in a path of the toolchain's sources.
-///
-/// The prefix tells, since which of std's files it is differs between toolchains: `/rustc/COMMIT/library/` in std as it is
-/// distributed, `…/lib/rustlib/src/rust/library/` where the component `rust-src` is installed or std is built anew.
-#[must_use]
-pub fn is_std_location(location: &Location<'_>) -> bool {
-    is_std_path(location.file())
-}
-
 impl crate::event::Location {
     /// Returns whether the line is the user's own: neither std's nor a derive's, for all that the source tells.
     ///

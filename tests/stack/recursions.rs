@@ -51,11 +51,13 @@ fn build(levels: usize) -> Option<Ptr<Node>> {
     Some(Ptr::new(Node { mark: Mark, next, value: levels as u64, text: String::new() }))
 }
 
+#[allow(clippy::borrowed_box)] // one of the pointers is a box
 fn sum(node: &Ptr<Node>) -> u64 {
     mark();
     node.value + node.next.as_ref().map_or(0, sum)
 }
 
+#[allow(clippy::borrowed_box)]
 fn walk(node: Option<&Ptr<Node>>) -> u64 {
     mark();
     match node {

@@ -4,7 +4,7 @@
 //! the page opens; the second has each object's events and handles, and is read where the object is looked at.
 
 use crate::analysis::{LeakReport, Timeline, Timelines};
-use crate::event::{Op, Strength, short_type};
+use crate::event::{HandleId, ObjectId, Op, Strength, short_type};
 use crate::model::{LiveObject, Origin, Recording};
 use crate::render::excerpt::characters_before;
 use crate::render::json::Json;
@@ -45,7 +45,7 @@ pub(super) fn write(page: &mut String, timelines: &Timelines<'_>, root: Option<&
 /// The report of those objects that are on the page.
 fn report(timelines: &Timelines<'_>) -> LeakReport {
     let recording = timelines.recording();
-    let shown: BTreeSet<u64> = timelines.iter().map(|timeline| timeline.object.id).collect();
+    let shown: BTreeSet<ObjectId> = timelines.iter().map(|timeline| timeline.object.id).collect();
     let (living, cut) = recording.replay();
     let living = living.into_iter().filter(|object| shown.contains(&object.id));
     LeakReport::of_living(recording, living, cut)
@@ -113,7 +113,7 @@ fn write_list(text: &mut String, name: &str, items: impl Iterator<Item = String>
 }
 
 /// Which finding an object belongs to, and the handle that keeps it.
-struct Findings(HashMap<u64, Finding>);
+struct Findings(HashMap<ObjectId, Finding>);
 
 struct Finding {
     number: u64,
@@ -126,7 +126,7 @@ impl Findings {
     fn new(report: &LeakReport) -> Self {
         let mut all = HashMap::new();
         for (number, leak) in (0..).zip(report.leaks()) {
-            let fault = |object: &LiveObject| object.fault().map_or(0, |handle| handle.number);
+            let fault = |object: &LiveObject| object.fault().map_or(0, |handle| handle.id.number());
             for (objects, is_retained) in [(&leak.objects, false), (&leak.retained, true)] {
                 all.extend(objects.iter().map(|object| {
                     (object.id, Finding { number, is_retained, fault: fault(object) })
@@ -175,7 +175,7 @@ impl Tables {
         let last = timeline.points.last();
         let last_time = last.map_or(first, |point| point.time.as_nanos());
         let row = [
-            object.id.wrapping_sub(self.id),
+            object.id.number().wrapping_sub(self.id),
             ty,
             object.size,
             u64::from(object.location),
@@ -191,7 +191,7 @@ impl Tables {
             timeline.lifelines.len() as u64,
             details as u64,
         ];
-        self.id = object.id;
+        self.id = object.id.number();
         row.into_iter().for_each(|number| varint(rows, number));
     }
 
@@ -224,20 +224,20 @@ fn write_details(to: &mut Vec<u8>, timeline: &Timeline<'_>) {
     let first = timeline.points.first().map_or(0, |point| point.time.as_nanos());
     let mut number = 0;
     for line in &timeline.lifelines {
-        let from = line.from.unwrap_or_default();
-        varint(to, line.handle.wrapping_sub(number));
+        let handle = line.handle.number();
+        varint(to, handle.wrapping_sub(number));
         varint(to, u64::from(line.strength == Strength::Weak));
         varint(to, line.op as u64);
-        varint(to, from.0);
-        varint(to, from.1);
+        varint(to, line.from.map_or(0, |from| from.object().number()));
+        varint(to, line.from.map_or(0, HandleId::number));
         varint(to, line.location.map_or(0, |place| u64::from(place) + 1));
         varint(to, u64::from(line.thread));
         signed(to, line.created.as_nanos(), first);
-        number = line.handle;
+        number = handle;
         match &line.end {
             None => varint(to, 0),
             Some(end) => {
-                varint(to, end.seq.saturating_sub(line.handle) + 1);
+                varint(to, end.seq.saturating_sub(handle) + 1);
                 varint(to, end.op as u64);
                 varint(to, u64::from(end.thread));
                 signed(to, end.time.as_nanos(), line.created.as_nanos());

@@ -228,7 +228,7 @@ impl Drop for Browser {
 
 /// Writes a page of what `f` does, and gives its address.
 fn page(name: &str, f: impl FnOnce()) -> String {
-    let recorder = Recorder::with(1 << 30, Clock::Precise);
+    let recorder = Recorder::builder().budget(1 << 30).clock(Clock::Precise).build();
     Scope::new(recorder.clone()).run(f);
     let mut recording = recorder.recording();
     assert_eq!(recording.lost(), 0);

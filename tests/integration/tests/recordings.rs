@@ -133,7 +133,7 @@ fn what_is_alive_is_folded_as_it_is_kept() {
 
 #[test]
 fn a_trace_for_perfetto_keeps_the_formats_rules() {
-    let recorder = Recorder::with(1 << 20, Clock::Precise);
+    let recorder = Recorder::builder().budget(1 << 20).clock(Clock::Precise).build();
     let kept = Scope::new(recorder.clone()).run(|| {
         let one = Arc::new(1);
         let two = one.clone();
@@ -180,7 +180,7 @@ fn a_trace_for_perfetto_keeps_the_formats_rules() {
 
 #[test]
 fn trees_and_graphs_mark_what_is_alive() {
-    let recorder = Recorder::with(1 << 20, Clock::None);
+    let recorder = Recorder::builder().budget(1 << 20).clock(Clock::None).build();
     let kept = Scope::new(recorder.clone()).run(|| {
         let one = Rc::new(1);
         let two = one.clone();

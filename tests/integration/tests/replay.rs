@@ -174,7 +174,7 @@ proptest! {
     /// SAME.
     #[test]
     fn in_memory_in_a_file_and_event_by_event(parts in prop::collection::vec(steps(120), 1..4)) {
-        let (recorder, path) = (Recorder::with(16 << 20, Clock::None), path());
+        let (recorder, path) = (Recorder::builder().budget(16 << 20).clock(Clock::None).build(), path());
         let sink = FileSink::create(&path).unwrap();
         let scope = Scope::new((recorder.clone(), sink.clone()));
         let mut world = World::default();
@@ -226,7 +226,7 @@ fn analyses(text: &str) -> Result<(Vec<LiveObject>, String), TestCaseError> {
         let alive = timeline.lifelines.iter().filter(|line| line.is_alive());
         let alive: Vec<_> = alive.map(|line| (line.handle, line.raw.is_some())).collect();
         let handles = object.map_or(&[][..], |object| &object.handles);
-        let handles: Vec<_> = handles.iter().map(|handle| (handle.number, handle.raw)).collect();
+        let handles: Vec<_> = handles.iter().map(|handle| (handle.id, handle.raw)).collect();
         prop_assert_eq!(alive, handles, "AGREE: {:?}", timeline.object);
     }
     prop_assert!(live.iter().all(|live| timelines.iter().any(|t| t.object.id == live.id)));

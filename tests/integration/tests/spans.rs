@@ -109,7 +109,7 @@ fn recordings_know_the_spans() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(format!("spans-{}.jsonl", std::process::id()));
     let file = FileSink::create(&path).unwrap();
-    let recorder = Recorder::with(1 << 20, Clock::None);
+    let recorder = Recorder::builder().budget(1 << 20).clock(Clock::None).build();
     let scope = Scope::new((recorder.clone(), file.clone()));
     let mut kept = Vec::new();
     scope.run(|| {

@@ -56,7 +56,7 @@ fn ring(count: usize) -> Vec<u64> {
     // Not by asking for each: that would take the square of their number.
     let alive = refscope::alive();
     let nodes = alive.iter().filter(|object| object.type_name.ends_with("cycles::Node"));
-    nodes.map(|object| object.id).collect()
+    nodes.map(|object| object.id.number()).collect()
 }
 
 #[inline(never)]

@@ -7,6 +7,7 @@ mod cycles;
 mod deceive;
 mod roots;
 
+use refscope::ObjectId;
 use refscope::locate::{Grade, Held, NodeKind, Owner, Ownership, Search};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -75,7 +76,7 @@ impl Ask {
             println!("quiet");
             return;
         }
-        let mut ids = ids.to_vec();
+        let mut ids: Vec<_> = ids.iter().map(|&id| ObjectId::from_number(id)).collect();
         ids.sort_unstable();
         if !self.fork && ownership.cycle_of(ids[0]).is_none_or(|cycle| cycle.objects != ids) {
             println!("unnamed");
@@ -110,8 +111,8 @@ impl Ask {
             println!("quiet");
             return;
         }
-        let (held, _) = ownership.path(id).expect("it is alive");
-        let text = ownership.path_to(id).expect("it is alive");
+        let (held, _) = ownership.path(ObjectId::from_number(id)).expect("it is alive");
+        let text = ownership.path_to(ObjectId::from_number(id)).expect("it is alive");
         println!("{text}");
         let is_named = matches!(held, Held::Root(root) if is_root(root));
         assert!(is_named || !self.fork, "another root: {text}");
@@ -133,7 +134,10 @@ impl Ask {
         is_owner: impl Fn(&Owner, &Ownership) -> bool,
     ) {
         assert_nothing_proven(ownership);
-        let handles = ownership.handles_of(id).iter().filter(|handle| handle.is_strong);
+        let handles = ownership
+            .handles_of(ObjectId::from_number(id))
+            .iter()
+            .filter(|handle| handle.is_strong);
         let owners: Vec<&Owner> = handles.map(|handle| &handle.owner).collect();
         println!("{owners:?}");
         assert_eq!(owners.len(), 1);
@@ -203,7 +207,10 @@ fn assert_nothing_proven(ownership: &Ownership) {
 pub fn is_in_block_of(owner: &Owner, ownership: &Ownership, object: u64) -> bool {
     let Owner::Block { node, .. } = owner else { return false };
     match &ownership.nodes[*node as usize].held {
-        Held::By(step) => ownership.nodes[step.from as usize].kind == NodeKind::Object(object),
+        Held::By(step) => {
+            ownership.nodes[step.from as usize].kind
+                == NodeKind::Object(ObjectId::from_number(object))
+        }
         _ => false,
     }
 }

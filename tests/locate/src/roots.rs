@@ -2,7 +2,7 @@
 
 use crate::{Ask, Case, clear_dead_stack, id, is_in_block_of};
 use refscope::locate::{NodeKind, Owner};
-use refscope::{Arc, Rc};
+use refscope::{Arc, ObjectId, Rc};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -437,11 +437,11 @@ fn field_of_an_object(ask: &Ask) {
     let outer = Rc::new(Outer { before: [1; 3], inner: Rc::new(Node::default()) });
     let object = id(&outer);
     ask.owner(id(&outer.inner), |owner, ownership| {
-        let node = ownership.object(object).and_then(|object| object.node);
+        let node = ownership.object(ObjectId::from_number(object)).and_then(|object| object.node);
         let kind = node.map(|node| ownership.nodes[node as usize].kind);
-        assert_eq!(kind, Some(NodeKind::Object(object)));
+        assert_eq!(kind, Some(NodeKind::Object(ObjectId::from_number(object))));
         // The ticket is one of the handle's two words.
-        matches!(owner, Owner::Object { object: by, offset: 24 | 32, .. } if *by == object)
+        matches!(owner, Owner::Object { object: by, offset: 24 | 32, .. } if by.number() == object)
     });
     black_box(outer.before);
 }

@@ -642,7 +642,7 @@ macro_rules! lockstep {
         world! { $ours, refscope, $module, $Ptr, |boxed| refscope::unbox(boxed) }
 
         fn $name(steps: &[Step]) -> Result<(), TestCaseError> {
-            let recorder = Recorder::with(16 << 20, Clock::None);
+            let recorder = Recorder::builder().budget(16 << 20).clock(Clock::None).build();
             let file = Recorded::of_program(steps.len());
             let scope = Recorded::scope(file.as_ref(), &recorder);
             let _guard = scope.enter();
@@ -861,7 +861,7 @@ proptest! {
     /// value has been destroyed once.
     #[test]
     fn threads_at_rest(programs in prop::array::uniform3(moves())) {
-        let recorder = Recorder::with(16 << 20, Clock::None);
+        let recorder = Recorder::builder().budget(16 << 20).clock(Clock::None).build();
         let file = Recorded::of_program(programs[0].len());
         let scope = Recorded::scope(file.as_ref(), &recorder);
         let values = AtomicU64::new(0);

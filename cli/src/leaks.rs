@@ -1,0 +1,161 @@
+//! `refscope leaks`: what was alive, at the end or at a moment, and what of it is allowed.
+
+use crate::arguments::Filter;
+use crate::input::{open, read_living};
+use crate::{Failed, chain};
+use refscope::__private::{escape, totals};
+use refscope::analysis::{LeakReport, ReportKind};
+use refscope::event::Time;
+use refscope::model::{LiveObject, Moment};
+use refscope::{ObjectId, Recording};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// How `leaks` looks at what was alive.
+pub(crate) struct Look<'a> {
+    pub(crate) filter: &'a Filter,
+    pub(crate) allow: &'a [String],
+    pub(crate) baseline: Option<&'a Path>,
+}
+
+impl Look<'_> {
+    pub(crate) fn report(
+        &self,
+        recording: &Recording,
+        mut living: Vec<LiveObject>,
+    ) -> Result<LeakReport, Failed> {
+        self.filter.living(&mut living);
+        for object in &mut living {
+            let line = object.location.to_string();
+            let is = |what: &String| object.type_name.contains(what) || line.contains(what);
+            object.allowed |= self.allow.iter().any(is);
+        }
+        let report = LeakReport::of_living(recording, living, 0);
+        match self.baseline {
+            Some(path) => Ok(report.without(&baseline(path)?)),
+            None => Ok(report),
+        }
+    }
+}
+
+/// The fingerprints that a file lists: words of 8 to 16 hexadecimal digits that begin a line, and those in the brackets or
+/// quotes of a report.
+fn baseline(path: &Path) -> Result<BTreeSet<String>, Failed> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+    let is_print = |word: &&str| {
+        (8..=16).contains(&word.len())
+            && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let mut known = BTreeSet::new();
+    for line in text.lines() {
+        let line = line.split('#').next().unwrap_or_default();
+        known.extend(line.split_whitespace().next().filter(is_print).map(str::to_owned));
+        let bracketed = line.trim_end().strip_suffix(']').and_then(|line| line.rsplit_once('['));
+        known.extend(bracketed.map(|(_, word)| word).filter(is_print).map(str::to_owned));
+        let quoted = line.split("\"fingerprint\":\"").skip(1);
+        known.extend(
+            quoted.filter_map(|rest| rest.split('"').next()).filter(is_print).map(str::to_owned),
+        );
+    }
+    if known.is_empty() && !text.trim().is_empty() && !text.contains("nothing is alive") {
+        return Err(format!("{}: there is no fingerprint in it", path.display()).into());
+    }
+    Ok(known)
+}
+
+/// What was alive at a mark or time, and what became of it.
+pub(crate) fn at(
+    file: &Path,
+    at: &str,
+    look: &Look<'_>,
+) -> Result<(LeakReport, Recording, String), Failed> {
+    if file == Path::new("-") {
+        return Err("--at reads the recording twice: give a file, not the standard input".into());
+    }
+    let seconds: Option<f64> = at.strip_suffix('s').unwrap_or(at).parse().ok();
+    let moment = match seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0) {
+        Some(seconds) => Moment::Time(Time::from_nanos((seconds * 1e9) as u64)),
+        None => Moment::Mark(at.to_owned()),
+    };
+    let (whole, end) = read_living(file)?;
+    let read = Recording::read_live_at(open(file)?, &moment);
+    let read = read.map_err(|error| format!("{}, {}", file.display(), chain(&error)))?;
+    let Some((recording, living)) = read else {
+        let names: Vec<&str> = whole.marks().iter().map(|mark| mark.name.as_str()).collect();
+        let what = match moment {
+            Moment::Time(_) => {
+                format!("it ends {:.3} s after its start", whole.end().as_nanos() as f64 / 1e9)
+            }
+            Moment::Mark(_) if names.is_empty() => "it has no marks".to_owned(),
+            Moment::Mark(_) => format!("its marks are: {}", names.join(", ")),
+        };
+        return Err(format!("{}: there is no moment {at:?}; {what}", file.display()).into());
+    };
+    let alive: BTreeSet<ObjectId> = end.iter().map(|object| object.id).collect();
+    let mut looked = living.clone();
+    look.filter.living(&mut looked);
+    let (kept, gone): (Vec<_>, Vec<_>) =
+        looked.into_iter().partition(|object| alive.contains(&object.id));
+    let mut became = format!(
+        "\nof {} alive then, {} were alive at the end of the recording\n",
+        kept.len() + gone.len(),
+        kept.len()
+    );
+    for row in totals(&gone).iter().take(10) {
+        let (name, line) = (escape(&row.type_name), row.location.to_string());
+        became.push_str(&format!(
+            "  dropped since: {} x {}<{name}> at {}\n",
+            row.objects,
+            row.kind,
+            escape(&line)
+        ));
+    }
+    let report = look.report(&recording, living)?.with_kind(ReportKind::Mark);
+    Ok((report, recording, became))
+}
+
+/// Which process made the recording, in a line.
+pub(crate) fn about(recording: &Recording) -> String {
+    let Some(origin) = recording.origin().filter(|origin| !origin.program.is_empty()) else {
+        return String::new();
+    };
+    let mut text = origin.program.clone();
+    for argument in &origin.arguments {
+        text.push(' ');
+        text.push_str(argument);
+    }
+    let started = utc(origin.started / 1000);
+    let (pid, host, directory) = (origin.pid, &origin.host, &origin.directory);
+    let text = format!("{text}\nprocess {pid} on {host} in {directory}, from {started}");
+    text.lines().map(|line| format!("{}\n", escape(line))).collect()
+}
+
+/// Seconds since 1970 as a date and time, in UTC.
+fn utc(seconds: u64) -> String {
+    // Days to a date: Howard Hinnant's `civil_from_days`.
+    let (days, rest) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utc;
+
+    #[test]
+    fn dates() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_826_009), "2000-02-29 12:06:49 UTC");
+        assert_eq!(utc(1_735_689_599), "2024-12-31 23:59:59 UTC");
+    }
+}
