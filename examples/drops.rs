@@ -39,7 +39,7 @@ fn main() {
     if !refscope::ENABLED {
         println!("Tracing is off: refscope is built without its feature `trace`.");
     }
-    let recorder = Recorder::with(64 << 20, Clock::Precise);
+    let recorder = Recorder::builder().budget(64 << 20).clock(Clock::Precise).build();
     refscope::install(recorder.clone()).expect("no other sink is installed");
     stack::take(Depths::all(24));
 

@@ -23,13 +23,13 @@ thread_local! {
 /// One test searches at a time: another's search is waited for no longer than twice the budget.
 static ONE: Mutex<()> = Mutex::new(());
 
-fn id<P: refscope::Inspect>(pointer: &P) -> u64 {
-    refscope::holders(pointer).object().expect("the object is traced").id().number()
+fn id<P: refscope::Inspect>(pointer: &P) -> ObjectId {
+    refscope::holders(pointer).object().expect("the object is traced").id()
 }
 
 /// In a frame of its own, which is gone when the search begins.
 #[inline(never)]
-fn stored(store: impl Fn(Arc<Session>)) -> u64 {
+fn stored(store: impl Fn(Arc<Session>)) -> ObjectId {
     let session = Arc::new(Session);
     let id = id(&session);
     store(session);
@@ -40,7 +40,7 @@ fn search() -> Ownership {
     Search::new().budget(std::time::Duration::from_secs(20)).run().expect("it works here")
 }
 
-fn root(ownership: &Ownership, id: u64) -> &Owner {
+fn root(ownership: &Ownership, id: ObjectId) -> &Owner {
     match ownership.path(id) {
         Some((Held::Root(root), _)) => root,
         other => panic!("{other:?}"),
@@ -120,7 +120,7 @@ struct Node {
 
 /// Two nodes that hold each other, the first of them also a session. Nothing else holds them.
 #[inline(never)]
-fn cycle() -> [u64; 3] {
+fn cycle() -> [ObjectId; 3] {
     let session = Arc::new(Session);
     let node = || refscope::Rc::new(Node { next: RefCell::default(), _kept: session.clone() });
     let (one, two) = (node(), node());
@@ -139,7 +139,7 @@ fn the_part_for_some_objects() {
     let all = search();
     for asked in [session, one, two] {
         let part = all.of([asked]);
-        let ids: BTreeSet<u64> = part.objects.iter().map(|object| object.id).collect();
+        let ids: BTreeSet<ObjectId> = part.objects.iter().map(|object| object.id).collect();
         // The session hangs on the cycle; the cycle does without it.
         let mut expected = BTreeSet::from([one, two]);
         expected.insert(asked);

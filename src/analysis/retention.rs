@@ -110,26 +110,31 @@ impl Retention {
 
 #[cfg(test)]
 mod tests {
-    use super::Retention;
+    use super::{ObjectId, Retention};
+
+    fn id(number: u64) -> ObjectId {
+        ObjectId::from_number(number)
+    }
 
     #[test]
     fn each_hangs_on_the_last_that_is_reported() {
         let mut retention = Retention::new();
         for (object, owner) in [(1, 2), (2, 3), (3, 4), (5, 2), (7, 8), (8, 7)] {
-            retention.hangs_on(object, owner);
+            retention.hangs_on(id(object), id(owner));
         }
         let tops = |reported: &[u64]| {
-            let tops = retention.tops([1, 2, 3, 4, 5, 6], |id| reported.contains(&id));
-            [1, 2, 3, 4, 5, 6].map(|id| tops[&id])
+            let all = [1, 2, 3, 4, 5, 6].map(id);
+            let tops = retention.tops(all, |object| reported.contains(&object.number()));
+            all.map(|object| tops[&object].number())
         };
         assert_eq!(tops(&[1, 2, 3, 4, 5, 6]), [4, 4, 4, 4, 4, 6]);
         assert_eq!(tops(&[1, 2, 3, 5, 6]), [3, 3, 3, 4, 3, 6]);
         assert_eq!(tops(&[2]), [2, 2, 3, 4, 2, 6]);
         assert_eq!(tops(&[]), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(retention.tops([7, 8], |_| true).len(), 2, "a cycle has an end");
+        assert_eq!(retention.tops([7, 8].map(id), |_| true).len(), 2, "a cycle has an end");
         let mut long = Retention::new();
-        (0..200_000).for_each(|object| long.hangs_on(object, object + 1));
-        let tops = long.tops(0..200_000, |_| true);
-        assert!((0..200_000).all(|object| tops[&object] == 200_000));
+        (0..200_000).for_each(|object| long.hangs_on(id(object), id(object + 1)));
+        let tops = long.tops((0..200_000).map(id), |_| true);
+        assert!((0..200_000).all(|object| tops[&id(object)] == id(200_000)));
     }
 }

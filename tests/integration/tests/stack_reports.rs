@@ -75,6 +75,7 @@ fn stds_clone() {
 static STACKS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 #[inline(never)]
+#[allow(clippy::if_same_then_else)] // two lines of one function
 fn either(value: &Arc<String>, first: bool) -> Arc<String> {
     if first {
         black_box(value.clone()) // <- first
@@ -106,7 +107,8 @@ fn stacks_in_reports_and_fingerprints() {
         let is_print = |w: &&str| w.len() == 8 && w.bytes().all(|b| b.is_ascii_hexdigit());
         words.find(is_print).expect("a fingerprint").to_owned()
     };
-    let all: [fn(&Arc<String>) -> Arc<String>; 3] =
+    type Clones = fn(&Arc<String>) -> Arc<String>;
+    let all: [Clones; 3] =
         [|value| either(value, true), |value| either(value, false), elsewhere];
     let plain = all.map(of);
     stack::take(stack::Depths::all(32));
