@@ -6,7 +6,7 @@ use refscope::{Arc, Box, Rc};
 use std::collections::HashSet;
 use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A program runs so long at most: far longer than it has to, so that a slow machine is not taken for a hang.
@@ -71,7 +71,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn path(name: &str) -> String {
-    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("refscope-processes-{}-{next}-{name}", std::process::id());
     std::env::temp_dir().join(name).to_str().unwrap().to_owned()
@@ -280,15 +280,23 @@ fn is_terminated() {
     };
     let _threads = at_work();
     let one = Arc::new(1_u8);
-    let me = i32::try_from(std::process::id()).unwrap();
+    // SAFETY: takes nothing.
+    let me = unsafe { libc::pthread_self() } as usize;
+    static ROUNDS: AtomicU32 = AtomicU32::new(0);
     std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(20));
-        // SAFETY: a signal for this process, whose handler is above.
-        unsafe { libc::kill(me, libc::SIGTERM) };
+        // Not before it is at work, on however slow a machine.
+        while ROUNDS.load(Ordering::Relaxed) < 20 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        // To that thread, which is in the midst of refscope's code most of the time.
+        // SAFETY: the thread does not end before the process does.
+        unsafe { libc::pthread_kill(me as libc::pthread_t, libc::SIGTERM) };
     });
     loop {
         let clones: Vec<_> = (0..100).map(|_| one.clone()).collect();
         drop((clones, Box::new(1)));
+        ROUNDS.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -401,7 +409,6 @@ fn a_program_that_holds_stderr() {
 fn clones_in_a_panic_hook() {
     use refscope::{Scope, sink};
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-    use std::sync::atomic::AtomicU32;
 
     static HOOKED: AtomicU32 = AtomicU32::new(0);
 

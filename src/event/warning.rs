@@ -25,7 +25,28 @@ pub(crate) fn eprint(text: &str) {
 }
 
 /// Writes a line to stderr: what refscope could not do.
+///
+/// A short one allocates nothing: at the exit this may run in a signal's handler that interrupted the allocator.
 pub(crate) fn warn(what: fmt::Arguments<'_>) {
+    let mut line = Line { bytes: [0; 512], len: 0 };
     // Written whole, so that other threads' lines do not mix with it.
-    eprint(&format!("refscope: {what}\n"));
+    match fmt::write(&mut line, format_args!("refscope: {what}\n")) {
+        Ok(()) => eprint(std::str::from_utf8(&line.bytes[..line.len]).unwrap_or_default()),
+        Err(fmt::Error) => eprint(&format!("refscope: {what}\n")),
+    }
+}
+
+/// Text of a limited length, without an allocation.
+struct Line {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
 }
