@@ -202,6 +202,7 @@ impl fmt::Display for OwnedEvent {
         if let Some(location) = location {
             write!(f, "  {location}")?;
         }
-        write!(f, "  {thread}")
+        // The program's own name for it, which may be anybody's.
+        write!(f, "  {}", crate::text::escape(&thread.to_string()))
     }
 }

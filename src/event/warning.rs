@@ -1,5 +1,6 @@
 //! Text on stderr, from wherever refscope has something to say.
 
+use crate::text::{escape_lines, is_unsafe};
 use std::fmt;
 
 /// Writes a text to stderr, if there is one that takes it.
@@ -29,10 +30,19 @@ pub(crate) fn eprint(text: &str) {
 /// A short one allocates nothing: at the exit this may run in a signal's handler that interrupted the allocator.
 pub(crate) fn warn(what: fmt::Arguments<'_>) {
     let mut line = Line { bytes: [0; 512], len: 0 };
-    // Written whole, so that other threads' lines do not mix with it.
     match fmt::write(&mut line, format_args!("refscope: {what}\n")) {
-        Ok(()) => eprint(std::str::from_utf8(&line.bytes[..line.len]).unwrap_or_default()),
-        Err(fmt::Error) => eprint(&format!("refscope: {what}\n")),
+        Ok(()) => shown(std::str::from_utf8(&line.bytes[..line.len]).unwrap_or_default()),
+        Err(fmt::Error) => shown(&format!("refscope: {what}\n")),
+    }
+}
+
+/// Writes a text whole, so that other threads' lines do not mix with it; paths, names and panics in it do nothing to the
+/// terminal.
+fn shown(text: &str) {
+    if text.contains(|c| c != '\n' && is_unsafe(c)) {
+        eprint(&escape_lines(text));
+    } else {
+        eprint(text);
     }
 }
 

@@ -124,7 +124,7 @@ fn what_is_alive_is_folded_as_it_is_kept() {
     let recording = Recording::read(&bytes[..]).unwrap();
     let (tables, living) = Recording::read_live(&bytes[..]).unwrap();
     let (kept_whole, folded) =
-        (LeakReport::of_recording(&recording), LeakReport::new(living, tables.end()));
+        (LeakReport::of_recording(&recording), LeakReport::of_living(&tables, living, 0));
     assert_eq!(kept_whole.to_string(), folded.to_string());
     assert_eq!(kept_whole.objects(), 2);
     drop(kept);
