@@ -24,6 +24,7 @@ mod thread;
 mod time;
 mod untraced;
 mod warning;
+pub(crate) mod write;
 
 pub use handle::{HandleId, Strength};
 pub use location::Location;

@@ -21,6 +21,7 @@ fn program() {
         Ok("is terminated") => is_terminated(),
         Ok("handles signals") => handles_signals(),
         Ok("holds stderr") => holds_stderr(),
+        Ok("is not written for") => is_not_written_for(),
         Ok("clones in a panic hook") => clones_in_a_panic_hook(),
         _ => {}
     }
@@ -402,6 +403,53 @@ fn a_program_that_holds_stderr() {
     let said = text(&output.stderr);
     let lines = said.lines().filter(|line| line.contains("Arc<u8>")).count();
     assert_eq!(lines, 4, "new, clone, drop, drop: {said}");
+}
+
+/// Its signals SIGPIPE and SIGXFSZ do what they do by default: they end it.
+fn is_not_written_for() {
+    // SAFETY: no handler is set.
+    let before = [libc::SIGPIPE, libc::SIGXFSZ].map(|n| unsafe { libc::signal(n, libc::SIG_DFL) });
+    assert!(!before.contains(&libc::SIG_ERR));
+    for _ in 0..40 {
+        let one = Arc::new(1_u8);
+        (0..20).for_each(|_| drop(one.clone()));
+    }
+    std::thread::sleep(Duration::from_millis(400));
+    drop(Arc::new(2_u16));
+    refscope::flush();
+    println!("went on");
+}
+
+/// A pipe that nobody reads and a limit on the size of files cost what would have been written, not the program.
+#[test]
+fn where_nothing_can_be_written() {
+    let path = path("full");
+    // The reader of a pipe goes at once; stderr is a file that is full after a kilobyte.
+    let shell = |refscope: &str, rest: &str| {
+        let script = format!("ulimit -f 1; {rest}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(std::env::current_exe().unwrap());
+        command.env("PROGRAM", "is not written for").env("REFSCOPE", refscope);
+        command.env("ERRORS", &path).output().unwrap()
+    };
+    let program = r#""$0" --exact program --nocapture --test-threads 1"#;
+    for (refscope, rest) in [
+        ("print,leaks", format!(r#"{program} 2>"$ERRORS""#)),
+        (
+            "print,leaks",
+            format!(r#"exec 3>&1; ({program} 2>&1 1>&3 || echo "ended $?" >&3) | true"#),
+        ),
+        (
+            "record=/dev/fd/4",
+            format!(r#"exec 3>&1; ({program} 4>&1 1>&3 || echo "ended $?" >&3) | true"#),
+        ),
+    ] {
+        let output = shell(refscope, &rest);
+        let said = text(&output.stdout);
+        assert!(said.contains("went on"), "{refscope}, {rest}: {said} {}", text(&output.stderr));
+        assert!(!said.contains("ended"), "{refscope}, {rest}: {said}");
+    }
+    std::fs::remove_file(path).unwrap();
 }
 
 /// Its panic hook clones a traced object, also where it is a sink that panics, at an event of that object or another, and

@@ -9,14 +9,13 @@ use std::fmt;
 pub(crate) fn eprint(text: &str) {
     #[cfg(unix)]
     {
-        use std::io::Write as _;
         use std::mem::ManuallyDrop;
         use std::os::fd::{FromRawFd, RawFd};
 
         const STDERR: RawFd = 2;
         // SAFETY: STDERR: the file is not dropped, so the descriptor stays open; where it is closed, writing fails.
         let mut stderr = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(STDERR) });
-        let _ = stderr.write_all(text.as_bytes());
+        let _ = super::write::write_all(&mut stderr, text.as_bytes());
     }
     #[cfg(not(unix))]
     {

@@ -1,9 +1,8 @@
 mod open;
 mod origin;
-mod write;
 
 use super::Sink;
-use crate::event::{Caller, Event, Object, Op, Thread, Time, warn};
+use crate::event::{Caller, Event, Object, Op, Thread, Time, warn, write};
 use crate::exit::{self, at_exit};
 use crate::fork;
 use crate::render::json::Json;

@@ -38,9 +38,10 @@ mod included {
     pub(crate) mod lock;
     pub(crate) mod runtime;
     pub(crate) mod span;
+    pub(crate) mod text;
 }
 
-use included::{event, lock, runtime, span};
+use included::{event, lock, runtime, span, text};
 
 /// Stands in for the capture of stacks, which is none of a model's matters.
 mod stack {
