@@ -34,8 +34,11 @@
 //! else the values of traced objects, statics, thread-locals and stacks are searched, and nothing is proven.
 
 mod ownership;
+mod part;
 mod retention;
 mod search;
+#[cfg(feature = "json")]
+mod stored;
 mod text;
 
 // Where it works.
@@ -109,7 +112,21 @@ mod process;
     target_pointer_width = "64",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
+mod rules;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod scan;
+#[cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod symbols;
 #[cfg(all(
     feature = "trace",
     target_os = "linux",
@@ -122,5 +139,9 @@ pub use ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
     Step,
 };
+pub(crate) use retention::Starts;
 pub use search::{Search, Unavailable};
+#[cfg(feature = "json")]
+pub use stored::InvalidGraph;
+pub(crate) use text::offset_text;
 pub use text::{CycleText, PathText};

@@ -36,7 +36,19 @@ pub(crate) fn set_search(search: bool) {
 
 /// A report with what holds the objects now, unless that is not wanted.
 pub(crate) fn located(report: LeakReport) -> LeakReport {
-    if SEARCH.load(Ordering::Relaxed) { report.locate(&Search::new()) } else { report }
+    located_by(report, Search::new())
+}
+
+fn located_by(report: LeakReport, search: Search) -> LeakReport {
+    // A check's conditions may have asked for it already.
+    let searches = SEARCH.load(Ordering::Relaxed) && report.located.is_none();
+    if searches { report.locate(&search) } else { report }
+}
+
+/// For a report at the exit. Where that has interrupted refscope, the process waits for it less long than for others.
+fn search_at_exit() -> Search {
+    let search = Search::new().at_exit();
+    if crate::exit::is_interrupted() { search.budget(Duration::from_secs(1)) } else { search }
 }
 
 /// Whether the exit is reported.
@@ -65,8 +77,7 @@ pub(crate) fn on_exit() {
                 return;
             }
         }
-        // No search here: `exit` may have been called by a signal's handler, in the middle of anything.
-        let report = report_of(objects, ReportKind::Exit);
+        let report = located_by(report_of(objects, ReportKind::Exit), search_at_exit());
         let mut text = Terminal::stderr().render_report(&report);
         let alive: BTreeSet<u64> = crate::model::ids().into_iter().collect();
         for (name, marked) in std::mem::take(&mut *MARKS.lock()) {

@@ -5,20 +5,30 @@ mod dot;
 mod excerpt;
 mod growth;
 #[cfg(feature = "html")]
+mod held_page;
+#[cfg(feature = "html")]
 mod html;
 pub(crate) mod json;
 mod names;
+mod ownership_dot;
+mod ownership_svg;
 mod perfetto;
 mod report;
 mod report_json;
 mod source;
+mod stored;
 mod style;
 mod terminal;
 mod tree;
+mod verdict;
 
 pub use dot::dot;
 #[cfg(feature = "html")]
+pub use held_page::html_with_ownership;
+#[cfg(feature = "html")]
 pub use html::{html, html_with_sources};
+pub use ownership_dot::ownership_dot;
+pub use ownership_svg::ownership_svg;
 pub use perfetto::perfetto;
 pub use report_json::report_json;
 #[cfg(feature = "trace")]

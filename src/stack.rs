@@ -80,6 +80,8 @@ pub use frame::{Frame, Line, Origin, Stack, flame_graph};
 pub use location::{is_std_location, needs_stack};
 
 pub(crate) use capture::record;
+#[cfg(feature = "stacks")]
+pub(crate) use frame::strip_hash;
 #[allow(unused_imports)] // reading recordings is a feature
 pub(crate) use stored::{StoredModule, Told, keep};
 

@@ -82,67 +82,20 @@ pub(crate) fn is_unsafe(c: char) -> bool {
 
 /// How many columns a terminal gives a text.
 pub(crate) fn width(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.chars().map(column_width).sum() }
+    #[cfg(any(feature = "trace", feature = "json"))]
+    return unicode_width::UnicodeWidthStr::width(text);
+    // There is nothing to print then.
+    #[cfg(not(any(feature = "trace", feature = "json")))]
+    return text.chars().count();
 }
 
 /// How many columns a terminal gives a character: none to a mark that combines with the one before, two to the wide ones
 /// of East Asia and to emoji, one to the rest.
 pub(crate) fn column_width(c: char) -> usize {
-    match c {
-        ' '..='~' => 1,
-        // Combining marks of the scripts that have most of them; joiners, and selectors of variants.
-        '\u{300}'..='\u{36f}'
-        | '\u{483}'..='\u{489}'
-        | '\u{591}'..='\u{5bd}'
-        | '\u{610}'..='\u{61a}'
-        | '\u{64b}'..='\u{65f}'
-        | '\u{93a}'
-        | '\u{93c}'
-        | '\u{941}'..='\u{948}'
-        | '\u{94d}'
-        | '\u{e31}'
-        | '\u{e34}'..='\u{e3a}'
-        | '\u{e47}'..='\u{e4e}'
-        | '\u{1ab0}'..='\u{1aff}'
-        | '\u{1dc0}'..='\u{1dff}'
-        | '\u{200b}'..='\u{200d}'
-        | '\u{20d0}'..='\u{20ff}'
-        | '\u{fe00}'..='\u{fe0f}'
-        | '\u{fe20}'..='\u{fe2f}'
-        | '\u{e0100}'..='\u{e01ef}' => 0,
-        // East Asian Width, W and F.
-        '\u{1100}'..='\u{115f}'
-        | '\u{231a}'..='\u{231b}'
-        | '\u{23e9}'..='\u{23ec}'
-        | '\u{2614}'..='\u{2615}'
-        | '\u{2648}'..='\u{2653}'
-        | '\u{26bd}'..='\u{26be}'
-        | '\u{2705}'
-        | '\u{2728}'
-        | '\u{274c}'
-        | '\u{2753}'..='\u{2755}'
-        | '\u{2757}'
-        | '\u{2795}'..='\u{2797}'
-        | '\u{2b50}'
-        | '\u{2e80}'..='\u{303e}'
-        | '\u{3041}'..='\u{33ff}'
-        | '\u{3400}'..='\u{4dbf}'
-        | '\u{4e00}'..='\u{9fff}'
-        | '\u{a000}'..='\u{a4cf}'
-        | '\u{a960}'..='\u{a97f}'
-        | '\u{ac00}'..='\u{d7a3}'
-        | '\u{f900}'..='\u{faff}'
-        | '\u{fe30}'..='\u{fe6f}'
-        | '\u{ff00}'..='\u{ff60}'
-        | '\u{ffe0}'..='\u{ffe6}'
-        | '\u{1f300}'..='\u{1f64f}'
-        | '\u{1f680}'..='\u{1f6ff}'
-        | '\u{1f7e0}'..='\u{1f7eb}'
-        | '\u{1f900}'..='\u{1f9ff}'
-        | '\u{1fa70}'..='\u{1faff}'
-        | '\u{20000}'..='\u{3fffd}' => 2,
-        _ => 1,
-    }
+    #[cfg(any(feature = "trace", feature = "json"))]
+    return unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
+    #[cfg(not(any(feature = "trace", feature = "json")))]
+    return usize::from(!c.is_control());
 }
 
 /// A source file's path without what is the same for a whole registry, checkout or toolchain: `tokio-1.44.0/src/lib.rs`,
@@ -193,6 +146,7 @@ mod tests {
         assert_eq!(escape("x\u{202e}y\u{9b}2J"), "x\\u{202e}y\\u{9b}2J");
     }
 
+    #[cfg(any(feature = "trace", feature = "json"))]
     #[test]
     fn columns() {
         assert_eq!(width("größe"), 5);
@@ -200,6 +154,7 @@ mod tests {
         assert_eq!(width("한국어"), 6);
         assert_eq!(width("e\u{301}"), 1);
         assert_eq!(width("🦀!"), 3);
+        assert_eq!(width("👩\u{200d}🔬"), 2);
         assert_eq!(width("ｗｉｄｅ"), 8);
         assert_eq!(width("│─×…→"), 5);
     }

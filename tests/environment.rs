@@ -206,6 +206,20 @@ fn what_is_held_at_exit() {
         assert!(text.contains("Arc<String>") && text.contains("Box<u16>"), "{text}");
         assert!(!text.contains("leaks"), "what a static holds is no leak: {text}");
     }
+    if cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))) {
+        let text = stderr(&run("leaks", "leak"));
+        let kept = if cfg!(feature = "stacks") {
+            "static environment::program::KEPT"
+        } else {
+            "a static of "
+        };
+        assert!(text.contains(&format!("= stored:  {kept}")), "{text}");
+        let text = stderr(&run("leaks,nosearch", "leak"));
+        assert!(text.contains("2 objects alive at exit") && !text.contains("stored:"), "{text}");
+        let line = "locations show where a handle was created, not where it is stored";
+        let words: Vec<_> = text.split_whitespace().collect();
+        assert!(words.join(" ").contains(line), "{text}");
+    }
     let text = stderr(&run("leaks,type=String,min=8", "leak"));
     assert!(text.contains("1 object alive at exit, kept by 1 line; 24 B"), "{text}");
     let text = stderr(&run("leaks,site=no/such/file.rs", "leak"));

@@ -202,6 +202,12 @@ fn snapshots_tell_what_was_born_between() {
     assert!(panics(|| growth.assert_nothing_stayed()).contains("3 objects alive, kept by 1 line"));
     drop(kept);
     snapshot().since(&before).assert_nothing_stayed();
+    // Where another line keeps them, that is named too.
+    let kept: Vec<_> = (0..3).map(|i| Rc::new(i).clone()).collect();
+    let line = line!() - 1;
+    let text = snapshot().since(&before).to_string();
+    assert!(text.contains(&format!("\n          kept by tests/leaks.rs:{line}:")), "{text}");
+    drop(kept);
 }
 
 #[test]

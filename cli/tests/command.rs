@@ -195,6 +195,57 @@ fn an_edited_source_is_not_shown() {
 }
 
 #[test]
+fn sources_belong_to_the_recording() {
+    let file = record("elsewhere.jsonl", 1);
+    // Another folder, with a file of the same name.
+    let name = format!("refscope-another-{}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    let decoy = folder.join(file!());
+    std::fs::create_dir_all(decoy.parent().unwrap()).unwrap();
+    std::fs::write(&decoy, "// not this one\n".repeat(500)).unwrap();
+    let leaks = |file: &str, directory: &Path, source: Option<&Path>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_refscope"));
+        command.args(["leaks", file]).current_dir(directory).env_remove("CARGO_MANIFEST_DIR");
+        if let Some(root) = source {
+            command.arg("--source").arg(root);
+        }
+        texts(&command.output().unwrap()).0
+    };
+    let (line, decoyed) = ("std::mem::forget(session.clone());", "not this one");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = here.parent().unwrap();
+    // It is looked for where the recording was made.
+    let out = leaks(&file, &folder, None);
+    assert!(out.contains(line) && !out.contains(decoyed), "{out}");
+    let out = leaks(&file, &folder, Some(&folder));
+    assert!(out.contains(line) && !out.contains(decoyed), "{out}");
+    // Where the recorder could not read the file, nothing says which one it was.
+    let unknown = path("unknown.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("{\"source\""));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    std::fs::write(&unknown, text).unwrap();
+    let unknown = unknown.to_str().unwrap();
+    let out = leaks(unknown, &folder, None);
+    assert!(out.contains("command.rs:") && !out.contains(line) && !out.contains(decoyed), "{out}");
+    assert!(leaks(unknown, here, None).contains(line));
+    assert!(leaks(unknown, &folder, Some(root)).contains(line));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn the_width_is_the_environments() {
+    let file = record("width.jsonl", 2);
+    for columns in [70, 140] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_refscope"));
+        command.args(["timeline", &file]).env("COLUMNS", columns.to_string());
+        let (out, err) = texts(&command.output().unwrap());
+        let widest = out.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(columns) && widest > Some(columns - 15), "{widest:?}: {out}{err}");
+    }
+}
+
+#[test]
 fn timeline_top_diff_tree() {
     let (a, b) = (record("a.jsonl", 2), record("b.jsonl", 5));
     let (out, _) = texts(&refscope(&["timeline", &a, "--alive", "-n", "1"]));

@@ -81,8 +81,9 @@ pub(super) fn find_causes(
                 members.iter().for_each(|&member| tops[member] = top);
             }
         }
+        let top_ids = retention.tops(indices.keys().copied(), |id| indices.contains_key(&id));
         for (index, object) in objects.iter().enumerate() {
-            let top = indices[&retention.top(object.id, |id| indices.contains_key(&id))];
+            let top = indices[&top_ids[&object.id]];
             // One that hangs on a member of a cycle hangs on the cycle.
             if top != index {
                 tops[index] = tops[top];

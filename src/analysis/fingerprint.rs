@@ -1,4 +1,5 @@
 use crate::event::Location;
+use std::borrow::Cow;
 
 /// FNV-1a with 64 bits (Fowler, Noll and Vo): the same on every machine and in every version.
 #[derive(Clone, Copy)]
@@ -17,7 +18,7 @@ impl Fingerprint {
     }
 
     pub(super) fn add_file(&mut self, location: Option<&Location>) {
-        self.add(location.map_or("", |location| portable(&location.file)));
+        self.add(&location.map_or(Cow::Borrowed(""), |location| direct(portable(&location.file))));
     }
 
     pub(super) fn get(self) -> u64 {
@@ -38,9 +39,31 @@ fn portable(file: &str) -> &str {
     root.map_or(file, |at| &file[at + 1..])
 }
 
+/// A path without ways back: a module's `#[path]` may have some.
+fn direct(file: &str) -> Cow<'_, str> {
+    if !file.contains("../") {
+        return Cow::Borrowed(file);
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in file.split('/') {
+        match parts.last() {
+            Some(&last) if part == ".." && last != ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    Cow::Owned(parts.join("/"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::portable;
+    use super::{direct, portable};
+
+    #[test]
+    fn ways_back() {
+        assert_eq!(direct("tests/../examples/a.rs"), "examples/a.rs");
+        assert_eq!(direct("../shared/../src/a.rs"), "../src/a.rs");
+        assert_eq!(direct("src/a..rs"), "src/a..rs");
+    }
 
     #[test]
     fn files_as_every_machine_has_them() {

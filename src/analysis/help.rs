@@ -1,3 +1,4 @@
+use super::Part;
 use super::leak_report::{Leak, is_not_first};
 use crate::event::{Kind, Op, Strength};
 use crate::model::LiveObject;
@@ -21,6 +22,9 @@ pub(super) fn help(leak: &Leak) -> String {
         return "these objects hold each other, and nothing else holds them: let the handle that this line makes be a \
                 `Weak`"
             .to_owned();
+    }
+    if let Some(help) = held(leak) {
+        return help;
     }
     let made_here: u64 = (leak.handles.iter())
         .filter(|group| group.is_fault)
@@ -51,6 +55,35 @@ pub(super) fn help(leak: &Leak) -> String {
             plural(n, "handle")
         ),
     }
+}
+
+/// Where one thing that may well be right holds all of them.
+fn held(leak: &Leak) -> Option<String> {
+    let (part, &count) = leak.parts.iter().next()?;
+    if count != leak.count() {
+        return None;
+    }
+    let (them, condition) = match part {
+        // It cannot be called by a name.
+        Part::Static(name) if name.is_empty() => {
+            (format!("remove {} there", it(count)), "allow(…)".to_owned())
+        }
+        Part::Static(name) | Part::Thread(name) => {
+            // A static's own name, without its module's.
+            let name = name.rsplit("::").next().unwrap_or(name);
+            (format!("remove {} there", it(count)), format!("may_be_held_by({name:?})"))
+        }
+        Part::Stack(_) => (
+            format!("end the local before, or drop {} there", it(count)),
+            "locals_may_hold()".to_owned(),
+        ),
+        _ => return None,
+    };
+    Some(format!("{part}: where that is right, `Check::{condition}` allows it; else {them}"))
+}
+
+fn it(count: u64) -> &'static str {
+    if count == 1 { "it" } else { "them" }
 }
 
 fn without_strong(leak: &Leak) -> String {

@@ -1,7 +1,7 @@
 use super::cause::{Cause, find_causes};
 use super::{Part, Retention, Total};
 use crate::event::{Op, Time, UntracedCounts};
-use crate::locate::{Ownership, Search};
+use crate::locate::{Ownership, Search, Starts};
 use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -137,13 +137,22 @@ impl LeakReport {
     /// println!("{}", refscope::leaks::report().locate(&Search::new()));
     /// ```
     #[must_use]
-    pub fn locate(mut self, search: &Search) -> Self {
+    pub fn locate(self, search: &Search) -> Self {
+        self.locate_but(search, |_| false)
+    }
+
+    /// As `locate`; what is held by nothing but what `may` hold it, counts as allowed.
+    pub(crate) fn locate_but(mut self, search: &Search, may: impl Fn(&Part) -> bool) -> Self {
         if !self.is_empty() {
             let found = search.run().map(Arc::new).map_err(|why| why.to_string());
             if let Ok(ownership) = &found {
                 let leaks = std::mem::take(&mut self.leaks).into_iter();
                 let objects = leaks.flat_map(|leak| leak.objects.into_iter().chain(leak.retained));
                 let mut objects: Vec<LiveObject> = objects.collect();
+                let starts = Starts::new(ownership);
+                objects.retain(|object| !starts.is_held_only(object.id, &may));
+                self.allowed += self.objects - objects.len() as u64;
+                self.objects = objects.len() as u64;
                 objects.sort_by_key(|object| object.id);
                 self.leaks = find_causes(objects, self.now, Some(&ownership.retention()));
             }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Who keeps whom alive, as far as a report needs it: what a search of the process's memory found.
 ///
@@ -34,11 +34,13 @@ pub struct Retention {
 pub enum Part {
     /// Nothing reaches them, or only what leaked does.
     Leaked,
-    /// A task or thread that is still there; its name.
+    /// A raw pointer, by `into_raw` or `leak`: nobody can say where it is.
+    Raw,
+    /// The stack of another thread that is still there, or a task of its; the thread's name.
     Thread(String),
     /// A static or thread-local; its name, empty where it is not known.
     Static(String),
-    /// A word on a stack: a living local, most likely.
+    /// A word on the stack of the thread that asked, which is named: a living local, most likely.
     Stack(String),
     /// Nobody has searched.
     #[default]
@@ -67,20 +69,33 @@ impl Retention {
         self.parts.insert(object, part);
     }
 
-    /// The object that `object` hangs on in the end, of those that `is_reported`.
-    pub(super) fn top(&self, object: u64, is_reported: impl Fn(u64) -> bool) -> u64 {
-        let (mut at, mut top) = (object, object);
-        // A table of dominators has no cycle; one that has is not followed round and round.
-        for _ in 0..=self.owners.len() {
-            match self.owners.get(&at) {
-                Some(&owner) if owner != object => at = owner,
-                _ => break,
+    /// The object that each hangs on in the end, of those that `is_reported`; itself, where that is none. Each step is gone
+    /// once, however long the way is.
+    pub(super) fn tops(
+        &self,
+        objects: impl IntoIterator<Item = u64>,
+        is_reported: impl Fn(u64) -> bool,
+    ) -> HashMap<u64, u64> {
+        // The last one above each object.
+        let mut above: HashMap<u64, Option<u64>> = HashMap::new();
+        let mut way = Vec::new();
+        let climb = |object: u64| {
+            let mut at = object;
+            while let (Some(&owner), false) = (self.owners.get(&at), above.contains_key(&at)) {
+                // A table of dominators has no cycle; one that has is not followed round and round.
+                above.insert(at, None);
+                way.push(at);
+                at = owner;
             }
-            if is_reported(at) {
-                top = at;
+            let mut top = above.get(&at).copied().flatten();
+            for object in way.drain(..).rev() {
+                top = top.or_else(|| Some(at).filter(|&at| is_reported(at)));
+                above.insert(object, top);
+                at = object;
             }
-        }
-        top
+            (object, above.get(&object).copied().flatten().unwrap_or(object))
+        };
+        objects.into_iter().map(climb).collect()
     }
 
     pub(super) fn cycles(&self) -> &[Vec<u64>] {
@@ -89,5 +104,31 @@ impl Retention {
 
     pub(super) fn part(&self, object: u64) -> Part {
         self.parts.get(&object).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Retention;
+
+    #[test]
+    fn each_hangs_on_the_last_that_is_reported() {
+        let mut retention = Retention::new();
+        for (object, owner) in [(1, 2), (2, 3), (3, 4), (5, 2), (7, 8), (8, 7)] {
+            retention.hangs_on(object, owner);
+        }
+        let tops = |reported: &[u64]| {
+            let tops = retention.tops([1, 2, 3, 4, 5, 6], |id| reported.contains(&id));
+            [1, 2, 3, 4, 5, 6].map(|id| tops[&id])
+        };
+        assert_eq!(tops(&[1, 2, 3, 4, 5, 6]), [4, 4, 4, 4, 4, 6]);
+        assert_eq!(tops(&[1, 2, 3, 5, 6]), [3, 3, 3, 4, 3, 6]);
+        assert_eq!(tops(&[2]), [2, 2, 3, 4, 2, 6]);
+        assert_eq!(tops(&[]), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(retention.tops([7, 8], |_| true).len(), 2, "a cycle has an end");
+        let mut long = Retention::new();
+        (0..200_000).for_each(|object| long.hangs_on(object, object + 1));
+        let tops = long.tops(0..200_000, |_| true);
+        assert!((0..200_000).all(|object| tops[&object] == 200_000));
     }
 }

@@ -1,7 +1,8 @@
 #![allow(clippy::result_large_err)] // a report is returned once a check
 use super::serial::Serial;
-use crate::analysis::{LeakReport, ReportKind, totals};
+use crate::analysis::{LeakReport, Part, ReportKind, totals};
 use crate::event::{Time, UntracedCounts};
+use crate::locate::Search;
 use crate::model::{self, LiveObject};
 use crate::render::Terminal;
 use crate::runtime::dispatch::TrackAll;
@@ -9,6 +10,9 @@ use crate::{Scope, ScopeGuard};
 use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
+
+/// The pause by which most of a teardown is over.
+const SETTLED: Duration = Duration::from_millis(5);
 
 /// A leak check, with conditions.
 ///
@@ -28,6 +32,9 @@ pub struct Check {
     timeout: Duration,
     allowed: Vec<String>,
     bounds: Vec<(u64, String)>,
+    /// Names of statics, thread-locals and threads that may hold what is alive.
+    holders: Vec<String>,
+    locals_may_hold: bool,
     may_trace_nothing: bool,
     /// For a check of the whole process: while it is there, no other one is.
     whole_process: Option<Serial>,
@@ -88,6 +95,8 @@ impl Check {
             timeout: Duration::from_secs(1),
             allowed: Vec::new(),
             bounds: Vec::new(),
+            holders: Vec::new(),
+            locals_may_hold: false,
             may_trace_nothing: false,
             whole_process,
             before: model::ids(),
@@ -119,6 +128,50 @@ impl Check {
     #[must_use]
     pub fn at_most(mut self, n: u64, name: impl Into<String>) -> Self {
         self.bounds.push((n, name.into()));
+        self
+    }
+
+    /// Allows what statics, thread-locals or threads hold whose name contains `name`, and nothing else does: a pool, a cache, a
+    /// worker that runs on. The report says how many objects that were.
+    ///
+    /// Where handles are is [searched](crate::locate) in the process's memory, when something is alive that is not allowed
+    /// otherwise; it takes some milliseconds, more in a large process. Statics have names with the feature `stacks`, in a program
+    /// that is not stripped of its symbols. Where the search cannot be made, or does not know the name, the condition
+    /// allows nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::{Arc, leaks::Check};
+    /// use std::sync::Mutex;
+    ///
+    /// static POOL: Mutex<Vec<Arc<String>>> = Mutex::new(Vec::new());
+    ///
+    /// # if !cfg!(feature = "stacks") || refscope::locate::Search::new().run().is_err() { return }
+    /// Check::new().may_be_held_by("POOL").run(|| POOL.lock().unwrap().push(Arc::default()));
+    /// ```
+    #[must_use]
+    pub fn may_be_held_by(mut self, name: impl Into<String>) -> Self {
+        self.holders.push(name.into());
+        self
+    }
+
+    /// Allows what a local of the checking thread holds, and nothing else does: as far as the
+    /// [search](Self::may_be_held_by) can tell, a word on its stack.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::leaks::Check;
+    /// use refscope::{Rc, locate::Search};
+    ///
+    /// # if Search::new().run().is_err() { return } // no such system
+    /// let kept = Check::new().locals_may_hold().run(|| Rc::new("what the check makes for its caller"));
+    /// # drop(kept);
+    /// ```
+    #[must_use]
+    pub fn locals_may_hold(mut self) -> Self {
+        self.locals_may_hold = true;
         self
     }
 
@@ -196,6 +249,8 @@ impl Check {
         let end = Instant::now().checked_add(self.timeout);
         let now = Time::coarse();
         let mut pause = Duration::from_micros(200);
+        // What rightly holds something does so at once: it is looked for when most teardown is over, and at the end.
+        let mut look = self.asks_who_holds();
         loop {
             let (report, waits) = self.report_at(now);
             if report.passes() {
@@ -203,11 +258,33 @@ impl Check {
             }
             let left =
                 end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-            if left.is_zero() || !waits {
+            let is_last = left.is_zero() || !waits;
+            if self.asks_who_holds() && (is_last || (look && pause > SETTLED)) {
+                look = false;
+                let report = report.clone().locate_but(&Search::new(), |part| self.may_hold(part));
+                if report.passes() || is_last {
+                    return if report.passes() { Ok(report) } else { Err(report) };
+                }
+            }
+            if is_last {
                 return Err(report);
             }
             std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    fn asks_who_holds(&self) -> bool {
+        self.locals_may_hold || !self.holders.is_empty()
+    }
+
+    fn may_hold(&self, part: &Part) -> bool {
+        match part {
+            Part::Static(name) | Part::Thread(name) => {
+                self.holders.iter().any(|holder| name.contains(holder.as_str()))
+            }
+            Part::Stack(_) => self.locals_may_hold,
+            _ => false,
         }
     }
 
@@ -263,6 +340,8 @@ impl fmt::Debug for Check {
             .field("timeout", &self.timeout)
             .field("allowed", &self.allowed)
             .field("bounds", &self.bounds)
+            .field("holders", &self.holders)
+            .field("locals_may_hold", &self.locals_may_hold)
             .field("whole_process", &self.whole_process.is_some())
             .finish_non_exhaustive()
     }

@@ -9,7 +9,9 @@ use super::ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
     Step,
 };
+use super::rules::{Rule, Rules};
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
+use super::symbols::Image;
 
 /// What there is to search.
 pub(super) struct Picture {
@@ -19,12 +21,20 @@ pub(super) struct Picture {
     pub(super) handles: Vec<HandleInput>,
     pub(super) blocks: Blocks,
     pub(super) areas: Vec<Area>,
-    /// Names, by index.
-    pub(super) threads: Vec<String>,
-    /// Where the images of the areas begin: `(name, address of its first byte)`.
-    pub(super) images: Vec<(String, u64)>,
+    /// By index.
+    pub(super) threads: Vec<ThreadInfo>,
+    /// The files of the areas.
+    pub(super) images: Vec<Image>,
     /// Why nothing can be proven.
     pub(super) doubts: Vec<String>,
+    pub(super) rules: Rules,
+}
+
+/// What is said of a thread.
+pub(super) struct ThreadInfo {
+    pub(super) name: String,
+    /// Where the program's own thread-locals begin. 0: not known.
+    pub(super) locals: u64,
 }
 
 /// Each object's block, and each block's object from 1. Objects without a known block get one of their own.
@@ -64,7 +74,7 @@ fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Vec<u32>, Vec<
 /// Searches the memory that the picture shows.
 pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limits) -> Ownership {
     let (block_of, owners, missing) = match_blocks(&picture.objects, &mut picture.blocks);
-    let Picture { objects, handles, blocks, areas, threads, images, mut doubts } = picture;
+    let Picture { objects, handles, blocks, areas, threads, images, mut doubts, rules } = picture;
     let scanned = {
         let tickets = Tickets::new(&handles);
         scan(memory, &blocks, &owners, &areas, (&objects, &tickets), limits)
@@ -72,8 +82,12 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
     doubts.extend(doubts_of(&scanned, &handles, &missing));
     let kinds: Vec<AreaKind> = areas.iter().map(|area| area.kind.clone()).collect();
     drop(areas);
-    let graph =
-        Graph::new((&objects, &handles), (&blocks, &owners, &block_of), (&scanned, &kinds), memory);
+    let graph = Graph::new(
+        (&objects, &handles),
+        (&blocks, &owners, &block_of),
+        (&scanned, &kinds, rules),
+        memory,
+    );
     let mut held = graph.holders(memory);
     let components = graph.cycles(&mut held);
     let reached = (!components.is_empty()).then(|| graph.reached(memory));
@@ -97,10 +111,12 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
             .map(|component| assembly.cycle(component, reached.as_deref(), &doubts))
             .collect(),
         nodes: assembly.nodes,
+        asked_by: String::new(),
         doubts,
         statistics: Statistics {
             bytes: scanned.bytes,
             blocks: blocks.len() as u64,
+            is_cut: scanned.is_cut,
             ..Statistics::default()
         },
     };
@@ -158,8 +174,8 @@ struct Assembly<'a> {
     graph: &'a Graph<'a>,
     held: &'a [graph::Held],
     retained: &'a [Retained],
-    threads: &'a [String],
-    images: &'a [(String, u64)],
+    threads: &'a [ThreadInfo],
+    images: &'a [Image],
     /// The node of a block, or [`NONE`].
     node_of: Vec<u32>,
     nodes: Vec<Node>,
@@ -193,7 +209,9 @@ impl Assembly<'_> {
         for (node, (block, _)) in blocks().enumerate() {
             self.node_of[block] = node as u32;
         }
-        self.nodes = blocks().map(|(block, _)| self.node(block as u32)).collect();
+        let mut nodes = Vec::with_capacity(blocks().count());
+        nodes.extend(blocks().map(|(block, _)| self.node(block as u32)));
+        self.nodes = nodes;
     }
 
     fn node(&self, block: u32) -> Node {
@@ -235,25 +253,31 @@ impl Assembly<'_> {
 
     fn area(&self, area: usize, address: u64) -> Owner {
         match &self.graph.areas[area] {
-            AreaKind::Static(image) => {
-                let base = self.images.iter().find(|(name, _)| name == image);
-                let name = image.rsplit('/').next().unwrap_or(image);
+            AreaKind::Static(path) => {
+                let image = self.images.iter().find(|image| image.path == *path);
                 Owner::Static {
-                    image: name.to_owned(),
-                    address: address - base.map_or(0, |(_, base)| *base),
-                    symbol: None,
+                    image: image.map_or(path.as_str(), Image::name).to_owned(),
+                    address: image.map_or(address, |image| image.address(address)),
+                    symbol: image.and_then(|image| image.static_at(address)),
                 }
             }
-            AreaKind::ThreadLocal(thread) => {
-                Owner::ThreadLocal { thread: self.thread(*thread), symbol: None }
-            }
+            AreaKind::ThreadLocal(thread) => Owner::ThreadLocal {
+                thread: self.thread(*thread),
+                symbol: self.thread_local_at(*thread, address),
+            },
             AreaKind::Stack(thread) => Owner::Stack { thread: self.thread(*thread) },
             AreaKind::Unknown | AreaKind::Freed => Owner::Unknown { address },
         }
     }
 
     fn thread(&self, thread: usize) -> String {
-        self.threads.get(thread).cloned().unwrap_or_default()
+        self.threads.get(thread).map_or_else(String::new, |thread| thread.name.clone())
+    }
+
+    fn thread_local_at(&self, thread: usize, address: u64) -> Option<String> {
+        let start = self.threads.get(thread).map(|thread| thread.locals).filter(|&at| at > 0)?;
+        let program = self.images.iter().find(|image| image.is_program)?;
+        program.thread_local_at(address.checked_sub(start)?)
     }
 
     fn objects(&self) -> Vec<LocatedObject> {
@@ -313,7 +337,8 @@ impl Assembly<'_> {
         let mut objects: Vec<u64> =
             blocks.iter().filter_map(|&block| self.object(block)).map(|object| object.id).collect();
         objects.sort_unstable();
-        let mut reasons = doubts.to_vec();
+        let knows = !self.graph.rules.apply(Rule::Doubts);
+        let mut reasons = if knows { Vec::new() } else { doubts.to_vec() };
         for &block in blocks {
             let why = reached.and_then(|reached| reached[block as usize]);
             if let Some(why) = why.map(|why| self.reason(why))

@@ -125,7 +125,7 @@ struct Window<'a, M> {
 
 impl<'a, M: Memory> Window<'a, M> {
     fn new(memory: &'a M) -> Self {
-        Self { memory, words: vec![0; 1 << 15], start: 0, len: 0 }
+        Self { memory, words: vec![0; 1 << 14], start: 0, len: 0 }
     }
 
     /// The `N` words at an address.

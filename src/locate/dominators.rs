@@ -150,17 +150,22 @@ pub(super) fn retained(graph: &Graph<'_>, held: &[Held]) -> Vec<Retained> {
     // Every word of an area that counts is a root; those of blocks that another way reached first, too.
     let others = graph.other_roots(held);
     let roots: Vec<u32> = roots.chain(cycles).chain(others).collect();
-    let out = |block: u32| graph.out(block).map(|(to, _)| to);
+    let leaves = leaves(graph, &roots);
+    let all = |block: u32| graph.out(block).map(|(to, _)| to);
+    let out = |block: u32| all(block).filter(|&to| !leaves[to as usize]);
     let (vertex, dominator) = dominators(count, roots.into_iter(), out);
     let mut retained = vec![Retained::default(); count];
+    let bytes = |block: usize| 8 * u64::from(graph.blocks.words[block]);
     for own in (1..vertex.len()).rev() {
         let block = vertex[own] as usize;
         let object = graph.owners[block].checked_sub(1);
         retained[block].objects += u64::from(object.is_some());
         retained[block].bytes += match object {
             Some(object) => graph.objects[object as usize].size,
-            None => 8 * u64::from(graph.blocks.words[block]),
+            None => bytes(block),
         };
+        let own_leaves = all(block as u32).filter(|&to| leaves[to as usize]);
+        retained[block].bytes += own_leaves.map(|leaf| bytes(leaf as usize)).sum::<u64>();
         if dominator[own] != 0 {
             let Retained { objects, bytes } = retained[block];
             let above = &mut retained[vertex[dominator[own] as usize] as usize];
@@ -169,6 +174,26 @@ pub(super) fn retained(graph: &Graph<'_>, held: &[Held]) -> Vec<Retained> {
         }
     }
     retained
+}
+
+/// The blocks that lead nowhere and are pointed to once: what does so dominates them. Most are buffers, and there may be as
+/// many as all else.
+fn leaves(graph: &Graph<'_>, roots: &[u32]) -> Vec<bool> {
+    let mut pointers = vec![0_u8; graph.blocks.len()];
+    let mut leaves = vec![false; graph.blocks.len()];
+    for block in 0..graph.blocks.len() as u32 {
+        let mut leads = false;
+        for (to, _) in graph.out(block) {
+            leads = true;
+            pointers[to as usize] = pointers[to as usize].saturating_add(1);
+        }
+        leaves[block as usize] = !leads && graph.owners[block as usize] == 0;
+    }
+    for (leaf, pointers) in leaves.iter_mut().zip(pointers) {
+        *leaf &= pointers == 1;
+    }
+    roots.iter().for_each(|&root| leaves[root as usize] = false);
+    leaves
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
+use super::rules::{Rule, Rules};
 use super::scan::{AreaKind, Scanned, Sighting};
 use std::collections::VecDeque;
 
@@ -17,6 +18,8 @@ pub(super) struct Graph<'a> {
     pub(super) handles: &'a [HandleInput],
     pub(super) scanned: &'a Scanned,
     pub(super) areas: &'a [AreaKind],
+    /// Of the proof.
+    pub(super) rules: Rules,
     pub(super) blocks: &'a super::blocks::Blocks,
     /// Each block's object, from 1; 0 for none.
     pub(super) owners: &'a [u32],
@@ -70,7 +73,7 @@ impl<'a> Graph<'a> {
     pub(super) fn new(
         (objects, handles): (&'a [ObjectInput], &'a [HandleInput]),
         (blocks, owners, block_of): (&'a super::blocks::Blocks, &'a [u32], &'a [u32]),
-        (scanned, areas): (&'a Scanned, &'a [AreaKind]),
+        (scanned, areas, rules): (&'a Scanned, &'a [AreaKind], Rules),
         memory: &impl Memory,
     ) -> Self {
         let in_blocks =
@@ -80,6 +83,7 @@ impl<'a> Graph<'a> {
             handles,
             scanned,
             areas,
+            rules,
             blocks,
             owners,
             block_of,
@@ -290,9 +294,13 @@ impl<'a> Graph<'a> {
         for (handle, &sighting) in self.chosen.iter().enumerate() {
             let input = &self.handles[handle];
             let Some(block) = self.target(handle as u32) else { continue };
-            if input.raw && input.strong {
+            if input.raw && input.strong && self.rules.apply(Rule::Raw) {
                 hidden.push((block, Held::Raw));
-            } else if input.strong && sighting == NONE {
+            } else if !input.raw
+                && input.strong
+                && sighting == NONE
+                && self.rules.apply(Rule::Handles)
+            {
                 hidden.push((block, Held::NotFound));
             }
         }
@@ -301,6 +309,7 @@ impl<'a> Graph<'a> {
             if self.block_of[object] != NONE
                 && input.is_counted()
                 && count > u64::from(input.strong)
+                && self.rules.apply(Rule::Counts)
             {
                 hidden.push((self.block_of[object], Held::Untraced));
             }
@@ -491,10 +500,14 @@ impl<'a> Graph<'a> {
         let mut reached = vec![None; self.blocks.len()];
         let mut queue = VecDeque::new();
         let sightings = &self.scanned.sightings;
-        for edge in &self.scanned.from_areas {
+        for edge in self.scanned.from_areas.iter().filter(|edge| {
+            // Without the rule, a word leads to no object.
+            self.rules.apply(Rule::Words) || self.owners[edge.to as usize] == 0
+        }) {
             reach(&mut reached, &mut queue, edge.to, Reach::Area(edge.area));
         }
-        for found in &sightings[self.in_blocks..] {
+        let copies = sightings[self.in_blocks..].iter();
+        for found in copies.filter(|_| self.rules.apply(Rule::Copies)) {
             if let (Some(block), Some(area)) = (self.target(found.handle), found.source.as_area()) {
                 reach(&mut reached, &mut queue, block, Reach::Area(area as u32));
             }
@@ -503,7 +516,8 @@ impl<'a> Graph<'a> {
             reach(&mut reached, &mut queue, self.block_of[object], why);
         }
         self.spread(&mut reached, &mut queue);
-        for block in self.shared_by_strangers(memory, &reached) {
+        let strangers = self.shared_by_strangers(memory, &reached);
+        for block in strangers.into_iter().filter(|_| self.rules.apply(Rule::StdCounts)) {
             reach(&mut reached, &mut queue, block, Reach::StdRc);
         }
         self.spread(&mut reached, &mut queue);
@@ -515,7 +529,12 @@ impl<'a> Graph<'a> {
         while let Some(block) = queue.pop_front() {
             let Some(why) = reached[block as usize] else { continue };
             for &to in self.scanned.edges.targets(block) {
-                reach(reached, queue, to, why);
+                if self.rules.apply(Rule::Words) || self.owners[to as usize] == 0 {
+                    reach(reached, queue, to, why);
+                }
+            }
+            if !self.rules.apply(Rule::Copies) {
+                continue;
             }
             let from = sightings.partition_point(|s| s.source.as_block() < Some(block));
             for found in sightings[from..].iter().take_while(|s| s.source.as_block() == Some(block))
@@ -538,8 +557,10 @@ impl<'a> Graph<'a> {
         for (handle, input) in self.handles.iter().enumerate() {
             strong[input.object as usize] += u32::from(input.strong);
             if input.raw {
-                found.push((input.object as usize, Reach::Raw));
-            } else if !whole[handle] {
+                if self.rules.apply(Rule::Raw) {
+                    found.push((input.object as usize, Reach::Raw));
+                }
+            } else if !whole[handle] && self.rules.apply(Rule::Handles) {
                 // Weak ones too: who has it may upgrade it.
                 found.push((input.object as usize, Reach::NotFound));
             }
@@ -547,7 +568,8 @@ impl<'a> Graph<'a> {
         for (object, input) in self.objects.iter().enumerate() {
             let std = if input.is_counted() { self.scanned.counts[object][0] } else { 1 };
             let handles = u64::from(strong[object]);
-            if std != handles || std != u64::from(input.strong) {
+            let is_other = std != handles || std != u64::from(input.strong);
+            if is_other && self.rules.apply(Rule::Counts) {
                 found.push((object, Reach::Untraced));
             }
         }

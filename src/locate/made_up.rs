@@ -41,10 +41,11 @@ impl Memory for MadeUp {
     }
 }
 
-use super::assemble::{Picture, assemble};
+use super::assemble::{Picture, ThreadInfo, assemble};
 use super::blocks::Blocks;
 use super::inputs::{HandleInput, ObjectInput};
 use super::ownership::{Grade, Held, NodeKind, Owner, Ownership};
+use super::rules::Rules;
 use super::scan::{Area, AreaKind, Limits};
 use crate::event::Kind;
 use std::collections::BTreeSet;
@@ -188,9 +189,10 @@ impl Program {
             handles: self.handles.clone(),
             blocks,
             areas: self.areas.clone(),
-            threads: vec!["main".to_owned()],
+            threads: vec![ThreadInfo { name: "main".to_owned(), locals: 0 }],
             images: Vec::new(),
             doubts: Vec::new(),
+            rules: Rules::default(),
         };
         let until = Instant::now() + Duration::from_secs(60);
         assemble(&self.memory, picture, Limits { until, edges: 1 << 20 })

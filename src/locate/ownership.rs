@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// Where each living handle is stored, and who holds what. Given by [`Search::run`](super::Search::run).
 #[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Ownership {
     /// Every living object, by number.
@@ -16,6 +16,9 @@ pub struct Ownership {
     pub nodes: Vec<Node>,
     /// The cycles that no root reaches.
     pub cycles: Vec<Cycle>,
+    /// The name of the thread that asked: what stands on its stack are the asker's locals, most likely. No other thread's
+    /// name is the same.
+    pub asked_by: String,
     /// Why nothing is proven, a sentence each. Empty: what is graded so is.
     pub doubts: Vec<String>,
     /// What the search read.
@@ -24,13 +27,13 @@ pub struct Ownership {
 
 /// A living object.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct LocatedObject {
     /// The object's number.
     pub id: u64,
     /// The kind of pointer.
-    #[cfg_attr(feature = "json", serde(with = "kind_name"))]
+    #[cfg_attr(any(feature = "json", feature = "serde"), serde(with = "kind_name"))]
     pub kind: Kind,
     /// The type's full name.
     pub type_name: Cow<'static, str>,
@@ -45,7 +48,7 @@ pub struct LocatedObject {
 }
 
 /// A kind by its name, as recordings have it.
-#[cfg(feature = "json")]
+#[cfg(any(feature = "json", feature = "serde"))]
 mod kind_name {
     use crate::event::Kind;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -62,7 +65,7 @@ mod kind_name {
 
 /// A living handle.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct LocatedHandle {
     /// The number of its object.
@@ -79,7 +82,7 @@ pub struct LocatedHandle {
 
 /// What a handle, or a pointer to a block, is stored in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Owner {
     /// In the value of a traced object.
@@ -136,7 +139,7 @@ pub enum Owner {
 
 /// An object, or a block of the heap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Node {
     /// Which of the two.
@@ -147,7 +150,7 @@ pub struct Node {
 
 /// What a node of the ownership graph is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum NodeKind {
     /// The object of this number.
@@ -158,7 +161,7 @@ pub enum NodeKind {
 
 /// Who holds a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Held {
     /// Another node, by what stands at an offset.
@@ -175,7 +178,7 @@ pub enum Held {
 
 /// A step of a path: from a node, by what stands at an offset in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Step {
     /// The node that holds, an index of [`Ownership::nodes`].
@@ -188,7 +191,7 @@ pub struct Step {
 
 /// A cycle of strong handles that no root holds.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Cycle {
     /// The numbers of all objects that hold each other, ascending.
@@ -205,7 +208,7 @@ pub struct Cycle {
 
 /// How sure it is that no root reaches a cycle. See the [module](super#what-a-grade-says).
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 pub enum Grade {
     /// The program cannot reach it any more.
     Proven,
@@ -215,7 +218,7 @@ pub enum Grade {
 
 /// What a search read, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(any(feature = "json", feature = "serde"), derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Statistics {
     /// Bytes of memory that were searched.
@@ -224,6 +227,8 @@ pub struct Statistics {
     pub blocks: u64,
     /// Whether a frozen copy was read.
     pub is_frozen: bool,
+    /// Whether the time or the room ended before everything was read: paths may be missing.
+    pub is_cut: bool,
     /// How long the program stood still, in nanoseconds.
     pub stopped_ns: u64,
     /// How long the search took, in nanoseconds.

@@ -1,23 +1,22 @@
 //! The process as a picture: its copy, its threads, its mappings, its heap, what its ledger knows.
 
-use super::assemble::{Picture, assemble};
+use super::assemble::{Picture, ThreadInfo, assemble};
 use super::blocks::{Blocks, Heap, walk};
 use super::fork::Frozen;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE, ProcessMemory, Region, without};
 use super::ownership::Ownership;
+use super::rules::Rules;
 use super::scan::{Area, AreaKind, Limits};
 use super::search::{Search, Unavailable};
+use super::symbols::images;
 use super::threads::{self, Room, Stopped, Thread};
 use crate::alloc::map;
 use crate::event::Strength;
 use crate::runtime::view;
-use parking_lot::Mutex;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-/// Stopping threads and the copy's waiting are for one search at a time.
-static ONE: Mutex<()> = Mutex::new(());
 
 /// Edges and copies that are kept: 12 to 24 bytes each.
 const EDGES: usize = 24 << 20;
@@ -27,8 +26,44 @@ const TRIES: u32 = 4;
 
 #[inline(never)]
 pub(super) fn run(search: &Search) -> Result<Ownership, Unavailable> {
-    let _one = ONE.lock();
+    let Some(_one) = One::wait(2 * search.budget) else {
+        return Err(Unavailable("another search has not ended".to_owned()));
+    };
     threads::with_saved_registers(|stack_pointer| run_from(search, stack_pointer))
+}
+
+/// The right to search: threads are stopped, and the copy is waited for, by one search at a time.
+struct One;
+
+/// The process that searches now, or 0. A child that was forked meanwhile has nobody who searches.
+static SEARCHING: AtomicU32 = AtomicU32::new(0);
+
+impl One {
+    fn wait(patience: Duration) -> Option<Self> {
+        let (own, begin) = (std::process::id(), Instant::now());
+        loop {
+            let now = SEARCHING.load(Ordering::Relaxed);
+            // Acquire: what the search before did is done.
+            if now != own
+                && SEARCHING
+                    .compare_exchange(now, own, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return Some(Self);
+            }
+            if now == own && begin.elapsed() > patience {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        // Release: pairs with the acquire of the next search.
+        SEARCHING.store(0, Ordering::Release);
+    }
 }
 
 /// Overwrites what earlier calls left below this frame, so that the frames between the caller and the search do not bring
@@ -96,16 +131,19 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     }
     let mut picture = Picture {
         areas: areas(&moment, &heap),
-        threads: moment.threads.iter().map(|thread| thread.name.clone()).collect(),
+        threads: infos(&moment),
         images: images(&moment.regions),
         blocks: heap.blocks,
         objects,
         handles,
         doubts,
+        rules: Rules::default(),
     };
     stacks_in_blocks(&moment.threads, &picture.blocks, &mut picture.areas);
     let limits = Limits { until: begin + search.budget, edges: EDGES };
+    let asked_by = moment.threads.first().map_or_else(String::new, |own| own.name.clone());
     let mut result = assemble(&moment.memory, picture, limits);
+    result.asked_by = asked_by;
     result.statistics.is_frozen = is_frozen;
     result.statistics.stopped_ns = stopped_ns;
     result.statistics.took_ns = begin.elapsed().as_nanos() as u64;
@@ -160,7 +198,8 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     crate::runtime::clock::wait_for_own_thread();
     let stopping = Instant::now();
     // Nothing is allocated from here on, until the threads go on.
-    let mut stopped = (search.stop_threads && search.fork).then(|| Stopped::new(&mut room));
+    let mut stopped =
+        (search.stop_threads && search.fork).then(|| Stopped::new(&mut room, search.at_exit));
     let frozen = search.fork.then(Frozen::new);
     if let Some(stopped) = &mut stopped {
         stopped.release();
@@ -242,15 +281,13 @@ fn stacks(moment: &Moment) -> Vec<Range<u64>> {
     moment.regions.iter().filter(holds_stack).map(|region| region.range.clone()).collect()
 }
 
-/// The files that are mapped, with the address of their first byte.
-fn images(regions: &[Region]) -> Vec<(String, u64)> {
-    let mut images: Vec<(String, u64)> = Vec::new();
-    for region in regions.iter().filter(|region| region.is_file()) {
-        if images.last().is_none_or(|(name, _)| *name != region.name) {
-            images.push((region.name.clone(), region.range.start.wrapping_sub(region.offset)));
-        }
-    }
-    images
+/// What the result says of threads.
+fn infos(moment: &Moment) -> Vec<ThreadInfo> {
+    let info = |thread: &Thread| ThreadInfo {
+        name: thread.name.clone(),
+        locals: thread.thread_pointer.map_or(0, |pointer| locals_start(pointer, &moment.memory)),
+    };
+    moment.threads.iter().map(info).collect()
 }
 
 /// glibc's own data of a thread, behind the thread pointer.
@@ -355,9 +392,8 @@ fn stacks_in_blocks(threads: &[Thread], blocks: &Blocks, areas: &mut Vec<Area>) 
     }
 }
 
-/// How many bytes of the program's own thread-locals lie before the thread pointer.
-#[cfg(target_arch = "x86_64")]
-fn static_locals(memory: &impl Memory) -> u64 {
+/// The size of the program's own thread-locals in a thread, and how they are aligned.
+fn locals_layout(memory: &impl Memory) -> Option<(u64, u64)> {
     // SAFETY: SYSCALL: reads a table of the process's start.
     let headers = unsafe { libc::getauxval(libc::AT_PHDR) };
     // SAFETY: SYSCALL: as above.
@@ -366,7 +402,26 @@ fn static_locals(memory: &impl Memory) -> u64 {
     let read = memory.read(headers, &mut words);
     // type and flags, offset, address, physical address, size in the file, size in memory, alignment
     let header = words[..read].chunks_exact(7).find(|header| header[0] as u32 == libc::PT_TLS);
-    header.map_or(0, |header| header[5].next_multiple_of(header[6].clamp(1, 1 << 20)))
+    header.map(|header| (header[5], header[6].clamp(1, 1 << 20)))
+}
+
+/// Where the program's own thread-locals begin, in the thread with this pointer.
+#[cfg(target_arch = "x86_64")]
+fn locals_start(pointer: u64, memory: &impl Memory) -> u64 {
+    pointer - static_locals(memory)
+}
+
+/// They lie behind two words that the pointer points to.
+#[cfg(target_arch = "aarch64")]
+fn locals_start(pointer: u64, memory: &impl Memory) -> u64 {
+    let align = locals_layout(memory).map_or(1, |(_, align)| align);
+    pointer + 16_u64.next_multiple_of(align)
+}
+
+/// How many bytes of the program's own thread-locals lie before the thread pointer.
+#[cfg(target_arch = "x86_64")]
+fn static_locals(memory: &impl Memory) -> u64 {
+    locals_layout(memory).map_or(0, |(size, align)| size.next_multiple_of(align))
 }
 
 /// They lie behind it, with glibc's own data of the thread before it.

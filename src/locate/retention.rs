@@ -12,6 +12,7 @@ impl Ownership {
     /// strong handle of theirs; and what the paths to the others begin with.
     pub fn retention(&self) -> Retention {
         let mut retention = Retention::new();
+        let starts = Starts::new(self);
         let mut in_cycle = BTreeSet::new();
         for cycle in &self.cycles {
             retention.cycle(cycle.objects.iter().copied());
@@ -22,7 +23,7 @@ impl Ownership {
             if let Some(owner) = self.only_owner(object.id) {
                 retention.hangs_on(object.id, owner);
             }
-            if let Some(part) = object.node.and_then(|node| self.part(node)) {
+            if let Some(part) = object.node.and_then(|node| starts.part(node)) {
                 retention.is_in(object.id, part);
             }
         }
@@ -53,26 +54,99 @@ impl Ownership {
         }
         None
     }
+}
 
-    /// What the path to a node begins with.
-    fn part(&self, mut node: u32) -> Option<Part> {
-        // No path is longer than there are nodes.
-        for _ in 0..=self.nodes.len() {
-            match &self.nodes.get(node as usize)?.held {
-                Held::By(step) => node = step.from,
-                Held::Cycle(_) => return Some(Part::Leaked),
-                Held::Root(owner) => {
-                    return match owner {
-                        Owner::Static { symbol, .. } | Owner::ThreadLocal { symbol, .. } => {
-                            Some(Part::Static(symbol.clone().unwrap_or_default()))
-                        }
-                        Owner::Stack { thread } => Some(Part::Stack(thread.clone())),
-                        _ => None,
-                    };
+/// What the path to each node begins with.
+pub(crate) struct Starts<'a> {
+    ownership: &'a Ownership,
+    starts: Vec<Start>,
+}
+
+/// The first node of a path, and whether a handle on the way could be another word of the memory.
+#[derive(Clone, Copy)]
+struct Start {
+    node: u32,
+    is_guess: bool,
+}
+
+impl<'a> Starts<'a> {
+    /// Follows all paths. Each step is gone once.
+    pub(crate) fn new(ownership: &'a Ownership) -> Self {
+        let nodes = &ownership.nodes;
+        let mut starts: Vec<Option<Start>> = vec![None; nodes.len()];
+        let mut way = Vec::new();
+        for mut at in 0..nodes.len() as u32 {
+            let mut start = loop {
+                if let Some(known) = starts[at as usize] {
+                    break known;
                 }
-                _ => return None,
+                way.push(at);
+                match &nodes[at as usize].held {
+                    Held::By(step) => at = step.from,
+                    _ => break Start { node: at, is_guess: false },
+                }
+            };
+            while let Some(node) = way.pop() {
+                if let NodeKind::Object(id) = nodes[node as usize].kind {
+                    let handles = ownership.handles_of(id).iter();
+                    start.is_guess |= handles.clone().any(|it| it.is_strong && it.copies > 1);
+                }
+                starts[node as usize] = Some(start);
             }
         }
-        None
+        let starts = starts.into_iter().flatten().collect();
+        Self { ownership, starts }
+    }
+
+    /// What the path to a node begins with.
+    fn part(&self, node: u32) -> Option<Part> {
+        let start = self.starts.get(node as usize)?;
+        match &self.ownership.nodes.get(start.node as usize)?.held {
+            Held::Cycle(_) => Some(Part::Leaked),
+            Held::Root(owner) => self.part_of_root(owner),
+            // The block may be a freed one that a handle was moved out of.
+            Held::Unreferenced if self.is_sure() && !start.is_guess => Some(Part::Leaked),
+            _ => None,
+        }
+    }
+
+    fn part_of_root(&self, owner: &Owner) -> Option<Part> {
+        match owner {
+            Owner::Static { symbol, .. } | Owner::ThreadLocal { symbol, .. } => {
+                Some(Part::Static(symbol.clone().unwrap_or_default()))
+            }
+            Owner::Stack { thread } if *thread == self.ownership.asked_by => {
+                Some(Part::Stack(thread.clone()))
+            }
+            Owner::Stack { thread } => Some(Part::Thread(thread.clone())),
+            Owner::Raw => Some(Part::Raw),
+            // No word of the memory is it.
+            Owner::NotFound => self.is_sure().then_some(Part::Leaked),
+            _ => None,
+        }
+    }
+
+    /// Whether what was not found is not there.
+    fn is_sure(&self) -> bool {
+        self.ownership.doubts.is_empty()
+    }
+
+    /// Returns whether every strong handle of an object is known to be where `may` permits it, by what the path to it begins
+    /// with.
+    pub(crate) fn is_held_only(&self, id: u64, may: impl Fn(&Part) -> bool) -> bool {
+        let ownership = self.ownership;
+        let mut strong =
+            ownership.handles_of(id).iter().filter(|handle| handle.is_strong).peekable();
+        strong.peek().is_some()
+            && strong.all(|handle| {
+                let part = match &handle.owner {
+                    Owner::Object { object, .. } => {
+                        ownership.object(*object).and_then(|object| self.part(object.node?))
+                    }
+                    Owner::Block { node, .. } => self.part(*node),
+                    root => self.part_of_root(root),
+                };
+                part.is_some_and(|part| may(&part))
+            })
     }
 }

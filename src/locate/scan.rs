@@ -238,7 +238,7 @@ pub(super) fn scan(
         objects,
         tickets,
         found: Scanned { counts: vec![[0; 2]; objects.len()], ..Scanned::default() },
-        words: vec![0; 1 << 16],
+        words: vec![0; WINDOW],
         window: 0..0,
         memory,
         limits,
@@ -255,6 +255,9 @@ pub(super) fn scan(
     }
     scanner.found
 }
+
+/// Words that are read at once: few enough to stay in a core's cache.
+const WINDOW: usize = 1 << 14;
 
 struct Scanner<'a, M> {
     memory: &'a M,

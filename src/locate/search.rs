@@ -31,6 +31,7 @@ pub struct Search {
     pub(super) stop_threads: bool,
     pub(super) walk: bool,
     pub(super) alloc: bool,
+    pub(super) at_exit: bool,
 }
 
 impl Default for Search {
@@ -41,7 +42,7 @@ impl Default for Search {
 
 /// Why there was no search.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unavailable(pub(super) String);
+pub struct Unavailable(pub(crate) String);
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,7 +56,7 @@ impl Search {
     /// Creates a search of a frozen copy, with all that is known of the heap, for at most two seconds.
     pub fn new() -> Self {
         let budget = Duration::from_secs(2);
-        Self { budget, fork: true, stop_threads: true, walk: true, alloc: true }
+        Self { budget, fork: true, stop_threads: true, walk: true, alloc: true, at_exit: false }
     }
 
     /// Sets how long the search may read. When the time is up, what was found so far is the result, with a doubt that
@@ -95,11 +96,19 @@ impl Search {
         self
     }
 
+    /// For a search while the process ends.
+    #[cfg(feature = "trace")]
+    pub(crate) fn at_exit(mut self) -> Self {
+        self.at_exit = true;
+        self
+    }
+
     /// Searches.
     ///
     /// # Errors
     ///
-    /// On a system other than Linux on x86-64 or AArch64, and where the process may not read its own memory.
+    /// On a system other than Linux on x86-64 or AArch64; where the process may not read its own memory; and where another
+    /// search has not ended after twice the budget.
     pub fn run(&self) -> Result<Ownership, Unavailable> {
         #[cfg(all(
             feature = "trace",

@@ -4,6 +4,9 @@ use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, Ste
 use crate::text::{bytes, escape};
 use std::fmt;
 
+/// Steps of a path that are shown at its beginning and at its end.
+const SHOWN: usize = 6;
+
 /// The path from a root to an object, to be printed. Given by [`Ownership::path_to`].
 #[derive(Clone, Copy, Debug)]
 pub struct PathText<'a> {
@@ -31,7 +34,7 @@ impl Ownership {
     }
 
     /// `Rc<Node> #7`, or a block.
-    fn node_text(&self, node: &Node) -> String {
+    pub(crate) fn node_text(&self, node: &Node) -> String {
         match node.kind {
             NodeKind::Block(size) => format!("heap block, {}", bytes(size)),
             NodeKind::Object(id) => match self.object(id) {
@@ -69,10 +72,11 @@ fn without_paths(name: &str) -> String {
 
 /// `.parent`, or `+24`.
 fn step_text(step: &Step) -> String {
-    match &step.field {
-        Some(field) => format!(".{field}"),
-        None => format!("+{}", step.offset),
-    }
+    offset_text(step.offset, step.field.as_deref())
+}
+
+pub(crate) fn offset_text(offset: u64, field: Option<&str>) -> String {
+    field.map_or_else(|| format!("+{offset}"), |field| format!(".{}", escape(field)))
 }
 
 impl fmt::Display for Owner {
@@ -125,7 +129,15 @@ impl fmt::Display for PathText<'_> {
         }
         let mut depth = 9;
         let mut is_line_open = false;
-        for &node in &nodes {
+        for (number, &node) in nodes.iter().enumerate() {
+            if nodes.len() > 2 * SHOWN + 1 && (SHOWN..nodes.len() - SHOWN).contains(&number) {
+                if number == SHOWN {
+                    let left_out = crate::text::count((nodes.len() - 2 * SHOWN) as u64);
+                    write!(f, "\n{:depth$}└─ … {left_out} more …", "")?;
+                    (depth, is_line_open) = (depth + 3, false);
+                }
+                continue;
+            }
             let node = &self.ownership.nodes[node as usize];
             let step = match &node.held {
                 Held::By(step) => Some(step_text(step)),
@@ -154,7 +166,16 @@ impl fmt::Display for CycleText<'_> {
             Grade::Proven => "cycle (PROVEN): ",
             Grade::Likely(_) => "cycle (LIKELY): ",
         })?;
-        for step in &cycle.round {
+        for (number, step) in cycle.round.iter().enumerate() {
+            if cycle.round.len() > 2 * SHOWN + 1
+                && (SHOWN..cycle.round.len() - SHOWN).contains(&number)
+            {
+                if number == SHOWN {
+                    let left_out = crate::text::count((cycle.round.len() - 2 * SHOWN) as u64);
+                    write!(f, "… {left_out} more … ")?;
+                }
+                continue;
+            }
             let node = &ownership.nodes[step.from as usize];
             write!(f, "{} ─{}→ ", ownership.node_text(node), step_text(step))?;
         }

@@ -318,10 +318,16 @@ impl Signal {
 
     fn take() -> Option<Self> {
         let number = Self::unused()?;
+        let before = Self::set(number, libc::SA_ONSTACK)?;
+        Some(Self { number, before })
+    }
+
+    /// Sets the handler, and returns what was there before.
+    fn set(number: c_int, flags: c_int) -> Option<libc::sigaction> {
         // SAFETY: SIGNAL: all zeros are a value of it.
         let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
         action.sa_sigaction = handler();
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | flags;
         let all = u64::MAX;
         // SAFETY: SIGNAL: the set is longer than eight bytes, all of whose values are sets.
         unsafe { ptr::from_mut(&mut action.sa_mask).cast::<u64>().write_unaligned(all) };
@@ -329,7 +335,7 @@ impl Signal {
         // SAFETY: SIGNAL: `stop` is a handler for these flags.
         let set = unsafe { libc::sigaction(number, &action, before.as_mut_ptr()) };
         // SAFETY: SYSCALL: written where the call succeeded.
-        (set == 0).then(|| Self { number, before: unsafe { before.assume_init() } })
+        (set == 0).then(|| unsafe { before.assume_init() })
     }
 
     fn give_back(&self) {
@@ -430,7 +436,7 @@ fn blocks(tid: i32, signal: c_int, text: &mut [u8]) -> bool {
 
 impl Stopped {
     /// Stops all threads but this one, and those that block every signal. `room` keeps what must not be allocated.
-    pub(super) fn new(room: &mut Room) -> Self {
+    pub(super) fn new(room: &mut Room, at_exit: bool) -> Self {
         let mut stopped = Self { signal: Signal::take(), sent: 0, missed: false, done: false };
         let Some(signal) = stopped.signal.as_ref().map(|signal| signal.number) else {
             stopped.missed = true;
@@ -443,9 +449,14 @@ impl Stopped {
         session.next.store(0, Ordering::Relaxed);
         session.arrived.store(0, Ordering::Relaxed);
         session.left.store(0, Ordering::Relaxed);
+        // The next odd number: it is odd already in a process that was forked while threads were stopped.
+        let number = session.number.load(Ordering::Relaxed).wrapping_add(1) | 1;
         // Release: a thread that sees the odd number sees the empty slots.
-        session.number.fetch_add(1, Ordering::Release);
+        session.number.store(number, Ordering::Release);
         let (own, until) = (current_tid(), Instant::now() + PATIENCE);
+        // Its alternate stack is gone once `std::process::exit` was called by another thread, while the kernel still has it
+        // for the thread's: a signal that is to be handled there would be the end of the process.
+        let main = (at_exit && own != std::process::id() as i32).then(|| std::process::id() as i32);
         let Room { directory, text, tids } = room;
         tids.clear();
         // A thread that was not stopped yet may have made another: until no new one is there. One that begins blocks all
@@ -454,7 +465,7 @@ impl Stopped {
         loop {
             let (before, mut blocked) = (tids.len(), false);
             let listed = for_each_thread(directory, |tid| {
-                if tid == own || is_own_thread(tid) || tids.contains(&tid) {
+                if tid == own || Some(tid) == main || is_own_thread(tid) || tids.contains(&tid) {
                     return;
                 }
                 if tids.len() == tids.capacity() || blocks(tid, signal, text) {
@@ -462,11 +473,7 @@ impl Stopped {
                     return;
                 }
                 tids.push(tid);
-                let pid = std::process::id();
-                // SAFETY: SIGNAL: `stop` handles it.
-                let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
-                // One that has ended meanwhile is none.
-                stopped.sent += u32::from(sent == 0);
+                stopped.send(tid, signal);
             });
             stopped.missed |= !listed;
             if !stopped.wait(until) || !listed {
@@ -480,7 +487,22 @@ impl Stopped {
                 break;
             }
         }
+        if let Some(main) = main {
+            stopped.missed |= blocks(main, signal, text)
+                || Signal::set(signal, 0).is_none()
+                || !stopped.send(main, signal)
+                || !stopped.wait(until);
+        }
         stopped
+    }
+
+    /// Sends the signal. False for a thread that has ended meanwhile.
+    fn send(&mut self, tid: i32, signal: c_int) -> bool {
+        let pid = std::process::id();
+        // SAFETY: SIGNAL: `stop` handles it.
+        let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) } == 0;
+        self.sent += u32::from(sent);
+        sent
     }
 
     /// Waits until the threads have arrived that got the signal. One that ends before it gets it never does.
@@ -562,6 +584,12 @@ impl Stopped {
                     thread_pointer: None,
                     is_known: false,
                 });
+            }
+        }
+        // A thread without a name of its own has that of the thread that made it: the asker's is its alone.
+        if let Some((own, others)) = threads.split_first_mut() {
+            for other in others.iter_mut().filter(|other| other.name == own.name) {
+                other.name = format!("{} #{}", other.name, other.tid);
             }
         }
         (threads, all)

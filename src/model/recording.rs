@@ -89,7 +89,7 @@ pub enum RecordingEnd {
     Stopped,
 }
 
-/// Which process made a recording: what its file begins with.
+/// Which process made a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Origin {
@@ -133,7 +133,7 @@ impl Recording {
         self.ended
     }
 
-    /// Returns which process made it, where its file says so.
+    /// Returns which process made it, where that is known.
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_deref()
     }

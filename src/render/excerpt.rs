@@ -42,8 +42,7 @@ impl ReportStyle<'_> {
             }
         };
         let text = source.trim_end();
-        // The compiler counts characters.
-        let start = place.column.saturating_sub(1) as usize;
+        let start = characters_before(text, place.column);
         let length = text
             .chars()
             .skip(start)
@@ -63,6 +62,20 @@ impl ReportStyle<'_> {
         put(out, &[(Look::Dim, &number(&blank)), (Look::Alive, &caret)])?;
         put(out, &[(Look::Dim, &number(&blank))])
     }
+}
+
+/// How many characters of a line stand before a location's column.
+///
+/// The compiler counts columns as a terminal shows them: two for a wide character, none for one that combines, four for a tab.
+pub(in crate::render) fn characters_before(line: &str, column: u32) -> usize {
+    let before = (column as usize).saturating_sub(1);
+    let mut columns = 0;
+    let is_before = |c: &char| {
+        let is_before = columns < before;
+        columns += if *c == '\t' { 4 } else { column_width(*c) };
+        is_before
+    };
+    line.chars().take_while(is_before).count()
 }
 
 /// What is said of the handle at fault.
@@ -143,9 +156,28 @@ impl Window {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "trace", feature = "json")))]
 mod tests {
-    use super::{Shown, Window};
+    use super::{Shown, Window, characters_before};
+
+    #[test]
+    fn columns_are_as_the_compiler_counts_them() {
+        #[rustfmt::skip]
+        let here = { let 名前 = 1; let _ = 名前; caller() };
+        let line = "        let here = { let 名前 = 1; let _ = 名前; caller() };";
+        let start = characters_before(line, here.column());
+        assert!(line.chars().skip(start).collect::<String>().starts_with("caller()"), "{here}");
+        for (line, column, start) in
+            [("\tx.clone()", 7, 3), ("größe.clone()", 7, 6), ("x", 9, 1), ("", 1, 0)]
+        {
+            assert_eq!(characters_before(line, column), start, "{line}");
+        }
+    }
+
+    #[track_caller]
+    fn caller() -> &'static std::panic::Location<'static> {
+        std::panic::Location::caller()
+    }
 
     fn show(text: &str, word: &str, room: usize, says: usize) -> Shown {
         let chars: Vec<char> = text.chars().collect();

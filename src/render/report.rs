@@ -2,11 +2,12 @@
 
 use super::names::Names;
 use super::source::Sources;
+use super::stored::AlikePaths;
 use super::style::{Line, Look};
+use super::verdict::heading;
 use super::{Terminal, age, bytes, count, plural};
-use crate::analysis::{HandleGroup, Leak, LeakReport, Part, ReportKind, Total, totals};
+use crate::analysis::{HandleGroup, Leak, LeakReport, ReportKind, Total, totals};
 use crate::event::{Location, Op, Strength};
-use crate::locate::Ownership;
 use crate::model::{Handle, LiveObject};
 use crate::text::{short_file, width};
 use std::fmt;
@@ -23,7 +24,7 @@ pub(super) struct ReportStyle<'r> {
 /// Causes that are shown.
 pub(super) const SHOWN: usize = 10;
 /// Where a named row's text begins.
-const INDENT: usize = 14;
+pub(super) const INDENT: usize = 14;
 /// Groups of handles of one that are shown.
 const HOLDERS: usize = 8;
 /// Types of one that are shown.
@@ -67,7 +68,7 @@ impl<'r> ReportStyle<'r> {
         Self { color: false, ascii: true, width: 80, sources, names: names(report) }
     }
 
-    fn line(&self) -> Line {
+    pub(super) fn line(&self) -> Line {
         Line::new(self.color)
     }
 
@@ -78,8 +79,13 @@ impl<'r> ReportStyle<'r> {
     pub(super) fn write(&self, report: &LeakReport, out: &mut impl fmt::Write) -> fmt::Result {
         let mut line = self.line();
         let look = if report.passes() { Look::Name } else { Look::Warning };
-        line.put(look, "refscope").put(Look::Name, ": ").put(Look::Name, &report.verdict());
-        writeln!(out, "{}", line.finish())?;
+        line.put(look, "refscope").put(Look::Name, ": ");
+        let indent = line.width();
+        for part in fold(&report.verdict(), self.width.saturating_sub(indent)) {
+            line.to(indent).put(Look::Name, &part);
+            writeln!(out, "{}", line.finish())?;
+            line = self.line();
+        }
         if report.traced_nothing && report.kind == ReportKind::Check {
             self.row(
                 out,
@@ -89,8 +95,17 @@ impl<'r> ReportStyle<'r> {
                  `Check::whole_process`; or, where it is right, `Check::may_trace_nothing`",
             )?;
         }
+        let alike = report.ownership().map(AlikePaths::new);
+        let has_parts = report.leaks.iter().any(|leak| heading(leak) != heading(&report.leaks[0]));
+        let mut before = "";
         for (number, leak) in report.leaks.iter().take(SHOWN).enumerate() {
-            self.leak(report, number + 1, leak, out)?;
+            if has_parts && heading(leak) != before {
+                before = heading(leak);
+                let mut line = self.line();
+                line.put(Look::Name, before);
+                writeln!(out, "\n{}", line.finish())?;
+            }
+            self.leak(report, number + 1, leak, alike.as_ref(), out)?;
         }
         if report.leaks.len() > SHOWN {
             let rest = &report.leaks[SHOWN..];
@@ -102,7 +117,12 @@ impl<'r> ReportStyle<'r> {
             let note = match &report.located {
                 None => "locations show where a handle was created, not where it is stored; sizes"
                     .to_owned(),
-                Some(Err(why)) => format!("where handles are stored is not known: {why}; sizes"),
+                Some(Err(why)) => format!("{why}; sizes"),
+                Some(Ok(ownership)) if ownership.statistics.is_cut => {
+                    "the search for where handles are stored ran out of its budget: what it says of that is \
+                     incomplete; sizes"
+                        .to_owned()
+                }
                 Some(Ok(_)) => "sizes".to_owned(),
             };
             let note = format!("{note} are the values' own, without what they have on the heap");
@@ -132,6 +152,7 @@ impl<'r> ReportStyle<'r> {
         report: &LeakReport,
         number: usize,
         leak: &Leak,
+        alike: Option<&AlikePaths<'_>>,
         out: &mut impl fmt::Write,
     ) -> fmt::Result {
         let line_of = match (&leak.cause.location, leak.fault()) {
@@ -152,10 +173,20 @@ impl<'r> ReportStyle<'r> {
             _ => String::new(),
         };
         let mut line = self.line();
-        line.put(Look::Warning, &format!("{number} of {}", report.leaks.len()))
-            .put(Look::Name, &format!(": {title}{part}"))
-            .put(Look::Dim, &format!("  [{:08x}]", leak.fingerprint >> 32));
-        writeln!(out, "\n{}", line.finish())?;
+        line.put(Look::Warning, &format!("{number} of {}", report.leaks.len()));
+        line.put(Look::Name, ": ");
+        let (indent, print) = (line.width(), format!("  [{:08x}]", leak.fingerprint >> 32));
+        let room = self.width.saturating_sub(indent + print.len());
+        writeln!(out)?;
+        for (n, text) in fold(&format!("{title}{part}"), room.max(20)).iter().enumerate() {
+            if n > 0 {
+                writeln!(out, "{}", line.finish())?;
+                line = self.line();
+            }
+            line.to(indent).put(Look::Name, text);
+        }
+        line.put(Look::Dim, &print);
+        writeln!(out, "{}", line.finish())?;
         if let Some(holder) = leak.fault() {
             self.excerpt(leak, holder, out)?;
             self.made_by(leak, holder, out)?;
@@ -186,54 +217,10 @@ impl<'r> ReportStyle<'r> {
             let text = format!("the ledger counts {counted} strong, {known} known");
             self.row(out, "note", &text)?;
         }
-        if let Some(ownership) = report.ownership() {
-            self.stored(ownership, leak, out)?;
+        if let (Some(ownership), Some(alike)) = (report.ownership(), alike) {
+            self.stored(ownership, &alike.paths(leak), out)?;
         }
         self.row(out, "help", &leak.help)
-    }
-
-    /// What holds the objects of a leak now: the path from a root, or the cycle. Those held alike are one path.
-    fn stored(&self, ownership: &Ownership, leak: &Leak, out: &mut impl fmt::Write) -> fmt::Result {
-        let mut paths: Vec<(String, u64)> = Vec::new();
-        for object in &leak.objects {
-            let Some(path) = ownership.path_to(object.id) else { continue };
-            let path = path.to_string();
-            let path = path.strip_prefix("held by: ").unwrap_or(&path).to_owned();
-            match paths
-                .iter_mut()
-                .find(|(known, _)| without_numbers(known) == without_numbers(&path))
-            {
-                Some((_, times)) => *times += 1,
-                None => paths.push((path, 1)),
-            }
-        }
-        for (path, times) in paths.iter().take(PATHS) {
-            let mut first = true;
-            for part in path.lines() {
-                let part = if self.ascii {
-                    part.replace('─', "-").replace('→', ">").replace('└', "`")
-                } else {
-                    part.to_owned()
-                };
-                let times = match (first, *times) {
-                    (true, n) if n > 1 => format!("  ({} alike)", count(n)),
-                    _ => String::new(),
-                };
-                let mut line = self.line();
-                if first {
-                    line.put(Look::Dim, "   = ").put(Look::Name, "stored:");
-                }
-                line.to(INDENT)
-                    .put(Look::Plain, part.trim_start_matches("         "))
-                    .put(Look::Dim, &times);
-                writeln!(out, "{}", line.finish())?;
-                first = false;
-            }
-        }
-        if paths.len() > PATHS {
-            writeln!(out, "       and {} more paths", paths.len() - PATHS)?;
-        }
-        Ok(())
     }
 
     /// A row for each type and line that allocated objects; for one that is alone, two.
@@ -410,22 +397,6 @@ impl<'r> ReportStyle<'r> {
     }
 }
 
-/// Paths that are shown of one leak.
-const PATHS: usize = 3;
-
-/// A path without the numbers of its objects, by which like paths differ.
-fn without_numbers(path: &str) -> String {
-    let mut text = String::with_capacity(path.len());
-    let mut is_number = false;
-    for c in path.chars() {
-        is_number = c == '#' || (is_number && c.is_ascii_digit());
-        if !is_number || c == '#' {
-            text.push(c);
-        }
-    }
-    text
-}
-
 /// Totals over all objects, and what each has.
 fn held_by(leak: &Leak) -> String {
     let strong = |object: &LiveObject| match object.strong_handles().count() {
@@ -481,7 +452,7 @@ pub(super) fn outside(report: &LeakReport) -> Option<String> {
 }
 
 /// A location, its file without what is the same for all of a registry or toolchain.
-pub(super) fn at(location: &Location) -> String {
+pub(in crate::render) fn at(location: &Location) -> String {
     format!("{}:{}:{}", short_file(&location.file), location.line, location.column)
 }
 
@@ -503,84 +474,6 @@ pub(super) fn fold(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-impl LeakReport {
-    /// Returns the verdict in one line.
-    pub fn verdict(&self) -> String {
-        if self.traced_nothing && self.is_empty() {
-            return "nothing was traced, so that a leak could not have been seen".to_owned();
-        }
-        let when = match self.kind {
-            ReportKind::Check => " after the check",
-            ReportKind::Exit => " at exit",
-            ReportKind::Mark => " at the mark",
-            ReportKind::Stopped => " when the recording stopped",
-            ReportKind::Alive => "",
-        };
-        let allowed = match self.allowed {
-            0 => String::new(),
-            n => format!("; {} allowed", count(n)),
-        };
-        if self.is_empty() {
-            return format!("nothing is alive{when}{allowed}");
-        }
-        let size = self.leaks.iter().fold(0_u64, |sum, leak| sum.saturating_add(leak.bytes()));
-        let (objects, lines) =
-            (plural(self.objects, "object"), plural(self.leaks.len() as u64, "line"));
-        format!("{objects} alive{when}, kept by {lines}; {}{}{allowed}", bytes(size), self.parts())
-    }
-
-    /// How many objects are in each part, as far as that is known.
-    fn parts(&self) -> String {
-        type Is = fn(&Part) -> bool;
-        let mut text = String::new();
-        let parts: [(&str, Is); 4] = [
-            ("leaked", |part| matches!(part, Part::Leaked)),
-            ("held by tasks and threads", |part| matches!(part, Part::Thread(_))),
-            ("held by statics and thread-locals", |part| matches!(part, Part::Static(_))),
-            ("held by a word on a stack", |part| matches!(part, Part::Stack(_))),
-        ];
-        for (name, is) in parts {
-            let parts = self.leaks.iter().flat_map(|leak| &leak.parts);
-            let objects = parts.filter(|(part, _)| is(part)).map(|(_, objects)| objects).sum();
-            if objects > 0 {
-                text.push_str(&format!("; {} {name}", count(objects)));
-            }
-        }
-        text
-    }
-
-    /// Returns a note on what a check did not look at: what is alive and was made meanwhile on threads that had entered no
-    /// scope, by type and line.
-    pub fn note_outside(&self) -> Option<String> {
-        outside(self).map(|note| format!("refscope: {}", super::escape_lines(&note)))
-    }
-
-    /// Returns the report as JSON: one object, documented at [`report_json`](super::report_json).
-    pub fn json(&self) -> String {
-        super::report_json(self)
-    }
-
-    /// Returns a line for each cause in the format of GitHub's and compatible logs, `::error file=…,line=…::…`, at the
-    /// cause's line.
-    pub fn annotations(&self) -> String {
-        annotations(self)
-    }
-}
-
-/// `leaked`, `held by the static POOL`
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Leaked => f.write_str("leaked"),
-            Self::Thread(name) => write!(f, "held by {name}"),
-            Self::Static(name) if name.is_empty() => f.write_str("held by a static"),
-            Self::Static(name) => write!(f, "held by the static {name}"),
-            Self::Stack(name) => write!(f, "held by a word on {name}'s stack"),
-            Self::Unknown => f.write_str("not searched"),
-        }
-    }
-}
-
 /// The report as plain text, 80 columns wide.
 impl fmt::Display for LeakReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -597,30 +490,19 @@ impl fmt::Debug for LeakReport {
 
 impl std::error::Error for LeakReport {}
 
-/// See [`LeakReport::annotations`].
-fn annotations(report: &LeakReport) -> String {
-    // As GitHub's documentation of workflow commands escapes data and properties; the rest is shown in a log.
-    let data = |text: &str| super::escape(&text.replace('%', "%25")).into_owned();
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-    let mut text = String::new();
-    for leak in report.leaks.iter().take(SHOWN) {
-        let object = leak.example();
-        let place = leak.cause.location.as_ref().unwrap_or(&object.location);
-        let name = format!("{}<{}>", object.kind, crate::event::short_type(&object.type_name));
-        let says = format!(
-            "{} alive, the oldest created at {}: {}",
-            plural(leak.count(), "object"),
-            object.location,
-            leak.help
-        );
-        text.push_str(&format!(
-            "::error file={},line={},col={},title={}::{}\n",
-            property(&place.file),
-            place.line,
-            place.column,
-            property(&format!("refscope: {name} is alive")),
-            data(&says)
-        ));
+#[cfg(test)]
+mod tests {
+    use crate::analysis::LeakReport;
+
+    #[test]
+    fn why_there_was_no_search_is_said() {
+        let scope = crate::Scope::mark();
+        let _kept = scope.run(|| crate::Rc::new(1));
+        let mut report = LeakReport::new(scope.alive(), crate::event::Time::coarse());
+        let why = crate::locate::Unavailable("the kernel forbids it".to_owned());
+        report.located = Some(Err(why.to_string()));
+        let text = report.to_string();
+        let note = "note: not searched where handles are stored: the kernel forbids it; sizes are";
+        assert_eq!(text.contains(note), crate::ENABLED, "{text}");
     }
-    text
 }

@@ -83,6 +83,7 @@ fn write_leak(text: &mut String, leak: &Leak) {
         leak.cause.location.as_ref().map_or_else(String::new, |at| format!(",{}", place(at)));
     let part = |part: &Part| match part {
         Part::Leaked => "leaked",
+        Part::Raw => "raw",
         Part::Thread(_) => "thread",
         Part::Static(_) => "static",
         Part::Stack(_) => "stack",
@@ -90,7 +91,7 @@ fn write_leak(text: &mut String, leak: &Leak) {
     };
     let name = |part: &Part| match part {
         Part::Thread(name) | Part::Static(name) | Part::Stack(name) => Json(name).to_string(),
-        Part::Leaked | Part::Unknown => "null".to_owned(),
+        Part::Leaked | Part::Raw | Part::Unknown => "null".to_owned(),
     };
     let parts = leak.parts.iter().map(|(of, objects)| {
         format!(r#"{{"part":"{}","name":{},"count":{objects}}}"#, part(of), name(of))

@@ -1,6 +1,7 @@
 //! Lines of source code, for excerpts.
 
 use crate::event::Location;
+use crate::model::Recording;
 use crate::source_file::{is_rust, read};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -14,12 +15,35 @@ use std::path::{Path, PathBuf};
 /// recording may be anybody's invention, and a report is often sent to others: of these, only files that end in
 /// `.rs` and lie below one of the roots, followed through all links, are read. Of either, only regular files of
 /// a size that source files have.
+///
+/// Where a recording says what its files were, no other file is shown in their place; then they are looked for in the directory
+/// that it was made in, too. A file of which it says nothing is not taken from another directory, unless that is given.
 #[derive(Debug)]
 pub(crate) struct Sources {
     roots: Vec<PathBuf>,
+    /// Whether someone said where to look.
+    is_given: bool,
+    /// Where the recording was made: of these, only files that are known to be the recorded ones.
+    homes: Vec<PathBuf>,
     files: RefCell<HashMap<String, Source>>,
-    /// What the files were when they were recorded: length and hash.
-    recorded: BTreeMap<String, (u64, u64)>,
+    recorded: Recorded,
+}
+
+/// What a recording says of its sources.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recorded {
+    /// What the files were: length and hash.
+    files: BTreeMap<String, (u64, u64)>,
+    /// The working directory.
+    directory: Option<PathBuf>,
+}
+
+impl Recorded {
+    pub(crate) fn of(recording: &Recording) -> Self {
+        let directory = recording.origin().map(|origin| PathBuf::from(&origin.directory));
+        let directory = directory.filter(|directory| !directory.as_os_str().is_empty());
+        Self { files: recording.sources.clone(), directory }
+    }
 }
 
 /// What is known of a line.
@@ -41,26 +65,23 @@ enum Source {
 impl Sources {
     /// Creates sources below `root`, or below the directories named above.
     pub(crate) fn new(root: Option<&Path>) -> Self {
-        let given = root.map(Path::to_path_buf);
         let own = || {
             let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
             std::env::current_dir().ok().into_iter().chain(package).collect()
         };
-        let starts: Vec<PathBuf> = given.map_or_else(own, |root| vec![root]);
-        let mut roots: Vec<PathBuf> = Vec::new();
-        for start in starts.iter().filter_map(|start| start.canonicalize().ok()) {
-            for (above, folder) in start.ancestors().enumerate() {
-                let in_workspace = above == 0 || folder.join("Cargo.toml").is_file();
-                if in_workspace && !roots.iter().any(|root| root == folder) {
-                    roots.push(folder.to_path_buf());
-                }
-            }
+        let starts: Vec<PathBuf> = root.map_or_else(own, |root| vec![root.to_path_buf()]);
+        Self {
+            roots: with_workspace(&starts),
+            is_given: root.is_some(),
+            homes: Vec::new(),
+            files: RefCell::default(),
+            recorded: Recorded::default(),
         }
-        Self { roots, files: RefCell::default(), recorded: BTreeMap::new() }
     }
 
-    /// Knows what the files were when they were recorded: others are not shown in their place.
-    pub(crate) fn recorded(mut self, recorded: BTreeMap<String, (u64, u64)>) -> Self {
+    /// Knows what a recording says of its sources.
+    pub(crate) fn recorded(mut self, recorded: Recorded) -> Self {
+        self.homes = with_workspace(recorded.directory.as_slice());
         self.recorded = recorded;
         self
     }
@@ -76,14 +97,8 @@ impl Sources {
     /// Returns what is known of the line of a location.
     pub(crate) fn look(&self, location: &Location) -> SourceLine {
         let mut files = self.files.borrow_mut();
-        let source = files.entry(location.file.to_string()).or_insert_with(|| {
-            let Some(text) = self.read(location) else { return Source::Unknown };
-            let now = (text.len() as u64, crate::text::hash(&text));
-            match self.recorded.get(&*location.file) {
-                Some(then) if *then != now => Source::Changed,
-                _ => Source::Lines(text.lines().map(str::to_owned).collect()),
-            }
-        });
+        let source =
+            files.entry(location.file.to_string()).or_insert_with(|| self.source(location));
         let line = || (location.line as usize).checked_sub(1);
         match source {
             Source::Lines(lines) => line()
@@ -94,26 +109,58 @@ impl Sources {
         }
     }
 
-    fn read(&self, location: &Location) -> Option<String> {
+    fn source(&self, location: &Location) -> Source {
         let path = Path::new(&*location.file);
         // What the compiler put into this process is borrowed from it.
-        let ours = matches!(location.file, Cow::Borrowed(_));
-        if ours && path.is_absolute() {
-            return read(path);
+        let is_ours = matches!(location.file, Cow::Borrowed(_));
+        let then = self.recorded.files.get(&*location.file);
+        let is_elsewhere = !self.is_given && !is_ours && self.recorded.directory.is_some();
+        let roots = self.roots.iter();
+        let roots: Vec<&PathBuf> = match then {
+            Some(_) => roots.chain(&self.homes).collect(),
+            None if is_elsewhere => roots.filter(|root| self.homes.contains(root)).collect(),
+            None => roots.collect(),
+        };
+        let mut is_changed = false;
+        for text in texts(path, is_ours, &roots) {
+            let now = (text.len() as u64, crate::text::hash(&text));
+            if then.is_none_or(|then| *then == now) {
+                return Source::Lines(text.lines().map(str::to_owned).collect());
+            }
+            is_changed = true;
         }
-        if !ours && !is_rust(path) {
-            return None;
-        }
-        self.roots.iter().find_map(|root| {
-            // Where it really lies.
-            let path = root.join(path).canonicalize().ok()?;
-            let below = path.starts_with(root) && is_rust(&path);
-            if ours || below { read(&path) } else { None }
-        })
+        if is_changed { Source::Changed } else { Source::Unknown }
     }
+}
+
+/// The files that a name may stand for.
+fn texts(path: &Path, is_ours: bool, roots: &[&PathBuf]) -> impl Iterator<Item = String> {
+    let itself = (is_ours && path.is_absolute()).then(|| path.to_path_buf());
+    let below = roots.iter().filter(move |_| is_ours || is_rust(path)).filter_map(move |root| {
+        // Where it really lies.
+        let found = root.join(path).canonicalize().ok()?;
+        let is_below = found.starts_with(root) && is_rust(&found);
+        (is_ours || is_below).then_some(found)
+    });
+    itself.into_iter().chain(below).filter_map(|path| read(&path))
+}
+
+/// The directories, and those above that belong to the same workspace.
+fn with_workspace(starts: &[PathBuf]) -> Vec<PathBuf> {
+    let mut roots: Vec<PathBuf> = Vec::new();
+    for start in starts.iter().filter_map(|start| start.canonicalize().ok()) {
+        for (above, folder) in start.ancestors().enumerate() {
+            let in_workspace = above == 0 || folder.join("Cargo.toml").is_file();
+            if in_workspace && !roots.iter().any(|root| root == folder) {
+                roots.push(folder.to_path_buf());
+            }
+        }
+    }
+    roots
 }
 
 /// The text of a source file that the compiler named in this process.
 pub(crate) fn sources_of_this_process(file: &'static str) -> Option<String> {
-    Sources::new(None).read(&Location::new(file, 1, 1))
+    let sources = Sources::new(None);
+    texts(Path::new(file), true, &sources.roots.iter().collect::<Vec<_>>()).next()
 }

@@ -1,5 +1,5 @@
 use super::chart::{self, Axis, By};
-use super::source::Sources;
+use super::source::{Recorded, Sources};
 use super::style::{ASCII, Glyphs, Line, Look, UNICODE};
 use super::{age, bytes, count, plural};
 use crate::analysis::{Lifeline, Timeline, Timelines};
@@ -29,7 +29,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 #[derive(Clone, Debug)]
 pub struct Terminal {
     pub(super) source: Option<std::path::PathBuf>,
-    pub(super) recorded: BTreeMap<String, (u64, u64)>,
+    pub(super) recorded: Recorded,
     pub(super) width: usize,
     pub(super) color: bool,
     pub(super) ascii: bool,
@@ -76,7 +76,7 @@ impl Terminal {
     pub fn plain(width: usize) -> Self {
         Self {
             source: None,
-            recorded: BTreeMap::new(),
+            recorded: Recorded::default(),
             width: width.max(NARROWEST),
             color: false,
             ascii: false,
@@ -113,10 +113,11 @@ impl Terminal {
         self
     }
 
-    /// Shows no line of a source file that is not, by length and hash, the one that was recorded, as far as the recording
-    /// says what it was.
+    /// Reads the sources of a recording: also below the directory that it was made in, and no line of a file that is not, by
+    /// length and hash, the one that was recorded. Of a file of which the recording does not say what it was, lines are shown
+    /// from the directory that it was made in, or from one that is [given](Self::source).
     pub fn sources_of(mut self, recording: &Recording) -> Self {
-        self.recorded = recording.sources.clone();
+        self.recorded = Recorded::of(recording);
         self
     }
 
@@ -159,7 +160,7 @@ impl Terminal {
         });
         let rest = shown.split_off(self.limit.min(shown.len()));
         shown.sort_by_key(|t| (!t.is_alive(), t.object.id));
-        let sources = &Sources::new(self.source.as_deref()).recorded(recording.sources.clone());
+        let sources = &Sources::new(self.source.as_deref()).recorded(Recorded::of(recording));
         for timeline in &shown {
             Object { how: self, sources, recording, timeline }.write(out)?;
             writeln!(out)?;
@@ -302,7 +303,7 @@ impl Row<'_> {
     fn widths(rows: &[Self]) -> [usize; 4] {
         rows.iter().fold([0; 4], |widest, row| {
             let mine = [&row.number, &row.what, &row.site, &row.thread];
-            std::array::from_fn(|column| widest[column].max(mine[column].chars().count()))
+            std::array::from_fn(|column| widest[column].max(crate::text::width(mine[column])))
         })
     }
 
@@ -438,7 +439,7 @@ impl Object<'_> {
         let room = self
             .how
             .width
-            .saturating_sub(id.len() + label.chars().count() + fate.chars().count() + 4);
+            .saturating_sub(id.len() + crate::text::width(&label) + fate.chars().count() + 4);
         line.put(Look::Name, &shorten(&type_of(timeline), room, glyphs));
         line.put(Look::Name, &label).put(Look::Dim, &format!(" {id}"));
         let at = width.saturating_sub(fate.chars().count());

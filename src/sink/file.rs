@@ -1,5 +1,5 @@
 mod open;
-mod origin;
+pub(in crate::sink) mod origin;
 
 use super::Sink;
 use crate::event::{Caller, Event, Object, Op, Thread, Time, warn, write};

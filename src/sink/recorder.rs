@@ -105,7 +105,8 @@ impl Recorder {
     /// Other threads may go on meanwhile: the recording holds what was complete when their buffers were
     /// read.
     pub fn recording(&self) -> Recording {
-        let mut recording = Recording::default();
+        let origin = Some(Box::new(super::file::origin::this_process()));
+        let mut recording = Recording { origin, ..Recording::default() };
         let mut tables = Tables::default();
         let mut labels: BTreeMap<u64, u32> = BTreeMap::new();
         let (segments, evicted, lost) = self.log.all();

@@ -1,35 +1,50 @@
 //! What a recording says of the process that makes it, and of its sources.
 
 use crate::event::Time;
+use crate::model::Origin;
 use crate::render::json::Json;
+use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first line of a recording: the format's version, and which process makes it.
 pub(super) fn head() -> String {
-    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let mut line = format!(r#"{{"refscope":1,"pid":{}"#, std::process::id());
-    if let Ok(program) = std::env::current_exe() {
-        let _ = write!(line, r#","program":{}"#, Json(&program.to_string_lossy()));
-    }
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(lossy).collect();
+    let Origin { pid, program, arguments, directory, host, started } = this_process();
+    let mut line = format!(r#"{{"refscope":1,"pid":{pid}"#);
+    let mut put = |name: &str, text: &str| {
+        if !text.is_empty() {
+            let _ = write!(line, r#","{name}":{}"#, Json(text));
+        }
+    };
+    put("program", &program);
+    put("dir", &directory);
+    put("host", &host);
     let arguments: Vec<String> = arguments.iter().map(|text| Json(text).to_string()).collect();
     let _ = write!(line, r#","args":[{}]"#, arguments.join(","));
-    if let Ok(directory) = std::env::current_dir() {
-        let _ = write!(line, r#","dir":{}"#, Json(&directory.to_string_lossy()));
+    if started != 0 {
+        let _ = write!(line, r#","started":{started}"#);
     }
-    if let Some(host) = host() {
-        let _ = write!(line, r#","host":{}"#, Json(&host));
-    }
+    line.push_str("}\n");
+    line
+}
+
+/// What is known of this process. What is not is empty, or 0.
+pub(in crate::sink) fn this_process() -> Origin {
+    let lossy = |text: OsString| text.to_string_lossy().into_owned();
+    let path = |path: std::io::Result<PathBuf>| path.map(PathBuf::into_os_string).map(lossy);
     // Of the moment from which events count their time.
     let since = Duration::from_nanos(Time::now().as_nanos());
     let start = SystemTime::now().checked_sub(since);
     let start = start.and_then(|start| start.duration_since(UNIX_EPOCH).ok());
-    if let Some(start) = start {
-        let _ = write!(line, r#","started":{}"#, start.as_millis());
+    Origin {
+        pid: std::process::id(),
+        program: path(std::env::current_exe()).unwrap_or_default(),
+        arguments: std::env::args_os().skip(1).map(lossy).collect(),
+        directory: path(std::env::current_dir()).unwrap_or_default(),
+        host: host().unwrap_or_default(),
+        started: start.map_or(0, |start| start.as_millis().try_into().unwrap_or(0)),
     }
-    line.push_str("}\n");
-    line
 }
 
 #[cfg(unix)]

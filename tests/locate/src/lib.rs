@@ -58,7 +58,11 @@ impl Ask {
                 drop(built);
                 &few[..]
             }
-            None => built.leak(),
+            None => {
+                let ids = fresh(&built);
+                drop(built);
+                ids
+            }
         };
         clear_dead_stack();
         let ownership = self.search();
@@ -155,10 +159,36 @@ impl Ask {
     }
 }
 
+/// A copy of the numbers in memory of their own, which no block was in before.
+fn fresh(numbers: &[u64]) -> &'static [u64] {
+    let (read_write, private) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let bytes = size_of_val(numbers);
+    // SAFETY: TEST: new memory.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes, read_write, private, -1, 0) };
+    assert_ne!(at, libc::MAP_FAILED);
+    // SAFETY: TEST: so many zeros, which are numbers, and stay for good.
+    let fresh = unsafe { std::slice::from_raw_parts_mut(at.cast::<u64>(), numbers.len()) };
+    fresh.copy_from_slice(numbers);
+    fresh
+}
+
 /// Overwrites what the calls before left below the caller's frame: it would be found as words on the stack.
 #[inline(never)]
 pub fn clear_dead_stack() {
+    clear_first_words(32);
     let mut dead = [1_u64; 4096];
+    std::hint::black_box(&mut dead);
+}
+
+/// The large array begins some words below the caller's frame: small ones reach those.
+#[inline(never)]
+fn clear_first_words(depth: usize) {
+    let mut dead = [1_u64; 3];
+    std::hint::black_box(&mut dead);
+    if depth > 0 {
+        clear_first_words(depth - 1);
+    }
     std::hint::black_box(&mut dead);
 }
 

@@ -1,0 +1,143 @@
+//! An ownership graph in a file.
+
+use super::ownership::{Held, Owner, Ownership, Step};
+use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::fmt;
+
+/// What is written: the graph, and which version of its form.
+#[derive(Serialize, Deserialize)]
+struct Stored<G> {
+    refscope_ownership: u32,
+    #[serde(flatten)]
+    graph: G,
+}
+
+/// It changes when a key changes its meaning.
+const VERSION: u32 = 1;
+
+/// Why a text is no ownership graph. Returned by [`Ownership::from_json`].
+#[derive(Debug)]
+pub struct InvalidGraph(String);
+
+impl fmt::Display for InvalidGraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no ownership graph of refscope: {}", self.0)
+    }
+}
+
+impl Error for InvalidGraph {}
+
+impl Ownership {
+    /// Returns the graph as JSON, one object on one line. Keys may be added in later versions; `refscope_ownership` is the
+    /// version, and changes when one changes its meaning.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::locate::Ownership;
+    ///
+    /// let nothing = Ownership::default();
+    /// assert_eq!(Ownership::from_json(&nothing.to_json()).unwrap(), nothing);
+    /// ```
+    pub fn to_json(&self) -> String {
+        let stored = Stored { refscope_ownership: VERSION, graph: self };
+        serde_json::to_string(&stored).expect("its keys are texts, and its numbers numbers")
+    }
+
+    /// Reads a graph that [`to_json`](Self::to_json) wrote, by this version or an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// Where the text is something else, or names what is not in it.
+    pub fn from_json(text: &str) -> Result<Self, InvalidGraph> {
+        let stored: Stored<Self> =
+            serde_json::from_str(text).map_err(|error| InvalidGraph(error.to_string()))?;
+        if stored.refscope_ownership != VERSION {
+            let version = stored.refscope_ownership;
+            return Err(InvalidGraph(format!("its version is {version}, and {VERSION} is known")));
+        }
+        match stored.graph.wrong() {
+            Some(wrong) => Err(InvalidGraph(wrong.to_owned())),
+            None => Ok(stored.graph),
+        }
+    }
+
+    /// What contradicts itself: such a graph would be followed to nowhere, or round and round.
+    fn wrong(&self) -> Option<&'static str> {
+        let is_node = |node: u32| (node as usize) < self.nodes.len();
+        let is_step = |step: &Step| is_node(step.from);
+        let is_held = |held: &Held| match held {
+            Held::By(step) => is_step(step),
+            Held::Cycle(cycle) => (*cycle as usize) < self.cycles.len(),
+            Held::Root(_) | Held::Unreferenced | Held::Dropped => true,
+        };
+        let is_owner =
+            |owner: &Owner| !matches!(owner, Owner::Block { node, .. } if !is_node(*node));
+        if !self.objects.is_sorted_by(|a, b| a.id < b.id)
+            || !self.handles.is_sorted_by_key(|handle| (handle.object, handle.number))
+        {
+            return Some("it is not in order");
+        }
+        if !self.objects.iter().filter_map(|object| object.node).all(is_node)
+            || !self.nodes.iter().all(|node| is_held(&node.held))
+            || !self.handles.iter().all(|handle| is_owner(&handle.owner))
+            || !self.cycles.iter().flat_map(|cycle| &cycle.round).all(is_step)
+        {
+            return Some("it names a node or cycle that is not in it");
+        }
+        self.goes_round().then_some("a path in it has no end")
+    }
+
+    /// Whether some path comes back to where it was.
+    fn goes_round(&self) -> bool {
+        // By which path each node was seen, from 1.
+        let mut seen = vec![0; self.nodes.len()];
+        for (path, start) in (1..).zip(0..self.nodes.len()) {
+            let mut node = start;
+            while seen[node] == 0 {
+                seen[node] = path;
+                match &self.nodes[node].held {
+                    Held::By(step) => node = step.from as usize,
+                    _ => break,
+                }
+                if seen[node] == path {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ownership::{Node, NodeKind};
+    use super::*;
+
+    fn held_by(from: u32) -> Node {
+        let held = Held::By(Step { from, offset: 8, field: None });
+        Node { kind: NodeKind::Block(16), held }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let root = Node { kind: NodeKind::Block(16), held: Held::Unreferenced };
+        for (nodes, says) in [
+            (vec![root.clone(), held_by(0), held_by(1), held_by(0)], None),
+            (vec![held_by(7)], Some("not in it")),
+            (vec![held_by(0)], Some("no end")),
+            (vec![root.clone(), held_by(2), held_by(3), held_by(1)], Some("no end")),
+            (vec![Node { held: Held::Cycle(0), ..root }], Some("not in it")),
+        ] {
+            let graph = Ownership { nodes, ..Ownership::default() };
+            let read = Ownership::from_json(&graph.to_json());
+            match says {
+                None => assert_eq!(read.unwrap(), graph),
+                Some(says) => assert!(read.unwrap_err().to_string().contains(says), "{says}"),
+            }
+        }
+        let later = Ownership::default().to_json().replace("_ownership\":1", "_ownership\":2");
+        assert!(Ownership::from_json(&later).unwrap_err().to_string().contains("version is 2"));
+    }
+}

@@ -1,0 +1,213 @@
+//! The files that are mapped, and the names of the statics in them: by their symbol tables, with the feature `stacks`.
+
+use super::memory::Region;
+
+/// A program or library in memory.
+pub(super) struct Image {
+    /// Its path.
+    pub(super) path: String,
+    /// Where its first byte is.
+    base: u64,
+    /// Whether it is the program, and not a library.
+    pub(super) is_program: bool,
+    #[cfg(feature = "stacks")]
+    symbols: std::cell::OnceCell<table::Symbols>,
+}
+
+/// The files that are mapped.
+pub(super) fn images(regions: &[Region]) -> Vec<Image> {
+    let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    let mut images: Vec<Image> = Vec::new();
+    for region in regions.iter().filter(|region| region.is_file()) {
+        if images.last().is_none_or(|image| image.path != region.name) {
+            let base = region.range.start.wrapping_sub(region.offset);
+            let mut image = Image::new(region.name.clone(), base);
+            image.is_program = program == std::path::Path::new(&image.path);
+            images.push(image);
+        }
+    }
+    images
+}
+
+impl Image {
+    fn new(path: String, base: u64) -> Self {
+        Self {
+            path,
+            base,
+            is_program: false,
+            #[cfg(feature = "stacks")]
+            symbols: std::cell::OnceCell::new(),
+        }
+    }
+
+    /// Its name without the path.
+    pub(super) fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// An address in the file, of one in memory.
+    pub(super) fn address(&self, address: u64) -> u64 {
+        address.wrapping_sub(self.base)
+    }
+
+    /// The name of the static at an address in memory, where the file has a symbol for it.
+    #[cfg(feature = "stacks")]
+    pub(super) fn static_at(&self, address: u64) -> Option<String> {
+        self.symbols().static_at(self.address(address))
+    }
+
+    /// The name of the thread-local at an offset in those of the file.
+    #[cfg(feature = "stacks")]
+    pub(super) fn thread_local_at(&self, offset: u64) -> Option<String> {
+        self.symbols().thread_local_at(offset)
+    }
+
+    #[cfg(feature = "stacks")]
+    fn symbols(&self) -> &table::Symbols {
+        self.symbols.get_or_init(|| {
+            // What runs may have been deleted, or be another file by now.
+            let path = if self.is_program { "/proc/self/exe" } else { &self.path };
+            table::Symbols::read(path).unwrap_or_default()
+        })
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    #[allow(clippy::unused_self)] // as with the feature
+    pub(super) fn static_at(&self, _: u64) -> Option<String> {
+        None
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    #[allow(clippy::unused_self)] // as with the feature
+    pub(super) fn thread_local_at(&self, _: u64) -> Option<String> {
+        None
+    }
+}
+
+#[cfg(feature = "stacks")]
+mod table {
+    use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
+    use std::collections::BTreeMap;
+
+    /// The statics of a file.
+    #[derive(Default)]
+    pub(super) struct Symbols {
+        /// By address in the file's memory: size, and name as the linker has it.
+        statics: BTreeMap<u64, (u64, String)>,
+        /// By offset in a thread's.
+        thread_locals: BTreeMap<u64, (u64, String)>,
+        /// What is added to a place in the file to get the address that symbols have.
+        bias: u64,
+    }
+
+    impl Symbols {
+        /// Reads a file's symbols. `None` where it is none that could be read.
+        pub(super) fn read(path: &str) -> Option<Self> {
+            // A pipe would be waited for.
+            if !std::fs::metadata(path).ok()?.is_file() {
+                return None;
+            }
+            let data = object::ReadCache::new(std::fs::File::open(path).ok()?);
+            let file = object::File::parse(&data).ok()?;
+            let mut symbols = Self::default();
+            if let Some(first) = file.segments().next() {
+                symbols.bias = first.address().wrapping_sub(first.file_range().0);
+            }
+            // The second is there in a stripped file too: what a library exports.
+            for symbol in file.symbols().chain(file.dynamic_symbols()) {
+                let table = match symbol.kind() {
+                    SymbolKind::Data => &mut symbols.statics,
+                    SymbolKind::Tls => &mut symbols.thread_locals,
+                    _ => continue,
+                };
+                if !symbol.is_undefined()
+                    && symbol.size() > 0
+                    && let Ok(name) = symbol.name()
+                {
+                    let entry = table.entry(symbol.address());
+                    entry.or_insert_with(|| (symbol.size(), name.to_owned()));
+                }
+            }
+            Some(symbols)
+        }
+
+        pub(super) fn static_at(&self, address: u64) -> Option<String> {
+            named(&self.statics, address.wrapping_add(self.bias))
+        }
+
+        pub(super) fn thread_local_at(&self, offset: u64) -> Option<String> {
+            named(&self.thread_locals, offset)
+        }
+    }
+
+    fn named(table: &BTreeMap<u64, (u64, String)>, address: u64) -> Option<String> {
+        let (start, (size, name)) = table.range(..=address).next_back()?;
+        (address - start < *size).then(|| without_macros(demangled(name)))
+    }
+
+    fn demangled(name: &str) -> String {
+        let mut name = addr2line::demangle_auto(name.into(), None).into_owned();
+        crate::stack::strip_hash(&mut name);
+        name
+    }
+
+    /// The name as the source has it: `thread_local!` puts its static into a closure of a constant of that name.
+    fn without_macros(mut name: String) -> String {
+        for end in ["::{{constant}}", "::{constant#", "::{{closure}}", "::{closure#", "::__getit"] {
+            if let Some(at) = name.find(end).filter(|&at| at > 0 && name.ends_with("VAL")) {
+                name.truncate(at);
+            }
+        }
+        name
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::super::images;
+        use super::{Symbols, demangled, without_macros};
+        use crate::locate::memory::ProcessMemory;
+        use std::cell::Cell;
+        use std::sync::atomic::{AtomicU64, Ordering};
+
+        static MARKED: [AtomicU64; 3] = [const { AtomicU64::new(1) }; 3];
+
+        thread_local! {
+            static OWN: Cell<u64> = const { Cell::new(0) };
+        }
+
+        #[test]
+        fn a_static_of_this_program_is_named() {
+            MARKED[2].store(2, Ordering::Relaxed);
+            let memory = ProcessMemory::of(std::process::id() as _);
+            let images = images(&memory.regions().expect("they can be read"));
+            let program = images.iter().find(|image| image.is_program).expect("it is mapped");
+            let at = |index: usize| std::ptr::from_ref(&MARKED[index]).addr() as u64;
+            let name = program.static_at(at(2)).expect("it has a symbol");
+            assert!(name.ends_with("symbols::table::tests::MARKED"), "{name}");
+            assert_ne!(program.static_at(at(0) - 1), Some(name.clone()), "before its beginning");
+            assert_ne!(program.static_at(at(2) + 8), Some(name), "behind its end");
+            OWN.set(1);
+            let symbols = Symbols::read("/proc/self/exe").expect("it can be read");
+            let named = |offset: &u64| symbols.thread_local_at(*offset);
+            let own = symbols.thread_locals.keys().filter_map(named);
+            assert!(own.into_iter().any(|name| name.ends_with("symbols::table::tests::OWN")));
+        }
+
+        #[test]
+        fn what_is_no_program_has_no_names() {
+            assert!(Symbols::read("/dev/zero").is_none());
+            assert!(Symbols::read("/proc/self/maps").is_none());
+            assert!(Symbols::read("/nowhere").is_none());
+        }
+
+        #[test]
+        fn names_are_those_of_the_source() {
+            let name = |mangled| without_macros(demangled(mangled));
+            let local = "_ZN2tl5LOCAL29_$u7b$$u7b$constant$u7d$$u7d$28_$u7b$$u7b$closure$u7d$$u7d$\
+                         23__RUST_STD_INTERNAL_VAL17h0123456789abcdefE";
+            assert_eq!(name(local), "tl::LOCAL");
+            assert_eq!(name("_ZN3app8REGISTRY17h0123456789abcdefE"), "app::REGISTRY");
+            assert_eq!(name("environ"), "environ");
+        }
+    }
+}

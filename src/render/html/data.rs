@@ -1,0 +1,306 @@
+//! What the page shows, as data: a JSON text of the tables, and two streams of numbers in base64.
+//!
+//! The numbers are LEB128 varints; signed ones are zigzag-coded. The first stream has a row for each object, and is read when
+//! the page opens; the second has each object's events and handles, and is read where the object is looked at.
+
+use crate::analysis::{LeakReport, Timeline, Timelines};
+use crate::event::{Op, Strength, short_type};
+use crate::model::{LiveObject, Origin, Recording};
+use crate::render::excerpt::characters_before;
+use crate::render::json::Json;
+use crate::render::report::at;
+use crate::render::source::{Recorded, Sources};
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Source lines before and after that of a cause.
+const CONTEXT: u32 = 2;
+/// Bytes of a stream that one element of the page holds.
+const CHUNK: usize = 3 << 18;
+
+/// Writes the page's data: elements of script that are not run.
+pub(super) fn write(page: &mut String, timelines: &Timelines<'_>, root: Option<&Path>) {
+    let recording = timelines.recording();
+    let report = report(timelines);
+    let sources = Sources::new(root).recorded(Recorded::of(recording));
+    let mut tables = Tables::default();
+    let findings = Findings::new(&report);
+    let mut rows = Vec::new();
+    let mut details = Vec::new();
+    for timeline in timelines {
+        let start = details.len();
+        write_details(&mut details, timeline);
+        tables.write_row(&mut rows, timeline, &findings, details.len() - start);
+    }
+    page.push_str("<script type=\"application/json\" id=\"data\">");
+    // A text may hold what would end the script, or open a comment in it: `</script>`, `<!--<script>`. Outside of
+    // strings JSON has no `<`.
+    page.push_str(&json(recording, &report, &sources, &tables).replace('<', "\\u003c"));
+    page.push_str("</script>\n");
+    write_base64(page, "rows", &rows);
+    write_base64(page, "details", &details);
+}
+
+/// The report of those objects that are on the page.
+fn report(timelines: &Timelines<'_>) -> LeakReport {
+    let recording = timelines.recording();
+    let shown: BTreeSet<u64> = timelines.iter().map(|timeline| timeline.object.id).collect();
+    let (living, cut) = recording.replay();
+    let living = living.into_iter().filter(|object| shown.contains(&object.id));
+    LeakReport::of_living(recording, living, cut)
+}
+
+fn json(recording: &Recording, report: &LeakReport, sources: &Sources, tables: &Tables) -> String {
+    let mut text = String::from("{");
+    let _ = write!(text, "\"end\":{},\"lost\":{},", recording.end().as_nanos(), recording.lost());
+    let origin = recording.origin().map_or_else(|| "null".to_owned(), origin);
+    let _ = write!(text, "\"origin\":{origin},");
+    write_list(&mut text, "threads", recording.threads().iter().map(|name| Json(name).to_string()));
+    let places = recording.locations().iter().map(|place| {
+        let source = sources.line(place).map_or_else(String::new, |line| line.trim().to_owned());
+        let (name, file) = (at(place), Json(&place.file).to_string());
+        format!("[{},{},{file},{},{}]", Json(&name), Json(&source), place.line, place.column)
+    });
+    write_list(&mut text, "places", places);
+    write_list(&mut text, "ops", Op::ALL.iter().map(|op| Json(op.name()).to_string()));
+    write_list(&mut text, "types", tables.types.iter().map(|name| Json(name).to_string()));
+    write_list(&mut text, "labels", tables.labels.iter().map(|label| Json(label).to_string()));
+    let ways = tables.ways.iter().map(|way| {
+        let way: Vec<String> = way.iter().map(u32::to_string).collect();
+        format!("[{}]", way.join(","))
+    });
+    write_list(&mut text, "ways", ways);
+    let excerpts = report.leaks().iter().map(|leak| {
+        let Some(place) = &leak.cause.location else { return "null".to_owned() };
+        let from = place.line.saturating_sub(CONTEXT).max(1);
+        let line = sources.line(place).unwrap_or_default();
+        let start = characters_before(&line, place.column);
+        let lines = (from..=place.line.saturating_add(CONTEXT)).map(|line| {
+            let mut near = place.clone();
+            near.line = line;
+            sources.line(&near).map_or_else(|| "null".to_owned(), |line| Json(&line).to_string())
+        });
+        format!("[{from},{start},{}]", lines.collect::<Vec<_>>().join(","))
+    });
+    write_list(&mut text, "excerpts", excerpts);
+    let _ = write!(text, "\"leaks\":{}}}", report.json());
+    text
+}
+
+fn origin(origin: &Origin) -> String {
+    let arguments: Vec<_> = origin.arguments.iter().map(|text| Json(text).to_string()).collect();
+    format!(
+        r#"{{"pid":{},"program":{},"args":[{}],"dir":{},"host":{},"started":{}}}"#,
+        origin.pid,
+        Json(&origin.program),
+        arguments.join(","),
+        Json(&origin.directory),
+        Json(&origin.host),
+        origin.started
+    )
+}
+
+fn write_list(text: &mut String, name: &str, items: impl Iterator<Item = String>) {
+    let _ = write!(text, "\"{name}\":[");
+    for (number, item) in items.enumerate() {
+        if number > 0 {
+            text.push(',');
+        }
+        text.push_str(&item);
+    }
+    text.push_str("],\n");
+}
+
+/// Which finding an object belongs to, and the handle that keeps it.
+struct Findings(HashMap<u64, Finding>);
+
+struct Finding {
+    number: u64,
+    is_retained: bool,
+    /// 0: no handle is known.
+    fault: u64,
+}
+
+impl Findings {
+    fn new(report: &LeakReport) -> Self {
+        let mut all = HashMap::new();
+        for (number, leak) in (0..).zip(report.leaks()) {
+            let fault = |object: &LiveObject| object.fault().map_or(0, |handle| handle.number);
+            for (objects, is_retained) in [(&leak.objects, false), (&leak.retained, true)] {
+                all.extend(objects.iter().map(|object| {
+                    (object.id, Finding { number, is_retained, fault: fault(object) })
+                }));
+            }
+        }
+        Self(all)
+    }
+}
+
+/// What many objects share is written once.
+#[derive(Default)]
+struct Tables {
+    types: Vec<String>,
+    type_indices: HashMap<(crate::event::Kind, String), u64>,
+    labels: Vec<String>,
+    /// The lines that living handles were made on, as sets.
+    ways: Vec<Vec<u32>>,
+    way_indices: HashMap<Vec<u32>, u64>,
+    id: u64,
+}
+
+impl Tables {
+    /// `id (difference), type, size, place, label + 1, way, (finding + 1) * 2 + whether it is retained, handle at fault,
+    /// time created, time of the last event (difference), events, strong, weak, handles, bytes of details`
+    fn write_row(
+        &mut self,
+        rows: &mut Vec<u8>,
+        timeline: &Timeline<'_>,
+        findings: &Findings,
+        details: usize,
+    ) {
+        let object = timeline.object;
+        let key = (object.kind, object.type_name.to_string());
+        let types = &mut self.types;
+        let ty = *self.type_indices.entry(key).or_insert_with_key(|(kind, name)| {
+            types.push(format!("{kind}<{}>", short_type(name)));
+            types.len() as u64 - 1
+        });
+        let label = object.label.as_ref().map_or(0, |label| {
+            self.labels.push(label.clone());
+            self.labels.len() as u64
+        });
+        let finding = findings.0.get(&object.id);
+        let first = timeline.points.first().map_or(0, |point| point.time.as_nanos());
+        let last = timeline.points.last();
+        let last_time = last.map_or(first, |point| point.time.as_nanos());
+        let row = [
+            object.id.wrapping_sub(self.id),
+            ty,
+            object.size,
+            u64::from(object.location),
+            label,
+            self.way(timeline),
+            finding.map_or(0, |it| (it.number + 1) * 2 + u64::from(it.is_retained)),
+            finding.map_or(0, |finding| finding.fault),
+            first,
+            last_time.saturating_sub(first),
+            last.map_or(0, |point| point.seq),
+            u64::from(timeline.strong()),
+            u64::from(timeline.weak()),
+            timeline.lifelines.len() as u64,
+            details as u64,
+        ];
+        self.id = object.id;
+        row.into_iter().for_each(|number| varint(rows, number));
+    }
+
+    fn way(&mut self, timeline: &Timeline<'_>) -> u64 {
+        let living = timeline.lifelines.iter().filter(|line| line.is_alive());
+        let mut way: Vec<u32> = living.filter_map(|line| line.location).collect();
+        way.sort_unstable();
+        way.dedup();
+        let ways = &mut self.ways;
+        *self.way_indices.entry(way).or_insert_with_key(|way| {
+            ways.push(way.clone());
+            ways.len() as u64 - 1
+        })
+    }
+}
+
+/// Of each event `number (difference), strong, weak, time (signed difference)`; of each handle `number (difference), weak or not,
+/// operation, object that it was made from, handle that it was made from, place + 1, thread, time created (signed, from the
+/// object's first); 0 where it is alive, else end (difference) + 1, operation, thread, time (signed, from its making)`.
+fn write_details(to: &mut Vec<u8>, timeline: &Timeline<'_>) {
+    varint(to, timeline.points.len() as u64);
+    let (mut seq, mut time) = (0, 0);
+    for point in &timeline.points {
+        varint(to, point.seq.wrapping_sub(seq));
+        varint(to, u64::from(point.strong));
+        varint(to, u64::from(point.weak));
+        signed(to, point.time.as_nanos(), time);
+        (seq, time) = (point.seq, point.time.as_nanos());
+    }
+    let first = timeline.points.first().map_or(0, |point| point.time.as_nanos());
+    let mut number = 0;
+    for line in &timeline.lifelines {
+        let from = line.from.unwrap_or_default();
+        varint(to, line.handle.wrapping_sub(number));
+        varint(to, u64::from(line.strength == Strength::Weak));
+        varint(to, line.op as u64);
+        varint(to, from.0);
+        varint(to, from.1);
+        varint(to, line.location.map_or(0, |place| u64::from(place) + 1));
+        varint(to, u64::from(line.thread));
+        signed(to, line.created.as_nanos(), first);
+        number = line.handle;
+        match &line.end {
+            None => varint(to, 0),
+            Some(end) => {
+                varint(to, end.seq.saturating_sub(line.handle) + 1);
+                varint(to, end.op as u64);
+                varint(to, u64::from(end.thread));
+                signed(to, end.time.as_nanos(), line.created.as_nanos());
+            }
+        }
+    }
+}
+
+fn varint(to: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        to.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    to.push(number as u8);
+}
+
+/// The difference of two times, zigzag-coded: clocks of two threads may differ a little.
+fn signed(to: &mut Vec<u8>, number: u64, base: u64) {
+    let difference = number.wrapping_sub(base) as i64;
+    varint(to, ((difference << 1) ^ (difference >> 63)) as u64);
+}
+
+/// Writes bytes in base64, in elements of a size that browsers like.
+fn write_base64(page: &mut String, class: &str, bytes: &[u8]) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    page.reserve(bytes.len() / 3 * 4 + bytes.len() / CHUNK * 80 + 100);
+    for chunk in bytes.chunks(CHUNK) {
+        let _ = write!(page, "<script type=\"text/plain\" class=\"{class}\">");
+        for three in chunk.chunks(3) {
+            let word = three.iter().fold(0_u32, |word, &byte| word << 8 | u32::from(byte));
+            let word = word << (8 * (3 - three.len()));
+            for digit in 0..4 {
+                let shift = 18 - 6 * digit;
+                page.push(match digit <= three.len() {
+                    true => DIGITS[(word >> shift & 63) as usize].into(),
+                    false => '=',
+                });
+            }
+        }
+        page.push_str("</script>\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foobar", "Zm9vYmFy")] {
+            let mut page = String::new();
+            write_base64(&mut page, "x", bytes.as_bytes());
+            let inner = page.split('>').nth(1).map_or("", |rest| rest.split('<').next().unwrap());
+            assert_eq!(inner, text);
+        }
+    }
+
+    #[test]
+    fn varints() {
+        let mut bytes = Vec::new();
+        varint(&mut bytes, 300);
+        signed(&mut bytes, 5, 7);
+        signed(&mut bytes, 7, 5);
+        assert_eq!(bytes, [0xac, 2, 3, 4]);
+    }
+}

@@ -1,0 +1,160 @@
+//! The rows of a report that say what holds a finding's objects now.
+
+use super::count;
+use super::report::{INDENT, ReportStyle, fold};
+use super::style::Look;
+use crate::analysis::Leak;
+use crate::locate::{Held, NodeKind, Ownership};
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// What stands behind the object that was asked for.
+const LAST: &str = "     this one";
+
+/// Paths that are shown of one leak.
+const PATHS: usize = 3;
+
+/// Which paths are alike: those that differ in the numbers of their objects and in where they stand in a block alone.
+pub(super) struct AlikePaths<'a> {
+    ownership: &'a Ownership,
+    /// Of the path to each node. Each step is gone once.
+    prints: Vec<u64>,
+}
+
+/// A path that stands for those that are alike: an object at its end, and how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AlikePath {
+    pub(super) object: u64,
+    pub(super) count: u64,
+}
+
+impl<'a> AlikePaths<'a> {
+    pub(super) fn new(ownership: &'a Ownership) -> Self {
+        let nodes = &ownership.nodes;
+        let mut prints: Vec<Option<u64>> = vec![None; nodes.len()];
+        let mut way = Vec::new();
+        for node in 0..nodes.len() {
+            let mut at = node;
+            while prints[at].is_none() {
+                way.push(at);
+                match &nodes[at].held {
+                    Held::By(step) => at = step.from as usize,
+                    _ => break,
+                }
+            }
+            let mut print = prints[at];
+            while let Some(node) = way.pop() {
+                let own = Self::print(ownership, node, print);
+                (print, prints[node]) = (Some(own), Some(own));
+            }
+        }
+        Self { ownership, prints: prints.into_iter().map(Option::unwrap_or_default).collect() }
+    }
+
+    /// Of a path that ends with a node, by that of the path before it.
+    fn print(ownership: &Ownership, node: usize, before: Option<u64>) -> u64 {
+        let node = &ownership.nodes[node];
+        let mut hasher = DefaultHasher::new();
+        before.hash(&mut hasher);
+        match node.kind {
+            NodeKind::Object(id) => {
+                let object = ownership.object(id);
+                object.map(|object| (object.kind, &object.type_name)).hash(&mut hasher);
+            }
+            NodeKind::Block(size) => size.hash(&mut hasher),
+        }
+        match &node.held {
+            Held::By(step) => {
+                // Elements of one collection are alike.
+                let is_block =
+                    matches!(ownership.nodes[step.from as usize].kind, NodeKind::Block(_));
+                (1, (!is_block).then_some((step.offset, &step.field))).hash(&mut hasher);
+            }
+            Held::Root(owner) => (2, owner).hash(&mut hasher),
+            // Cycles are alike where their types and offsets are.
+            Held::Cycle(cycle) => {
+                3.hash(&mut hasher);
+                let cycle = ownership.cycles.get(*cycle as usize);
+                for step in cycle.into_iter().flat_map(|cycle| &cycle.round) {
+                    step.offset.hash(&mut hasher);
+                    match ownership.nodes[step.from as usize].kind {
+                        NodeKind::Object(id) => {
+                            ownership.object(id).map(|object| &object.type_name).hash(&mut hasher);
+                        }
+                        NodeKind::Block(size) => size.hash(&mut hasher),
+                    }
+                }
+            }
+            Held::Unreferenced => 4.hash(&mut hasher),
+            Held::Dropped => 5.hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+
+    /// The paths to a leak's objects, the most numerous first.
+    pub(super) fn paths(&self, leak: &Leak) -> Vec<AlikePath> {
+        let mut places: HashMap<u64, usize> = HashMap::new();
+        let mut paths: Vec<AlikePath> = Vec::new();
+        for object in &leak.objects {
+            let located = self.ownership.object(object.id);
+            let Some(node) = located.and_then(|object| object.node) else { continue };
+            let at = *places.entry(self.prints[node as usize]).or_insert(paths.len());
+            match paths.get_mut(at) {
+                Some(path) => path.count += 1,
+                None => paths.push(AlikePath { object: object.id, count: 1 }),
+            }
+        }
+        // Of those that are equally many, the oldest object's.
+        paths.sort_by_key(|path| std::cmp::Reverse(path.count));
+        paths
+    }
+}
+
+impl ReportStyle<'_> {
+    /// What holds the objects of a leak now: the path from a root, or the cycle.
+    pub(super) fn stored(
+        &self,
+        ownership: &Ownership,
+        paths: &[AlikePath],
+        out: &mut impl fmt::Write,
+    ) -> fmt::Result {
+        // With what a line that goes on is indented by, and what ends the last.
+        let room = self.width.saturating_sub(INDENT + LAST.len()).max(20);
+        for path in paths.iter().take(PATHS) {
+            let Some(text) = ownership.path_to(path.object) else { continue };
+            let text = text.to_string();
+            let text = text.strip_prefix("held by: ").unwrap_or(&text);
+            for (number, step) in text.lines().enumerate() {
+                let mut step = step.strip_prefix("         ").unwrap_or(step).to_owned();
+                if number == 0 && path.count > 1 {
+                    step.push_str(&format!("  ({} alike)", count(path.count)));
+                }
+                if self.ascii {
+                    step = step.replace('─', "-").replace('→', ">").replace('└', "`");
+                    step = step.replace('…', "...");
+                }
+                let is_last = step.ends_with(LAST);
+                let parts = fold(step.trim_end_matches(LAST), room);
+                let count = parts.len();
+                for (part, text) in parts.into_iter().enumerate() {
+                    let mut line = self.line();
+                    if (number, part) == (0, 0) {
+                        line.put(Look::Dim, "   = ").put(Look::Name, "stored:");
+                    }
+                    let more = if part > 0 { "   " } else { "" };
+                    line.to(INDENT).put(Look::Plain, more).put(Look::Plain, &text);
+                    if is_last && part + 1 == count {
+                        line.put(Look::Dim, LAST);
+                    }
+                    writeln!(out, "{}", line.finish())?;
+                }
+            }
+        }
+        if paths.len() > PATHS {
+            let rest: u64 = paths[PATHS..].iter().map(|path| path.count).sum();
+            writeln!(out, "       and {}, held in other ways", super::plural(rest, "object"))?;
+        }
+        Ok(())
+    }
+}

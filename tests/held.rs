@@ -1,0 +1,291 @@
+//! What holds a value and what leaked are told apart, by a search of the memory; and a check's conditions say who may hold.
+#![cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+
+use refscope::analysis::{LeakReport, Part};
+use refscope::leaks::Check;
+use refscope::locate::Search;
+use refscope::{Arc, Box, Rc, Scope};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, MutexGuard, mpsc};
+use std::thread;
+use std::time::Duration;
+
+static CACHE: Mutex<Vec<Arc<String>>> = Mutex::new(Vec::new());
+static REGISTRY: LazyLock<Mutex<HashMap<u32, Arc<String>>>> = LazyLock::new(Mutex::default);
+thread_local! {
+    static POOL: RefCell<Vec<Rc<[u8; 64]>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One search at a time, and no other test's stack in it.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Overwrites what calls before left on the stack, below the caller's frame.
+#[inline(never)]
+fn clear_dead_stack() {
+    std::hint::black_box(&mut [1_u64; 4096]);
+}
+
+/// The report of what `f` leaves alive, with what holds it.
+#[inline(never)]
+fn report(f: impl FnOnce()) -> LeakReport {
+    report_with(|_| f())
+}
+
+/// As `report`; `f` gets the check's scope.
+#[inline(never)]
+fn report_with(f: impl FnOnce(Scope)) -> LeakReport {
+    let check = Check::new().timeout(Duration::ZERO);
+    in_scope(&check, || f(check.scope().clone()));
+    clear_dead_stack();
+    let report = check.verify().expect_err("something is alive");
+    // A thread of the harness that ends or begins is one whose registers are not known.
+    for _ in 0..50 {
+        clear_dead_stack();
+        let report = report.clone().locate(&Search::new());
+        if report.ownership().expect("the search works here").doubts.is_empty() {
+            return report;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("something is always in doubt");
+}
+
+#[inline(never)]
+fn in_scope(check: &Check, f: impl FnOnce()) {
+    check.scope().run(f);
+}
+
+/// How many objects each part has.
+fn parts(report: &LeakReport) -> Vec<(&Part, u64)> {
+    report.leaks().iter().flat_map(|leak| &leak.parts).map(|(part, n)| (part, *n)).collect()
+}
+
+fn accuses_nobody(report: &LeakReport) {
+    let parts = parts(report);
+    assert!(!parts.is_empty(), "{report}");
+    assert!(
+        parts.iter().all(|(part, _)| !matches!(part, Part::Leaked | Part::Unknown)),
+        "{report}"
+    );
+    let text = report.to_string();
+    for word in ["leak", "Weak", "forgot"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+    assert!(!report.passes(), "a check fails for what is held, too");
+}
+
+struct Node {
+    other: RefCell<Option<Rc<Node>>>,
+}
+
+#[test]
+fn what_leaked_is_said_to() {
+    let _alone = alone();
+    let forgotten = report(|| std::mem::forget(Rc::new("forgotten")));
+    assert_eq!(parts(&forgotten), [(&Part::Leaked, 1)], "{forgotten}");
+    assert!(forgotten.verdict().ends_with("; 1 leaked"), "{forgotten}");
+
+    let cycle = report(|| {
+        let first = Rc::new(Node { other: RefCell::new(None) });
+        let second = Rc::new(Node { other: RefCell::new(Some(first.clone())) });
+        *first.other.borrow_mut() = Some(second);
+    });
+    assert!(cycle.verdict().ends_with("; 2 leaked"), "{cycle}");
+    assert!(cycle.leaks()[0].in_cycle && cycle.to_string().contains("`Weak`"), "{cycle}");
+
+    let raw = report(|| {
+        let _: &'static mut u32 = Box::leak(Box::new(1));
+    });
+    assert_eq!(parts(&raw), [(&Part::Raw, 1)], "{raw}");
+}
+
+#[test]
+fn clean_look_alikes_are_held_and_not_accused() {
+    let _alone = alone();
+    let cache = report(|| CACHE.lock().unwrap().push(Arc::new("cached".into())));
+    accuses_nobody(&cache);
+    assert!(matches!(parts(&cache)[..], [(Part::Static(_), 1)]), "{cache}");
+    assert!(cache.verdict().ends_with("; 1 held by statics and thread-locals"), "{cache}");
+
+    let registry = report(|| {
+        REGISTRY.lock().unwrap().extend((0..20).map(|i| (i, Arc::new(i.to_string()))));
+    });
+    accuses_nobody(&registry);
+    assert!(matches!(parts(&registry)[..], [(Part::Static(_), 20)]), "{registry}");
+
+    let pool = report(|| POOL.with_borrow_mut(|pool| pool.push(Rc::new([0; 64]))));
+    accuses_nobody(&pool);
+    assert!(matches!(parts(&pool)[..], [(Part::Static(_), 1)]), "{pool}");
+
+    let mut locals = Vec::new();
+    let local = report(|| locals.push(Rc::new("the caller's")));
+    accuses_nobody(&local);
+    assert!(matches!(parts(&local)[..], [(Part::Stack(_), 1)]), "{local}");
+    assert!(local.leaks()[0].help.contains("locals_may_hold()"), "{local}");
+    drop(locals);
+
+    // A worker that runs on; it has no name, and so that of its maker.
+    let (end, wait) = mpsc::channel::<()>();
+    let (said, ready) = mpsc::channel();
+    let mut worker = None;
+    let thread = report_with(|scope| {
+        worker = Some(thread::spawn(move || {
+            let job = scope.run(|| Arc::new("a worker's"));
+            said.send(()).unwrap();
+            let _ = wait.recv();
+            drop(job);
+        }));
+        ready.recv().unwrap();
+    });
+    accuses_nobody(&thread);
+    assert!(matches!(parts(&thread)[..], [(Part::Thread(_), 1)]), "{thread}");
+    assert!(thread.verdict().ends_with("; 1 held by tasks and threads"), "{thread}");
+    drop(end);
+    worker.unwrap().join().unwrap();
+}
+
+#[test]
+fn parts_stand_apart_in_one_report() {
+    let _alone = alone();
+    let mut local = None;
+    let report = report(|| {
+        std::mem::forget(Rc::new(1_u8));
+        CACHE.lock().unwrap().push(Arc::new("cached".into()));
+        local = Some(Rc::new(2_u16));
+    });
+    let verdict = report.verdict();
+    let parts = "; 1 leaked; 1 held by statics and thread-locals; 1 held by a word on a stack";
+    assert!(verdict.ends_with(parts), "{verdict}");
+    let text = report.to_string();
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
+    let leaked = at("\nLeaked: nothing reaches it");
+    let held = at("\nStill held by statics and thread-locals");
+    let stack = at("\nStill held by a word on a stack");
+    assert!(leaked < at("Rc<u8>") && at("Rc<u8>") < held && held < at("Arc<String>"), "{text}");
+    assert!(at("Arc<String>") < stack && stack < at("Rc<u16>"), "{text}");
+    drop(local);
+}
+
+#[test]
+fn without_a_search_the_words_do_not_accuse() {
+    let check = Check::new().timeout(Duration::ZERO);
+    check.scope().run(|| std::mem::forget(Rc::new("forgotten")));
+    let report = check.verify().expect_err("it is alive");
+    assert!(!report.to_string().contains("leak"), "{report}");
+}
+
+#[test]
+fn locals_may_hold() {
+    let _alone = alone();
+    // What `run` returns is in its caller's hands.
+    let kept = Check::new().locals_may_hold().run(|| Rc::new("for the caller"));
+    // What is forgotten is not a local's, though another handle of it is.
+    let check = Check::new().locals_may_hold().timeout(Duration::ZERO);
+    let both = check.scope().run(forget_a_clone);
+    clear_dead_stack();
+    let report = check.verify().expect_err("one of its handles is lost");
+    assert_eq!(report.objects(), 1, "{report}");
+    // A static is no local.
+    let check = Check::new().locals_may_hold().timeout(Duration::ZERO);
+    in_scope(&check, || CACHE.lock().unwrap().push(Arc::new("cached".into())));
+    clear_dead_stack();
+    check.verify().expect_err("a static holds it");
+    drop((kept, both));
+}
+
+#[inline(never)]
+fn forget_a_clone() -> Rc<&'static str> {
+    let kept = Rc::new("kept");
+    std::mem::forget(kept.clone());
+    kept
+}
+
+#[cfg(feature = "stacks")]
+#[test]
+fn statics_may_hold_by_their_names() {
+    let _alone = alone();
+    let keep = |name: &str| {
+        let check = Check::new().may_be_held_by(name).timeout(Duration::from_millis(200));
+        let keep = || CACHE.lock().unwrap().push(Arc::new("cached".into()));
+        in_scope(&check, keep);
+        clear_dead_stack();
+        check.verify()
+    };
+    keep("CACHE").unwrap_or_else(|report| panic!("{report}"));
+    let report = keep("REGISTRY").expect_err("another static holds it");
+    assert!(report.to_string().contains("held by the static held::CACHE"), "{report}");
+    assert!(report.leaks()[0].help.contains("`Check::may_be_held_by(\"CACHE\")`"), "{report}");
+    let check = Check::new().may_be_held_by("POOL");
+    in_scope(&check, || POOL.with_borrow_mut(|pool| pool.push(Rc::new([0; 64]))));
+    clear_dead_stack();
+    check.verify().unwrap_or_else(|report| panic!("{report}"));
+    // A pool's object of which a clone is forgotten is one that leaks.
+    let check = Check::new().may_be_held_by("CACHE").timeout(Duration::ZERO);
+    in_scope(&check, || {
+        let one = Arc::new("cached".to_owned());
+        std::mem::forget(one.clone());
+        CACHE.lock().unwrap().push(one);
+    });
+    clear_dead_stack();
+    check.verify().expect_err("a handle of it is forgotten");
+}
+
+#[test]
+fn threads_may_hold() {
+    let _alone = alone();
+    let (end, wait) = mpsc::channel::<()>();
+    let (said, ready) = mpsc::channel();
+    let check = Check::new().may_be_held_by("late").timeout(Duration::from_millis(300));
+    let worker = check.scope().run(|| {
+        let scope = check.scope().clone();
+        let worker = thread::Builder::new().name("a late worker".to_owned());
+        let worker = worker.spawn(move || {
+            let job = scope.run(|| Arc::new("a worker's"));
+            said.send(()).unwrap();
+            let _ = wait.recv();
+            drop(job);
+        });
+        ready.recv().unwrap();
+        worker.unwrap()
+    });
+    check.verify().unwrap_or_else(|report| panic!("{report}"));
+    let other = Check::new().may_be_held_by("early").timeout(Duration::ZERO);
+    let kept = other.scope().run(|| Arc::new("a local's"));
+    other.verify().expect_err("another holds it");
+    drop((end, kept));
+    worker.join().unwrap();
+}
+
+#[test]
+fn a_report_is_no_wider_than_its_terminal() {
+    let _alone = alone();
+    let report = report(|| {
+        let kept = Arc::new("cached in a static, under a name that is long".to_owned());
+        CACHE.lock().unwrap().extend((0..3).map(|_| kept.clone()));
+        let mut cut = Vec::new();
+        cut.resize_with(3, || Rc::new(1_u8));
+        std::mem::forget(cut);
+    });
+    for columns in [60, 80, 140] {
+        for color in [false, true] {
+            let text =
+                refscope::render::Terminal::plain(columns).color(color).render_report(&report);
+            for line in text.lines() {
+                let shown = line.split('\x1b').enumerate().map(|(n, part)| match n {
+                    0 => part.chars().count(),
+                    _ => part.split_once('m').map_or(0, |(_, rest)| rest.chars().count()),
+                });
+                assert!(shown.sum::<usize>() <= columns, "{columns}: {line}\n{text}");
+            }
+        }
+    }
+}
