@@ -353,11 +353,15 @@ impl<T: Slot + Sync> Slab<T> {
         }
     }
 
-    /// Gives all of a magazine back: its thread ends. Takes no lock and allocates nothing: `exit` ends a thread's locals,
+    /// Gives all of a magazine back: its thread ends. Waits for no lock and allocates nothing: `exit` ends a thread's locals,
     /// too, and may have been called by a signal's handler that interrupted the allocator.
     pub(crate) fn empty(&self, magazine: &Magazine<T>) {
-        if let Some(list) = magazine.detach(u32::MAX) {
-            self.put_list(list.head, list.tail);
+        let Some(list) = magazine.detach(u32::MAX) else { return };
+        match self.pool.try_lock() {
+            Some(mut pool) if pool.batches.len() < pool.batches.capacity() => {
+                pool.batches.push_back(list);
+            }
+            _ => self.put_list(list.head, list.tail),
         }
     }
 
@@ -406,6 +410,9 @@ impl<T: Slot + Sync> Slab<T> {
             tail = next;
         }
         pool.fresh += count;
+        // Room for each that was ever made, for `empty`.
+        let batches = pool.fresh / BATCH as usize;
+        pool.batches.reserve(batches.saturating_sub(pool.batches.len()));
         // Release: a reader that sees this length sees the chunks below it.
         self.used.store(pool.fresh, Ordering::Release);
         Some(List { head, tail, len: count as u32 })
