@@ -24,6 +24,7 @@ mod thread;
 mod time;
 mod untraced;
 mod warning;
+pub(crate) mod write;
 
 pub use handle::{HandleId, Strength};
 pub use location::Location;
@@ -202,6 +203,7 @@ impl fmt::Display for OwnedEvent {
         if let Some(location) = location {
             write!(f, "  {location}")?;
         }
-        write!(f, "  {thread}")
+        // The program's own name for it, which may be anybody's.
+        write!(f, "  {}", crate::text::escape(&thread.to_string()))
     }
 }

@@ -8,11 +8,12 @@
 use crate::event::warn;
 use crate::lock;
 use crate::runtime::local;
-use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 type Last = Box<dyn FnOnce() + Send>;
 
@@ -22,7 +23,7 @@ static LAST: lock::Mutex<Vec<Last>> = lock::Mutex::new(Vec::new());
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// How long the hook waits.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// And where it has interrupted refscope.
 const SHORT_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -54,16 +55,15 @@ pub(crate) fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Running,
-    Ending,
-    Done,
-}
+const RUNNING: u8 = 0;
+const ENDING: u8 = 1;
+const DONE: u8 = 2;
 
-// Not of the locks that a fork waits for: a thread waits here to the end. A child does without.
-static PHASE: Mutex<Phase> = Mutex::new(Phase::Running);
-static CHANGED: Condvar = Condvar::new();
+// No lock, and no condition variable: the hook may run in a handler that interrupted anything, the allocator too.
+static PHASE: AtomicU8 = AtomicU8::new(RUNNING);
+
+/// The thread that waits for the end.
+static WAITING: OnceLock<Thread> = OnceLock::new();
 
 /// Runs `f` when the process ends by returning from `main` or by `exit`. Not where there is no `atexit`: there the end of
 /// the process comes without a word.
@@ -81,17 +81,17 @@ pub(crate) fn at_exit(f: Last) {
 fn start() {
     let thread = crate::runtime::clock::without_signals(|| {
         std::thread::Builder::new().name("refscope exit".to_owned()).spawn(|| {
-            let mut phase = PHASE.lock();
-            while *phase != Phase::Ending {
-                CHANGED.wait(&mut phase);
+            // Acquire: pairs with the hook's exchange.
+            while PHASE.load(Ordering::Acquire) != ENDING {
+                std::thread::park();
             }
-            drop(phase);
             run();
-            *PHASE.lock() = Phase::Done;
-            CHANGED.notify_all();
+            // Release: what was done is done before the hook goes on.
+            PHASE.store(DONE, Ordering::Release);
         })
     });
-    if thread.is_ok() {
+    if let Ok(thread) = thread {
+        let _ = WAITING.set(thread.thread().clone());
         PROCESS.store(std::process::id(), Ordering::Relaxed);
     }
 }
@@ -108,23 +108,25 @@ fn run() {
 /// Has the thread do what is to be done, and waits for it.
 fn hand_over() {
     let interrupted = WITHIN.get() > 0 || lock::gate::is_passed() || local::is_busy();
-    // Relaxed: the lock below orders it.
+    // Relaxed: the exchange below orders it.
     INTERRUPTED.store(interrupted, Ordering::Relaxed);
     let patience = if interrupted { SHORT_PATIENCE } else { PATIENCE };
-    let Some(mut phase) = PHASE.try_lock_for(Duration::from_millis(100)) else { return };
-    if *phase != Phase::Running {
-        return;
-    }
-    *phase = Phase::Ending;
-    CHANGED.notify_all();
-    while *phase == Phase::Ending {
-        if CHANGED.wait_for(&mut phase, patience).timed_out() {
-            drop(phase);
+    let begun =
+        PHASE.compare_exchange(RUNNING, ENDING, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    let Some(waiting) = WAITING.get().filter(|_| begun) else { return };
+    waiting.unpark();
+    let until = Instant::now() + patience;
+    let mut pause = Duration::from_micros(20);
+    // Acquire: pairs with the release of the thread.
+    while PHASE.load(Ordering::Acquire) == ENDING {
+        if Instant::now() >= until {
             return warn(format_args!(
                 "what was to be done at the exit is not done after {} s; the program ends without it",
                 patience.as_secs()
             ));
         }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(2));
     }
 }
 

@@ -44,7 +44,11 @@ mod traced {
     use super::warn;
     use crate::env;
     use crate::runtime::{dispatch, handle};
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    /// The variable says that nothing is wanted. Asked beforehand: the exit may be a signal's handler's, which cannot
+    /// allocate.
+    static OFF: AtomicBool = AtomicBool::new(false);
 
     /// The process whose variable it is: a forked child says nothing.
     static PROCESS: AtomicU32 = AtomicU32::new(0);
@@ -54,6 +58,7 @@ mod traced {
         if env::privileged() {
             return;
         }
+        OFF.store(env::is_off(), Ordering::Relaxed);
         PROCESS.store(std::process::id(), Ordering::Relaxed);
         #[cfg(unix)]
         at_exit();
@@ -76,7 +81,7 @@ mod traced {
     }
 
     fn say() {
-        if env::is_off() {
+        if OFF.load(Ordering::Relaxed) {
             return;
         }
         let made = handle::next_object() - 1;

@@ -6,7 +6,7 @@ use refscope::{Arc, Box, Rc};
 use std::collections::HashSet;
 use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A program runs so long at most: far longer than it has to, so that a slow machine is not taken for a hang.
@@ -21,6 +21,7 @@ fn program() {
         Ok("is terminated") => is_terminated(),
         Ok("handles signals") => handles_signals(),
         Ok("holds stderr") => holds_stderr(),
+        Ok("is not written for") => is_not_written_for(),
         Ok("clones in a panic hook") => clones_in_a_panic_hook(),
         _ => {}
     }
@@ -71,7 +72,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn path(name: &str) -> String {
-    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("refscope-processes-{}-{next}-{name}", std::process::id());
     std::env::temp_dir().join(name).to_str().unwrap().to_owned()
@@ -284,15 +285,23 @@ fn is_terminated() {
     };
     let _threads = at_work();
     let one = Arc::new(1_u8);
-    let me = i32::try_from(std::process::id()).unwrap();
+    // SAFETY: takes nothing.
+    let me = unsafe { libc::pthread_self() } as usize;
+    static ROUNDS: AtomicU32 = AtomicU32::new(0);
     std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(20));
-        // SAFETY: a signal for this process, whose handler is above.
-        unsafe { libc::kill(me, libc::SIGTERM) };
+        // Not before it is at work, on however slow a machine.
+        while ROUNDS.load(Ordering::Relaxed) < 20 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        // To that thread, which is in the midst of refscope's code most of the time.
+        // SAFETY: the thread does not end before the process does.
+        unsafe { libc::pthread_kill(me as libc::pthread_t, libc::SIGTERM) };
     });
     loop {
         let clones: Vec<_> = (0..100).map(|_| one.clone()).collect();
         drop((clones, Box::new(1)));
+        ROUNDS.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -405,12 +414,58 @@ fn a_program_that_holds_stderr() {
     assert_eq!(lines, 4, "new, clone, drop, drop: {said}");
 }
 
+/// Its signals SIGPIPE and SIGXFSZ do what they do by default: they end it.
+fn is_not_written_for() {
+    // SAFETY: no handler is set.
+    let before = [libc::SIGPIPE, libc::SIGXFSZ].map(|n| unsafe { libc::signal(n, libc::SIG_DFL) });
+    assert!(!before.contains(&libc::SIG_ERR));
+    for _ in 0..40 {
+        let one = Arc::new(1_u8);
+        (0..20).for_each(|_| drop(one.clone()));
+    }
+    std::thread::sleep(Duration::from_millis(400));
+    drop(Arc::new(2_u16));
+    refscope::flush();
+    println!("went on");
+}
+
+/// A pipe that nobody reads and a limit on the size of files cost what would have been written, not the program.
+#[test]
+fn where_nothing_can_be_written() {
+    let path = path("full");
+    // The reader of a pipe goes at once; stderr is a file that is full after a kilobyte.
+    let shell = |refscope: &str, rest: &str| {
+        let script = format!("ulimit -f 1; {rest}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(std::env::current_exe().unwrap());
+        command.env("PROGRAM", "is not written for").env("REFSCOPE", refscope);
+        command.env("ERRORS", &path).output().unwrap()
+    };
+    let program = r#""$0" --exact program --nocapture --test-threads 1"#;
+    for (refscope, rest) in [
+        ("print,leaks", format!(r#"{program} 2>"$ERRORS""#)),
+        (
+            "print,leaks",
+            format!(r#"exec 3>&1; ({program} 2>&1 1>&3 || echo "ended $?" >&3) | true"#),
+        ),
+        (
+            "record=/dev/fd/4",
+            format!(r#"exec 3>&1; ({program} 4>&1 1>&3 || echo "ended $?" >&3) | true"#),
+        ),
+    ] {
+        let output = shell(refscope, &rest);
+        let said = text(&output.stdout);
+        assert!(said.contains("went on"), "{refscope}, {rest}: {said} {}", text(&output.stderr));
+        assert!(!said.contains("ended"), "{refscope}, {rest}: {said}");
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
 /// Its panic hook clones a traced object, also where it is a sink that panics, at an event of that object or another, and
 /// while the thread unwinds already.
 fn clones_in_a_panic_hook() {
     use refscope::{Scope, sink};
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-    use std::sync::atomic::AtomicU32;
 
     static HOOKED: AtomicU32 = AtomicU32::new(0);
 

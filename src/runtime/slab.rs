@@ -7,7 +7,7 @@
 //!
 //!  thread A   [magazine] ─┐ a batch, when it is empty          ┌─ [magazine]   thread B
 //!                         └────► batches, oldest first ◄───────┘ a batch, when it is too full
-//!  anyone who may not wait ────► returned, a stack without a lock
+//!  who may not wait, or ends ──► returned, a stack without a lock
 //! ```
 //!
 //! A slot is used again oldest first, so that a stale copy of what named it is recognized for as long as can be.
@@ -96,13 +96,22 @@ unsafe impl<T> Send for List<T> {}
 impl<T: Slot> List<T> {
     /// A list of the slots that follow one another from `head` on, if there is one.
     fn of(head: *const T) -> Option<Self> {
+        Self::first_of(head, u32::MAX).map(|(list, _)| list)
+    }
+
+    /// A list of `most` of them at the most, and what follows it.
+    fn first_of(head: *const T, most: u32) -> Option<(Self, *const T)> {
         let (mut tail, mut len) = (head, 0);
         let mut next = head;
-        while !next.is_null() {
+        while !next.is_null() && len < most {
             (tail, len) = (next, len + 1);
             next = link(next);
         }
-        (len > 0).then_some(Self { head, tail, len })
+        if len == 0 {
+            return None;
+        }
+        set_link(tail, ptr::null());
+        Some((Self { head, tail, len }, next))
     }
 }
 
@@ -321,14 +330,19 @@ impl<T: Slot + Sync> Slab<T> {
     #[cold]
     pub(crate) fn put_shared(&self, slot: &T) {
         let slot = ptr::from_ref(slot);
+        self.put_list(slot, slot);
+    }
+
+    /// Gives free slots back, linked from `head` to `tail`.
+    fn put_list(&self, head: *const T, tail: *const T) {
         // Relaxed: only its place in the chain matters, which the exchange below checks.
         let mut top = self.returned.load(Ordering::Relaxed);
         loop {
-            set_link(slot, top.cast_const());
+            set_link(tail, top.cast_const());
             // Release: who takes the stack has the slots, and what their last users did.
             let exchange = self.returned.compare_exchange_weak(
                 top,
-                slot.cast_mut(),
+                head.cast_mut(),
                 Ordering::Release,
                 Ordering::Relaxed,
             );
@@ -339,10 +353,15 @@ impl<T: Slot + Sync> Slab<T> {
         }
     }
 
-    /// Gives all of a magazine back: its thread ends.
+    /// Gives all of a magazine back: its thread ends. Waits for no lock and allocates nothing: `exit` ends a thread's locals,
+    /// too, and may have been called by a signal's handler that interrupted the allocator.
     pub(crate) fn empty(&self, magazine: &Magazine<T>) {
-        if let Some(batch) = magazine.detach(u32::MAX) {
-            self.pool.lock().batches.push_back(batch);
+        let Some(list) = magazine.detach(u32::MAX) else { return };
+        match self.pool.try_lock() {
+            Some(mut pool) if pool.batches.len() < pool.batches.capacity() => {
+                pool.batches.push_back(list);
+            }
+            _ => self.put_list(list.head, list.tail),
         }
     }
 
@@ -354,10 +373,13 @@ impl<T: Slot + Sync> Slab<T> {
         //
         // Acquire: pairs with the release in `put_shared`.
         let returned = self.returned.swap(ptr::null_mut(), Ordering::Acquire);
-        if let Some(batch) = List::of(returned.cast_const()) {
-            return Some(batch);
+        // In batches, so that one thread does not get what many have returned.
+        let mut rest = returned.cast_const();
+        while let Some((batch, next)) = List::first_of(rest, BATCH) {
+            pool.batches.push_back(batch);
+            rest = next;
         }
-        self.fresh(pool)
+        pool.batches.pop_front().or_else(|| self.fresh(pool))
     }
 
     /// Slots that were never used, linked.
@@ -388,6 +410,9 @@ impl<T: Slot + Sync> Slab<T> {
             tail = next;
         }
         pool.fresh += count;
+        // Room for each that was ever made, for `empty`.
+        let batches = pool.fresh / BATCH as usize;
+        pool.batches.reserve(batches.saturating_sub(pool.batches.len()));
         // Release: a reader that sees this length sees the chunks below it.
         self.used.store(pool.fresh, Ordering::Release);
         Some(List { head, tail, len: count as u32 })

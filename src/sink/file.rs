@@ -1,9 +1,8 @@
 mod open;
 pub(in crate::sink) mod origin;
-mod write;
 
 use super::Sink;
-use crate::event::{Caller, Event, Object, Op, Thread, Time, warn};
+use crate::event::{Caller, Event, Object, Op, Thread, Time, warn, write};
 use crate::exit::{self, at_exit};
 use crate::fork;
 use crate::render::json::Json;
@@ -199,8 +198,6 @@ impl FileSink {
         let weak = Arc::downgrade(&inner);
         at_exit(Box::new(move || {
             if let Some(inner) = weak.upgrade().filter(|inner| inner.process.is_current()) {
-                let ns = Time::coarse().as_nanos();
-                inner.out.lock().line(&format!(r#"{{"end":"exit","ns":{ns}}}"#));
                 inner.write_last();
             }
         }));
@@ -282,10 +279,15 @@ impl Inner {
         self.write(self.file.lock(), self.out.lock());
     }
 
-    /// At the process's exit: a pipe that nobody reads does not keep it from ending.
+    /// At the process's exit: a pipe that nobody reads does not keep it from ending, nor does a lock that a handler has
+    /// interrupted the holder of.
     fn write_last(&self) {
-        if exit::is_interrupted() {
-            if !self.write_out_within(INTERRUPTED_WAIT) {
+        let interrupted = exit::is_interrupted();
+        let line = format!(r#"{{"end":"exit","ns":{}}}"#, Time::coarse().as_nanos());
+        let patience = if interrupted { INTERRUPTED_WAIT } else { exit::PATIENCE };
+        let said = self.out.try_lock_for(patience).map(|mut out| out.line(&line)).is_some();
+        if interrupted || !said {
+            if !said || !self.write_out_within(INTERRUPTED_WAIT) {
                 warn(format_args!(
                     "{}: the process was ended by a signal while an event was being recorded; the last ones are lost",
                     self.path.display()

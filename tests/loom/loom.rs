@@ -52,3 +52,18 @@ mod stack {
         0
     }
 }
+
+/// Stands in for what makes names safe to be shown: a model shows none.
+mod text {
+    pub(crate) fn escape(text: &str) -> &str {
+        text
+    }
+
+    pub(crate) fn escape_lines(text: &str) -> String {
+        text.to_owned()
+    }
+
+    pub(crate) fn is_unsafe(_: char) -> bool {
+        false
+    }
+}
