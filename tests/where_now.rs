@@ -5,8 +5,8 @@
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 
-use refscope::Arc;
 use refscope::locate::{Held, Owner, Ownership, Search};
+use refscope::{Arc, ObjectId};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};

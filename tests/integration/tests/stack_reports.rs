@@ -108,8 +108,7 @@ fn stacks_in_reports_and_fingerprints() {
         words.find(is_print).expect("a fingerprint").to_owned()
     };
     type Clones = fn(&Arc<String>) -> Arc<String>;
-    let all: [Clones; 3] =
-        [|value| either(value, true), |value| either(value, false), elsewhere];
+    let all: [Clones; 3] = [|value| either(value, true), |value| either(value, false), elsewhere];
     let plain = all.map(of);
     stack::take(stack::Depths::all(32));
     let texts = all.map(of);
