@@ -253,8 +253,10 @@ impl Scope {
     ///
     /// A guard must not be held across an `.await`: the executor may poll another task meanwhile. This
     /// is what to do instead, as with tracing's spans.
+    ///
+    /// Costs an allocation, in which the future is pinned.
     pub fn instrument<F: Future>(&self, future: F) -> Instrumented<F> {
-        Instrumented { future: Some(future), scope: self.clone() }
+        Instrumented { future: Some(Box::pin(future)), scope: self.clone() }
     }
 
     /// Silences the scope's sink for good. A scope without one has none to silence.
@@ -308,30 +310,28 @@ impl fmt::Debug for ScopeGuard {
     }
 }
 
-pin_project_lite::pin_project! {
-    /// A future in a [`Scope`]. Returned by [`Scope::instrument`].
-    pub struct Instrumented<F> {
-        #[pin]
-        future: Option<F>,
-        scope: Scope,
-    }
-
-    impl<F> PinnedDrop for Instrumented<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            let _guard = this.scope.enter();
-            this.future.set(None);
-        }
-    }
+/// A future in a [`Scope`]. Returned by [`Scope::instrument`].
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Instrumented<F> {
+    // In an allocation of its own, so that it can be polled where it is without unsafe code or a crate for that.
+    future: Option<Pin<Box<F>>>,
+    scope: Scope,
 }
 
 impl<F: Future> Future for Instrumented<F> {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let _guard = this.scope.enter();
-        this.future.as_pin_mut().expect("the future is there until the drop").poll(context)
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let _guard = self.scope.enter();
+        let future = self.future.as_mut().expect("the future is there until the drop");
+        future.as_mut().poll(context)
+    }
+}
+
+impl<F> Drop for Instrumented<F> {
+    fn drop(&mut self) {
+        let _guard = self.scope.enter();
+        self.future = None;
     }
 }
 
