@@ -74,3 +74,9 @@
 //! `html` also `html` and `html_with_ownership`.
 //!
 //! What all of it promises is in [`guarantees`](crate::guarantees).
+
+// Without tracing some of it is std's own, or not there.
+#![cfg_attr(
+    not(feature = "trace"),
+    allow(rustdoc::broken_intra_doc_links, rustdoc::redundant_explicit_links)
+)]
