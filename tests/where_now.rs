@@ -81,7 +81,9 @@ fn statics_and_thread_locals_are_named() {
         [(in_own, &*own, "CURRENT"), (in_lazy, &own, "LAZY"), (in_others, "other", "CURRENT")]
     {
         let thread = thread.to_owned();
-        assert_eq!(root(&ownership, id), &Owner::ThreadLocal { thread, symbol: name(local) });
+        let path = ownership.path_to(id).map(|path| path.to_string());
+        let expected = Owner::ThreadLocal { thread, symbol: name(local) };
+        assert_eq!(root(&ownership, id), &expected, "{local}: {path:?}");
     }
 
     let text = ownership.path_to(in_static).unwrap().to_string();

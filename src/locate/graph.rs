@@ -156,15 +156,42 @@ impl<'a> Graph<'a> {
         for &handle in &several {
             best[handle as usize] = 0;
         }
+        let rooted = self.rooted();
         for (&index, spare) in copies.iter().zip(spare) {
             let found = &self.scanned.sightings[index];
             let handle = found.handle as usize;
-            let rank = if spare { 1 } else { self.rank(found) + 1 };
+            let is_far = found.source.as_block().is_some_and(|block| !rooted[block as usize]);
+            let rank = if spare { 1 } else { self.rank(found) + 1 - u32::from(is_far) };
             if rank > best[handle] {
                 best[handle] = rank;
                 self.chosen[handle] = index as u32;
             }
         }
+    }
+
+    /// Which blocks are values of objects, or reached from a static or a thread-local without a handle. A copy elsewhere may
+    /// be in memory that only an old word on a stack leads to.
+    fn rooted(&self) -> Vec<bool> {
+        let mut reached: Vec<bool> = self.owners.iter().map(|&owners| owners != 0).collect();
+        let mut queue = Vec::new();
+        for edge in &self.scanned.from_areas {
+            let area = &self.areas[edge.area as usize];
+            let is_root = matches!(area, AreaKind::Static(_) | AreaKind::ThreadLocal(_));
+            if is_root
+                && !self.is_doubtful(edge.area)
+                && !std::mem::replace(&mut reached[edge.to as usize], true)
+            {
+                queue.push(edge.to);
+            }
+        }
+        while let Some(block) = queue.pop() {
+            for (to, _) in self.scanned.edges.of(block) {
+                if !std::mem::replace(&mut reached[to as usize], true) {
+                    queue.push(to);
+                }
+            }
+        }
+        reached
     }
 
     /// Which of these copies stand in a `Vec`'s spare room, by its capacity and length beside the pointer to the buffer.
