@@ -64,17 +64,17 @@
 //!
 //! # What it costs
 //!
-//! Nanoseconds on a virtual machine with two cores, in one run of `cargo bench --bench pointers`; compare ratios. The README
-//! has more of them, and counts of instructions.
+//! Instructions, as callgrind counts them (`cargo bench -p refscope-benches --bench instructions`). The README has more of
+//! them, and times.
 //!
-//! | | std | idle | recorded | latest kept | live set |
-//! | --- | --- | --- | --- | --- | --- |
-//! | `Arc` clone and drop | 4.2 | 4.2 | 44 | 71 | 103 |
-//! | `Rc` clone and drop | 0.8 | 1.3 | 37 | 52 | 102 |
-//! | `Arc` new and drop | 12 | 12 | 83 | 86 | 131 |
+//! | | std | idle | tracked | recorded |
+//! | --- | --- | --- | --- | --- |
+//! | `Arc` clone and drop | 12 | 18 | 145 | 217 |
+//! | `Rc` clone and drop | 12 | 18 | 147 | 217 |
+//! | `Arc` new and drop | 169 | 180 | 388 | 458 |
 //!
-//! Off, the types are std's own. Idle, each operation is a load and a branch more. An event takes 32 bytes in a recorder (a
-//! birth 64), a traced object 64 in the ledger, a handle 96 at most in a live set.
+//! Off, the types are std's own. Idle, each operation is a load and a branch more. A traced object takes 128 bytes in the
+//! ledger, and each of its handles 64; an event takes 32 bytes in a recorder, a birth 64.
 //!
 //! # In a library
 //!

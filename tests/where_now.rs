@@ -263,7 +263,7 @@ fn the_page_shows_what_holds_an_object() {
                 browser
                     .args(["--window-size=1400,900", &format!("--screenshot={png}-{object}.png")]);
             }
-            browser.arg("--dump-dom").arg(format!("file://{}#o={object}", path.display()));
+            browser.arg("--dump-dom").arg(format!("file://{}#o={}", path.display(), object.number()));
             Some(String::from_utf8_lossy(&browser.output().ok()?.stdout).into_owned())
         });
         let Some(dom) = dom.filter(|dom| !dom.is_empty()) else {
@@ -273,7 +273,7 @@ fn the_page_shows_what_holds_an_object() {
         let section =
             dom.split("id=\"held\"").nth(1).unwrap_or_else(|| panic!("no section: {dom}"));
         let picture = section.split("</section>").next().unwrap();
-        assert!(section.starts_with(&format!(" data-o=\"{object}\"")), "{picture}");
+        assert!(section.starts_with(&format!(" data-o=\"{}\"", object.number())), "{picture}");
         let boxes = if object == session { 3 } else { 2 };
         assert_eq!(picture.matches("<rect").count(), boxes, "{picture}");
         assert!(picture.contains("Held by") && picture.contains("cycle ("), "{picture}");

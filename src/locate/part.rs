@@ -32,9 +32,11 @@ impl Ownership {
     /// let session = refscope::Arc::new("a session");
     /// let others = [refscope::Arc::new("another"), refscope::Arc::new("a third")];
     /// if let Ok(ownership) = Search::new().run() {
-    ///     let of_session = ownership.of([1]);
+    ///     let id = refscope::holders(&session).object().expect("it is traced").id();
+    ///     let of_session = ownership.of([id]);
     ///     assert_eq!(of_session.objects.len(), 1);
-    ///     assert_eq!(of_session.path_to(1).unwrap().to_string(), ownership.path_to(1).unwrap().to_string());
+    ///     let path = |ownership: &refscope::locate::Ownership| ownership.path_to(id).map(|path| path.to_string());
+    ///     assert_eq!(path(&of_session), path(&ownership));
     /// }
     /// # drop((session, others));
     /// ```

@@ -16,8 +16,9 @@ use std::fmt::Write as _;
 ///
 /// refscope::track().expect("no sink is installed");
 /// let kept = Rc::new("kept");
-/// if let Ok(ownership) = Search::new().run() {
-///     println!("{}", render::ownership_dot(&ownership.of([1])));
+/// let object = refscope::holders(&kept).object();
+/// if let (Ok(ownership), Some(object)) = (Search::new().run(), object) {
+///     println!("{}", render::ownership_dot(&ownership.of([object.id()])));
 /// }
 /// # drop(kept);
 /// ```
