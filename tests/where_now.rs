@@ -263,7 +263,11 @@ fn the_page_shows_what_holds_an_object() {
                 browser
                     .args(["--window-size=1400,900", &format!("--screenshot={png}-{object}.png")]);
             }
-            browser.arg("--dump-dom").arg(format!("file://{}#o={}", path.display(), object.number()));
+            browser.arg("--dump-dom").arg(format!(
+                "file://{}#o={}",
+                path.display(),
+                object.number()
+            ));
             Some(String::from_utf8_lossy(&browser.output().ok()?.stdout).into_owned())
         });
         let Some(dom) = dom.filter(|dom| !dom.is_empty()) else {
