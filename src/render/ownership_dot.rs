@@ -16,9 +16,9 @@ use std::fmt::Write as _;
 ///
 /// refscope::track().expect("no sink is installed");
 /// let kept = Rc::new("kept");
-/// let object = refscope::holders(&kept).object();
-/// if let (Ok(ownership), Some(object)) = (Search::new().run(), object) {
-///     println!("{}", render::ownership_dot(&ownership.of([object.id()])));
+/// let id = refscope::holders(&kept).object().map(|object| object.id());
+/// if let (Ok(ownership), Some(id)) = (Search::new().run(), id) {
+///     println!("{}", render::ownership_dot(&ownership.of([id])));
 /// }
 /// # drop(kept);
 /// ```
