@@ -47,7 +47,7 @@ pub(in crate::sink) fn this_process() -> Origin {
     }
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, not(miri)))]
 fn host() -> Option<String> {
     let mut name = [0_u8; 256];
     // SAFETY: HOST: the call writes at most as many bytes as it is given room for.
@@ -56,7 +56,7 @@ fn host() -> Option<String> {
     (done == 0).then(|| String::from_utf8_lossy(&name[..end]).into_owned())
 }
 
-#[cfg(not(unix))]
+#[cfg(not(all(unix, not(miri))))]
 fn host() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
 }
