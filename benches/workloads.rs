@@ -7,7 +7,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use refscope::Scope;
-use refscope::sink::{Clock, Nop, Overflow, Recorder, Sink};
+use refscope::sink::{Nop, Overflow, Recorder, Sink};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -259,24 +259,9 @@ tasks! { tasks_ours, refscope::sync::Arc, refscope::sync::Weak }
 type Way = (&'static str, fn() -> Box<dyn Sink>);
 
 fn workloads(c: &mut Criterion) {
-    let sinks: [Way; 3] = [
+    let sinks: [Way; 2] = [
         ("recorded", || {
-            Box::new(
-                Recorder::builder()
-                    .budget(4 << 20)
-                    .overflow(Overflow::DropOldest)
-                    .clock(Clock::Coarse)
-                    .build(),
-            )
-        }),
-        ("recorded, coarse clock", || {
-            Box::new(
-                Recorder::builder()
-                    .budget(4 << 20)
-                    .overflow(Overflow::DropOldest)
-                    .clock(Clock::Coarse)
-                    .build(),
-            )
+            Box::new(Recorder::builder().budget(4 << 20).overflow(Overflow::DropOldest).build())
         }),
         ("tracked", || Box::new(Nop)),
     ];

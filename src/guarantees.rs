@@ -90,7 +90,8 @@
 //! sink's code runs in the handler, and has to be fit for that: printing and a file sink allocate and lock, and are not.
 //! Allocating and freeing is not for handlers, traced or not. *Tested* in `tests/signals_and_forks.rs`.
 //!
-//! **`exit` in a signal's handler ends the process**, whatever it interrupted. Reports and recordings are made by a
+//! **`exit` in a signal's handler ends the process**, whatever it interrupted, if no [`Recorder`](crate::sink::Recorder) of
+//! the program's own has records of that thread: giving them up frees memory. Reports and recordings are made by a
 //! thread that waits for the exit from the beginning; where the handler interrupted the recording of an event, the
 //! last quarter of a second may be lost, which is said. *Tested* in `tests/signals_and_forks.rs`, with threads at work.
 //!
@@ -121,8 +122,8 @@
 //! started it (Linux: `AT_SECURE`). A recording is created for its owner alone (0600), never through a symbolic link that
 //! somebody else could have put there, and one that is in use is not overwritten. A recording contains the program's path,
 //! arguments and working directory, the machine's name, and the names of types, files, threads, labels and spans, but no
-//! values: share it as you would share a log. Whoever reads it sees source lines only from `.rs` files below the working
-//! directory or the root that was given, and of a file that is the one recorded. Names from outside are escaped wherever
+//! values: share it as you would share a log. Whoever reads it sees source lines only from `.rs` files below the directory
+//! that it was made in or the root that was given, and of a file that is the one recorded. Names from outside are escaped wherever
 //! they are shown. *Tested* in `tests/environment.rs` (where the test may make a set-user-id program),
 //! `tests/integration/tests/file_sink.rs` and `tests/integration/tests/hostile.rs`.
 //!

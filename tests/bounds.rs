@@ -1,22 +1,14 @@
 //! What many clones, threads, lines and labels cost: nothing is lost that need not be, and what is cut is counted.
 #![cfg(feature = "trace")]
 
+mod common;
+
+use common::random;
 use refscope::sink::{Clock, Nop, Overflow, Recorder};
 use refscope::{Arc, Rc, Scope};
 
 /// As many as a list that is searched for each end would take minutes for.
 const CLONES: usize = if cfg!(miri) { 200 } else { 200_000 };
-
-/// Numbers without a pattern, the same in each run.
-fn random() -> impl FnMut() -> usize {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 16) as usize
-    }
-}
 
 /// One object with very many handles, dropped in an order: the ledger and the recording have the right ones at each
 /// half.

@@ -1,18 +1,10 @@
 //! The lines that a handle was handed on through are kept within limits. One test, so that the process's memory is its own.
 #![cfg(feature = "trace")]
 
-use refscope::{Arc, Scope};
+mod common;
 
-/// Numbers without a pattern, the same in each run.
-fn random() -> impl FnMut() -> usize {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 16) as usize
-    }
-}
+use common::random;
+use refscope::{Arc, Scope};
 
 /// One handle, handed on through six lines in an order without a pattern, a million times: paths are cut to a length, and
 /// the table of all of them is bounded as well.
