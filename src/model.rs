@@ -5,6 +5,9 @@
 
 #[cfg_attr(not(feature = "trace"), path = "off/alive.rs")]
 mod alive;
+#[cfg_attr(not(all(feature = "trace", feature = "json")), allow(dead_code))]
+// one writes, the other reads
+pub(crate) mod format;
 mod handle_set;
 mod live;
 mod object_state;

@@ -16,30 +16,55 @@ pub(crate) struct Told {
     stacks: HashSet<StackId>,
 }
 
+/// What is new about a stack: modules that it is the first to lie in, and its frames.
+pub(crate) struct NewStack {
+    /// Number, path and build.
+    pub(crate) modules: Vec<(usize, String, Option<String>)>,
+    /// Module and offset of each frame; module 0 for an address that lies in none.
+    pub(crate) frames: Vec<(usize, u64)>,
+}
+
 impl Told {
-    /// Writes the lines of a stack, and of modules that it is in, unless they are there.
-    pub(crate) fn tell(&mut self, stack: StackId, lines: &mut String) {
+    /// Returns what a file has to be told of a stack; `None` where it knows it.
+    pub(crate) fn news(&mut self, stack: StackId) -> Option<NewStack> {
         if !self.stacks.insert(stack) {
-            return;
+            return None;
         }
-        let mut frames = String::new();
+        let mut news = NewStack { modules: Vec::new(), frames: Vec::new() };
         for &address in stack.addresses() {
-            let comma = if frames.is_empty() { "" } else { "," };
             let Some((module, offset)) = self.modules.locate(address) else {
-                let _ = write!(frames, "{comma}[0,{address}]");
+                news.frames.push((0, address as u64));
                 continue;
             };
-            let number = module + 1;
             if self.known.insert(module) {
                 let (path, build) = self.modules.name(module);
-                let _ = write!(lines, r#"{{"module":{number},"path":{}"#, Json(&path));
-                let _ = match build {
-                    Some(build) => writeln!(lines, r#","build":"{build}"}}"#),
-                    None => writeln!(lines, "}}"),
-                };
+                news.modules.push((module + 1, path, build.map(str::to_owned)));
             }
-            let _ = write!(frames, "{comma}[{number},{offset}]");
+            news.frames.push((module + 1, offset));
         }
+        Some(news)
+    }
+
+    /// Returns the linker's name of the build that this code is part of.
+    pub(crate) fn own_build(&mut self) -> Option<String> {
+        let here = Self::own_build as fn(&mut Self) -> Option<String>;
+        let (module, _) = self.modules.locate(here as usize)?;
+        self.modules.name(module).1.map(str::to_owned)
+    }
+
+    /// Writes the lines of a stack, and of modules that it is in, unless they are there.
+    pub(crate) fn tell(&mut self, stack: StackId, lines: &mut String) {
+        let Some(NewStack { modules, frames }) = self.news(stack) else { return };
+        for (number, path, build) in modules {
+            let _ = write!(lines, r#"{{"module":{number},"path":{}"#, Json(&path));
+            let _ = match build {
+                Some(build) => writeln!(lines, r#","build":"{build}"}}"#),
+                None => writeln!(lines, "}}"),
+            };
+        }
+        let frames: Vec<_> =
+            frames.iter().map(|(module, offset)| format!("[{module},{offset}]")).collect();
+        let frames = frames.join(",");
         let _ = writeln!(lines, r#"{{"stack":{},"frames":[{frames}]}}"#, stack.number());
     }
 }
