@@ -150,7 +150,8 @@ fn child_at_work() {
 #[test]
 fn killed_at_any_moment_it_has_every_event_before() {
     let kills: u64 = std::env::var("FLIGHT_KILLS").map_or(200, |kills| kills.parse().unwrap());
-    let (mut random, mut most) = (0x9e37_79b9_7f4a_7c15_u64, 0);
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut most = 0;
     for kill in 0..kills {
         let file = path(&format!("killed-{kill}.refscope"));
         let mut child =
@@ -171,28 +172,27 @@ fn killed_at_any_moment_it_has_every_event_before() {
             rounds
         });
         has_started.recv().unwrap();
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(Duration::from_micros(random >> 33 & 0x7fff));
+        std::thread::sleep(Duration::from_micros(random.below(32_768)));
         child.kill().unwrap();
         child.wait().unwrap();
         let rounds = reader.join().unwrap();
         let recording = Recording::open(&file).unwrap();
         assert_eq!((recording.damage(), recording.lost()), (&[][..], 0), "kill {kill}");
         assert_eq!(recording.ended(), RecordingEnd::Stopped);
-        // Threads stand between an event's number and its record when the process ends: of the object that they share one a
-        // thread may be missing at the very end, with what others did after. Of their own objects none is.
         let events = |object: &refscope::model::ObjectRecord| {
             let all = recording.events().iter().filter(|event| event.object() == object.id);
             all.map(|event| event.seq).collect::<Vec<_>>()
         };
         for object in recording.objects().values() {
             let seqs = events(object);
+            let last = *seqs.last().unwrap();
             if object.type_name == "u64" {
-                let last = *seqs.last().unwrap();
+                // A thread's own.
                 assert_eq!(seqs, (1..=last).collect::<Vec<_>>(), "kill {kill}: a gap");
+                most = most.max(last);
             } else {
-                let missing = *seqs.last().unwrap() as usize - seqs.len();
+                // A thread may have been between an event's number and its record, while others went on.
+                let missing = last as usize - seqs.len();
                 assert!(missing <= 3, "kill {kill}: {missing} missing");
             }
         }
@@ -210,4 +210,319 @@ fn killed_at_any_moment_it_has_every_event_before() {
         std::fs::remove_file(file).unwrap();
     }
     assert!(most > 1_000, "the children did some work: {most} events at the most");
+}
+
+/// The same numbers in each run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// A recording of some blocks, and what it says.
+fn some_blocks(name: &str) -> (Vec<u8>, Recording) {
+    let file = path(name);
+    let flight = FlightRecorder::create(&file).unwrap();
+    let kept = Scope::new(flight.clone()).run(|| program(900));
+    refscope::mark("done");
+    flight.flush().unwrap();
+    drop(kept);
+    let bytes = std::fs::read(&file).unwrap();
+    let whole = Recording::read(&bytes[..]).unwrap();
+    (bytes, whole)
+}
+
+const BLOCK: usize = 16 << 10;
+
+/// Each event of a part is one of the whole, and as it is there.
+fn is_part_of(part: &Recording, whole: &Recording) {
+    let known: std::collections::HashSet<String> = told(whole).into_iter().collect();
+    for line in told(part) {
+        // A line or a thread of which the entry is missing is not known; nothing is told wrongly.
+        assert!(known.contains(&line) || line.contains('?') || line.contains("at None"), "{line}");
+    }
+}
+
+#[test]
+fn cut_anywhere_it_reads_to_the_last_whole_record() {
+    let (bytes, whole) = some_blocks("cut.refscope");
+    let mut before = 0;
+    for end in (BLOCK..=bytes.len()).step_by(BLOCK) {
+        let part = Recording::read(&bytes[..end]).unwrap();
+        assert!(part.events().len() >= before, "{end}");
+        assert_eq!(part.damage(), []);
+        before = part.events().len();
+        is_part_of(&part, &whole);
+    }
+    assert_eq!(before, whole.events().len());
+    let mut random = Random(1);
+    for _ in 0..200 {
+        let end = random.below(bytes.len() as u64) as usize;
+        match Recording::read(&bytes[..end]) {
+            Ok(part) => {
+                assert!(Recording::read_live(&bytes[..end]).is_ok());
+                is_part_of(&part, &whole);
+            }
+            Err(error) => {
+                assert!(end < 200 && error.to_string().contains("not a refscope recording"))
+            }
+        }
+    }
+}
+
+#[test]
+fn flipped_bits_leave_out_their_block_and_say_so() {
+    let (bytes, whole) = some_blocks("flipped.refscope");
+    // A block of events that is complete: it has a checksum.
+    let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+    let complete: Vec<_> = (BLOCK..bytes.len())
+        .step_by(BLOCK)
+        .filter(|&at| word(at) & 0xff == 1 && word(at + 8) != 0 && word(at + 24) != 0)
+        .collect();
+    assert!(complete.len() >= 5, "{complete:?}");
+    let mut random = Random(7);
+    for round in 0..150 {
+        let block = complete[round % complete.len()];
+        // Any bit of its content, and of its head but for the checksum itself, and what makes it another block.
+        let at = block + 64 + random.below(BLOCK as u64 - 64) as usize;
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << random.below(8);
+        let read = Recording::read(&flipped[..]).unwrap();
+        let [damage] = read.damage() else { panic!("{at}: {:?}", read.damage()) };
+        assert_eq!((damage.offset, damage.bytes, damage.line), (block as u64, BLOCK as u64, 0));
+        assert!(
+            damage.to_string().contains("does not fit its checksum; left out: 16,384 B"),
+            "{damage}"
+        );
+        assert!(read.events().len() < whole.events().len());
+        is_part_of(&read, &whole);
+    }
+}
+
+#[test]
+fn what_is_no_recording_of_this_version_is_refused() {
+    let (mut bytes, _) = some_blocks("version.refscope");
+    bytes[16] = 9;
+    let error = Recording::read(&bytes[..]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the recording has version 9, and this refscope reads version 1"),
+        "{error}"
+    );
+    bytes[2] = b'?';
+    let error = Recording::read(&bytes[..]).unwrap_err().to_string();
+    assert!(error.contains("not a refscope recording"), "{error}");
+}
+
+/// What another machine wrote, whose bytes are the other way round.
+#[test]
+fn the_other_byte_order_reads_as_well() {
+    let (bytes, whole) = some_blocks("order.refscope");
+    let mut swapped = bytes.clone();
+    for (index, block) in swapped.chunks_mut(BLOCK).enumerate() {
+        let kind = u64::from_ne_bytes(block[..8].try_into().unwrap()) & 0xff;
+        let swap = |word: &mut [u8]| word.reverse();
+        if index == 0 {
+            block[8..].chunks_exact_mut(8).for_each(swap);
+        } else if kind == 1 {
+            block.chunks_exact_mut(8).for_each(swap);
+        } else {
+            // Of an entry its texts are bytes.
+            block[..64].chunks_exact_mut(8).for_each(swap);
+            let mut at = 64;
+            while at + 32 <= block.len() {
+                let head = u64::from_ne_bytes(block[at..at + 8].try_into().unwrap());
+                block[at..at + 32].chunks_exact_mut(8).for_each(swap);
+                at += 32 + (head as u32 as usize).div_ceil(32) * 32;
+            }
+        }
+    }
+    // Checksums are of numbers, and these are the same.
+    let unsealed = |bytes: &mut Vec<u8>| {
+        for block in bytes.chunks_mut(BLOCK).skip(1).filter(|block| block[..8].contains(&2)) {
+            block[24..32].fill(0);
+        }
+    };
+    unsealed(&mut swapped);
+    let read = Recording::read(&swapped[..]).unwrap();
+    assert_eq!(read.damage(), []);
+    assert_eq!(told(&read), told(&whole));
+}
+
+#[test]
+fn two_writers_do_not_share_a_file() {
+    let file = path("two.refscope");
+    let first = FlightRecorder::create(&file).unwrap();
+    let second = FlightRecorder::create(&file).unwrap();
+    assert_eq!(first.path(), file);
+    assert_ne!(second.path(), file);
+    assert!(second.path().display().to_string().contains(&format!("two-{}", std::process::id())));
+    let kept = (
+        Scope::new(first.clone()).run(|| program(10)),
+        Scope::new(second.clone()).run(|| program(20)),
+    );
+    let [one, two] = [first.path(), second.path()].map(|path| Recording::open(path).unwrap());
+    assert_eq!((one.objects().len(), two.objects().len()), (2 + 2 * 10, 2 + 2 * 20));
+    [one, two].iter().for_each(|recording| recording.verify().unwrap());
+    use std::os::unix::fs::MetadataExt as _;
+    assert_eq!(std::fs::metadata(file).unwrap().mode() & 0o777, 0o600);
+    drop(kept);
+}
+
+/// Ends what runs beside a test, also when that fails.
+struct Stop<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn it_is_read_while_it_is_written() {
+    let file = path("meanwhile.refscope");
+    let flight = FlightRecorder::create(&file).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                Scope::new(flight.clone()).run(|| {
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        let one = Arc::new(1_u8);
+                        (0..50).for_each(|_| drop(one.clone()));
+                        std::thread::sleep(Duration::from_millis(3));
+                    }
+                });
+            });
+        }
+        let _stop = Stop(&stop);
+        let mut before = 0;
+        for _ in 0..20 {
+            let read = Recording::open(&file).unwrap();
+            assert_eq!(read.damage(), []);
+            read.verify().unwrap();
+            assert!(read.events().len() >= before);
+            before = read.events().len();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(before > 1_000, "{before}");
+    });
+}
+
+#[test]
+#[ignore = "it is a child of another test's"]
+fn child_that_forks() {
+    let before = Arc::new(1_u16);
+    let clones: Vec<_> = (0..10).map(|_| before.clone()).collect();
+    // SAFETY: FORK: the child does what a thread may do, and ends.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        drop(clones);
+        for _ in 0..5_000 {
+            drop(before.clone());
+            drop(Arc::new(2_u32));
+        }
+        // SAFETY: FORK: it ends the process at once.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 1;
+    // SAFETY: FORK: it waits for the child that there is, and writes the number that it is given.
+    unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert_eq!(status, 0, "the child went on without a recording");
+    drop((clones, before));
+}
+
+#[test]
+fn a_forked_child_does_not_write_into_its_parents_file() {
+    let file = path("fork.refscope");
+    let output = child("child_that_forks", &format!("record={}", file.display())).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let read = Recording::open(&file).unwrap();
+    read.verify().unwrap();
+    assert_eq!((read.objects().len(), read.events().len(), read.damage()), (1, 22, &[][..]));
+    assert_eq!(read.ended(), RecordingEnd::Exit);
+}
+
+#[test]
+#[ignore = "it is a child of another test's"]
+fn child_at_a_limit() {
+    let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: 1 << 20 };
+    // SAFETY: LIMIT: reads the limit that it is given.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+    let one = Arc::new(1);
+    (0..50_000).for_each(|_| drop(one.clone()));
+    eprintln!("it went on");
+}
+
+/// A file that may not grow ends the recording, is said once and counted, and the program goes on.
+#[test]
+fn a_file_that_cannot_grow_loses_events_and_counts_them() {
+    let file = path("limit.refscope");
+    let mut command = child("child_at_a_limit", &format!("record={}", file.display()));
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.contains("it went on"), "{output:?}");
+    assert_eq!(
+        stderr.matches("the recording ends here, and events from here on are lost").count(),
+        1
+    );
+    let read = Recording::open(&file).unwrap();
+    assert_eq!(read.damage(), []);
+    read.verify().unwrap();
+    assert!(read.events().len() > 20_000, "{}", read.events().len());
+    assert_eq!(read.events().len() as u64 + read.lost(), 1 + 2 * 50_000 + 1);
+}
+
+#[test]
+fn ten_thousand_short_threads() {
+    let file = path("threads.refscope");
+    let flight = FlightRecorder::create(&file).unwrap();
+    let scope = Scope::new(flight.clone());
+    let shared = scope.run(|| Arc::new(5_u8));
+    for _ in 0..100 {
+        std::thread::scope(|threads| {
+            for _ in 0..100 {
+                threads.spawn(|| drop(shared.clone()));
+            }
+        });
+    }
+    let read = Recording::open(&file).unwrap();
+    read.verify().unwrap();
+    assert_eq!((read.events().len(), read.lost()), (20_001, 0));
+    assert!(read.threads().len() > 10_000);
+    // Ended threads' blocks are gone on with.
+    assert!(std::fs::metadata(&file).unwrap().len() < 6 << 20);
+}
+
+#[test]
+fn a_bounded_file_keeps_the_newest_and_what_is_alive() {
+    let file = path("bounded.refscope");
+    let bound = 2 << 20;
+    let flight = FlightRecorder::bounded(&file, bound).unwrap();
+    let scope = Scope::new(flight.clone());
+    let mut kept = Vec::new();
+    for round in 0..40 {
+        kept.push(scope.run(|| program(400)));
+        let length = std::fs::metadata(&file).unwrap().len();
+        assert!(length <= bound, "{round}: {length} B");
+        if round % 10 == 9 {
+            let (tables, live) = Recording::open_live(&file).unwrap();
+            assert_eq!(tables.damage(), []);
+            assert_eq!(live.len(), kept.len() * 2, "round {round}");
+            let labelled = live.iter().filter(|object| object.label.as_deref() == Some("stays"));
+            assert_eq!(labelled.count(), kept.len());
+            assert!(live.iter().all(|object| object.strong == 1 && object.type_name != "?"));
+        }
+    }
+    let read = Recording::open(&file).unwrap();
+    // The last program is there whole, and the first ones are not.
+    assert!(
+        read.timelines().iter().any(|timeline| timeline.whole && timeline.events.len() > 1_000)
+    );
+    assert!(read.events().len() > 20_000 && read.events().len() < 40 * 6_000);
+    assert_eq!(read.lost(), 0);
+    drop(kept);
 }

@@ -32,7 +32,7 @@ pub(crate) enum FileWord {
     Clock,
     /// How large the file may become; 0 for any size.
     Bound,
-    /// The checksum of the words before.
+    /// The checksum of the words before, but for the magic, each in a slot of its own.
     Checksum,
     /// How the process ended: see [`RUNNING`] and [`EXITED`].
     Ended,

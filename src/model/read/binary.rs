@@ -294,13 +294,8 @@ impl Reader {
             (VERSION, bytes) => return Err(at(What::BlockSize(bytes))),
             (version, _) => return Err(at(What::Version(version))),
         }
-        // The magic is bytes, and so the same in either order.
-        let magic = u64::from_ne_bytes(MAGIC);
-        let magic = if swapped { magic.swap_bytes() } else { magic };
-        let slots = (0..FileWord::Checksum as usize).map(|index| match index {
-            0 => [magic, 0, 0, 0],
-            _ => [ordered(word_of(&head[8 * index..])), 0, 0, 0],
-        });
+        let slots = (FileWord::ByteOrder as usize..FileWord::Checksum as usize)
+            .map(|index| [ordered(word_of(&head[8 * index..])), 0, 0, 0]);
         if Checksum::of(&slots.collect::<Vec<_>>()) != word(FileWord::Checksum) {
             let reason = "the head does not fit its checksum; it may be wrong".to_owned();
             damaged(&mut recording.damage, (0, 0), 0, reason);

@@ -132,7 +132,7 @@ impl Space {
         set(FileWord::Bound, head.bytes.unwrap_or(0));
         set(FileWord::Ended, RUNNING);
         set(FileWord::Magic, u64::from_ne_bytes(MAGIC));
-        let words = (0..FileWord::Checksum as usize)
+        let words = (FileWord::ByteOrder as usize..FileWord::Checksum as usize)
             .map(|index| [self.word_at(index).load(Ordering::Relaxed), 0, 0, 0]);
         let sum = Checksum::of(&words.collect::<Vec<_>>());
         self.word(FileWord::Checksum).store(sum, Ordering::Release);
@@ -219,10 +219,7 @@ impl Space {
         }
         let at_bound =
             self.bound.is_some_and(|bound| state.used() >= bound.saturating_sub(RESERVE));
-        if at_bound
-            && state.free.is_empty()
-            && let Some(oldest) = state.complete.pop_front()
-        {
+        if at_bound && let Some(oldest) = state.complete.pop_front() {
             return Block::Evict(oldest);
         }
         let taken = self.take(&mut state, EVENTS);
@@ -284,7 +281,10 @@ impl Space {
         if self.is_full() {
             return None;
         }
-        let (at, blocks) = (state.blocks, state.step);
+        // As far as the bound, and beyond it by as little as is needed: what is alive may be more.
+        let to_bound =
+            self.bound.map_or(u64::MAX, |bound| bound.saturating_sub(state.blocks).max(1));
+        let (at, blocks) = (state.blocks, state.step.min(to_bound));
         let bytes = blocks as usize * BLOCK_BYTES;
         let offset = at * BLOCK_BYTES as u64;
         let mapped = reserve(&mut state.file, offset, bytes)
@@ -298,7 +298,7 @@ impl Space {
                     populated: 0,
                 });
                 state.blocks += blocks;
-                state.step = (2 * blocks).min(LARGEST_STEP);
+                state.step = (2 * state.step).min(LARGEST_STEP);
                 Some(())
             }
             // Perhaps there is room for one more.
