@@ -23,6 +23,9 @@ pub(crate) use alive::living_objects;
 pub(crate) use alive::{alive_outside, alive_since, can_end_elsewhere, ids, live_object, numbered};
 pub use live::{Handle, LiveObject, PathStep};
 #[cfg(feature = "json")]
+#[doc(hidden)]
+pub use read::on_progress;
+#[cfg(feature = "json")]
 pub use read::{Damage, Moment, ReadError};
 pub use recording::{EventRecord, Mark, Mismatch, ObjectRecord, Origin, Recording, RecordingEnd};
 

@@ -4,6 +4,8 @@
 mod binary;
 mod json;
 
+pub use binary::on_progress;
+
 use super::format::MAGIC;
 use super::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, RecordingEnd, Replay};
 use crate::event::{ObjectId, Time};

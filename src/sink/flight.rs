@@ -13,12 +13,13 @@ use super::{Clock, Route, Sink};
 use crate::event::{Event, Time};
 use crate::exit::at_exit;
 use crate::lock::{Mutex, MutexGuard, gate};
+use crate::runtime::clock;
 use crate::runtime::log::{Backing, Log, Segment, Subject};
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[doc = include_str!("flight/format.md")]
 #[derive(Clone)]
@@ -89,7 +90,7 @@ impl FlightRecorder {
         }));
         let weak = Arc::downgrade(&inner);
         // Where no thread can be started, a killed process leaves a recording without the hashes of its sources.
-        let _ = crate::runtime::clock::without_signals(|| {
+        let _ = clock::without_signals(|| {
             std::thread::Builder::new()
                 .name("refscope writer".to_owned())
                 .spawn(move || write_on(&weak))
@@ -145,18 +146,30 @@ fn write_on(inner: &Weak<Inner>) {
 }
 
 /// Writes a mark to all files.
-pub(crate) fn mark(name: &str, time: Time) {
+pub(crate) fn mark(name: &str) {
     let files: Vec<_> = {
         let mut files = FILES.lock();
         files.retain(|file| file.strong_count() > 0);
         files.iter().filter_map(Weak::upgrade).collect()
     };
+    if files.is_empty() {
+        return;
+    }
+    // By the events' own clock, whose next step is waited for: what comes after the mark has a later time.
+    let now = clock::now();
     for file in files {
         if let Some(mut dictionary) = file.dictionary() {
-            dictionary.mark(&file.space, name, time);
+            dictionary.mark(&file.space, name, Time::from_nanos(now));
         }
     }
+    let start = Instant::now();
+    while clock::now() <= now && start.elapsed() < LONGEST_STEP {
+        std::thread::sleep(Duration::from_micros(200));
+    }
 }
+
+/// How long a step of the clock is waited for.
+const LONGEST_STEP: Duration = Duration::from_millis(20);
 
 impl Inner {
     /// `None` in another process, and where this thread may have been interrupted with the lock.

@@ -110,6 +110,26 @@ pub(super) fn frames_of(stack: StackId) -> Option<Arc<StoredFrames>> {
     ALL.lock().as_ref()?.stacks.get(index as usize).cloned()
 }
 
+/// A module's path and build.
+type ModuleName = (String, Option<String>);
+
+/// Returns a stack's frames as a file has them: of this process, or from a file.
+pub(crate) fn frames_in_modules(stack: StackId) -> Vec<(Option<ModuleName>, u64)> {
+    if let Some(frames) = frames_of(stack) {
+        let name = |module: &Arc<StoredModule>| (module.path.clone(), module.build.clone());
+        return frames.iter().map(|(module, at)| (module.as_ref().map(name), *at)).collect();
+    }
+    let mut modules = capture::Modules::default();
+    let frames = stack.addresses().iter().map(|&address| match modules.locate(address) {
+        None => (None, address as u64),
+        Some((module, offset)) => {
+            let (path, build) = modules.name(module);
+            (Some((path, build.map(str::to_owned))), offset)
+        }
+    });
+    frames.collect()
+}
+
 /// Finds the names in the files that the program ran from, where they are still the same builds.
 pub(super) fn resolve(frames: &StoredFrames, symbols: &mut Symbols) -> Stack {
     let frames = frames.iter().flat_map(|(module, offset)| match module {

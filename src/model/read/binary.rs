@@ -17,7 +17,18 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+/// What is called as a file is read: with the bytes that were read of it, and its length.
+static PROGRESS: OnceLock<fn(u64, u64)> = OnceLock::new();
+
+/// Has a function called now and then while a binary recording is read from its file: for the command.
+pub fn on_progress(f: fn(u64, u64)) {
+    let _ = PROGRESS.set(f);
+}
+
+/// Blocks after which it is called.
+const STEP: usize = 256;
 
 /// Bytes that can be read anywhere.
 pub(super) trait Source {
@@ -186,7 +197,10 @@ pub(super) fn read_blocks(
     reader.end_entries(recording);
     take(recording, Item::Unordered);
     reader.summary(recording, &mut take);
-    for place in events {
+    for (count, place) in events.into_iter().enumerate() {
+        if let Some(progress) = PROGRESS.get().filter(|_| count % STEP == 0) {
+            progress(count as u64 * BLOCK_BYTES as u64, length);
+        }
         if !reader.evicted.contains(&place.0) {
             reader.events(source, recording, place, &mut take)?;
         }
