@@ -4,6 +4,7 @@
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
+#![expect(dead_code, reason = "fields are looked for in memory")]
 
 use refscope::locate::{Owner, Ownership, Search};
 use refscope::{Arc, Box, ObjectId, Rc};
@@ -24,7 +25,7 @@ fn id<T: refscope::Inspect>(pointer: &T) -> ObjectId {
     refscope::holders(pointer).object().expect("it is traced").id()
 }
 
-struct Leaf(#[expect(dead_code, reason = "its address is what counts")] [u64; 3]);
+struct Leaf([u64; 3]);
 
 fn leaf() -> Rc<Leaf> {
     Rc::new(Leaf([1, 2, 3]))
@@ -80,7 +81,6 @@ struct Outer {
     hashed: HashMap<u8, Rc<Leaf>>,
 }
 
-#[expect(dead_code, reason = "they are looked for in memory")]
 enum Shape {
     Empty,
     Group(u64, Vec<Rc<Leaf>>),
@@ -114,7 +114,7 @@ fn fields_within_fields_are_named_without_those_of_std() {
     assert!(text.contains(".pair.1 → "), "{text}");
     let text = held_in(|leaf| Outer { slots: [None, None, Some(leaf), None], ..Outer::default() });
     assert!(text.contains(".slots[2] → "), "{text}");
-    let text = held_in(|leaf| Wrapper(leaf));
+    let text = held_in(Wrapper);
     assert!(text.contains(".0 → "), "{text}");
 }
 
@@ -254,16 +254,16 @@ fn statics_have_their_field_and_type() {
 }
 
 mod one {
-    pub struct Twin {
-        pub _before: u64,
-        pub of_one: refscope::Rc<super::Leaf>,
+    pub(crate) struct Twin {
+        pub(crate) _before: u64,
+        pub(crate) of_one: refscope::Rc<super::Leaf>,
     }
 }
 
 mod two {
-    pub struct Twin {
-        pub of_two: refscope::Rc<super::Leaf>,
-        pub _behind: u64,
+    pub(crate) struct Twin {
+        pub(crate) of_two: refscope::Rc<super::Leaf>,
+        pub(crate) _behind: u64,
     }
 }
 
