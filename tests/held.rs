@@ -130,7 +130,7 @@ fn clean_look_alikes_are_held_and_not_accused() {
     let local = report(|| locals.push(Rc::new("the caller's")));
     accuses_nobody(&local);
     assert!(matches!(parts(&local)[..], [(Part::Stack(_), 1)]), "{local}");
-    assert!(local.leaks()[0].help.contains("locals_may_hold()"), "{local}");
+    assert!(local.leaks()[0].help.to_string().contains("locals_may_hold()"), "{local}");
     drop(locals);
 
     // A worker that runs on; it has no name, and so that of its maker.
@@ -223,7 +223,7 @@ fn statics_may_hold_by_their_names() {
     keep("CACHE").unwrap_or_else(|report| panic!("{report}"));
     let report = keep("REGISTRY").expect_err("another static holds it");
     assert!(report.to_string().contains("held by the static held::CACHE"), "{report}");
-    assert!(report.leaks()[0].help.contains("`Check::may_be_held_by(\"CACHE\")`"), "{report}");
+    assert!(report.leaks()[0].help.to_string().contains("`Check::may_be_held_by(\"CACHE\")`"), "{report}");
     let check = Check::new().may_be_held_by("POOL");
     in_scope(&check, || POOL.with_borrow_mut(|pool| pool.push(Rc::new([0; 64]))));
     clear_dead_stack();

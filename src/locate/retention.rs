@@ -63,10 +63,13 @@ pub(crate) struct Starts<'a> {
     starts: Vec<Start>,
 }
 
-/// The first node of a path, and whether a handle on the way could be another word of the memory.
+/// The first node of a path, the task that it leads through, and whether a handle on the way could be another word of the
+/// memory.
 #[derive(Clone, Copy)]
 struct Start {
     node: u32,
+    /// The node that is a task, the last one on the way.
+    task: Option<u32>,
     is_guess: bool,
 }
 
@@ -84,10 +87,13 @@ impl<'a> Starts<'a> {
                 way.push(at);
                 match &nodes[at as usize].held {
                     Held::By(step) => at = step.from,
-                    _ => break Start { node: at, is_guess: false },
+                    _ => break Start { node: at, task: None, is_guess: false },
                 }
             };
             while let Some(node) = way.pop() {
+                if nodes[node as usize].task.is_some() {
+                    start.task = Some(node);
+                }
                 if let NodeKind::Object(id) = nodes[node as usize].kind {
                     let handles = ownership.handles_of(id).iter();
                     start.is_guess |= handles.clone().any(|it| it.is_strong && it.copies > 1);
@@ -99,9 +105,19 @@ impl<'a> Starts<'a> {
         Self { ownership, starts }
     }
 
-    /// What the path to a node begins with.
+    /// What the path to a node begins with; the task, if it leads through one.
     fn part(&self, node: u32) -> Option<Part> {
         let start = self.starts.get(node as usize)?;
+        let part = self.part_of_start(start)?;
+        let task = start.task.and_then(|task| self.ownership.nodes[task as usize].task.as_ref());
+        Some(match (part, task) {
+            // One that nothing reaches runs no more.
+            (part @ (Part::Leaked | Part::Raw), _) | (part, None) => part,
+            (_, Some(task)) => Part::Task(task.clone()),
+        })
+    }
+
+    fn part_of_start(&self, start: &Start) -> Option<Part> {
         match &self.ownership.nodes.get(start.node as usize)?.held {
             Held::Cycle(_) => Some(Part::Leaked),
             Held::Root(owner) => self.part_of_root(owner),

@@ -1,5 +1,6 @@
 //! A path, and a cycle, as text.
 
+use super::doubt::sentences;
 use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, Step};
 use crate::event::ObjectId;
 use crate::text::{bytes, escape};
@@ -34,8 +35,11 @@ impl Ownership {
         CycleText { ownership: self, cycle }
     }
 
-    /// `Rc<Node> #7`, or a block.
+    /// `Rc<Node> #7`, a block, or a task.
     pub(crate) fn node_text(&self, node: &Node) -> String {
+        if let (Some(task), NodeKind::Block(size)) = (&node.task, node.kind) {
+            return format!("task {}, {}", escape(task), bytes(size));
+        }
         match node.kind {
             NodeKind::Block(size) => format!("heap block, {}", bytes(size)),
             NodeKind::Object(id) => match self.object(id) {
@@ -192,7 +196,7 @@ impl fmt::Display for CycleText<'_> {
         }
         match &cycle.grade {
             Grade::Proven => f.write_str("; nothing else reaches them"),
-            Grade::Likely(reasons) => write!(f, "; not proven: {}", reasons.join(" ")),
+            Grade::Likely(reasons) => write!(f, "; not proven: {}", escape(&sentences(reasons))),
         }
     }
 }

@@ -223,7 +223,7 @@ impl<'r> ReportStyle<'r> {
         if let (Some(ownership), Some(alike)) = (report.ownership(), alike) {
             self.stored(ownership, &alike.paths(leak), out)?;
         }
-        self.row(out, "help", &leak.help)
+        self.row(out, "help", &leak.help.to_string())
     }
 
     /// A row for each type and line that allocated objects; for one that is alone, two.

@@ -63,7 +63,7 @@ impl<'a> AlikePaths<'a> {
                 let object = ownership.object(id);
                 object.map(|object| (object.kind, &object.type_name)).hash(&mut hasher);
             }
-            NodeKind::Block(size) => size.hash(&mut hasher),
+            NodeKind::Block(size) => (size, &node.task).hash(&mut hasher),
         }
         match &node.held {
             Held::By(step) => {
