@@ -33,6 +33,7 @@
 //! Linux on x86-64 and AArch64. The blocks of the heap are known where the allocator is glibc's or [`Alloc`](crate::Alloc);
 //! else the values of traced objects, statics, thread-locals and stacks are searched, and nothing is proven.
 
+mod dominator_tree;
 mod doubt;
 mod ownership;
 mod part;

@@ -129,7 +129,10 @@ fn a_raw_pointer_is_named_by_the_line_that_made_it() {
     let leak = &report.leaks()[0];
     let line = leak.cause.location.as_ref().map(|location| location.line);
     assert_eq!((leak.cause.op, line), (Some(Op::IntoRaw), Some(into_raw)));
-    assert!(leak.help.to_string().contains(&format!("`into_raw` at tests/causes.rs:{into_raw}:")), "{report}");
+    assert!(
+        leak.help.to_string().contains(&format!("`into_raw` at tests/causes.rs:{into_raw}:")),
+        "{report}"
+    );
     assert!(report.to_string().contains("-> into raw causes.rs"), "{report}");
     // SAFETY: RAW: the pointer is `into_raw`'s, taken back once.
     drop(unsafe { Arc::from_raw(pointer) });

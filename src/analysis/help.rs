@@ -1,5 +1,5 @@
 use super::Part;
-use super::leak_report::{Leak, is_not_first};
+use super::leak_report::{Leak, ReportKind, is_not_first};
 use crate::event::{Kind, Location, Op, Strength};
 use crate::model::LiveObject;
 use crate::text::{bytes, count, plural};
@@ -86,7 +86,7 @@ impl Help {
         }
         if let Some((part, &objects)) = leak.parts.iter().next()
             && objects == leak.count()
-            && matches!(part, Part::Static(_) | Part::Task(_) | Part::Thread(_) | Part::Stack(_))
+            && !matches!(part, Part::Leaked | Part::Raw | Part::Unknown)
         {
             return Self::AllowOrRelease { part: part.clone(), objects };
         }
@@ -103,6 +103,11 @@ impl Help {
             (n, made, true) if n > 2 && made == n => Self::GrowingCollection { objects },
             (_, _, true) => Self::FindHandles { handles },
         }
+    }
+
+    /// As `Display`; what a check's conditions could allow is said in a check's report alone.
+    pub(crate) fn in_report(&self, kind: ReportKind) -> HelpIn<'_> {
+        HelpIn { help: self, kind }
     }
 
     fn without_strong(leak: &Leak) -> Self {
@@ -152,7 +157,7 @@ impl fmt::Display for Help {
                 "these objects hold each other, and nothing else holds them: let the handle that this line makes be a \
                  `Weak`",
             ),
-            Self::AllowOrRelease { part, objects } => write_held(f, part, *objects),
+            Self::AllowOrRelease { part, objects } => write_held(f, part, *objects, true),
             Self::DropHandle => f.write_str(
                 "find where the handle that this line makes is stored, and drop it there",
             ),
@@ -198,27 +203,47 @@ impl fmt::Display for At<'_> {
 }
 
 /// Where one thing that may well be right holds all objects.
-fn write_held(f: &mut fmt::Formatter<'_>, part: &Part, objects: u64) -> fmt::Result {
+fn write_held(
+    f: &mut fmt::Formatter<'_>,
+    part: &Part,
+    objects: u64,
+    in_check: bool,
+) -> fmt::Result {
     let them = if objects == 1 { "it" } else { "them" };
-    write!(f, "{part}: where that is right, `Check::")?;
+    write!(f, "{part}: where that is right, ")?;
     match part {
+        // Conditions are a check's.
+        _ if !in_check => write!(f, "mark {them} by `refscope::allow_leak`")?,
+        Part::Stack(_) => f.write_str("`Check::locals_may_hold()` allows it")?,
+        Part::Task(name) | Part::Static(name) | Part::ThreadLocal(name) | Part::Thread(name)
+            if !name.is_empty() =>
+        {
+            write!(f, "`Check::may_be_held_by({:?})` allows it", last_name(name))?;
+        }
         // It cannot be called by a name.
-        Part::Static(name) if name.is_empty() => {
-            write!(f, "allow(…)` allows it; else remove {them} there")
+        _ => f.write_str("`Check::allow(…)` allows it")?,
+    }
+    match part {
+        Part::Task(_) => write!(f, "; else end the task, or drop {them} in it"),
+        Part::Stack(_) => write!(f, "; else end the local before, or drop {them} there"),
+        _ => write!(f, "; else remove {them} there"),
+    }
+}
+
+/// Advice in a report.
+pub(crate) struct HelpIn<'a> {
+    help: &'a Help,
+    kind: ReportKind,
+}
+
+impl fmt::Display for HelpIn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.help {
+            Help::AllowOrRelease { part, objects } => {
+                write_held(f, part, *objects, self.kind == ReportKind::Check)
+            }
+            help => fmt::Display::fmt(help, f),
         }
-        Part::Task(name) => write!(
-            f,
-            "may_be_held_by({:?})` allows it; else end the task, or drop {them} in it",
-            last_name(name)
-        ),
-        Part::Stack(_) => write!(
-            f,
-            "locals_may_hold()` allows it; else end the local before, or drop {them} there"
-        ),
-        Part::Static(name) | Part::Thread(name) => {
-            write!(f, "may_be_held_by({:?})` allows it; else remove {them} there", last_name(name))
-        }
-        Part::Leaked | Part::Raw | Part::Unknown => f.write_str("allow(…)` allows it"),
     }
 }
 

@@ -43,8 +43,10 @@ pub enum Part {
     Task(String),
     /// The stack of another thread that is still there; the thread's name.
     Thread(String),
-    /// A static or thread-local; its name, empty where it is not known.
+    /// A static; its name, empty where it is not known.
     Static(String),
+    /// A thread-local; its name, empty where it is not known.
+    ThreadLocal(String),
     /// A word on the stack of the thread that asked, which is named: a living local, most likely.
     Stack(String),
     /// Nobody has searched.

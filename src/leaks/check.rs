@@ -280,7 +280,10 @@ impl Check {
 
     fn may_hold(&self, part: &Part) -> bool {
         match part {
-            Part::Static(name) | Part::Task(name) | Part::Thread(name) => {
+            Part::Static(name)
+            | Part::ThreadLocal(name)
+            | Part::Task(name)
+            | Part::Thread(name) => {
                 self.holders.iter().any(|holder| name.contains(holder.as_str()))
             }
             Part::Stack(_) => self.locals_may_hold,

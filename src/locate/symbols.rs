@@ -29,7 +29,7 @@ pub(super) fn images(regions: &[Region]) -> Vec<Image> {
             images.push(image);
         }
         if let Some(image) = images.last_mut() {
-            image.range = image.range.start.min(region.range.start)..region.range.end;
+            image.range.end = region.range.end;
         }
     }
     images
@@ -40,7 +40,7 @@ impl Image {
         Self {
             path,
             base,
-            range: u64::MAX..0,
+            range: base..base,
             is_program: false,
             #[cfg(feature = "stacks")]
             symbols: std::cell::OnceCell::new(),
@@ -280,7 +280,10 @@ mod table {
                     "tokio::runtime::task::raw::poll::<app::serve::{closure#0}, alloc::sync::Arc<tokio::Handle>>",
                     "app::serve::{closure#0}",
                 ),
-                ("tokio::runtime::task::raw::poll::<app::Wrap<(u8, u16)>, S>", "app::Wrap<(u8, u16)>"),
+                (
+                    "tokio::runtime::task::raw::poll::<app::Wrap<(u8, u16)>, S>",
+                    "app::Wrap<(u8, u16)>",
+                ),
             ] {
                 assert_eq!(task_name(function), name);
             }

@@ -28,7 +28,7 @@ use std::io::{self, Write};
 /// ```
 pub fn perfetto(timelines: &Timelines<'_>, out: &mut impl Write) -> io::Result<()> {
     let recording = timelines.recording();
-    write!(out, "{{\"traceEvents\":[\n")?;
+    writeln!(out, "{{\"traceEvents\":[")?;
     let name = Name { name: "refscope" };
     safe_json::write(&mut *out, &Event::new("M", "process_name", None, name))?;
     let mut write = |event: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
@@ -36,7 +36,10 @@ pub fn perfetto(timelines: &Timelines<'_>, out: &mut impl Write) -> io::Result<(
         event(&mut *out)
     };
     for (number, name) in recording.threads().iter().enumerate() {
-        let event = Event { tid: Some(number as u64 + 1), ..Event::new("M", "thread_name", None, Name { name }) };
+        let event = Event {
+            tid: Some(number as u64 + 1),
+            ..Event::new("M", "thread_name", None, Name { name })
+        };
         write(&|out| safe_json::write(out, &event))?;
     }
     for object in timelines {

@@ -24,8 +24,8 @@ const IDS: usize = 1_000;
 ///      "file":"src/main.rs","line":10,"column":17}}]}
 /// ```
 ///
-/// `when` is `check`, `exit`, `mark`, `stopped` or `now`, and a part `leaked`, `raw`, `task`, `thread`, `static`, `stack` or
-/// `unknown`. Of each cause, `count`, `bytes` and `handles` are totals over all its
+/// `when` is `check`, `exit`, `mark`, `stopped` or `now`, and a part `leaked`, `raw`, `task`, `thread`, `static`,
+/// `thread_local`, `stack` or `unknown`. Of each cause, `count`, `bytes` and `handles` are totals over all its
 /// objects (`count` and `bytes` with those that are `retained` below it); bytes are the values' own, without what they have
 /// on the heap. Of handles that came about alike `count` says how many there are, and the rest is the youngest one's; a
 /// path ends with `into raw` or `leak` where `raw` is true. `ids` are the first thousand
@@ -147,17 +147,14 @@ impl<'a> ReportView<'a> {
             allowed: report.allowed,
             traced_nothing: report.traced_nothing,
             outside: outside(report),
-            untraced: Untraced {
-                objects: report.untraced.objects(),
-                events: report.untraced.lost,
-            },
-            leaks: report.leaks.iter().map(LeakView::new).collect(),
+            untraced: Untraced { objects: report.untraced.objects(), events: report.untraced.lost },
+            leaks: report.leaks.iter().map(|leak| LeakView::new(report, leak)).collect(),
         }
     }
 }
 
 impl<'a> LeakView<'a> {
-    fn new(leak: &'a Leak) -> Self {
+    fn new(report: &LeakReport, leak: &'a Leak) -> Self {
         let example = leak.example();
         let now = example.created.as_nanos().saturating_add(leak.age.as_nanos() as u64);
         let shown = || leak.all_objects().take(IDS);
@@ -171,7 +168,7 @@ impl<'a> LeakView<'a> {
             count: leak.count(),
             bytes: leak.bytes(),
             age_ns: leak.age.as_nanos(),
-            help: leak.help.to_string(),
+            help: leak.help.in_report(report.kind).to_string(),
             ids: shown().map(|object| object.id).collect(),
             faults: shown().map(fault).collect(),
             objects: totals_of(&leak.objects),
@@ -210,6 +207,7 @@ impl<'a> PartView<'a> {
             Part::Task(name) => ("task", Some(&**name)),
             Part::Thread(name) => ("thread", Some(&**name)),
             Part::Static(name) => ("static", Some(&**name)),
+            Part::ThreadLocal(name) => ("thread_local", Some(&**name)),
             Part::Stack(name) => ("stack", Some(&**name)),
             Part::Unknown => ("unknown", None),
         };

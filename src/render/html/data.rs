@@ -90,7 +90,8 @@ impl<'a> Data<'a> {
         tables: &'a Tables,
     ) -> Self {
         let place = |place: &'a Location| {
-            let source = sources.line(place).map_or_else(String::new, |line| line.trim().to_owned());
+            let source =
+                sources.line(place).map_or_else(String::new, |line| line.trim().to_owned());
             (at(place), source, &*place.file, place.line, place.column)
         };
         let excerpt = |leak: &Leak| {
@@ -98,9 +99,8 @@ impl<'a> Data<'a> {
             let from = place.line.saturating_sub(CONTEXT).max(1);
             let line = sources.line(place).unwrap_or_default();
             let start = characters_before(&line, place.column);
-            let lines = (from..=place.line.saturating_add(CONTEXT)).map(|line| {
-                sources.line(&Location::new(place.file.clone(), line, place.column))
-            });
+            let lines = (from..=place.line.saturating_add(CONTEXT))
+                .map(|line| sources.line(&Location::new(place.file.clone(), line, place.column)));
             Some(Excerpt(from, start, lines.map(|line| Some(line?.to_string())).collect()))
         };
         Self {

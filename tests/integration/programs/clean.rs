@@ -36,10 +36,15 @@ fn with_buffer<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 
 /// What was used is given back.
 pub(super) fn pool() {
-    let lengths = [3, 5, 2].map(|n| with_buffer(|buffer| {
-        buffer.extend(with_buffer(|inner| { inner.resize(n, 7); inner.clone() }));
-        buffer.len()
-    }));
+    let lengths = [3, 5, 2].map(|n| {
+        with_buffer(|buffer| {
+            buffer.extend(with_buffer(|inner| {
+                inner.resize(n, 7);
+                inner.clone()
+            }));
+            buffer.len()
+        })
+    });
     assert_eq!(lengths, [3, 5, 2]);
 }
 
@@ -65,7 +70,7 @@ pub(super) fn worker() {
     let job = Arc::new(Mutex::new(0));
     let theirs = job.clone();
     std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(150));
+        std::thread::sleep(std::time::Duration::from_millis(400));
         *theirs.lock().unwrap() += 1;
     });
     *job.lock().unwrap() += 1;
