@@ -41,6 +41,18 @@ fn stacks(c: &mut Criterion) {
             b.iter(|| black_box(std::backtrace::Backtrace::force_capture()));
         });
     });
+    // What an event costs more with its stack: a clone and a drop, two events, 16 frames each.
+    let recorder = refscope::sink::Recorder::builder().budget(8 << 20).build();
+    below(80, &mut || {
+        for (name, depth) in [("without", 0), ("with", 16)] {
+            stack::take(stack::Depths::all(depth));
+            let one = refscope::Scope::new(recorder.clone()).run(|| refscope::Arc::new(1));
+            group.bench_function(format!("Arc clone and drop recorded, {name} stacks"), |b| {
+                b.iter(|| drop(black_box(one.clone())));
+            });
+            stack::take(stack::Depths::default());
+        }
+    });
     // Each one a stack that was not seen before, until the table is full.
     let mut number = 0_u32;
     group.bench_function("refscope, 16, new ones", |b| {

@@ -41,6 +41,8 @@
 //! Linux on x86-64 and AArch64. The blocks of the heap are known where the allocator is glibc's or [`Alloc`](crate::Alloc);
 //! else the values of traced objects, statics, thread-locals and stacks are searched, and nothing is proven.
 
+mod dominator_tree;
+mod doubt;
 mod ownership;
 mod part;
 mod retention;
@@ -167,6 +169,8 @@ mod threads;
 ))]
 mod type_name;
 
+pub(crate) use doubt::sentences;
+pub use doubt::{Doubt, Place};
 pub use ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
     Step,

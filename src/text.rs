@@ -8,7 +8,9 @@ pub(crate) fn age(age: Duration) -> String {
     let nanos = age.as_nanos();
     let seconds = age.as_secs();
     match nanos {
-        0..1_000 => format!("{nanos} ns"),
+        // Coarse clocks move every few milliseconds.
+        0 => "< 5 ms".to_owned(),
+        1..1_000 => format!("{nanos} ns"),
         1_000..1_000_000 => format!("{} µs", nanos / 1_000),
         1_000_000..1_000_000_000 => format!("{} ms", nanos / 1_000_000),
         _ if seconds < 60 => format!("{:.1} s", age.as_secs_f64()),
@@ -40,6 +42,11 @@ pub(crate) fn count(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `main's`, `workers'`.
+pub(crate) fn possessive(name: &str) -> String {
+    format!("{name}{}", if name.ends_with('s') { "'" } else { "'s" })
 }
 
 /// `1 event`, `2 events`.

@@ -82,7 +82,7 @@ fn advice_needs_evidence() {
         next: RefCell<Option<Rc<Node>>>,
     }
 
-    let help = |report: &LeakReport| report.leaks()[0].help.clone();
+    let help = |report: &LeakReport| report.leaks()[0].help.to_string();
     let many = report(|| (0..9).map(Rc::new).collect::<Vec<_>>());
     assert!(help(&many).contains("what should remove them"), "{}", help(&many));
     let again = report(|| {
@@ -112,7 +112,7 @@ fn advice_needs_evidence() {
     ids.iter().for_each(|id| retention.is_in(*id, Part::Leaked));
     let found = LeakReport::with_retention(objects, Time::coarse(), &retention);
     let [leak] = found.leaks() else { panic!("one cause: {found}") };
-    assert!(leak.in_cycle && leak.help.contains("`Weak`"), "{found}");
+    assert!(leak.in_cycle && leak.help.to_string().contains("`Weak`"), "{found}");
     assert_eq!((leak.objects.len(), leak.retained.len()), (1, 1));
     assert!(found.verdict().contains("; 2 leaked"), "{found}");
     watch.next.borrow_mut().take();
@@ -129,7 +129,10 @@ fn a_raw_pointer_is_named_by_the_line_that_made_it() {
     let leak = &report.leaks()[0];
     let line = leak.cause.location.as_ref().map(|location| location.line);
     assert_eq!((leak.cause.op, line), (Some(Op::IntoRaw), Some(into_raw)));
-    assert!(leak.help.contains(&format!("`into_raw` at tests/causes.rs:{into_raw}:")), "{report}");
+    assert!(
+        leak.help.to_string().contains(&format!("`into_raw` at tests/causes.rs:{into_raw}:")),
+        "{report}"
+    );
     assert!(report.to_string().contains("-> into raw causes.rs"), "{report}");
     // SAFETY: RAW: the pointer is `into_raw`'s, taken back once.
     drop(unsafe { Arc::from_raw(pointer) });
@@ -141,7 +144,7 @@ fn a_raw_pointer_is_named_by_the_line_that_made_it() {
     });
     let report = check.verify().expect_err("it is leaked");
     assert!(
-        report.leaks()[0].help.contains(&format!("`leak` at tests/causes.rs:{line}:")),
+        report.leaks()[0].help.to_string().contains(&format!("`leak` at tests/causes.rs:{line}:")),
         "{report}"
     );
     // SAFETY: RAW: the reference is `leak`'s, taken back once.

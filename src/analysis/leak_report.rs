@@ -1,5 +1,5 @@
 use super::cause::{Cause, find_causes};
-use super::{Part, Retention, Total};
+use super::{Help, Part, Retention, Total};
 use crate::event::{Op, Time, UntracedCounts};
 use crate::locate::{Ownership, Search, Starts};
 use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
@@ -55,11 +55,12 @@ pub struct Leak {
     /// Whether the objects are part of a cycle that was found.
     pub in_cycle: bool,
     /// The next step for a person.
-    pub help: String,
+    pub help: Help,
 }
 
 /// Handles that came about alike: in the same way, on the same thread.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HandleGroup {
     /// The youngest of them.

@@ -1,5 +1,6 @@
 //! The result of a search: plain data.
 
+use super::doubt::Doubt;
 use crate::event::{HandleId, Kind, ObjectId};
 use std::borrow::Cow;
 
@@ -19,8 +20,8 @@ pub struct Ownership {
     /// The name of the thread that asked: what stands on its stack are the asker's locals, most likely. No other thread's
     /// name is the same.
     pub asked_by: String,
-    /// Why nothing is proven, a sentence each. Empty: what is graded so is.
-    pub doubts: Vec<String>,
+    /// Why nothing is proven. Empty: what is graded so is.
+    pub doubts: Vec<Doubt>,
     /// What the search read.
     pub statistics: Statistics,
 }
@@ -134,6 +135,10 @@ pub enum Owner {
 pub struct Node {
     /// Which of the two.
     pub kind: NodeKind,
+    /// The name of the task of an async runtime, if the block is one: of its future, where the program's symbols have it, else of
+    /// the runtime.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub task: Option<String>,
     /// By whom it is held: the last step of the shortest path.
     pub held: Held,
 }
@@ -202,8 +207,8 @@ pub struct Cycle {
 pub enum Grade {
     /// The program cannot reach it any more.
     Proven,
-    /// It seems so; why that is not certain, a sentence each.
-    Likely(Vec<String>),
+    /// It seems so; why that is not certain.
+    Likely(Vec<Doubt>),
 }
 
 /// What a search read, and how.

@@ -102,7 +102,7 @@ impl Ownership {
                 Held::Cycle(cycle) => Held::Cycle(now(&kept.cycles, *cycle)?),
                 held => held.clone(),
             };
-            Some(Node { kind: node.kind, held })
+            Some(Node { kind: node.kind, task: node.task.clone(), held })
         };
         let cycle = |&at: &u32| {
             let cycle = self.cycles.get(at as usize)?;

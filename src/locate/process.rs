@@ -2,6 +2,7 @@
 
 use super::assemble::{Picture, ThreadInfo, assemble};
 use super::blocks::{Blocks, Heap, walk};
+use super::doubt::Doubt;
 use super::fork::Frozen;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE, ProcessMemory, Region, without};
@@ -86,7 +87,7 @@ struct Moment {
     all_known: bool,
     regions: Vec<Region>,
     stopped_ns: u64,
-    doubts: Vec<String>,
+    doubts: Vec<Doubt>,
 }
 
 fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailable> {
@@ -114,10 +115,10 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     let (objects, handles) = inputs();
     let mut doubts = moment.doubts.clone();
     if !moment.all_known {
-        doubts.push("A thread's registers are not known.".to_owned());
+        doubts.push(Doubt::Registers);
     }
     if search.walk && !heap.is_whole {
-        doubts.push("The heap could not be walked to its end.".to_owned());
+        doubts.push(Doubt::HeapNotWalked);
     }
     let mut heap = heap;
     if search.alloc {
@@ -158,12 +159,12 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
 
 /// Adds the blocks that an [`Alloc`](crate::Alloc) knows. Where glibc's heap is not walked, what lies between them is free,
 /// or another's.
-fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<String>) {
+fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<Doubt>) {
     if !map::is_used() {
         return;
     }
     if map::missed() > 0 {
-        doubts.push(format!("refscope::Alloc had no room to note {} blocks.", map::missed()));
+        doubts.push(Doubt::BlocksMissed { blocks: map::missed() });
     }
     let read = |address: u64, into: &mut [u64]| moment.memory.read(address, into);
     let (own, known) = (map::ranges(), heap.blocks.len());
@@ -218,14 +219,14 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     let frozen = match frozen {
         Some(Ok(frozen)) => Some(frozen),
         Some(Err(error)) => {
-            doubts.push(format!("The process could not be copied ({error})."));
+            doubts.push(Doubt::NotCopied { error: error.to_string() });
             None
         }
         None => None,
     };
     if frozen.is_none() && threads.len() > 1 {
         all_known = false;
-        doubts.push("Other threads ran while the memory was read.".to_owned());
+        doubts.push(Doubt::NotFrozen);
     }
     let memory = match &frozen {
         Some(frozen) => ProcessMemory::of(frozen.pid()),

@@ -1,8 +1,9 @@
 //! A path, and a cycle, as text.
 
+use super::doubt::sentences;
 use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, Step};
 use crate::event::ObjectId;
-use crate::text::{bytes, escape};
+use crate::text::{bytes, escape, possessive};
 use std::fmt;
 
 /// Steps of a path that are shown at its beginning and at its end.
@@ -34,8 +35,13 @@ impl Ownership {
         CycleText { ownership: self, cycle }
     }
 
-    /// `Rc<Node> #7`, or a block.
+    /// `Rc<Node> #7`, a block, or a task.
     pub(crate) fn node_text(&self, node: &Node) -> String {
+        if let (Some(task), NodeKind::Block(size)) = (&node.task, node.kind) {
+            // The runtime's name alone.
+            let of = if task.contains("::") { "" } else { "of " };
+            return format!("task {of}{}, {}", escape(task), bytes(size));
+        }
         match node.kind {
             NodeKind::Block(size) => format!("heap block, {}", bytes(size)),
             NodeKind::Object(id) => match self.object(id) {
@@ -111,7 +117,7 @@ impl fmt::Display for Owner {
             Self::ThreadLocal { thread, symbol: None } => {
                 write!(f, "a thread-local of {}", escape(thread))
             }
-            Self::Stack { thread } => write!(f, "a word on {}'s stack", escape(thread)),
+            Self::Stack { thread } => write!(f, "a word on {} stack", escape(&possessive(thread))),
             Self::Unknown { .. } => f.write_str("memory that is neither the heap's nor a thread's"),
             Self::Raw => f.write_str("a raw pointer"),
             Self::NotFound => {
@@ -201,7 +207,7 @@ impl fmt::Display for CycleText<'_> {
         }
         match &cycle.grade {
             Grade::Proven => f.write_str("; nothing else reaches them"),
-            Grade::Likely(reasons) => write!(f, "; not proven: {}", reasons.join(" ")),
+            Grade::Likely(reasons) => write!(f, "; not proven: {}", escape(&sentences(reasons))),
         }
     }
 }

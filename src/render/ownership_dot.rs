@@ -31,7 +31,7 @@ pub fn ownership_dot(ownership: &Ownership) -> String {
         let _ = writeln!(text, "  n{at} [{}];", graph.node(node));
     }
     for object in ownership.objects.iter().filter(|object| object.node.is_none()) {
-        let node = Node { kind: NodeKind::Object(object.id), held: Held::Unreferenced };
+        let node = Node { kind: NodeKind::Object(object.id), task: None, held: Held::Unreferenced };
         let _ = writeln!(text, "  o{} [{}];", object.id, graph.node(&node));
     }
     graph.collect();

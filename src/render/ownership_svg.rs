@@ -42,7 +42,7 @@ pub fn ownership_svg(ownership: &Ownership, id: ObjectId) -> Option<String> {
             let cycle = ownership.cycles.get(*cycle as usize)?;
             let grade = match &cycle.grade {
                 Grade::Proven => "PROVEN".to_owned(),
-                Grade::Likely(reasons) => format!("LIKELY: {}", reasons.join(" ")),
+                Grade::Likely(reasons) => format!("LIKELY: {}", crate::locate::sentences(reasons)),
             };
             caption = Some(format!("cycle ({grade})"));
             // The path goes on from the last of it.
