@@ -172,8 +172,8 @@ mod type_name;
 pub(crate) use doubt::sentences;
 pub use doubt::{Doubt, Place};
 pub use ownership::{
-    Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
-    Step,
+    Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
+    StaticPlace, Statistics, Step,
 };
 pub(crate) use retention::Starts;
 pub use search::{Search, Unavailable};

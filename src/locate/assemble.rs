@@ -7,14 +7,15 @@ use super::graph::{self, Graph, NONE, Reach};
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
 use super::ownership::{
-    Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
-    Step,
+    Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
+    StaticPlace, Statistics, Step,
 };
 use super::rules::{Rule, Rules};
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
 use super::symbols::Image;
 use crate::event::{HandleId, ObjectId};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What there is to search.
 pub(super) struct Picture {
@@ -35,7 +36,7 @@ pub(super) struct Picture {
 
 /// What is said of a thread.
 pub(super) struct ThreadInfo {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// Where the program's own thread-locals begin. 0: not known.
     pub(super) locals: u64,
 }
@@ -126,22 +127,20 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
     };
     result.cycles.sort_by(|a, b| a.objects.cmp(&b.objects));
     // `Held::Cycle` names them by their place.
-    let places: Vec<u32> = (result.nodes.iter())
-        .map(|node| match (&node.held, node.kind) {
-            (Held::Cycle(_), NodeKind::Object(id)) => result
-                .cycles
-                .iter()
-                .position(|cycle| cycle.objects.binary_search(&id).is_ok())
-                .map_or(NONE, |at| at as u32),
-            _ => NONE,
-        })
+    let mut cycle_of: Vec<(ObjectId, u32)> = (result.cycles.iter().zip(0..))
+        .flat_map(|(cycle, place)| cycle.objects.iter().map(move |&id| (id, place)))
         .collect();
+    cycle_of.sort_unstable();
+    let place = |id: ObjectId| {
+        let at = cycle_of.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+        Some(cycle_of[at].1)
+    };
     let mut now = vec![NONE; components.len()];
-    for (node, &place) in result.nodes.iter().zip(&places) {
-        if let Held::Cycle(before) = node.held
-            && place != NONE
+    for node in &result.nodes {
+        if let (Held::Cycle(before), NodeKind::Object(id)) = (&node.held, node.kind)
+            && let Some(place) = place(id)
         {
-            now[before as usize] = place;
+            now[*before as usize] = place;
         }
     }
     for node in &mut result.nodes {
@@ -254,7 +253,7 @@ impl Assembly<'_> {
             NodeKind::Block(_) => (self.task_of)(self.graph.blocks.range(block as usize)),
             NodeKind::Object(_) => None,
         };
-        Node { kind, task, held }
+        Node { kind, task: task.map(Arc::from), held }
     }
 
     fn object(&self, block: u32) -> Option<&ObjectInput> {
@@ -280,25 +279,25 @@ impl Assembly<'_> {
         match &self.graph.areas[area] {
             AreaKind::Static(path) => {
                 let image = self.images.iter().find(|image| image.path == *path);
-                Owner::Static {
+                Owner::Static(Box::new(StaticPlace {
                     image: image.map_or(path.as_str(), Image::name).to_owned(),
                     address: image.map_or(address, |image| image.address(address)),
                     symbol: image.and_then(|image| image.static_at(address)),
                     field: None,
                     type_name: None,
-                }
+                }))
             }
             AreaKind::ThreadLocal(thread) => Owner::ThreadLocal {
                 thread: self.thread(*thread),
-                symbol: self.thread_local_at(*thread, address),
+                symbol: self.thread_local_at(*thread, address).map(Arc::from),
             },
             AreaKind::Stack(thread) => Owner::Stack { thread: self.thread(*thread) },
             AreaKind::Unknown | AreaKind::Freed => Owner::Unknown { address },
         }
     }
 
-    fn thread(&self, thread: usize) -> String {
-        self.threads.get(thread).map_or_else(String::new, |thread| thread.name.clone())
+    fn thread(&self, thread: usize) -> Arc<str> {
+        self.threads.get(thread).map_or_else(|| "".into(), |thread| Arc::clone(&thread.name))
     }
 
     fn thread_local_at(&self, thread: usize, address: u64) -> Option<String> {
@@ -400,8 +399,10 @@ impl Assembly<'_> {
                     AreaKind::Static(image) => {
                         Place::Statics(image.rsplit('/').next().unwrap_or(image).to_owned())
                     }
-                    AreaKind::ThreadLocal(thread) => Place::ThreadLocal(self.thread(*thread)),
-                    AreaKind::Stack(thread) => Place::Stack(self.thread(*thread)),
+                    AreaKind::ThreadLocal(thread) => {
+                        Place::ThreadLocal(self.thread(*thread).to_string())
+                    }
+                    AreaKind::Stack(thread) => Place::Stack(self.thread(*thread).to_string()),
                     AreaKind::Unknown => Place::Unknown,
                     AreaKind::Freed => Place::Freed,
                 };

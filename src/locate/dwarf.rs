@@ -4,13 +4,14 @@
 //! them. (As gimli's `simple` example reads units; the encoding of enums and coroutines is rustc's, in
 //! `rustc_codegen_llvm::debuginfo::metadata`.)
 
-use super::type_name::{Key, crates, is_foreign, key, normalized};
+use super::threads;
+use super::type_name::{self, Key, crates, is_foreign, key, normalized};
 use addr2line::gimli::{self, AttributeValue, RunTimeEndian, UnitOffset};
 use object::{Object as _, ObjectSection as _, ObjectSegment as _};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::Duration;
 
 type Slice<'a> = gimli::EndianSlice<'a, RunTimeEndian>;
 type Unit<'a> = gimli::Unit<Slice<'a>>;
@@ -79,6 +80,8 @@ pub(super) struct Types<'a> {
     /// For each unit where its top-level namespaces begin, and whose they are.
     namespaces: Vec<Vec<(usize, Origin)>>,
     named: HashMap<Key, Vec<(String, TypeId)>>,
+    /// The last names in their keys.
+    lasts: Vec<String>,
     /// By address as symbols have it.
     statics: BTreeMap<u64, TypeId>,
     /// What is added to a place in the file to get such an address.
@@ -94,7 +97,7 @@ impl<'a> Types<'a> {
         program: &str,
         names: &HashSet<&str>,
         with_statics: bool,
-        until: Instant,
+        budget: Duration,
     ) -> Option<Self> {
         let file = object::File::parse(data).ok()?;
         let endian =
@@ -114,6 +117,7 @@ impl<'a> Types<'a> {
             units: Vec::new(),
             namespaces: Vec::new(),
             named: names.iter().map(|name| (key(name), Vec::new())).collect(),
+            lasts: names.iter().map(|name| key(name).last().to_owned()).collect(),
             statics: BTreeMap::new(),
             bias,
             shapes: RefCell::default(),
@@ -122,9 +126,10 @@ impl<'a> Types<'a> {
         let wanted: HashSet<&str> = names.iter().flat_map(|name| crates(name)).collect();
         // A test's file has a hash behind its name.
         let program = program.replace('-', "_");
+        let start = threads::own_time();
         let mut headers = types.dwarf.units();
         while let Ok(Some(header)) = headers.next() {
-            if Instant::now() > until {
+            if threads::own_time().saturating_sub(start) > budget {
                 return None;
             }
             let Ok(unit) = types.dwarf.unit(header) else { continue };
@@ -147,6 +152,8 @@ impl<'a> Types<'a> {
         let unit = &self.units[number as usize];
         let namespaces = &mut self.namespaces[number as usize];
         let mut entries = unit.entries_raw(None).ok()?;
+        // Of most types this is all that is looked at.
+        let wanted_last: HashSet<&str> = self.lasts.iter().map(|last| &**last).collect();
         // The namespaces that the entry is in, and how deep each is.
         let mut inside: Vec<(isize, String)> = Vec::new();
         while !entries.is_empty() {
@@ -206,6 +213,9 @@ impl<'a> Types<'a> {
             }
             if tag == gimli::DW_TAG_namespace {
                 inside.push((depth, name.to_owned()));
+                continue;
+            }
+            if !wanted_last.contains(last_of(name, &inside)) {
                 continue;
             }
             let mut full = String::new();
@@ -351,7 +361,34 @@ impl<'a> Types<'a> {
     }
 }
 
-/// The crate of a codegen unit: `src/main.rs/@/app.1f3a-cgu.0`.
+/// The last name of a type, in these namespaces, that is no closure: as its key will have it.
+fn last_of<'a>(name: &'a str, inside: &'a [(isize, String)]) -> &'a str {
+    let outer = inside.iter().rev().map(|(_, outer)| &**outer);
+    let mut names = std::iter::once(name).chain(outer);
+    let last = names.find(|name| !type_name::is_closure(name)).unwrap_or_default();
+    match last.as_bytes().first() {
+        Some(b'(' | b'[' | b'&' | b'*') => &last[..1],
+        _ => last.split('<').next().unwrap_or_default(),
+    }
+}
+
+/// The crate of a codegen unit: `src/main.rs/@/app.1f3a-cgu.0`. One that was compiled incrementally has no crate in its name.
 fn crate_of_unit(name: &str) -> Option<&str> {
-    name.rsplit_once("/@/")?.1.split('.').next()
+    Some(name.rsplit_once("/@/")?.1.split_once('.')?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::crate_of_unit;
+
+    #[test]
+    fn units_are_of_a_crate() {
+        for (unit, of) in [
+            ("src/main.rs/@/app.7rcbfp3g-cgu.0", Some("app")),
+            ("src/main.rs/@/0r7arowpjayma3qfcpmqhdber", None),
+            ("library.c", None),
+        ] {
+            assert_eq!(crate_of_unit(unit), of);
+        }
+    }
 }

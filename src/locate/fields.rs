@@ -1,22 +1,24 @@
 //! The names of the fields that handles and pointers stand in, for the paths of a result.
 
 use super::dwarf::{Member, Origin, Shape, ShapeKind, TypeId, Types};
-use super::ownership::{Cycle, Held, Node, NodeKind, Owner, Ownership, Step};
+use super::ownership::{Cycle, Held, Node, NodeKind, Owner, Ownership, StaticPlace, Step};
 use super::symbols::Program;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Structs in structs that are gone into.
 const DEPTH: u32 = 64;
 
-/// Names the fields in paths, cycles and owners, where the program has debug information of its types. It reads until then.
-pub(super) fn name_fields(ownership: &mut Ownership, until: Instant) {
+/// Names the fields in paths, cycles and owners, where the program has debug information of its types that is read within the
+/// budget, of the processor's time: what the machine does besides is not to decide what a report says.
+pub(super) fn name_fields(ownership: &mut Ownership, budget: Duration) {
     let names: HashSet<&str> = ownership.objects.iter().map(|object| &*object.type_name).collect();
     let has_static =
         ownership.nodes.iter().any(|node| matches!(node.held, Held::Root(Owner::Static { .. })));
     let Some(program) = Program::map() else { return };
-    let types = Types::read(program.bytes(), program.name(), &names, has_static, until);
+    let types = Types::read(program.bytes(), program.name(), &names, has_static, budget);
     let Some(types) = types else { return };
     let fields = Fields::new(&types, program.name(), ownership);
     let nodes = fields.of_nodes(ownership);
@@ -25,9 +27,7 @@ pub(super) fn name_fields(ownership: &mut Ownership, until: Instant) {
     for (node, name) in ownership.nodes.iter_mut().zip(nodes) {
         match &mut node.held {
             Held::By(step) => step.field = name.field,
-            Held::Root(Owner::Static { field, type_name, .. }) => {
-                (*field, *type_name) = (name.field, name.type_name);
-            }
+            Held::Root(Owner::Static(place)) => name.of_static(place),
             _ => {}
         }
     }
@@ -38,9 +38,7 @@ pub(super) fn name_fields(ownership: &mut Ownership, until: Instant) {
     for (handle, name) in ownership.handles.iter_mut().zip(owners) {
         match &mut handle.owner {
             Owner::Object { field, .. } | Owner::Block { field, .. } => *field = name.field,
-            Owner::Static { field, type_name, .. } => {
-                (*field, *type_name) = (name.field, name.type_name);
-            }
+            Owner::Static(place) => name.of_static(place),
             _ => {}
         }
     }
@@ -49,8 +47,15 @@ pub(super) fn name_fields(ownership: &mut Ownership, until: Instant) {
 /// What is said of a place.
 #[derive(Clone, Debug, Default)]
 struct Named {
-    field: Option<String>,
+    field: Option<Arc<str>>,
     type_name: Option<String>,
+}
+
+impl Named {
+    fn of_static(self, place: &mut StaticPlace) {
+        place.field = self.field.map(|field| field.to_string());
+        place.type_name = self.type_name;
+    }
 }
 
 /// What memory consists of.
@@ -86,6 +91,9 @@ struct Found {
     target: Layout,
 }
 
+/// The name of what stands somewhere, and the layout of what that points to.
+type Looked = (Option<Arc<str>>, usize);
+
 struct Fields<'a> {
     types: &'a Types<'a>,
     program: &'a str,
@@ -95,7 +103,7 @@ struct Fields<'a> {
     known: Vec<Layout>,
     numbers: HashMap<Layout, usize>,
     /// By layout, offset in it or in one of its elements, and what is to be there.
-    found: HashMap<(usize, u64, What), (Option<String>, usize)>,
+    found: HashMap<(usize, u64, What), Looked>,
 }
 
 impl<'a> Fields<'a> {
@@ -147,8 +155,8 @@ impl<'a> Fields<'a> {
                             })
                         })
                     }
-                    (NodeKind::Block(_), Held::Root(Owner::Static { image, address, .. })) => {
-                        let found = self.in_static(image, *address, What::Pointer);
+                    (NodeKind::Block(_), Held::Root(Owner::Static(place))) => {
+                        let found = self.in_static(&place.image, place.address, What::Pointer);
                         let target = found.map_or(Layout::Unknown, |(found, _)| found.target);
                         self.number(target)
                     }
@@ -198,7 +206,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The name of what stands at an offset, and what that points to.
-    fn look(&mut self, layout: usize, offset: u64, what: What) -> (Option<String>, usize) {
+    fn look(&mut self, layout: usize, offset: u64, what: What) -> Looked {
         let (element, inner) = self.element(layout, offset);
         let (name, target) = if let Some(known) = self.found.get(&(layout, inner, what)) {
             known.clone()
@@ -221,7 +229,7 @@ impl<'a> Fields<'a> {
     }
 
     /// As [`look`](Self::look), of what was looked at before.
-    fn name(&self, node: u32, offset: u64, what: What) -> Option<String> {
+    fn name(&self, node: u32, offset: u64, what: What) -> Option<Arc<str>> {
         let layout = *self.layouts.get(node as usize)?;
         let (element, inner) = self.element(layout, offset);
         with_element(element, self.found.get(&(layout, inner, what))?.0.clone())
@@ -236,7 +244,7 @@ impl<'a> Fields<'a> {
         ownership.nodes.iter().map(name).collect()
     }
 
-    fn of_cycles(&self, ownership: &Ownership) -> Vec<Option<String>> {
+    fn of_cycles(&self, ownership: &Ownership) -> Vec<Option<Arc<str>>> {
         let rounds = ownership.cycles.iter().flat_map(|cycle| round(ownership, cycle));
         rounds.map(|(node, offset, what)| self.name(node, offset, what)).collect()
     }
@@ -259,8 +267,8 @@ impl<'a> Fields<'a> {
     fn of_owner(&self, owner: &Owner, what: What) -> Named {
         match owner {
             Owner::Block { node, offset, .. } => self.plain(*node, *offset, what),
-            Owner::Static { image, address, .. } => {
-                let Some((found, shape)) = self.in_static(image, *address, what) else {
+            Owner::Static(place) => {
+                let Some((found, shape)) = self.in_static(&place.image, place.address, what) else {
                     return Named::default();
                 };
                 let type_name = Some(super::type_name::shortened(&shape.name));
@@ -444,20 +452,21 @@ fn piece(name: &str) -> Option<String> {
 }
 
 /// `children[0].parent`.
-fn joined(pieces: &[String]) -> Option<String> {
+fn joined<T: AsRef<str>>(pieces: &[T]) -> Option<Arc<str>> {
     let mut text = String::new();
-    for piece in pieces {
+    for piece in pieces.iter().map(AsRef::as_ref) {
         if !text.is_empty() && !piece.starts_with('[') {
             text.push('.');
         }
         text.push_str(piece);
     }
-    (!text.is_empty()).then_some(text)
+    (!text.is_empty()).then(|| text.into())
 }
 
-fn with_element(element: Option<String>, name: Option<String>) -> Option<String> {
+fn with_element(element: Option<String>, name: Option<Arc<str>>) -> Option<Arc<str>> {
     match (element, name) {
-        (Some(element), Some(name)) => joined(&[element, name]),
-        (element, name) => element.or(name),
+        (Some(element), Some(name)) => joined(&[&*element, &*name]),
+        (Some(element), None) => Some(element.into()),
+        (None, name) => name,
     }
 }

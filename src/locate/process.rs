@@ -14,6 +14,7 @@ use super::symbols::images;
 use super::threads::{self, Room, Stopped, Thread};
 use crate::alloc::map;
 use crate::event::Strength;
+use crate::runtime::clock::own_stacks;
 use crate::runtime::view;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,10 +22,6 @@ use std::time::{Duration, Instant};
 
 /// Edges and copies that are kept: 12 to 24 bytes each.
 const EDGES: usize = 24 << 20;
-
-/// How long names may be looked for where the search took all of its time.
-#[cfg(feature = "stacks")]
-const NAMES: Duration = Duration::from_millis(500);
 
 /// Copies of the process are made anew if an allocator was in use at that moment.
 const TRIES: u32 = 4;
@@ -149,7 +146,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     let asked_by = moment.threads.first().map_or_else(String::new, |own| own.name.clone());
     let mut result = assemble(&moment.memory, picture, limits);
     #[cfg(feature = "stacks")]
-    super::fields::name_fields(&mut result, (begin + search.budget).max(Instant::now() + NAMES));
+    super::fields::name_fields(&mut result, search.budget);
     result.asked_by = asked_by;
     result.statistics.is_frozen = is_frozen;
     result.statistics.stopped_ns = stopped_ns;
@@ -291,7 +288,7 @@ fn stacks(moment: &Moment) -> Vec<Range<u64>> {
 /// What the result says of threads.
 fn infos(moment: &Moment) -> Vec<ThreadInfo> {
     let info = |thread: &Thread| ThreadInfo {
-        name: thread.name.clone(),
+        name: thread.name.as_str().into(),
         locals: thread.thread_pointer.map_or(0, |pointer| locals_start(pointer, &moment.memory)),
     };
     moment.threads.iter().map(info).collect()
@@ -315,6 +312,16 @@ fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
         }
         out.push(range);
     };
+    // What refscope's own threads work with: addresses that the ledger gave them, for one.
+    for top in own_stacks(threads::current_tid()) {
+        let top = top as u64;
+        let at = moment.regions.iter().position(|region| region.range.contains(&top));
+        let Some(at) = at.and_then(|at| at.checked_sub(1)) else { continue };
+        let (guard, stack) = (&moment.regions[at], &moment.regions[at + 1]);
+        if !guard.readable && guard.range.end == stack.range.start {
+            out.push(stack.range.start..top);
+        }
+    }
     let locals = static_locals(&moment.memory);
     for (index, thread) in moment.threads.iter().enumerate() {
         claim(thread.registers.clone(), AreaKind::Stack(index), &mut out);

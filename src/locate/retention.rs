@@ -172,7 +172,7 @@ impl<'a> Starts<'a> {
         Some(match (part, task) {
             // One that nothing reaches runs no more.
             (part @ (Part::Leaked | Part::Raw), _) | (part, None) => part,
-            (_, Some(task)) => Part::Task(task.clone()),
+            (_, Some(task)) => Part::Task(task.to_string()),
         })
     }
 
@@ -188,14 +188,14 @@ impl<'a> Starts<'a> {
 
     fn part_of_root(&self, owner: &Owner) -> Option<Part> {
         match owner {
-            Owner::Static { symbol, .. } => Some(Part::Static(symbol.clone().unwrap_or_default())),
+            Owner::Static(place) => Some(Part::Static(place.symbol.clone().unwrap_or_default())),
             Owner::ThreadLocal { symbol, .. } => {
-                Some(Part::ThreadLocal(symbol.clone().unwrap_or_default()))
+                Some(Part::ThreadLocal(symbol.as_deref().unwrap_or_default().to_owned()))
             }
-            Owner::Stack { thread } if *thread == self.ownership.asked_by => {
-                Some(Part::Stack(thread.clone()))
+            Owner::Stack { thread } if **thread == *self.ownership.asked_by => {
+                Some(Part::Stack(thread.to_string()))
             }
-            Owner::Stack { thread } => Some(Part::Thread(thread.clone())),
+            Owner::Stack { thread } => Some(Part::Thread(thread.to_string())),
             Owner::Raw => Some(Part::Raw),
             // No word of the memory is it.
             Owner::NotFound => self.is_sure().then_some(Part::Leaked),

@@ -137,7 +137,7 @@ mod tests {
                     area(range(STATIC), AreaKind::Static("program".to_owned())),
                     area(self.stack.clone(), AreaKind::Stack(0)),
                 ],
-                threads: vec![ThreadInfo { name: "main".to_owned(), locals: 0 }],
+                threads: vec![ThreadInfo { name: "main".into(), locals: 0 }],
                 images: Vec::new(),
                 doubts: self.doubts.clone(),
                 rules: Rules { without },

@@ -1,7 +1,7 @@
 //! A path, and a cycle, as text.
 
 use super::doubt::sentences;
-use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, Step};
+use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, StaticPlace, Step};
 use crate::event::ObjectId;
 use crate::text::{bytes, escape, possessive};
 use std::fmt;
@@ -101,16 +101,7 @@ impl fmt::Display for Owner {
                 let at = offset_text(*offset, field.as_deref());
                 write!(f, "heap block, {}, {at}", bytes(*size))
             }
-            Self::Static { symbol: Some(symbol), field, type_name, .. } => {
-                write!(f, "static {}", escape(symbol))?;
-                if let Some(field) = field {
-                    f.write_str(&offset_text(0, Some(field)))?;
-                }
-                type_name.as_ref().map_or(Ok(()), |name| write!(f, " ({})", escape(name)))
-            }
-            Self::Static { image, address, symbol: None, .. } => {
-                write!(f, "a static of {} (at {address:#x})", escape(image))
-            }
+            Self::Static(place) => place.fmt(f),
             Self::ThreadLocal { thread, symbol: Some(symbol) } => {
                 write!(f, "thread-local {} of {}", escape(symbol), escape(thread))
             }
@@ -125,6 +116,19 @@ impl fmt::Display for Owner {
             }
             Self::Untraced => f.write_str("a pointer of std's that is not traced"),
         }
+    }
+}
+
+impl fmt::Display for StaticPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(symbol) = &self.symbol else {
+            return write!(f, "a static of {} (at {:#x})", escape(&self.image), self.address);
+        };
+        write!(f, "static {}", escape(symbol))?;
+        if self.field.is_some() {
+            f.write_str(&offset_text(0, self.field.as_deref()))?;
+        }
+        self.type_name.as_ref().map_or(Ok(()), |name| write!(f, " ({})", escape(name)))
     }
 }
 

@@ -40,6 +40,12 @@ pub(super) struct Key {
     closures: usize,
 }
 
+impl Key {
+    pub(super) fn last(&self) -> &str {
+        &self.last
+    }
+}
+
 pub(super) fn is_foreign(namespace: &str) -> bool {
     FOREIGN.binary_search(&namespace).is_ok()
 }
@@ -65,7 +71,7 @@ pub(super) fn crates(name: &str) -> impl Iterator<Item = &str> {
 }
 
 /// `{{closure}}`, `{closure_env#0}`, `{async_block_env#1}`.
-fn is_closure(segment: &str) -> bool {
+pub(super) fn is_closure(segment: &str) -> bool {
     segment.starts_with('{') && !segment.starts_with("{impl#")
 }
 
