@@ -351,10 +351,7 @@ mod tests {
                 event(Op::Drop, 5, &["d"]),
             ]
         };
-        assert_eq!(
-            Balance::of(events(Some(1))).to_string(),
-            "a: 1 new, 1 dropped by d, 0 alive"
-        );
+        assert_eq!(Balance::of(events(Some(1))).to_string(), "a: 1 new, 1 dropped by d, 0 alive");
         let balance = Balance::of(events(None));
         assert_eq!((balance.alive(), balance.unmatched), (1, 1), "{balance}");
     }
