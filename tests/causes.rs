@@ -53,8 +53,11 @@ fn totals_are_the_groups_and_not_its_first_objects() {
     let text = report.to_string();
     assert!(text.contains("1,003 strong handles, 2 to 1,001 each"), "{text}");
     assert!(text.contains("> strong 1,001 x new"), "{text}");
-    let json = report.json();
-    assert!(json.contains("\"count\":1001,\"fault\":true"), "{json}");
+    #[cfg(feature = "json")]
+    {
+        let json = report.json();
+        assert!(json.contains("\"count\":1001,\"fault\":true"), "{json}");
+    }
 }
 
 #[test]
@@ -151,6 +154,32 @@ fn a_raw_pointer_is_named_by_the_line_that_made_it() {
     drop(unsafe { Box::from_raw(leaked) });
     check.verify().expect("it is gone");
     let _ = Rc::new(1).into_std();
+}
+
+/// A clone that std made, on whose behalf nobody knows without the feature `stacks`, is no headline where another holder has a
+/// line of the user's.
+#[test]
+fn a_users_line_comes_before_stds() {
+    let mut line = 0;
+    let both = report(|| {
+        let one = Arc::new(1_u8);
+        line = line!() + 1;
+        let kept = one.clone();
+        let all = std::hint::black_box(vec![one]).clone();
+        (kept, all)
+    });
+    let cause = both.leaks()[0].cause.location.clone().expect("it is known");
+    assert!(!cause.is_std(), "{both}");
+    let words =
+        |report: &LeakReport| report.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    if cfg!(not(feature = "stacks")) {
+        assert_eq!((&*cause.file, cause.line), (file!(), line), "{both}");
+        let note = "std or a derive made 1 of these handles, for callers that are not known";
+        assert!(words(&both).contains(note), "{both}");
+    }
+    let only = report(|| std::hint::black_box(vec![Arc::new(1_u8)]).clone());
+    let cause = only.leaks()[0].cause.location.clone().expect("it is known");
+    assert!(!cause.is_std() || words(&only).contains("its caller is not known"), "{only}");
 }
 
 #[test]

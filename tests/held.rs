@@ -153,6 +153,22 @@ fn clean_look_alikes_are_held_and_not_accused() {
     worker.unwrap().join().unwrap();
 }
 
+struct Holder(#[allow(dead_code)] Rc<u16>);
+
+/// What two objects hold that a third one keeps hangs on that one, as those do: one line, one finding.
+#[test]
+fn what_hangs_on_several_hangs_on_the_one_above_them() {
+    let _alone = alone();
+    let report = report(|| {
+        let shared = Rc::new(7_u16);
+        let all = [Rc::new(Holder(shared.clone())), Rc::new(Holder(shared))];
+        std::mem::forget(Rc::new(all));
+    });
+    let [leak] = report.leaks() else { panic!("one cause: {report}") };
+    assert_eq!((leak.objects.len(), leak.retained.len()), (1, 3), "{report}");
+    assert!(report.to_string().contains("keeps all 4 objects alive"), "{report}");
+}
+
 #[test]
 fn parts_stand_apart_in_one_report() {
     let _alone = alone();

@@ -67,7 +67,11 @@ fn summary(graph: &Ownership) -> String {
         count(graph.cycles.len(), "cycle"),
     );
     for doubt in &graph.doubts {
-        let _ = writeln!(text, "nothing is proven: {}", refscope::__private::escape(doubt));
+        let _ = writeln!(
+            text,
+            "nothing is proven: {}",
+            refscope::__private::escape(&doubt.to_string())
+        );
     }
     for cycle in graph.cycles.iter().take(SHOWN) {
         let _ = write!(text, "\n{}\n", graph.cycle_text(cycle));

@@ -235,8 +235,18 @@ mod table {
             false
         });
         match end {
-            Some(end) => future[..end].to_owned(),
+            Some(end) => written(&future[..end]),
             None => function.split("::").next().unwrap_or(function).trim_start_matches('<').into(),
+        }
+    }
+
+    /// A future's name as its source has it: an async function is a closure in one of that name, and a method stands behind its
+    /// type in angle brackets.
+    fn written(future: &str) -> String {
+        let function = future.split("::{").next().unwrap_or(future);
+        match function.strip_prefix('<').and_then(|rest| rest.split_once(">::")) {
+            Some((of, method)) if !of.contains(['<', ' ']) => format!("{of}::{method}"),
+            _ => function.to_owned(),
         }
     }
 
@@ -253,7 +263,9 @@ mod table {
 
     /// The name as the source has it: `thread_local!` puts its static into a closure of a constant of that name.
     fn without_macros(mut name: String) -> String {
-        for end in ["::{{constant}}", "::{constant#", "::{{closure}}", "::{closure#", "::__getit"] {
+        for end in
+            ["::{{constant}}", "::{constant#", "::{K#", "::{{closure}}", "::{closure#", "::__getit"]
+        {
             if let Some(at) = name.find(end).filter(|&at| at > 0 && name.ends_with("VAL")) {
                 name.truncate(at);
             }
@@ -306,7 +318,11 @@ mod table {
                 ("tokio::runtime::task::raw::poll", "tokio"),
                 (
                     "tokio::runtime::task::raw::poll::<app::serve::{closure#0}, alloc::sync::Arc<tokio::Handle>>",
-                    "app::serve::{closure#0}",
+                    "app::serve",
+                ),
+                (
+                    "tokio::runtime::task::raw::poll::<<app::Server>::run::{closure#0}::{closure#1}, S>",
+                    "app::Server::run",
                 ),
                 (
                     "tokio::runtime::task::raw::poll::<app::Wrap<(u8, u16)>, S>",

@@ -109,3 +109,22 @@ fn clean_look_alikes() {
     let (text, _) = stderr("worker", None);
     assert!(text.contains("; 1 held by threads") && !text.contains("leaked"), "{text}");
 }
+
+/// The report at the exit and that of the recording of the same run say the same.
+#[test]
+fn one_verdict() {
+    let path = std::env::temp_dir().join(format!("refscope-verdict-{}.jsonl", std::process::id()));
+    for name in ["bus", "undo", "pool"] {
+        let asked = format!("leaks,nosearch,record={}", path.display());
+        let mut program = Command::new(env!("CARGO_BIN_EXE_programs"));
+        let output = program.arg(name).env("REFSCOPE", asked).env("COLUMNS", "200").output();
+        let said = String::from_utf8(output.expect("it runs").stderr).expect("it prints text");
+        let text = std::fs::read(&path).expect("it was recorded");
+        std::fs::remove_file(&path).expect("it is there");
+        let recording = refscope::Recording::read(&text[..]).expect("a recording");
+        let verdict = refscope::analysis::LeakReport::of_recording(&recording).verdict();
+        let expected = format!("refscope: {verdict}");
+        assert!(said.lines().any(|line| line == expected), "{expected}: {said}");
+        assert!(verdict.contains("alive at exit"), "{verdict}");
+    }
+}
