@@ -49,12 +49,8 @@ impl Returned {
             // SAFETY: CHAIN: it is this thread's alone, until the exchange succeeds.
             unsafe { (*chain).next = top };
             // Release: who takes it has what this thread wrote.
-            let exchange = self.top.compare_exchange_weak(
-                top,
-                chain,
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
+            let exchange =
+                self.top.compare_exchange_weak(top, chain, Ordering::Release, Ordering::Relaxed);
             match exchange {
                 Ok(_) => return,
                 Err(now) => top = now,
