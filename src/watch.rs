@@ -68,7 +68,7 @@ impl Watch {
     ///
     /// # Panics
     ///
-    /// As [`assert_dropped`](Self::assert_dropped), after the wait.
+    /// Panics as [`assert_dropped`](Self::assert_dropped) does, after the wait.
     #[track_caller]
     pub fn assert_dropped_within(&self, time: Duration) {
         self.assert_traced();
@@ -109,5 +109,53 @@ impl fmt::Debug for Watch {
             .field("object", &self.name)
             .field("strong", &self.strong_count())
             .finish()
+    }
+}
+
+#[cfg(all(test, feature = "trace"))]
+mod tests {
+    use crate::runtime::view;
+    use crate::{Rc, Scope, sink};
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// What the sink clones.
+        static CLONED: RefCell<Option<Rc<u8>>> = const { RefCell::new(None) };
+    }
+
+    /// The number of events that a sink did not see reaches its limit, and nothing else that is kept of the object changes:
+    /// no counter shares a word with flags, and it stays where it is.
+    #[test]
+    fn withheld_events_beyond_what_can_be_counted() {
+        let scope = Scope::new(sink::from_fn(|_| {
+            CLONED.with_borrow(|cloned| {
+                for _ in 0..1_000 {
+                    drop(cloned.clone());
+                }
+            });
+        }));
+        let (one, other) = scope.run(|| (Rc::new(1), Rc::new(2)));
+        let watch = super::watch(&one);
+        let id = crate::holders(&one).object().expect("it is traced").id();
+        CLONED.set(Some(one.clone()));
+        // Some thousand before the counter would pass its limit, and 2^32.
+        let near = u32::MAX - (1 << 16) - 3_000;
+        let (flags, _) = view::withheld(id.number(), Some(near)).expect("it is alive");
+        for _ in 0..40 {
+            drop(other.clone());
+        }
+        let (after, withheld) = view::withheld(id.number(), None).expect("it is alive");
+        assert_eq!(after, flags);
+        assert_eq!(withheld, u32::MAX - (1 << 16), "80 times 2,000 were withheld");
+        assert_eq!((watch.strong_count(), watch.is_dropped()), (2, false));
+        assert_eq!(crate::holders(&one).strong().len(), 2);
+        drop(CLONED.take());
+        drop(one);
+        watch.assert_dropped();
+        // Its entry may be another's now: the watch is the old one's.
+        let next: Vec<_> = (0..100).map(|_| scope.run(|| Rc::new(3_u8))).collect();
+        watch.assert_dropped();
+        assert!(view::withheld(id.number(), None).is_none());
+        drop(next);
     }
 }

@@ -247,7 +247,9 @@ fn help_and_bad_values() {
         "print",
         "record=PATH",
         "{pid}",
+        "track",
         "leaks",
+        "nosearch",
         "every=10s",
         "signals",
         "type=NAME",
@@ -501,6 +503,17 @@ fn signals_tell_what_is_alive_and_what_was_born_since() {
 fn a_missing_feature_is_named() {
     let text = stderr(&run("signals", "return"));
     assert!(text.contains("`signals` needs unix, and refscope's feature `signals`"), "{text}");
+}
+
+/// Where reports on signals are not built in, signals are what they are without refscope.
+#[cfg(all(target_os = "linux", not(feature = "signals")))]
+#[test]
+fn a_signal_before_the_first_birth_without_the_feature() {
+    use std::os::unix::process::ExitStatusExt as _;
+    for refscope in ["signals", "leaks", ""] {
+        let output = run(refscope, "early signals");
+        assert_eq!(output.status.signal(), Some(libc::SIGUSR1), "{refscope}: {output:?}");
+    }
 }
 
 /// What is asked for and does not come about is said, in one line.

@@ -382,6 +382,12 @@ impl Entry {
         }
     }
 
+    /// For a test of the counter's limit.
+    #[cfg(test)]
+    pub(crate) fn set_withheld(&self, withheld: u32) {
+        self.withheld.store(withheld, RELAXED);
+    }
+
     /// How many of the object's events its sink did not see.
     pub(crate) fn withheld(&self) -> u32 {
         self.withheld.load(RELAXED)

@@ -74,3 +74,17 @@ pub(crate) fn ranges() -> Vec<std::ops::Range<usize>> {
     ranges.push(ledger..ledger + size_of_val(&LEDGER));
     ranges
 }
+
+/// Flags and withheld events of a living object's entry, after the count is set where one is given.
+#[cfg(test)]
+#[allow(dead_code)] // where nothing but a model is tested
+pub(crate) fn withheld(object: u64, set: Option<u32>) -> Option<(u32, u32)> {
+    let entry = LEDGER
+        .entries
+        .iter()
+        .find(|entry| read(*entry, |entry, _| entry.id()).is_some_and(|id| id == object))?;
+    if let Some(set) = set {
+        entry.set_withheld(set);
+    }
+    Some((entry.flags(), entry.withheld()))
+}
