@@ -69,7 +69,7 @@ fn statics_and_thread_locals_are_named() {
     other.unwrap().join().unwrap();
 
     match root(&ownership, in_static) {
-        Owner::Static { image, address, symbol } => {
+        Owner::Static { image, address, symbol, .. } => {
             assert_eq!(*symbol, name("REGISTRY"));
             assert!(image.starts_with("where_now") && *address > 0, "{image}");
         }

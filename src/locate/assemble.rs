@@ -260,6 +260,8 @@ impl Assembly<'_> {
                     image: image.map_or(path.as_str(), Image::name).to_owned(),
                     address: image.map_or(address, |image| image.address(address)),
                     symbol: image.and_then(|image| image.static_at(address)),
+                    field: None,
+                    type_name: None,
                 }
             }
             AreaKind::ThreadLocal(thread) => Owner::ThreadLocal {
@@ -331,6 +333,7 @@ impl Assembly<'_> {
                             size: 8 * u64::from(graph.blocks.words[block as usize]),
                             offset,
                             node: self.node_of[block as usize],
+                            field: None,
                         },
                     }
                 }

@@ -83,6 +83,9 @@ pub enum Owner {
         offset: u64,
         /// Its index in [`Ownership::nodes`].
         node: u32,
+        /// The element or field there, where it is known.
+        #[cfg_attr(feature = "serde", serde(default))]
+        field: Option<String>,
     },
     /// In a static.
     Static {
@@ -92,6 +95,12 @@ pub enum Owner {
         address: u64,
         /// The static's name, where it is known.
         symbol: Option<String>,
+        /// The field of it, where it is known.
+        #[cfg_attr(feature = "serde", serde(default))]
+        field: Option<String>,
+        /// The static's type, without paths and shortened, where it is known.
+        #[cfg_attr(feature = "serde", serde(default))]
+        type_name: Option<String>,
     },
     /// In a thread-local.
     ThreadLocal {

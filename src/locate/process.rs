@@ -21,6 +21,10 @@ use std::time::{Duration, Instant};
 /// Edges and copies that are kept: 12 to 24 bytes each.
 const EDGES: usize = 24 << 20;
 
+/// How long names may be looked for where the search took all of its time.
+#[cfg(feature = "stacks")]
+const NAMES: Duration = Duration::from_millis(500);
+
 /// Copies of the process are made anew if an allocator was in use at that moment.
 const TRIES: u32 = 4;
 
@@ -143,6 +147,8 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     let limits = Limits { until: begin + search.budget, edges: EDGES };
     let asked_by = moment.threads.first().map_or_else(String::new, |own| own.name.clone());
     let mut result = assemble(&moment.memory, picture, limits);
+    #[cfg(feature = "stacks")]
+    super::fields::name_fields(&mut result, (begin + search.budget).max(Instant::now() + NAMES));
     result.asked_by = asked_by;
     result.statistics.is_frozen = is_frozen;
     result.statistics.stopped_ns = stopped_ns;

@@ -84,6 +84,34 @@ impl Image {
     }
 }
 
+/// The running program's file.
+#[cfg(feature = "stacks")]
+pub(super) struct Program {
+    name: String,
+    map: memmap2::Mmap,
+}
+
+#[cfg(feature = "stacks")]
+impl Program {
+    pub(super) fn map() -> Option<Self> {
+        // What runs may have been deleted, or be another file by now.
+        let file = std::fs::File::open("/proc/self/exe").ok()?;
+        let path = std::fs::read_link("/proc/self/exe").ok()?;
+        // SAFETY: PROGRAM: nobody can write to a file while it is run as a program.
+        let map = unsafe { memmap2::Mmap::map(&file) }.ok()?;
+        Some(Self { name: path.file_name()?.to_string_lossy().into_owned(), map })
+    }
+
+    /// Its name without the path.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+}
+
 #[cfg(feature = "stacks")]
 mod table {
     use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};

@@ -50,7 +50,7 @@ impl Ownership {
 }
 
 /// A type's name without the paths in it.
-fn without_paths(name: &str) -> String {
+pub(super) fn without_paths(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     let mut word = 0;
     let mut rest = name;
@@ -77,23 +77,32 @@ fn step_text(step: &Step) -> String {
 }
 
 pub(crate) fn offset_text(offset: u64, field: Option<&str>) -> String {
-    field.map_or_else(|| format!("+{offset}"), |field| format!(".{}", escape(field)))
+    match field {
+        None => format!("+{offset}"),
+        // An element.
+        Some(field) if field.starts_with('[') => escape(field).into_owned(),
+        Some(field) => format!(".{}", escape(field)),
+    }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Object { object, offset, field: None } => {
-                write!(f, "object {object}, +{offset}")
+            Self::Object { object, offset, field } => {
+                write!(f, "object {object}, {}", offset_text(*offset, field.as_deref()))
             }
-            Self::Object { object, field: Some(field), .. } => {
-                write!(f, "object {object}, .{field}")
+            Self::Block { size, offset, field, .. } => {
+                let at = offset_text(*offset, field.as_deref());
+                write!(f, "heap block, {}, {at}", bytes(*size))
             }
-            Self::Block { size, offset, .. } => {
-                write!(f, "heap block, {}, +{offset}", bytes(*size))
+            Self::Static { symbol: Some(symbol), field, type_name, .. } => {
+                write!(f, "static {}", escape(symbol))?;
+                if let Some(field) = field {
+                    f.write_str(&offset_text(0, Some(field)))?;
+                }
+                type_name.as_ref().map_or(Ok(()), |name| write!(f, " ({})", escape(name)))
             }
-            Self::Static { symbol: Some(symbol), .. } => write!(f, "static {}", escape(symbol)),
-            Self::Static { image, address, symbol: None } => {
+            Self::Static { image, address, symbol: None, .. } => {
                 write!(f, "a static of {} (at {address:#x})", escape(image))
             }
             Self::ThreadLocal { thread, symbol: Some(symbol) } => {
