@@ -98,7 +98,8 @@
 //! Allocating and freeing is not for handlers, traced or not. *Tested* in `tests/signals_and_forks.rs`.
 //!
 //! **`exit` in a signal's handler ends the process**, whatever it interrupted: on the thread that ends so refscope waits for
-//! no lock, and neither allocates nor frees. Reports and recordings are made by a
+//! no lock, and neither allocates nor frees (but for a thread in a scope by
+//! [`enter_thread`](crate::Scope::enter_thread), which leaves it). Reports and recordings are made by a
 //! thread that waits for the exit from the beginning; where the handler interrupted the recording of an event, the
 //! last quarter of a second may be lost, which is said. *Tested* in `tests/signals_and_forks.rs`, with threads at work, and
 //! within each allocation of a program that records (`tests/interrupted.rs`).
@@ -112,8 +113,8 @@
 //! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep; one that keeps the latest
 //! never gives up what it knows of an object that is alive. What a filter left out, what was allocated inside a sink, and what
 //! was refused by a full ledger (2^32 objects or handles) or an object near its limits (2^24 handles, some 2^40 events) is in
-//! [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into 16 KiB) and `tests/sinks.rs`; by loom models of the recorder's buffers. No test reaches the limits of the ledger and of an
-//! object, which take a gigabyte and more.
+//! [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into 16 KiB) and `tests/sinks.rs`; by loom models of the recorder's buffers; at an object's limits by unit tests that set its counts
+//! to shortly before them (`src/limits.rs`). No test reaches the limits of the ledger, which take a gigabyte and more.
 //!
 //! **A leak report is true.** Its counts and its handles are the ledger's, whatever the sink is. A check reports the objects
 //! that were allocated in its scope, whatever other tests run beside it, and waits for those that are still being torn down.
@@ -157,6 +158,7 @@
 //! * WAKER: a raw waker's data is an `Arc` that it owns (`task.rs`).
 //! * EXIT, RIGHTS, WINSIZE, TIME, SIGNALS, STDERR: calls into libc, for the end of the process, whose rights it has, the
 //!   terminal's width, the coarse clock, a thread's mask of signals; a descriptor that is written to and not closed.
+//! * ERRNO: where this thread's own is.
 //! * NAME: the one function with a name of its own for the linker, which a debugger calls.
 //! * Those of the stacks are in the head of `stack.rs`, those of the search in that of `locate.rs` and the files below it.
 //! * FORK, START: what libc calls at a fork, and the loader before `main`.

@@ -105,6 +105,11 @@ fn works() {
     let one = refscope::Arc::new(7_u64);
     let clones: Vec<_> = (0..1_000).map(|_| one.clone()).collect();
     let sum: u64 = clones.iter().map(|clone| **clone).sum();
+    // SAFETY: the path is a C string.
+    assert_eq!(unsafe { libc::open(c"/no/such/file".as_ptr(), libc::O_RDONLY) }, -1);
+    drop(one.clone());
+    let error = std::io::Error::last_os_error();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "the program's own error: {error}");
     refscope::mark("halfway");
     std::fs::write(std::env::var("RESULT").unwrap(), sum.to_string()).unwrap();
     std::mem::forget(clones);

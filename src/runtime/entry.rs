@@ -382,12 +382,6 @@ impl Entry {
         }
     }
 
-    /// For a test of the counter's limit.
-    #[cfg(test)]
-    pub(crate) fn set_withheld(&self, withheld: u32) {
-        self.withheld.store(withheld, RELAXED);
-    }
-
     /// How many of the object's events its sink did not see.
     pub(crate) fn withheld(&self) -> u32 {
         self.withheld.load(RELAXED)
@@ -409,6 +403,23 @@ impl Entry {
             scope: self.scope_id.load(RELAXED),
             parent: (parent_object != 0).then(|| (parent_object, self.parent.load(RELAXED))),
         }
+    }
+}
+
+/// For tests of the limits.
+#[cfg(test)]
+#[allow(dead_code)]
+impl Entry {
+    pub(crate) fn set_withheld(&self, withheld: u32) {
+        self.withheld.store(withheld, RELAXED);
+    }
+
+    pub(crate) fn set_seq(&self, seq: u64) {
+        self.state.store(Position { seq, ..self.position() }.state(), RELAXED);
+    }
+
+    pub(crate) fn set_strong(&self, strong: u32) {
+        self.state.store(Position { strong, ..self.position() }.state(), RELAXED);
     }
 }
 

@@ -75,16 +75,10 @@ pub(crate) fn ranges() -> Vec<std::ops::Range<usize>> {
     ranges
 }
 
-/// Flags and withheld events of a living object's entry, after the count is set where one is given.
+/// Gives a living object's entry to a test.
 #[cfg(test)]
 #[allow(dead_code)] // where nothing but a model is tested
-pub(crate) fn withheld(object: u64, set: Option<u32>) -> Option<(u32, u32)> {
-    let entry = LEDGER
-        .entries
-        .iter()
-        .find(|entry| read(*entry, |entry, _| entry.id()).is_some_and(|id| id == object))?;
-    if let Some(set) = set {
-        entry.set_withheld(set);
-    }
-    Some((entry.flags(), entry.withheld()))
+pub(crate) fn change<R>(object: u64, f: impl FnOnce(&Entry) -> R) -> Option<R> {
+    let is = |entry: &&Entry| read(*entry, |entry, _| entry.id() == object) == Some(true);
+    LEDGER.entries.iter().find(is).map(f)
 }
