@@ -95,12 +95,18 @@ fn program() {
 
 #[test]
 fn exit_within_an_allocation() {
+    for refscope in ["", "leaks,nosearch"] {
+        each_allocation(refscope);
+    }
+}
+
+fn each_allocation(refscope: &str) {
     let mut ended = 0;
     for nth in 1.. {
         let mut program = Command::new(std::env::current_exe().unwrap());
         program.args(["--exact", "program", "--nocapture", "--test-threads", "1"]);
-        program.env("NTH", nth.to_string()).env_remove("REFSCOPE");
-        program.stdout(std::process::Stdio::null());
+        program.env("NTH", nth.to_string()).env("REFSCOPE", refscope);
+        program.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         let mut child = program.spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(60);
         let status = loop {
@@ -109,16 +115,16 @@ fn exit_within_an_allocation() {
             }
             if Instant::now() > until {
                 child.kill().unwrap();
-                panic!("allocation {nth}: hangs");
+                panic!("{refscope}, allocation {nth}: hangs");
             }
             std::thread::sleep(Duration::from_millis(1));
         };
         match status.code() {
             Some(ENDED) => ended += 1,
             Some(0) => break,
-            code => panic!("allocation {nth}: {code:?}, {status}"),
+            code => panic!("{refscope}, allocation {nth}: {code:?}, {status}"),
         }
     }
-    assert!(ended > 10, "{ended}");
-    println!("{ended} allocations were interrupted");
+    assert!(ended > 10, "{refscope}: {ended}");
+    println!("{refscope}: {ended} allocations were interrupted");
 }
