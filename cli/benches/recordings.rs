@@ -65,8 +65,9 @@ const PROGRAMS: [(&str, Program); 5] = [
 const SUBCOMMANDS: [&[&str]; 4] =
     [&["leaks"], &["timeline"], &["top"], &["export", "--format", "json"]];
 
-fn record(folder: &Path, program: Program, n: usize) -> PathBuf {
-    let path = folder.join(format!("{n}.jsonl"));
+fn record(folder: &Path, name: &str, program: Program, n: usize) -> PathBuf {
+    // A file of its own, since the one of `kept` is written to for good.
+    let path = folder.join(format!("{name}-{n}.jsonl"));
     let sink = FileSink::create(&path).expect("the folder is there");
     Scope::new(sink.clone()).run(|| program(n));
     sink.flush().expect("there is room");
@@ -102,7 +103,7 @@ fn main() {
     let folder = std::env::temp_dir().join(format!("refscope-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("there is a folder for temporary files");
     println!(
-        "{:<22} {:<18} {:>12} {:>12} {:>6} {:>14}",
+        "{:<22} {:<22} {:>12} {:>12} {:>6} {:>14}",
         "",
         "",
         FEW,
@@ -111,7 +112,7 @@ fn main() {
         format!("s, {LARGE}")
     );
     for (name, program) in PROGRAMS {
-        let [few, many, large] = [FEW, MANY, LARGE].map(|n| record(&folder, program, n));
+        let [few, many, large] = [FEW, MANY, LARGE].map(|n| record(&folder, name, program, n));
         for subcommand in SUBCOMMANDS {
             let counted = instructions(subcommand, &few).zip(instructions(subcommand, &many));
             let (few, many, ratio) =
@@ -125,7 +126,7 @@ fn main() {
                 });
             let time = time(subcommand, &large).as_secs_f64();
             println!(
-                "{name:<22} {:<18} {few:>12} {many:>12} {ratio:>6} {time:>14.2}",
+                "{name:<22} {:<22} {few:>12} {many:>12} {ratio:>6} {time:>14.2}",
                 subcommand.join(" ")
             );
         }
