@@ -113,7 +113,7 @@ pub struct Depths {
 }
 
 impl Depths {
-    /// The same depth for each.
+    /// Returns the same depth for each.
     #[must_use]
     pub const fn all(depth: u8) -> Self {
         Self { birth: depth, clone: depth, drop: depth }

@@ -54,7 +54,7 @@ pub(crate) fn plural(number: u64, what: &str) -> String {
     format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// A name from outside, so that printing it does nothing but show it: control characters, line ends, and what
+/// Returns a name from outside so that printing it does nothing but show it: control characters, line ends, and what
 /// reorders or hides text, are escaped.
 ///
 /// Names of types, files, threads, labels and spans come from the traced program, which may have them from

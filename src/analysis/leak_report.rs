@@ -94,7 +94,7 @@ impl LeakReport {
         Self::grouped(objects, now, None)
     }
 
-    /// As [`new`](Self::new), with what is known of who holds whom.
+    /// Creates a report, as [`new`](Self::new) does, with what is known of who holds whom.
     pub fn with_retention(
         objects: impl IntoIterator<Item = LiveObject>,
         now: Time,

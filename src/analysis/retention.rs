@@ -60,18 +60,18 @@ impl Retention {
         Self::default()
     }
 
-    /// Every path to `object` leads through `owner`: it would end with that one. The nearest such object is meant, the
-    /// immediate dominator.
+    /// Adds that every path to `object` leads through `owner`: it would end with that one. The nearest such object is
+    /// meant, the immediate dominator.
     pub fn hangs_on(&mut self, object: ObjectId, owner: ObjectId) {
         self.owners.insert(object, owner);
     }
 
-    /// The objects hold each other in a cycle, which nothing else holds.
+    /// Adds that the objects hold each other in a cycle, which nothing else holds.
     pub fn cycle(&mut self, objects: impl IntoIterator<Item = ObjectId>) {
         self.cycles.push(objects.into_iter().collect());
     }
 
-    /// What holds an object.
+    /// Sets what holds an object.
     pub fn is_in(&mut self, object: ObjectId, part: Part) {
         self.parts.insert(object, part);
     }

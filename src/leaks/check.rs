@@ -70,7 +70,7 @@ impl Check {
     ///
     /// # Panics
     ///
-    /// When this thread has such a check already, for which it would wait forever.
+    /// Panics if this thread has such a check already, for which it would wait forever.
     ///
     /// # Examples
     ///
@@ -295,7 +295,7 @@ impl Check {
     ///
     /// # Panics
     ///
-    /// With the report, when something stays or nothing was traced; and when `f` panics.
+    /// Panics with the report if something stays or nothing was traced, and if `f` panics.
     #[track_caller]
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         let result = self.scope.run(f);

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// Objects of one cause that are named.
 const IDS: usize = 1_000;
 
-/// A leak report as JSON, one object on one line:
+/// Returns a leak report as JSON, one object on one line:
 ///
 /// ```json
 /// {"refscope_leaks":2, "verdict":"…", "passes":false, "when":"exit", "objects":3, "allowed":0, "traced_nothing":false,

@@ -102,3 +102,11 @@ pub(crate) fn ranges() -> Vec<std::ops::Range<usize>> {
     }));
     ranges
 }
+
+/// Gives a living object's entry to a test.
+#[cfg(test)]
+#[allow(dead_code)] // where nothing but a model is tested
+pub(crate) fn change<R>(object: u64, f: impl FnOnce(&Entry) -> R) -> Option<R> {
+    let is = |entry: &&Entry| read(*entry, |entry, _| entry.id() == object) == Some(true);
+    LEDGER.entries.iter().find(is).map(f)
+}
