@@ -224,7 +224,7 @@ fn a_cycle_names_its_fields() {
     assert!(text.contains("─[0]→ Rc<Child>"), "{text}");
     assert!(cycle.is_none() || text.contains(".parent→"), "{text}");
     let owners = ownership.handles_of(object).iter().map(|handle| &handle.owner);
-    let named = |owner: &Owner| matches!(owner, Owner::Object { field: Some(field), .. } if field == "parent");
+    let named = |owner: &Owner| matches!(owner, Owner::Object { field: Some(field), .. } if **field == *"parent");
     assert!(owners.into_iter().any(named), "{ownership:?}");
 }
 
