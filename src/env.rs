@@ -24,6 +24,7 @@ REFSCOPE says what refscope does in this program. Words are separated by commas:
   record=PATH      each event to a file that survives the process; `{pid}` in PATH becomes the process id. As JSON Lines
                    where PATH ends with .jsonl or .json, or is a pipe
   max=SIZE         the file becomes no larger; the oldest events go (KiB, MiB or GiB)
+  track            what is alive, for a debugger and for the program's own questions; nothing is printed
   leaks            what is alive when the process ends, with its holders, on stderr
   every=10s        what was allocated and is alive, on stderr, every so often (s, m or h)
   signals          the same on SIGUSR1 (all) and SIGUSR2 (since the last); needs the feature `signals`

@@ -81,6 +81,7 @@ pub(crate) fn at_exit(f: Last) {
 fn start() {
     let thread = crate::runtime::clock::without_signals(|| {
         std::thread::Builder::new().name("refscope exit".to_owned()).spawn(|| {
+            let _own = crate::runtime::clock::OwnThread::note();
             // Acquire: pairs with the hook's exchange.
             while PHASE.load(Ordering::Acquire) != ENDING {
                 std::thread::park();

@@ -14,6 +14,7 @@
 pub(crate) mod evicted;
 mod options;
 pub(crate) mod record;
+mod returned;
 pub(crate) mod segment;
 mod store;
 pub(crate) mod tail;
@@ -27,6 +28,7 @@ pub(crate) use self::segment::{AtomicWords, Segment};
 pub(crate) use self::store::{Backing, Subject};
 pub(crate) use self::tail::{Room, Tails};
 
+use self::returned::RETURNED;
 use self::store::Store;
 use super::clock;
 use super::ledger::LEDGER;
@@ -66,6 +68,13 @@ struct Late(Tails);
 // SAFETY: TAIL: whoever has the lock is the only one that writes.
 unsafe impl Send for Late {}
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // What ended threads have of it.
+        RETURNED.take_in();
+    }
+}
+
 impl Drop for Late {
     fn drop(&mut self) {
         self.0.leave();
@@ -85,12 +94,13 @@ impl Log {
 
     fn with_store(store: Store, clock: Clock) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
+        RETURNED.take_in();
         Self {
             inner: Arc::new(Inner {
                 id: IDS.fetch_add(1, Ordering::Relaxed),
                 clock,
                 store,
-                late: Mutex::new(Late(Tails::new())),
+                late: Mutex::new(Late(Tails::locked())),
             }),
         }
     }
@@ -123,22 +133,15 @@ impl Log {
             Some(local) => {
                 self.write_to(&local.tails, event, path(Some(local)), local::thread(Some(local)));
             }
+            // A signal's handler that interrupted the runtime: what is to be written to may be locked, and so may the
+            // allocator. (Or an allocator that uses traced pointers, within the runtime.)
+            None if !local::may_wait() => self.inner.store.lose(),
             None => {
                 let (path, thread) = (path(None), local::thread(None));
-                let late = if local::may_wait() {
-                    Some(self.inner.late.lock())
-                } else {
-                    // In a signal's handler, which must not wait for what it interrupted.
-                    self.inner.late.try_lock()
-                };
-                match late {
-                    Some(late) => {
-                        // Another thread may have written there last.
-                        late.0.leave();
-                        self.write_to(&late.0, event, path, thread);
-                    }
-                    None => self.inner.store.lose(),
-                }
+                let late = self.inner.late.lock();
+                // Another thread may have written there last.
+                late.0.leave();
+                self.write_to(&late.0, event, path, thread);
             }
         });
     }

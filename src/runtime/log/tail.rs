@@ -1,10 +1,12 @@
 //! The end of a log at which a thread writes.
 
 use super::record::{Birth, Names, NewRecord, Words, names, stack, thread};
+use super::returned::{Chain, RETURNED};
 use super::segment::{AtomicWords, Segment, USEFUL, publish};
 use super::store::{Backing, Subject};
 use super::{Clock, Inner, Log};
 use crate::event::{Op, Type};
+use crate::lock::gate;
 use crate::primitive::{Arc, AtomicU64, Ordering, SEGMENT};
 use std::cell::Cell;
 use std::sync::Weak;
@@ -18,7 +20,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         if let (Some(inner), Some(segment)) = (self.inner.upgrade(), &self.segment) {
             inner.store.leave(segment);
         }
@@ -49,7 +51,9 @@ pub(crate) struct Tails {
     /// Types that it knows, by a hash of their addresses.
     types: [Cell<*const Type>; TYPES],
     // Taken out while it changes, so that nothing is borrowed twice.
-    all: Cell<Vec<Tail>>,
+    all: Cell<Option<Box<Chain>>>,
+    /// Whoever uses them has a lock: see [`Late`](super::Late).
+    locked: bool,
 }
 
 /// Types that a thread remembers to have told a log of: a power of two.
@@ -107,6 +111,15 @@ impl Room<'_> {
 
 impl Tails {
     pub(crate) const fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// Those that several threads use, in turn.
+    pub(super) const fn locked() -> Self {
+        Self::with(true)
+    }
+
+    const fn with(locked: bool) -> Self {
         Self {
             log: Cell::new(NO_LOG),
             published: Cell::new(std::ptr::null()),
@@ -117,7 +130,8 @@ impl Tails {
             new_path: Cell::new(KNOWS_ALL),
             span: Cell::new(0),
             types: [const { Cell::new(std::ptr::null()) }; TYPES],
-            all: Cell::new(Vec::new()),
+            all: Cell::new(None),
+            locked,
         }
     }
 
@@ -235,13 +249,15 @@ impl Tails {
 
     /// Asks whoever keeps the log that lies open. What it refuses is lost.
     fn with_backing(&self, ask: impl FnOnce(&dyn Backing) -> bool) -> bool {
-        let all = self.all.take();
-        let tail = all.iter().find(|tail| tail.log == self.log.get());
+        let chain = self.all.take();
+        let mut tails = chain.iter().flat_map(|chain| &chain.tails);
+        let tail = tails.find(|tail| tail.log == self.log.get());
         let inner = tail.and_then(|tail| tail.inner.upgrade());
-        self.all.set(all);
+        self.all.set(chain);
         let Some(inner) = inner else { return false };
         let Some(backing) = inner.store.backing() else { return true };
-        let told = ask(backing);
+        // As in `extend`.
+        let told = (!gate::is_passed() || self.locked) && ask(backing);
         if !told {
             backing.lose();
         }
@@ -277,7 +293,15 @@ impl Tails {
     #[cold]
     #[inline(never)]
     fn extend(&self, log: &Log, records: usize, number: u32) -> bool {
-        let mut all = self.all.take();
+        if gate::is_passed() && !self.locked {
+            // A signal's handler, which must not wait for a lock that what it interrupted has; or an allocator that uses
+            // traced pointers.
+            log.inner.store.lose();
+            return false;
+        }
+        RETURNED.take_in();
+        let mut chain = self.all.take().unwrap_or_default();
+        let all = &mut chain.tails;
         let place = all.iter().position(|tail| tail.log == log.inner.id).unwrap_or_else(|| {
             all.retain(|tail| tail.inner.strong_count() > 0);
             let inner = std::sync::Arc::downgrade(&log.inner);
@@ -302,7 +326,7 @@ impl Tails {
             self.close();
         }
         let new = len.is_none_or(|len| len + records > SEGMENT);
-        self.all.set(all);
+        self.all.set(Some(chain));
         if !found {
             log.inner.store.lose();
         } else if new {
@@ -323,27 +347,27 @@ impl Tails {
     #[cold]
     fn abandon(&self, log: &Log) {
         self.close();
-        let mut all = self.all.take();
-        let tails = all.iter_mut().filter(|tail| tail.log == log.inner.id);
-        tails.for_each(|tail| {
+        let mut chain = self.all.take();
+        let tails = chain.iter_mut().flat_map(|chain| &mut chain.tails);
+        tails.filter(|tail| tail.log == log.inner.id).for_each(|tail| {
             tail.leave();
             tail.segment = None;
         });
-        self.all.set(all);
+        self.all.set(chain);
     }
 
     /// In a forked child: what is backed is the parent's.
     #[allow(dead_code)] // where there are no forks
     pub(crate) fn forget_backed(&self) {
-        let mut all = self.all.take();
+        let Some(mut chain) = self.all.take() else { return };
         // What is being changed at this moment is not here: a handler has interrupted that, and forked.
         let is_backed =
             |tail: &Tail| tail.inner.upgrade().is_none_or(|inner| inner.store.backing().is_some());
-        if all.iter().any(|tail| tail.log == self.log.get() && is_backed(tail)) {
+        if chain.tails.iter().any(|tail| tail.log == self.log.get() && is_backed(tail)) {
             self.close();
         }
-        all.retain(|tail| !is_backed(tail));
-        self.all.set(all);
+        chain.tails.retain(|tail| !is_backed(tail));
+        self.all.set(Some(chain));
     }
 
     /// False where it has no room, as one that somebody else has written into.
@@ -373,9 +397,17 @@ impl Tails {
         self.at.set(SEGMENT);
     }
 
-    /// Leaves every segment: the thread ends.
-    pub(crate) fn leave(&self) {
+    /// Leaves every segment.
+    pub(super) fn leave(&self) {
         self.close();
-        self.all.take().iter().for_each(Tail::leave);
+        self.all.take().iter().for_each(|chain| chain.tails.iter().for_each(Tail::leave));
+    }
+
+    /// The thread ends: has its segments left by who next needs one.
+    pub(crate) fn end(&self) {
+        self.close();
+        if let Some(chain) = self.all.take() {
+            RETURNED.push(chain);
+        }
     }
 }
