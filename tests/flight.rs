@@ -110,6 +110,21 @@ fn it_reads_back_as_what_a_recorder_has() {
     drop(kept);
 }
 
+/// A recording of either kind is the same as JSON Lines.
+#[test]
+fn exported_as_lines_it_reads_as_the_same() {
+    let (_, whole) = some_blocks("lines.refscope");
+    let mut lines = Vec::new();
+    refscope::render::jsonl(&whole, &mut lines).unwrap();
+    let read = Recording::read(&lines[..]).unwrap();
+    assert_eq!(told(&read), told(&whole));
+    assert_eq!((read.damage(), read.marks(), read.end()), (&[][..], whole.marks(), whole.end()));
+    assert_eq!((read.origin(), read.ended()), (whole.origin(), whole.ended()));
+    let mut again = Vec::new();
+    refscope::render::jsonl(&read, &mut again).unwrap();
+    assert_eq!(String::from_utf8(again).unwrap(), String::from_utf8(lines).unwrap());
+}
+
 /// Runs this test binary again, as the child that `child` names.
 fn child(name: &str, refscope: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
