@@ -57,5 +57,5 @@ pub use crate::runtime::sink::{Route, Sink};
 pub(crate) fn mark_files(name: &str, time: crate::event::Time) {
     file::mark(name, time);
     #[cfg(unix)]
-    flight::mark(name);
+    flight::mark(name, time);
 }

@@ -110,6 +110,31 @@ fn it_reads_back_as_what_a_recorder_has() {
     drop(kept);
 }
 
+/// What comes right before a mark is before it, and what comes right after it is not.
+#[test]
+fn a_mark_lies_between_what_was_before_and_what_came_after() {
+    let file = path("mark.refscope");
+    let flight = FlightRecorder::create(&file).unwrap();
+    for round in 0..20 {
+        let (before, after) = (format!("before {round}"), format!("after {round}"));
+        Scope::new(flight.clone()).run(|| {
+            let (first, second) = (Arc::new(1_u8), Arc::new(2_u16));
+            refscope::mark(&before);
+            drop(first);
+            refscope::mark(&after);
+            drop(second);
+        });
+        let sizes = |mark: &str| {
+            let moment = refscope::model::Moment::Mark(mark.to_owned());
+            let (_, live) = Recording::open_live_at(&file, &moment).unwrap().expect("it is there");
+            live.iter().map(|object| object.size).collect::<Vec<_>>()
+        };
+        assert_eq!((sizes(&before), sizes(&after)), (vec![1, 2], vec![2]), "round {round}");
+    }
+    let moment = refscope::model::Moment::Mark("none".to_owned());
+    assert!(Recording::open_live_at(&file, &moment).unwrap().is_none());
+}
+
 /// A recording of either kind is the same as JSON Lines.
 #[test]
 fn exported_as_lines_it_reads_as_the_same() {
@@ -283,7 +308,7 @@ fn cut_anywhere_it_reads_to_the_last_whole_record() {
                 is_part_of(&part, &whole);
             }
             Err(error) => {
-                assert!(end < 200 && error.to_string().contains("not a refscope recording"))
+                assert!(end < 200 && error.to_string().contains("not a refscope recording"));
             }
         }
     }

@@ -11,6 +11,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+/// Opens a file, or the standard input, that is read to its end.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>, Failed> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
 /// What is read of a recording.
 type Read<T> = Result<T, ReadError>;
 

@@ -333,13 +333,13 @@ fn live_at<R: BufRead>(
         .map(|mark| mark.time)
     };
     read_items(input, &mut recording, |recording, item| {
+        ordered &= !matches!(item, Item::Unordered);
         over |= ordered && marked(recording).is_some();
         if over {
             return;
         }
         match item {
             Item::Unordered => {
-                ordered = false;
                 until = until.or(marked(recording));
                 replay.unordered();
             }

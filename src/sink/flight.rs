@@ -146,7 +146,7 @@ fn write_on(inner: &Weak<Inner>) {
 }
 
 /// Writes a mark to all files.
-pub(crate) fn mark(name: &str) {
+pub(crate) fn mark(name: &str, time: Time) {
     let files: Vec<_> = {
         let mut files = FILES.lock();
         files.retain(|file| file.strong_count() > 0);
@@ -155,15 +155,14 @@ pub(crate) fn mark(name: &str) {
     if files.is_empty() {
         return;
     }
-    // By the events' own clock, whose next step is waited for: what comes after the mark has a later time.
-    let now = clock::now();
     for file in files {
         if let Some(mut dictionary) = file.dictionary() {
-            dictionary.mark(&file.space, name, Time::from_nanos(now));
+            dictionary.mark(&file.space, name, time);
         }
     }
+    // The events' clock is behind this one by a step at the most: what comes after the mark is to have a later time.
     let start = Instant::now();
-    while clock::now() <= now && start.elapsed() < LONGEST_STEP {
+    while clock::now() <= time.as_nanos() && start.elapsed() < LONGEST_STEP {
         std::thread::sleep(Duration::from_micros(200));
     }
 }
