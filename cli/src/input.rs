@@ -128,7 +128,7 @@ impl<R: BufRead> BufRead for Lines<R> {
 }
 
 pub(crate) fn read(path: &Path) -> Result<Recording, Failed> {
-    let mut recording = from(path, |path| Recording::open(path), |input| Recording::read(input))?;
+    let mut recording = from(path, |path| Recording::open(path), Recording::read)?;
     told(&recording, path);
     recording.resolve_stacks();
     Ok(recording)
@@ -136,7 +136,7 @@ pub(crate) fn read(path: &Path) -> Result<Recording, Failed> {
 
 /// What was alive at the end, in memory that does not grow with the file.
 pub(crate) fn read_living(path: &Path) -> Result<(Recording, Vec<LiveObject>), Failed> {
-    let read = from(path, |path| Recording::open_live(path), |input| Recording::read_live(input));
+    let read = from(path, |path| Recording::open_live(path), Recording::read_live);
     let (recording, living) = read?;
     told(&recording, path);
     Ok((recording, living))

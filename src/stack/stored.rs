@@ -119,7 +119,7 @@ pub(crate) fn frames_in_modules(stack: StackId) -> Vec<(Option<ModuleName>, u64)
         let name = |module: &Arc<StoredModule>| (module.path.clone(), module.build.clone());
         return frames.iter().map(|(module, at)| (module.as_ref().map(name), *at)).collect();
     }
-    let mut modules = capture::Modules::default();
+    let mut modules = Told::default().modules;
     let frames = stack.addresses().iter().map(|&address| match modules.locate(address) {
         None => (None, address as u64),
         Some((module, offset)) => {
