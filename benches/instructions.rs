@@ -4,7 +4,7 @@
 //! what is not the case itself cancels out. Where there is no valgrind it says so and measures nothing.
 
 use refscope::Scope;
-use refscope::sink::{Clock, Recorder, Sink};
+use refscope::sink::{Clock, FileSink, FlightRecorder, Recorder, Sink};
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
 
@@ -55,7 +55,8 @@ cases! {
     "Rc make_mut" => rc::Rc, Rc::new(1), |p| { *Rc::make_mut(p) += 1; };
 }
 
-const WAYS: &[&str] = &["std", "idle", "tracked", "recorded", "coarse", "precise", "scoped"];
+const WAYS: &[&str] =
+    &["std", "idle", "tracked", "recorded", "coarse", "precise", "scoped", "flight", "json"];
 
 /// What has to stay for as long as the sink is wanted.
 fn enter(how: &str) -> Option<refscope::ScopeGuard> {
@@ -69,10 +70,17 @@ fn enter(how: &str) -> Option<refscope::ScopeGuard> {
         "coarse" => global(recorder(Clock::Coarse)),
         "precise" => global(recorder(Clock::Precise)),
         "tracked" => global(refscope::sink::Nop),
+        "flight" => global(FlightRecorder::create(recording(how)).expect("a file")),
+        "json" => global(FileSink::create(recording(how)).expect("a file")),
         "scoped" => return Some(Scope::new(recorder(Clock::None)).enter()),
         _ => panic!("no way {how}"),
     }
     None
+}
+
+/// Where a case is recorded to.
+fn recording(how: &str) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("refscope-{}.{how}", std::process::id()))
 }
 
 /// Instructions of one run, as callgrind counts them.
@@ -96,6 +104,9 @@ fn main() -> ExitCode {
         && case == "--case"
     {
         run(operation, how, times.parse().expect("a number"));
+        if ["flight", "json"].contains(&how.as_str()) {
+            std::fs::remove_file(recording(how)).expect("it was written");
+        }
         return ExitCode::SUCCESS;
     }
     if Command::new("valgrind").arg("--version").output().is_err() {

@@ -34,7 +34,8 @@
 //! | [`from_fn`](crate::sink::from_fn) ([`FromFn`](crate::sink::FromFn)) | calls a closure |
 //! | [`Print`](crate::sink::Print) | writes a line |
 //! | [`Recorder`](crate::sink::Recorder), by its [builder](crate::sink::RecorderBuilder): [`Clock`](crate::sink::Clock), [`Overflow`](crate::sink::Overflow) | keeps events in memory |
-//! | [`FileSink`](crate::sink::FileSink) | records to a file |
+//! | [`FlightRecorder`](crate::sink::FlightRecorder) (unix) | records to a file that survives the process |
+//! | [`FileSink`](crate::sink::FileSink) | records to a file, as JSON Lines |
 //! | `TracingSink` (feature `tracing`) | passes events on to `tracing` |
 //! | [`Filter`](crate::sink::Filter), [`ObjectFilter`](crate::sink::ObjectFilter) | choose objects |
 //! | [`Nop`](crate::sink::Nop), `(a, b)` | neither, and both |
@@ -69,7 +70,7 @@
 //! # What comes out, as text
 //!
 //! [`render::Terminal`](crate::render::Terminal) draws for a terminal; [`render`](crate::render) has
-//! [`dot`](crate::render::dot), [`ownership_dot`](crate::render::ownership_dot) and
+//! [`dot`](crate::render::dot), [`jsonl`](crate::render::jsonl), [`ownership_dot`](crate::render::ownership_dot) and
 //! [`ownership_svg`](crate::render::ownership_svg); with the feature `json` also `perfetto` and `report_json`, and with `html`
 //! also `html` and `html_with_ownership`.
 //!

@@ -6,9 +6,14 @@
 use crate::event::warn;
 use crate::monitor;
 use crate::runtime::dispatch::install_from_env;
+#[cfg(unix)]
+use crate::sink::FlightRecorder;
 use crate::sink::{FileSink, Filter, Nop, ObjectFilter, Print, Sink};
 use crate::stack::{self, Depths};
 use std::ffi::OsStr;
+use std::io;
+#[cfg(unix)]
+use std::path::Path;
 use std::time::Duration;
 
 /// What `REFSCOPE=help` prints.
@@ -16,7 +21,9 @@ const HELP: &str = "\
 REFSCOPE says what refscope does in this program. Words are separated by commas:
 
   print            each event as a line on stderr
-  record=PATH      each event to a file, as JSON Lines; `{pid}` in PATH becomes the process id
+  record=PATH      each event to a file that survives the process; `{pid}` in PATH becomes the process id. As JSON Lines
+                   where PATH ends with .jsonl or .json, or is a pipe
+  max=SIZE         the file becomes no larger; the oldest events go (KiB, MiB or GiB)
   track            what is alive, for a debugger and for the program's own questions; nothing is printed
   leaks            what is alive when the process ends, with its holders, on stderr
   every=10s        what was allocated and is alive, on stderr, every so often (s, m or h)
@@ -41,17 +48,18 @@ and how:
   clock=system     no thread of refscope's own moves the clock; each event asks the system for the time
 
 A debugger can call `refscope_print_alive_0_1()` where one of leaks, every and signals is asked for.
-REFSCOPE=leaks,type=Session   REFSCOPE=print,record=run-{pid}.jsonl   REFSCOPE=every=30s,one-in=100
+REFSCOPE=leaks,type=Session   REFSCOPE=print,record=run-{pid}.refscope   REFSCOPE=every=30s,one-in=100
 A sink that the program itself installs takes over from its installation on.";
 
 /// Every word, for the one that is nearest to an unknown one.
-const WORDS: [&str; 18] = [
+const WORDS: [&str; 19] = [
     "stacks",
     "stacks-type=",
     "stacks-site=",
     "stacks-one-in=",
     "print",
     "record=",
+    "max=",
     "leaks",
     "every=",
     "signals",
@@ -71,6 +79,7 @@ const WORDS: [&str; 18] = [
 pub(super) enum Directive {
     Print,
     Record(String),
+    Max(u64),
     Leaks,
     Every(Duration),
     Signals,
@@ -109,6 +118,7 @@ fn directive(word: &str) -> Result<Directive, String> {
             "off" => Ok(Directive::Off),
             "help" => Ok(Directive::Help),
             "record" => Err("`record` needs a path: record=PATH".to_owned()),
+            "max" => Err("`max` needs a size: max=1GiB".to_owned()),
             "every" => Err("`every` needs a time: every=10s".to_owned()),
             "type" | "site" | "min" | "one-in" | "stacks-type" | "stacks-site"
             | "stacks-one-in" => Err(format!("`{word}` needs a value: {word}=…")),
@@ -125,6 +135,9 @@ fn directive(word: &str) -> Result<Directive, String> {
             ))
         }
         Some(("record", path)) => Ok(Directive::Record(path.to_owned())),
+        Some(("max", text)) => size(text)
+            .map(Directive::Max)
+            .ok_or_else(|| format!("`{word}`: a size in KiB, MiB or GiB, as in max=1GiB")),
         Some(("type", name)) => Ok(Directive::Type(name.to_owned())),
         Some(("site", place)) => Ok(Directive::Site(place.to_owned())),
         Some(("min", bytes)) => number(bytes)
@@ -151,6 +164,20 @@ fn directive(word: &str) -> Result<Directive, String> {
         }
         Some(_) => Err(unknown(word)),
     }
+}
+
+/// `512KiB`, `64MiB`, `1GiB`, or a number of bytes.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" | "B" => 0,
+        "K" | "KiB" => 10,
+        "M" | "MiB" => 20,
+        "G" | "GiB" => 30,
+        _ => return None,
+    };
+    let number = digits.parse::<u64>().ok().filter(|&number| number > 0)?;
+    number.checked_mul(1 << shift)
 }
 
 /// Functions of a stack, where nothing else is said.
@@ -259,15 +286,25 @@ fn set_up(value: &OsStr) {
     for (at, directive) in directives.iter().enumerate() {
         // Said twice, it is done once.
         if !directives[..at].contains(directive) {
-            setup.apply(value, directive);
+            setup.apply(directive);
         }
     }
-    setup.finish();
+    setup.finish(value);
+}
+
+/// Whether a recording is written as JSON Lines: by the name, or because what is there cannot be mapped.
+#[cfg(unix)]
+fn is_for_lines(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    let is_other = std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir());
+    matches!(extension, Some("jsonl" | "json")) || is_other
 }
 
 /// What the words together ask for.
 #[derive(Default)]
 struct Setup {
+    records: Vec<String>,
+    max: Option<u64>,
     sink: Option<Box<dyn Sink>>,
     filter: ObjectFilter,
     filtered: bool,
@@ -277,21 +314,14 @@ struct Setup {
 }
 
 impl Setup {
-    fn apply(&mut self, value: &str, directive: &Directive) {
+    fn apply(&mut self, directive: &Directive) {
         match directive {
             Directive::Off => {}
             Directive::Help => warn(format_args!("{HELP}")),
             Directive::Print => self.add(Box::new(Print::stderr())),
-            Directive::Record(path) => {
-                let path = path.replace("{pid}", &std::process::id().to_string());
-                match FileSink::create(&path) {
-                    Ok(file) => {
-                        file.flush_on_panic();
-                        self.add(Box::new(file));
-                    }
-                    Err(error) => warn(format_args!("REFSCOPE={value}: {path}: {error}")),
-                }
-            }
+            // When the size is known.
+            Directive::Record(path) => self.records.push(path.clone()),
+            Directive::Max(bytes) => self.max = Some(*bytes),
             Directive::Track => self.tracked = true,
             Directive::Leaks => {
                 self.tracked = true;
@@ -342,7 +372,38 @@ impl Setup {
         self.stacks_of = Some(more(self.stacks_of.take().unwrap_or_default()));
     }
 
-    fn finish(self) {
+    /// Has events recorded to a file.
+    fn record(&mut self, value: &str, path: &str) {
+        let path = path.replace("{pid}", &std::process::id().to_string());
+        let failed = |error: io::Error| warn(format_args!("REFSCOPE={value}: {path}: {error}"));
+        #[cfg(unix)]
+        if !is_for_lines(Path::new(&path)) {
+            let recorder = match self.max {
+                None => FlightRecorder::create(&path),
+                Some(bytes) => FlightRecorder::bounded(&path, bytes),
+            };
+            return match recorder {
+                Ok(recorder) => self.add(Box::new(recorder)),
+                Err(error) => failed(error),
+            };
+        }
+        let file = match self.max {
+            None => FileSink::create(&path),
+            Some(bytes) => FileSink::bounded(&path, bytes),
+        };
+        match file {
+            Ok(file) => {
+                file.flush_on_panic();
+                self.add(Box::new(file));
+            }
+            Err(error) => failed(error),
+        }
+    }
+
+    fn finish(mut self, value: &str) {
+        for path in std::mem::take(&mut self.records) {
+            self.record(value, &path);
+        }
         match (self.stacks, self.stacks_of) {
             (None, None) => {}
             (Some(depths), None) => stack::take(depths),
@@ -413,6 +474,14 @@ mod tests {
                 Directive::OneIn(3),
             ])
         );
+        let max = |text: &str| {
+            parse(text).map(|directives| matches!(directives[..], [Directive::Max(1048576)]))
+        };
+        assert!(
+            ["max=1MiB", "max=1M", "max=1024KiB", "max=1048576"]
+                .iter()
+                .all(|text| max(text) == Ok(true))
+        );
         assert_eq!(parse("off,help"), Ok(vec![Directive::Off, Directive::Help]));
         for (bad, says) in [
             ("record", "record=PATH"),
@@ -422,6 +491,9 @@ mod tests {
             ("evry=1s", "is it `every=`?"),
             ("something", "`something` is not known"),
             ("print=3", "`print=3` is not known"),
+            ("max", "needs a size"),
+            ("max=1TB", "as in max=1GiB"),
+            ("max=0", "as in max=1GiB"),
             ("every=10", "in s, m or h"),
             ("every=0s", "in s, m or h"),
             ("one-in=0", "a number from 1"),

@@ -10,7 +10,7 @@
 //!   does not have are alive, as their memory is.
 
 use crate::lock::gate;
-use crate::runtime::{clock, handle};
+use crate::runtime::{clock, handle, local};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -68,6 +68,7 @@ fn at_fork() {
         FORKS.fetch_add(1, Ordering::Relaxed);
         FIRST.store(handle::next_object(), Ordering::Relaxed);
         clock::without_thread();
+        local::forked();
     }
     // SAFETY: FORK: the functions take nothing, what they touch are statics, and they do not unwind into C.
     unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
@@ -77,5 +78,5 @@ fn at_fork() {
 fn at_fork() {
     // There is no fork, and so none of these is of use.
     let _ = (gate::close, gate::open, gate::open_in_child, handle::next_object, PATIENCE);
-    let _ = clock::without_thread;
+    let _ = (clock::without_thread, local::forked);
 }

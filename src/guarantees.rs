@@ -153,6 +153,8 @@
 //! * LOCAL: a thread-local without a destructor is there until its thread ends.
 //! * STATIC: a pointer in a filled slot came from a `&'static`. LAYOUT: memory is freed with the layout that it was
 //!   allocated with.
+//! * MAPPED: a flight recorder's part of a file, reserved on the disk before it is mapped, and mapped as long as somebody
+//!   refers to it; LIMIT: the limit on file sizes is read (`sink/flight`).
 //! * STD: an `unsafe fn` of std's pointer is passed through, with its contract, from one of the same name.
 //! * STABLE: a pointer's value does not move while the pointer lives.
 //! * WAKER: a raw waker's data is an `Arc` that it owns (`task.rs`).

@@ -34,7 +34,7 @@
 //! ```
 //!
 //! A program without a line of code for it, or a dependency's tests, is traced by the environment: `REFSCOPE=print`,
-//! `REFSCOPE=record=run-{pid}.jsonl`; `REFSCOPE=help` lists what there is. The variable is read at the first allocation.
+//! `REFSCOPE=record=run-{pid}.refscope`; `REFSCOPE=help` lists what there is. The variable is read at the first allocation.
 //!
 //! What is allocated before anything asks for it is untraced, and not counted.
 //!
@@ -59,8 +59,9 @@
 //!
 //! With any sink, and after [`track`] without one, [`alive`] says who is alive and held by whom, and a
 //! [snapshot](leaks::snapshot) what was allocated since another one and stayed; [`leaks`] lists the ways to have that
-//! printed at the exit, at intervals, on signals and by a debugger. [`FileSink`](sink::FileSink) writes a recording that the
-//! command `refscope` (package `refscope-cli`) reads, and exports to a page for the browser, to Perfetto, JSON and DOT.
+//! printed at the exit, at intervals, on signals and by a debugger. A flight recorder (`sink::FlightRecorder`, on unix) writes a
+//! recording that survives `kill -9`, at the cost of one in memory; [`FileSink`](sink::FileSink) writes JSON Lines. The
+//! command `refscope` (package `refscope-cli`) reads both, and exports to a page for the browser, to Perfetto, JSON and DOT.
 //!
 //! # What it costs
 //!
@@ -275,6 +276,8 @@ pub mod __private {
     pub use std;
 
     pub use crate::analysis::totals;
+    #[cfg(feature = "json")]
+    pub use crate::model::on_progress;
     pub use crate::stack::needs_stack;
     pub use crate::text::escape;
     pub use crate::unsize::{Wrap, split, wrap, wrap_pin};

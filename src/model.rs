@@ -5,6 +5,9 @@
 
 #[cfg_attr(not(feature = "trace"), path = "off/alive.rs")]
 mod alive;
+#[cfg_attr(not(all(feature = "trace", feature = "json")), allow(dead_code))]
+// one writes, the other reads
+pub(crate) mod format;
 mod handle_set;
 mod live;
 mod object_state;
@@ -19,6 +22,9 @@ pub use alive::alive;
 pub(crate) use alive::living_objects;
 pub(crate) use alive::{alive_outside, alive_since, can_end_elsewhere, ids, live_object, numbered};
 pub use live::{Handle, LiveObject, PathStep};
+#[cfg(feature = "json")]
+#[doc(hidden)]
+pub use read::on_progress;
 #[cfg(feature = "json")]
 pub use read::{Damage, Moment, ReadError};
 pub use recording::{EventRecord, Mark, Mismatch, ObjectRecord, Origin, Recording, RecordingEnd};

@@ -9,6 +9,7 @@ mod held_page;
 #[cfg(feature = "html")]
 mod html;
 pub(crate) mod json;
+mod jsonl;
 mod names;
 mod ownership_dot;
 mod ownership_svg;
@@ -31,6 +32,7 @@ pub use dot::dot;
 pub use held_page::html_with_ownership;
 #[cfg(feature = "html")]
 pub use html::{html, html_with_sources};
+pub use jsonl::jsonl;
 pub use ownership_dot::ownership_dot;
 pub use ownership_svg::ownership_svg;
 #[cfg(feature = "json")]

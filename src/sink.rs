@@ -6,6 +6,7 @@
 //! | [`Print`] | each event as a line, on stderr or elsewhere |
 //! | [`Nop`] | nothing: what is alive is known with any sink |
 //! | [`Recorder`] | keeps the events in memory, bounded, for a timeline |
+//! | `FlightRecorder` (unix) | writes the events to a file that survives the process, at a recorder's cost |
 //! | [`FileSink`] | writes the events to a file as JSON Lines |
 //! | `TracingSink` (feature `tracing`) | passes each event on to `tracing` |
 //! | [`Filter`] | asks a closure, for each new object, whether to trace it; [`ObjectFilter`] is a ready one: by type, line, size, one in so many |
@@ -15,6 +16,8 @@ mod combine;
 #[cfg(feature = "trace")]
 mod file;
 mod filter;
+#[cfg(all(unix, feature = "trace"))]
+mod flight;
 mod nop;
 #[cfg(not(feature = "trace"))]
 #[path = "off/sinks.rs"]
@@ -30,9 +33,11 @@ mod tracing;
 pub use self::combine::{FromFn, from_fn};
 #[cfg(feature = "trace")]
 pub use self::file::FileSink;
-#[cfg(feature = "trace")]
-pub(crate) use self::file::mark as mark_files;
 pub use self::filter::{Filter, ObjectFilter};
+#[cfg(all(unix, feature = "trace"))]
+pub use self::flight::FlightRecorder;
+#[cfg(all(unix, not(feature = "trace")))]
+pub use self::off::FlightRecorder;
 #[cfg(not(feature = "trace"))]
 pub use self::off::{FileSink, Print, Recorder};
 #[cfg(feature = "trace")]
@@ -46,3 +51,11 @@ pub use self::tracing::TracingSink;
 pub use self::nop::{Nop, track};
 pub use crate::runtime::log::{Clock, Overflow};
 pub use crate::runtime::sink::{Route, Sink};
+
+/// Writes a mark to all files that are recorded to.
+#[cfg(feature = "trace")]
+pub(crate) fn mark_files(name: &str, time: crate::event::Time) {
+    file::mark(name, time);
+    #[cfg(unix)]
+    flight::mark(name, time);
+}

@@ -92,7 +92,7 @@ pub(crate) use capture::record;
 #[cfg(feature = "stacks")]
 pub(crate) use frame::strip_hash;
 #[allow(unused_imports)] // reading recordings is a feature
-pub(crate) use stored::{StoredModule, Told, keep};
+pub(crate) use stored::{StoredModule, Told, frames_in_modules, keep};
 
 use crate::lock::Mutex;
 use crate::sink::ObjectFilter;

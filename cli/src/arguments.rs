@@ -7,11 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use refscope::analysis::{Timeline, Timelines};
 use refscope::model::LiveObject;
 use refscope::{ObjectId, Recording};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Reads recordings of refscope, and says who keeps what alive.
 ///
-/// A recording is what `REFSCOPE=record=run.jsonl` or a `FileSink` wrote. Where a FILE is asked for, `-` is the
+/// A recording is what `REFSCOPE=record=run.refscope`, a `FlightRecorder` or a `FileSink` wrote. Where a FILE is asked for, `-` is the
 /// standard input. Several files are looked at one after the other.
 #[derive(Parser)]
 #[command(name = "refscope", version, max_term_width = 100)]
@@ -233,6 +234,8 @@ pub(crate) enum Format {
     Html,
     /// A trace for Perfetto, or chrome://tracing
     Perfetto,
+    /// The recording as JSON Lines, as `record=run.jsonl` writes it: each event, for `jq` and other programs
+    Jsonl,
     /// The leak report's JSON
     Json,
     /// The clone tree of one object (--object), for Graphviz
@@ -296,6 +299,15 @@ impl Filter {
             let (location, nanos) = (o.location.to_string(), o.created.as_nanos());
             self.accepts(&o.type_name, &location, o.id, &o.thread, nanos)
         });
+    }
+
+    /// Leaves in a recording what is asked for.
+    pub(crate) fn recording(&self, recording: &mut Recording) {
+        let mut timelines = recording.timelines();
+        self.timelines(recording, &mut timelines);
+        let wanted: BTreeSet<ObjectId> = timelines.iter().map(|one| one.object.id).collect();
+        drop(timelines);
+        recording.retain(|object| wanted.contains(&object.id));
     }
 
     pub(crate) fn timelines(&self, recording: &Recording, timelines: &mut Timelines<'_>) {

@@ -1,8 +1,8 @@
 //! `refscope leaks`: what was alive, at the end or at a moment, and what of it is allowed.
 
+use crate::Failed;
 use crate::arguments::Filter;
-use crate::input::{open, read_living};
-use crate::{Failed, chain};
+use crate::input::{read_living, read_living_at};
 use refscope::__private::{escape, totals};
 use refscope::analysis::{LeakReport, ReportKind};
 use refscope::event::Time;
@@ -79,8 +79,7 @@ pub(crate) fn at(
         None => Moment::Mark(at.to_owned()),
     };
     let (whole, end) = read_living(file)?;
-    let read = Recording::read_live_at(open(file)?, &moment);
-    let read = read.map_err(|error| format!("{}, {}", file.display(), chain(&error)))?;
+    let read = read_living_at(file, &moment)?;
     let Some((recording, living)) = read else {
         let names: Vec<&str> = whole.marks().iter().map(|mark| mark.name.as_str()).collect();
         let what = match moment {

@@ -1,6 +1,6 @@
 //! The command `refscope`: reads recordings, and says who keeps what alive.
 //!
-//! `cargo install refscope-cli`, then `refscope leaks run.jsonl`.
+//! `cargo install refscope-cli`, then `refscope leaks run.refscope`.
 
 mod arguments;
 mod diff;
@@ -202,7 +202,10 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             }
         }
         Command::Export { file, filter, format, output } => {
-            let recording = read(&file)?;
+            let mut recording = read(&file)?;
+            if format == Format::Jsonl {
+                filter.recording(&mut recording);
+            }
             let mut timelines = recording.timelines();
             filter.timelines(&recording, &mut timelines);
             let mut to: Box<dyn Write> = match &output {
@@ -217,6 +220,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                 Format::Html => {
                     to.write_all(render::html_with_sources(&timelines, source).as_bytes())?;
                 }
+                Format::Jsonl => render::jsonl(&recording, &mut to)?,
                 Format::Perfetto => render::perfetto(&timelines, &mut to)?,
                 Format::Json => {
                     let mut living = recording.live_objects();

@@ -1,6 +1,6 @@
 //! The README's commands: each is run on a recording, as it is written there.
 
-use refscope::sink::FileSink;
+use refscope::sink::FlightRecorder;
 use refscope::{Rc, Scope};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ struct Session;
 
 /// Two sessions, one of which stays, and the moment `closed`.
 fn record(file: &Path) {
-    let sink = FileSink::create(file).unwrap();
+    let sink = FlightRecorder::create(file).unwrap();
     Scope::new(sink.clone()).run(|| {
         let (first, second) = (Rc::new(Session), Rc::new(Session));
         refscope::mark("closed");
@@ -40,13 +40,12 @@ fn every_command_of_the_readme_works() {
     let folder =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("readme-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    record(&folder.join("run.jsonl"));
-    record(&folder.join("before.jsonl"));
-    let recording = std::fs::read(folder.join("run.jsonl")).unwrap();
-    let recording = refscope::Recording::read(&recording[..]).unwrap();
+    record(&folder.join("run.refscope"));
+    record(&folder.join("before.refscope"));
+    let recording = refscope::Recording::open(folder.join("run.refscope")).unwrap();
     // Objects are numbered through the process that was recorded, which is this test.
     let object = recording.objects().keys().next_back().unwrap().number().to_string();
-    let report = refscope(&folder, &["leaks", "run.jsonl"]).0;
+    let report = refscope(&folder, &["leaks", "run.refscope"]).0;
     std::fs::write(folder.join("known.txt"), report).unwrap();
     let mut run = 0;
     for command in commands() {

@@ -1,88 +1,27 @@
-//! Reads what [`FileSink`](crate::sink::FileSink) wrote, or someone who claims so: a line that is not as it should be
-//! is left out and reported, and no input makes the reader panic or take more memory than it has read.
+//! Reads what sinks wrote, or someone who claims so: what is not as it should be is left out and reported, and no input
+//! makes the reader panic or take more memory than it has read.
 
-use super::{
-    Earlier, EventRecord, LiveObject, Mark, ObjectRecord, Origin, Recording, RecordingEnd, Replay,
-};
-use crate::event::{HandleId, Kind, Location, ObjectId, Op, Time};
-use crate::stack::{self, StackId, StoredModule};
-use serde::Deserialize;
+mod binary;
+mod json;
+
+pub use binary::on_progress;
+
+use super::format::MAGIC;
+use super::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, RecordingEnd, Replay};
+use crate::event::{ObjectId, Time};
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, BufRead};
-use std::sync::Arc;
-
-/// The version of the format that this reads.
-const VERSION: u64 = 1;
-
-/// Longer lines are damage: the longest that is written holds a type's name.
-const LONGEST_LINE: usize = 1 << 20;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
+use std::path::Path;
 
 /// Stretches of damage that are kept apart; what follows is counted with the last.
 const MAX_DAMAGE: usize = 64;
 
-/// Frames of a stack that are kept, the innermost: some more than are written. What shows stacks as trees goes as deep.
-const MAX_FRAMES: usize = 256;
-
-/// All keys of all lines; which are there says what the line is. (An untagged enum would read each line into
-/// an intermediate tree, at several times the cost.)
-#[derive(Deserialize)]
-struct Line<'a> {
-    refscope: Option<u64>,
-    pid: Option<u64>,
-    program: Option<String>,
-    args: Option<Vec<String>>,
-    dir: Option<String>,
-    host: Option<String>,
-    started: Option<u64>,
-    mark: Option<String>,
-    source: Option<String>,
-    len: Option<u64>,
-    hash: Option<&'a str>,
-    end: Option<&'a str>,
-    event: Option<&'a str>,
-    object: Option<u64>,
-    site: Option<u64>,
-    r#type: Option<u64>,
-    thread: Option<u64>,
-    module: Option<u64>,
-    path: Option<String>,
-    build: Option<String>,
-    stack: Option<u64>,
-    frames: Option<Vec<(u64, u64)>>,
-    k: Option<u64>,
-    span: Option<u64>,
-    text: Option<String>,
-    sp: Option<u64>,
-    lost: Option<u64>,
-    o: Option<u64>,
-    n: Option<u64>,
-    h: Option<u64>,
-    s: Option<u32>,
-    t: Option<u64>,
-    ns: Option<u64>,
-    f: Option<u64>,
-    fo: Option<u64>,
-    at: Option<u64>,
-    kind: Option<&'a str>,
-    size: Option<u64>,
-    name: Option<String>,
-    file: Option<String>,
-    line: Option<u32>,
-    column: Option<u32>,
-    label: Option<String>,
-    #[serde(default)]
-    earlier: u64,
-    highest: Option<u64>,
-    #[serde(default)]
-    strong: u32,
-    #[serde(default)]
-    weak: i64,
-}
-
 /// Why a recording cannot be read.
 #[derive(Debug)]
 pub struct ReadError {
+    /// 0 where there are no lines.
     line: u64,
     what: What,
 }
@@ -91,11 +30,17 @@ pub struct ReadError {
 enum What {
     Io(io::Error),
     NoRecording,
+    /// Of JSON Lines, or of the binary format.
     Version(u64),
+    BlockSize(u64),
 }
 
 impl ReadError {
-    /// Returns the number of the line at fault, from 1.
+    fn at(line: u64, what: What) -> Self {
+        Self { line, what }
+    }
+
+    /// Returns the number of the line at fault, from 1; 0 of a binary recording.
     pub fn line(&self) -> u64 {
         self.line
     }
@@ -103,18 +48,25 @@ impl ReadError {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
+        if self.line > 0 {
+            write!(f, "line {}: ", self.line)?;
+        }
         match &self.what {
             // The source says why.
             What::Io(_) => f.write_str("cannot be read"),
             What::NoRecording => write!(
                 f,
-                "not a refscope recording: it does not begin with {{\"refscope\":{VERSION},…}}"
+                "not a refscope recording: it does not begin with {{\"refscope\":{},…}} or as a binary one does",
+                json::VERSION
             ),
+            What::BlockSize(bytes) => {
+                write!(f, "the recording's blocks have {bytes} B, which no refscope writes")
+            }
             What::Version(version) => write!(
                 f,
-                "the recording has version {version}, and this refscope reads version {VERSION}: read it with the \
-                 refscope that wrote it, or a newer one"
+                "the recording has version {version}, and this refscope reads version {}: read it with the \
+                 refscope that wrote it, or a newer one",
+                if self.line > 0 { json::VERSION } else { super::format::VERSION }
             ),
         }
     }
@@ -134,19 +86,26 @@ impl std::error::Error for ReadError {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Damage {
-    /// The first line of the stretch, from 1.
+    /// Where it begins in the file, in bytes.
+    pub offset: u64,
+    /// The first line of the stretch, from 1; 0 of a binary recording.
     pub line: u64,
-    /// How many lines it has.
+    /// How many lines it has, or blocks of a binary recording.
     pub lines: u64,
     /// How many bytes it has.
     pub bytes: u64,
-    /// What is wrong with the first line.
+    /// What is wrong where it begins.
     pub reason: String,
 }
 
 /// `line 15: …; left out: 1 line, 73 bytes`
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            let (reason, bytes) =
+                (crate::text::escape(&self.reason), crate::text::count(self.bytes));
+            return write!(f, "byte {}: {reason}; left out: {bytes} B", self.offset);
+        }
         write!(
             f,
             "line {}: {}; left out: {}, {} B",
@@ -159,11 +118,14 @@ impl fmt::Display for Damage {
 }
 
 impl Recording {
-    /// Reads a recording that [`FileSink`](crate::sink::FileSink) wrote, to its last whole line.
+    /// Reads a recording that [`FlightRecorder`](crate::sink::FlightRecorder) or [`FileSink`](crate::sink::FileSink) wrote, to
+    /// its last whole event. Its first bytes say which of the two it is.
     ///
     /// A last line that was cut off because the process was killed while it wrote is left out, and
-    /// [`truncated`](Self::truncated) says so. Other lines that cannot be read are left out as well, and
+    /// [`truncated`](Self::truncated) says so. Other lines and blocks that cannot be read are left out as well, and
     /// [`damage`](Self::damage) says which.
+    ///
+    /// A binary recording is read into memory first; [`open`](Self::open) reads it from its file.
     ///
     /// # Errors
     ///
@@ -187,40 +149,24 @@ impl Recording {
     /// # Ok::<(), refscope::model::ReadError>(())
     /// ```
     pub fn read(input: impl BufRead) -> Result<Self, ReadError> {
-        let mut recording = Self::default();
-        let mut events: Vec<EventRecord> = Vec::new();
-        let mut labels: HashMap<ObjectId, u64> = HashMap::new();
-        read_lines(input, &mut recording, |recording, item| match item {
-            // A later part names what is alive again: what the earlier part said is more.
-            Item::Object(object, earlier) if !recording.objects.contains_key(&object.id) => {
-                if earlier != Earlier::default() {
-                    recording.earlier.insert(object.id, earlier);
-                }
-                recording.objects.insert(object.id, object);
-            }
-            Item::Object(..) => {}
-            Item::Event(event) => {
-                let earlier = recording.earlier.get(&event.object());
-                let known = earlier.is_some_and(|earlier| earlier.includes(event.seq));
-                if !known && recording.objects.contains_key(&event.object()) {
-                    events.push(event);
-                }
-            }
-            Item::Label(object, seq, label) => {
-                // The latest, in whichever order they are written.
-                let latest = labels.entry(object).or_default();
-                if let Some(object) = recording.objects.get_mut(&object)
-                    && seq >= *latest
-                {
-                    *latest = seq;
-                    object.label = Some(label);
-                }
-            }
-        })?;
-        recording.events = events;
-        recording.sort();
-        recording.events.dedup_by_key(|event| (event.object(), event.seq));
-        Ok(recording)
+        whole(Input::of(input)?)
+    }
+
+    /// Reads a recording from its file, as [`read`](Self::read).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// let recording = refscope::Recording::open("run.refscope")?;
+    /// println!("{}", recording.timelines());
+    /// # Ok::<(), refscope::model::ReadError>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ReadError> {
+        whole(Input::open(path.as_ref())?)
     }
 
     /// Reads a recording for what was alive at a moment of it: at the first mark of this name, or so many nanoseconds after the
@@ -235,39 +181,19 @@ impl Recording {
         input: impl BufRead,
         moment: &Moment,
     ) -> Result<Option<(Self, Vec<LiveObject>)>, ReadError> {
-        let mut recording = Self::default();
-        let mut replay = Replay::new();
-        let mut over = false;
-        read_lines(input, &mut recording, |recording, item| {
-            over |= match moment {
-                Moment::Mark(name) => recording.marks.iter().any(|mark| mark.name == *name),
-                Moment::Time(_) => false,
-            };
-            if over {
-                return;
-            }
-            match item {
-                Item::Object(object, earlier) => replay.object(object, earlier),
-                Item::Event(event) => match moment {
-                    Moment::Time(time) if event.time > *time => {}
-                    _ => replay.event(event),
-                },
-                Item::Label(object, seq, label) => replay.label(object, seq, &label),
-            }
-        })?;
-        let time = match moment {
-            Moment::Mark(name) => {
-                let mark = recording.marks.iter().find(|mark| mark.name == *name);
-                mark.map(|mark| mark.time)
-            }
-            Moment::Time(time) => (*time <= recording.end).then_some(*time),
-        };
-        let Some(time) = time else { return Ok(None) };
-        recording.end = time;
-        let mut objects = replay.live_objects(&recording);
-        // Those that are known by their first line alone were not there yet.
-        objects.retain(|object| !object.handles.is_empty() || object.strong > 0);
-        Ok(Some((recording, objects)))
+        live_at(Input::of(input)?, moment)
+    }
+
+    /// Reads a recording from its file, as [`read_live_at`](Self::read_live_at).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn open_live_at(
+        path: impl AsRef<Path>,
+        moment: &Moment,
+    ) -> Result<Option<(Self, Vec<LiveObject>)>, ReadError> {
+        live_at(Input::open(path.as_ref())?, moment)
     }
 
     /// Reads a recording only for what was alive at its end, in memory bounded by what is alive, not by the
@@ -279,16 +205,173 @@ impl Recording {
     ///
     /// As [`read`](Self::read).
     pub fn read_live(input: impl BufRead) -> Result<(Self, Vec<LiveObject>), ReadError> {
-        let mut recording = Self::default();
-        let mut replay = Replay::new();
-        read_lines(input, &mut recording, |_, item| match item {
+        live(Input::of(input)?)
+    }
+
+    /// Reads a recording from its file, as [`read_live`](Self::read_live).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn open_live(path: impl AsRef<Path>) -> Result<(Self, Vec<LiveObject>), ReadError> {
+        live(Input::open(path.as_ref())?)
+    }
+}
+
+/// A recording's bytes.
+enum Input<R> {
+    Lines(R),
+    Blocks(Box<dyn binary::Source>),
+}
+
+impl<R: BufRead> Input<R> {
+    fn of(mut input: R) -> Result<Self, ReadError> {
+        let failed = |error| ReadError::at(1, What::Io(error));
+        let first = loop {
+            match input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other.map_err(failed)?.first().copied(),
+            }
+        };
+        if first != Some(MAGIC[0]) {
+            return Ok(Self::Lines(input));
+        }
+        let mut bytes = Vec::new();
+        input.read_to_end(&mut bytes).map_err(|error| ReadError::at(0, What::Io(error)))?;
+        Ok(Self::Blocks(Box::new(bytes)))
+    }
+}
+
+impl Input<BufReader<File>> {
+    fn open(path: &Path) -> Result<Self, ReadError> {
+        let failed = |error| ReadError::at(0, What::Io(error));
+        let mut file = File::open(path).map_err(failed)?;
+        if is_regular(&file) {
+            let mut first = [0];
+            let read = file.read(&mut first).map_err(failed)?;
+            if read == 1 && first[0] == MAGIC[0] {
+                return Ok(Self::Blocks(Box::new(file)));
+            }
+            file.rewind().map_err(failed)?;
+        }
+        Self::of(BufReader::with_capacity(1 << 20, file))
+    }
+}
+
+fn is_regular(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
+}
+
+fn read_items<R: BufRead>(
+    input: Input<R>,
+    recording: &mut Recording,
+    take: impl FnMut(&mut Recording, Item),
+) -> Result<(), ReadError> {
+    recording.ended = RecordingEnd::Stopped;
+    match input {
+        Input::Lines(input) => json::read_lines(input, recording, take),
+        Input::Blocks(mut source) => binary::read_blocks(&mut *source, recording, take),
+    }
+}
+
+fn whole<R: BufRead>(input: Input<R>) -> Result<Recording, ReadError> {
+    let mut recording = Recording::default();
+    let mut events: Vec<EventRecord> = Vec::new();
+    let mut labels: HashMap<ObjectId, (u64, String)> = HashMap::new();
+    read_items(input, &mut recording, |recording, item| match item {
+        // A later part names what is alive again: what the earlier part said is more.
+        Item::Object(object, earlier) if !recording.objects.contains_key(&object.id) => {
+            if earlier != Earlier::default() {
+                recording.earlier.insert(object.id, earlier);
+            }
+            recording.objects.insert(object.id, object);
+        }
+        Item::Object(..) | Item::Unordered => {}
+        Item::Event(event) => events.push(event),
+        Item::Label(object, seq, label) => {
+            // The latest, in whichever order they are written.
+            let latest = labels.entry(object).or_default();
+            if seq >= latest.0 {
+                *latest = (seq, label);
+            }
+        }
+    })?;
+    for (object, (_, label)) in labels {
+        if let Some(object) = recording.objects.get_mut(&object) {
+            object.label = Some(label);
+        }
+    }
+    events.retain(|event| {
+        let earlier = recording.earlier.get(&event.object());
+        let known = earlier.is_some_and(|earlier| earlier.includes(event.seq));
+        !known && recording.objects.contains_key(&event.object())
+    });
+    recording.events = events;
+    recording.sort();
+    recording.events.dedup_by_key(|event| (event.object(), event.seq));
+    Ok(recording)
+}
+
+fn live_at<R: BufRead>(
+    input: Input<R>,
+    moment: &Moment,
+) -> Result<Option<(Recording, Vec<LiveObject>)>, ReadError> {
+    let mut recording = Recording::default();
+    let mut replay = Replay::new();
+    let mut over = false;
+    // Lines are in order; of blocks the times tell.
+    let mut until = match moment {
+        Moment::Mark(_) => None,
+        Moment::Time(time) => Some(*time),
+    };
+    let mut ordered = true;
+    let marked = |recording: &Recording| {
+        match moment {
+            Moment::Mark(name) => recording.marks.iter().find(|mark| mark.name == *name),
+            Moment::Time(_) => None,
+        }
+        .map(|mark| mark.time)
+    };
+    read_items(input, &mut recording, |recording, item| {
+        ordered &= !matches!(item, Item::Unordered);
+        over |= ordered && marked(recording).is_some();
+        if over {
+            return;
+        }
+        match item {
+            Item::Unordered => {
+                until = until.or(marked(recording));
+                replay.unordered();
+            }
             Item::Object(object, earlier) => replay.object(object, earlier),
+            Item::Event(event) if until.is_some_and(|until| event.time > until) => {}
             Item::Event(event) => replay.event(event),
             Item::Label(object, seq, label) => replay.label(object, seq, &label),
-        })?;
-        let objects = replay.live_objects(&recording);
-        Ok((recording, objects))
-    }
+        }
+    })?;
+    let time = match moment {
+        Moment::Mark(_) => marked(&recording),
+        Moment::Time(time) => (*time <= recording.end).then_some(*time),
+    };
+    let Some(time) = time else { return Ok(None) };
+    recording.end = time;
+    let mut objects = replay.live_objects(&recording);
+    // Those that are known by their first line alone were not there yet.
+    objects.retain(|object| !object.handles.is_empty() || object.strong > 0);
+    Ok(Some((recording, objects)))
+}
+
+fn live<R: BufRead>(input: Input<R>) -> Result<(Recording, Vec<LiveObject>), ReadError> {
+    let mut recording = Recording::default();
+    let mut replay = Replay::new();
+    read_items(input, &mut recording, |_, item| match item {
+        Item::Unordered => replay.unordered(),
+        Item::Object(object, earlier) => replay.object(object, earlier),
+        Item::Event(event) => replay.event(event),
+        Item::Label(object, seq, label) => replay.label(object, seq, &label),
+    })?;
+    let objects = replay.live_objects(&recording);
+    Ok((recording, objects))
 }
 
 /// A moment of a recording.
@@ -306,350 +389,19 @@ enum Item {
     Event(EventRecord),
     /// Object, number of the event, text.
     Label(ObjectId, u64, String),
+    /// What follows is in the order of each thread alone: an event may come before its object. The tables and the marks are
+    /// complete.
+    Unordered,
 }
 
-fn read_lines(
-    mut input: impl BufRead,
-    recording: &mut Recording,
-    mut take: impl FnMut(&mut Recording, Item),
-) -> Result<(), ReadError> {
-    let mut reader = Reader::default();
-    let mut text = Vec::new();
-    recording.ended = RecordingEnd::Stopped;
-    for number in 1.. {
-        let at = |what| ReadError { line: number, what };
-        let bytes = read_line(&mut input, &mut text).map_err(|error| at(What::Io(error)))?;
-        if bytes == 0 && number > 1 {
-            break;
-        }
-        let too_long = bytes > text.len() as u64;
-        match reader.line(recording, &text, &mut take) {
-            Err(Wrong::Version(version)) => return Err(at(What::Version(version))),
-            _ if reader.pid.is_none() => return Err(at(What::NoRecording)),
-            Ok(()) if !too_long => {}
-            Err(Wrong::Json(_)) if !text.ends_with(b"\n") && !too_long => {
-                recording.truncated = true;
-            }
-            wrong => {
-                let reason = match wrong {
-                    Err(wrong) if !too_long => wrong.to_string(),
-                    _ => format!("longer than {LONGEST_LINE} B"),
-                };
-                damaged(&mut recording.damage, number, bytes, reason);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Reads a line, with its end, and returns how long it is. Of one that is too long only the beginning is kept.
-fn read_line(input: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<u64> {
-    text.clear();
-    let mut length = 0;
-    loop {
-        let more = match input.fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        let end = more.iter().position(|&byte| byte == b'\n').map(|end| end + 1);
-        let used = end.unwrap_or(more.len());
-        let room = LONGEST_LINE.saturating_sub(text.len());
-        text.extend_from_slice(&more[..used.min(room)]);
-        let over = end.is_some() || more.is_empty();
-        input.consume(used);
-        length += used as u64;
-        if over {
-            return Ok(length);
-        }
-    }
-}
-
-fn damaged(damage: &mut Vec<Damage>, line: u64, bytes: u64, reason: String) {
+/// Notes a stretch at a line (0: none) and an offset.
+fn damaged(damage: &mut Vec<Damage>, (line, offset): (u64, u64), bytes: u64, reason: String) {
     let full = damage.len() == MAX_DAMAGE;
     match damage.last_mut() {
-        Some(last) if full || last.line + last.lines == line => {
+        Some(last) if full || last.offset + last.bytes == offset => {
             last.lines += 1;
             last.bytes += bytes;
         }
-        _ => damage.push(Damage { line, lines: 1, bytes, reason }),
-    }
-}
-
-/// Why a line is left out.
-enum Wrong {
-    Version(u64),
-    Json(serde_json::Error),
-    Unknown(&'static str, String),
-    Malformed(&'static str),
-    /// It belongs to another process's recording.
-    Foreign(u64),
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version(version) => write!(f, "version {version}"),
-            Self::Json(error) => write!(f, "{error}"),
-            Self::Malformed(kind) => {
-                write!(f, "a line of kind {kind:?} lacks a key, or a value is out of range")
-            }
-            Self::Unknown(what, which) => {
-                write!(f, "{what} {which} is not known: lines before this one are missing")
-            }
-            Self::Foreign(pid) => write!(f, "a recording of another process, {pid}, begins here"),
-        }
-    }
-}
-
-#[derive(Default)]
-struct Reader {
-    /// Of the first head.
-    pid: Option<u64>,
-    /// Lines belong to a head of another process.
-    foreign: Option<u64>,
-    types: HashMap<u64, Arc<str>>,
-    sites: HashMap<u64, u32>,
-    threads: HashMap<u64, u32>,
-    modules: HashMap<u64, Arc<StoredModule>>,
-    stacks: HashMap<u64, Option<StackId>>,
-    spans: HashMap<u64, u32>,
-    /// Lines by content: a later part numbers them anew, and paths compare them by index.
-    locations: HashMap<Location, u32>,
-    thread_names: HashMap<(u64, Arc<str>), u32>,
-    span_texts: HashMap<Arc<str>, u32>,
-}
-
-impl Reader {
-    fn line(
-        &mut self,
-        recording: &mut Recording,
-        text: &[u8],
-        take: &mut impl FnMut(&mut Recording, Item),
-    ) -> Result<(), Wrong> {
-        let line: Line<'_> = match serde_json::from_slice(text) {
-            Ok(line) => line,
-            Err(error) => return self.other(text, error),
-        };
-        if let Some(version) = line.refscope {
-            if version != VERSION {
-                return Err(Wrong::Version(version));
-            }
-            return self.head(recording, line);
-        }
-        if let Some(pid) = self.foreign {
-            return Err(Wrong::Foreign(pid));
-        }
-        if self.pid.is_none() {
-            return Ok(());
-        }
-        if line.event.is_some() {
-            self.event(recording, line, take)
-        } else if line.object.is_some() {
-            self.object(recording, line, take)
-        } else {
-            self.table(recording, line)
-        }
-    }
-
-    /// A line whose keys have other types than those known: a later refscope may write lines of other kinds.
-    fn other(&self, text: &[u8], error: serde_json::Error) -> Result<(), Wrong> {
-        let keys: Result<serde_json::Map<String, serde_json::Value>, _> =
-            serde_json::from_slice(text);
-        let kinds =
-            ["refscope", "event", "object", "site", "type", "thread", "module", "stack", "span"];
-        match keys {
-            Ok(keys) if self.foreign.is_none() => {
-                match kinds.into_iter().find(|kind| keys.contains_key(*kind)) {
-                    Some(kind) => Err(Wrong::Malformed(kind)),
-                    None => Ok(()),
-                }
-            }
-            _ => Err(Wrong::Json(error)),
-        }
-    }
-
-    fn head(&mut self, recording: &mut Recording, line: Line<'_>) -> Result<(), Wrong> {
-        let pid = line.pid.unwrap_or(0);
-        if self.pid.is_none() {
-            recording.origin = Some(Box::new(Origin {
-                pid: pid.try_into().unwrap_or(0),
-                program: line.program.unwrap_or_default(),
-                arguments: line.args.unwrap_or_default(),
-                directory: line.dir.unwrap_or_default(),
-                host: line.host.unwrap_or_default(),
-                started: line.started.unwrap_or(0),
-            }));
-        }
-        let first = *self.pid.get_or_insert(pid);
-        self.foreign = (first != pid).then_some(pid);
-        // Each part numbers its types, lines and threads anew.
-        self.types.clear();
-        self.sites.clear();
-        self.threads.clear();
-        self.modules.clear();
-        self.stacks.clear();
-        self.spans.clear();
-        self.foreign.map_or(Ok(()), |pid| Err(Wrong::Foreign(pid)))
-    }
-
-    fn site(&self, number: u64) -> Result<u32, Wrong> {
-        let known = self.sites.get(&number).copied();
-        known.ok_or_else(|| Wrong::Unknown("site", number.to_string()))
-    }
-
-    /// What others refer to by number.
-    fn table(&mut self, recording: &mut Recording, line: Line<'_>) -> Result<(), Wrong> {
-        match line {
-            Line { r#type: Some(number), name, .. } => {
-                let name = name.ok_or(Wrong::Malformed("type"))?;
-                self.types.insert(number, name.into());
-            }
-            Line { site: Some(number), file, line, column, .. } => {
-                let (Some(file), Some(line), Some(column)) = (file, line, column) else {
-                    return Err(Wrong::Malformed("site"));
-                };
-                let location = Location::new(file, line, column);
-                let index = *self.locations.entry(location).or_insert_with_key(|location| {
-                    recording.locations.push(location.clone());
-                    recording.locations.len() as u32 - 1
-                });
-                self.sites.insert(number, index);
-            }
-            Line { thread: Some(number), name, .. } => {
-                let name: Arc<str> = name.ok_or(Wrong::Malformed("thread"))?.into();
-                let key = (number, Arc::clone(&name));
-                let index = *self.thread_names.entry(key).or_insert_with(|| {
-                    recording.threads.push(name);
-                    recording.threads.len() as u32 - 1
-                });
-                self.threads.insert(number, index);
-            }
-            Line { module: Some(number), path, build, .. } => {
-                let path = path.ok_or(Wrong::Malformed("module"))?;
-                self.modules.insert(number, Arc::new(StoredModule { path, build }));
-            }
-            Line { stack: Some(number), frames, .. } => {
-                let frames = frames.ok_or(Wrong::Malformed("stack"))?.into_iter();
-                let frames = frames.map(|(module, at)| (self.modules.get(&module).cloned(), at));
-                self.stacks.insert(number, stack::keep(frames.take(MAX_FRAMES).collect()));
-            }
-            Line { span: Some(number), text, .. } => {
-                let text: Arc<str> = text.ok_or(Wrong::Malformed("span"))?.into();
-                let index = *self.span_texts.entry(text).or_insert_with_key(|text| {
-                    recording.spans.push(Arc::clone(text));
-                    recording.spans.len() as u32 - 1
-                });
-                self.spans.insert(number, index);
-            }
-            Line { lost: Some(events), .. } => {
-                recording.lost = recording.lost.saturating_add(events);
-            }
-            Line { mark: Some(name), ns: Some(ns), .. } => {
-                recording.end = recording.end.max(Time::from_nanos(ns));
-                recording.marks.push(Mark { name, time: Time::from_nanos(ns) });
-            }
-            Line { source: Some(file), len: Some(length), hash: Some(hash), .. } => {
-                let hash = u64::from_str_radix(hash, 16);
-                let hash = hash.map_err(|_| Wrong::Malformed("source"))?;
-                recording.sources.insert(file, (length, hash));
-            }
-            Line { end: Some("exit"), ns, .. } => {
-                recording.ended = RecordingEnd::Exit;
-                recording.end = recording.end.max(Time::from_nanos(ns.unwrap_or(0)));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn object(
-        &mut self,
-        recording: &mut Recording,
-        line: Line<'_>,
-        take: &mut impl FnMut(&mut Recording, Item),
-    ) -> Result<(), Wrong> {
-        let Line {
-            object: Some(id),
-            kind: Some(kind),
-            r#type: Some(ty),
-            size: Some(size),
-            site: Some(site),
-            label,
-            earlier,
-            highest,
-            strong,
-            weak,
-            ..
-        } = line
-        else {
-            return Err(Wrong::Malformed("object"));
-        };
-        let name = self.types.get(&ty).ok_or_else(|| Wrong::Unknown("type", ty.to_string()))?;
-        let object = ObjectRecord {
-            id: ObjectId::from_number(id),
-            kind: Kind::from_name(kind)
-                .ok_or_else(|| Wrong::Unknown("pointer kind", kind.to_owned()))?,
-            type_name: name.to_string().into(),
-            size,
-            location: self.site(site)?,
-            label,
-        };
-        let earlier =
-            Earlier { events: earlier, highest: highest.unwrap_or(earlier), strong, weak };
-        take(recording, Item::Object(object, earlier));
-        Ok(())
-    }
-
-    fn event(
-        &mut self,
-        recording: &mut Recording,
-        line: Line<'_>,
-        take: &mut impl FnMut(&mut Recording, Item),
-    ) -> Result<(), Wrong> {
-        let Line {
-            event: Some(name),
-            o: Some(object),
-            n: Some(seq),
-            h: Some(handle),
-            s: Some(strong),
-            t: Some(thread),
-            ns: Some(ns),
-            f,
-            fo,
-            at,
-            k,
-            sp,
-            label,
-            ..
-        } = line
-        else {
-            return Err(Wrong::Malformed("event"));
-        };
-        let op = Op::from_name(name).ok_or_else(|| Wrong::Unknown("operation", name.to_owned()))?;
-        // A handle has the number of the event that made it.
-        if seq == 0 || (op.makes().is_some() && handle != seq) {
-            return Err(Wrong::Malformed("event"));
-        }
-        let object = ObjectId::from_number(object);
-        let known = self.threads.get(&thread).copied();
-        let time = Time::from_nanos(ns);
-        let event = EventRecord {
-            op,
-            handle: HandleId::new(object, handle),
-            from: f.map(|number| HandleId::new(fo.map_or(object, ObjectId::from_number), number)),
-            seq,
-            strong,
-            location: at.map(|at| self.site(at)).transpose()?,
-            thread: known.ok_or_else(|| Wrong::Unknown("thread", thread.to_string()))?,
-            time,
-            stack: k.and_then(|stack| self.stacks.get(&stack).copied().flatten()),
-            span: sp.and_then(|span| self.spans.get(&span).copied()),
-        };
-        take(recording, Item::Event(event));
-        recording.end = recording.end.max(time);
-        if let Some(label) = label {
-            take(recording, Item::Label(object, seq, label));
-        }
-        Ok(())
+        _ => damage.push(Damage { offset, line, lines: 1, bytes, reason }),
     }
 }

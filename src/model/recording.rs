@@ -228,6 +228,26 @@ impl Recording {
         }
     }
 
+    /// Keeps only the objects that `wanted` accepts, with their events.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::{Rc, Scope, sink::Recorder};
+    ///
+    /// let recorder = Recorder::new();
+    /// let kept = Scope::new(recorder.clone()).run(|| (Rc::new(1_u8), Rc::new(String::new())));
+    /// let mut recording = recorder.recording();
+    /// recording.retain(|object| object.type_name.contains("String"));
+    /// assert!(!refscope::ENABLED || recording.events().len() == 1);
+    /// ```
+    pub fn retain(&mut self, mut wanted: impl FnMut(&ObjectRecord) -> bool) {
+        self.objects.retain(|_, object| wanted(object));
+        let objects = &self.objects;
+        self.events.retain(|event| objects.contains_key(&event.object()));
+        self.earlier.retain(|id, _| objects.contains_key(id));
+    }
+
     /// Returns what was alive at the end.
     pub fn live_objects(&self) -> Vec<LiveObject> {
         self.replay().0

@@ -14,6 +14,10 @@ use std::sync::Arc;
 pub(crate) struct Replay {
     // The standard hasher: the numbers may come from a hostile file.
     objects: HashMap<ObjectId, State>,
+    /// Events that came before their objects, where they may.
+    orphans: Option<HashMap<ObjectId, Vec<EventRecord>>>,
+    /// How many.
+    waiting: usize,
     paths: Paths<(Op, Option<u32>)>,
 }
 
@@ -51,10 +55,20 @@ struct Kept {
     span: Option<u32>,
 }
 
+/// Events that wait for their objects. There are some hundreds for each thread; more where a part of the file that
+/// objects begin in is damaged.
+const MOST_WAITING: usize = 1 << 19;
+
 impl Replay {
     /// Creates a replay of nothing.
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Has events wait that come before their objects.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))]
+    pub(crate) fn unordered(&mut self) {
+        self.orphans.get_or_insert_default();
     }
 
     /// Adds an object, which had some events already.
@@ -73,6 +87,11 @@ impl Replay {
             allowed: false,
             state: ObjectState::after(earlier),
         });
+        let orphans = self.orphans.as_mut().filter(|orphans| !orphans.is_empty());
+        if let Some(events) = orphans.and_then(|orphans| orphans.remove(&id)) {
+            self.waiting -= events.len();
+            events.into_iter().for_each(|event| self.event(event));
+        }
     }
 
     /// Labels an object.
@@ -90,7 +109,15 @@ impl Replay {
     /// Applies an event, or keeps it until its turn. Events of unknown objects are passed over.
     #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader has events one by one
     pub(crate) fn event(&mut self, event: EventRecord) {
-        let Some(state) = self.objects.get_mut(&event.object()) else { return };
+        let Some(state) = self.objects.get_mut(&event.object()) else {
+            if let Some(orphans) = &mut self.orphans
+                && self.waiting < MOST_WAITING
+            {
+                self.waiting += 1;
+                orphans.entry(event.object()).or_default().push(event);
+            }
+            return;
+        };
         if event.seq > state.next {
             state.early.entry(event.seq).or_insert(event);
             return;

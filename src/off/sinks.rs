@@ -81,6 +81,57 @@ impl Sink for FileSink {
     fn event(&self, _: &Event) {}
 }
 
+/// Writes nothing to its file: tracing is off.
+#[cfg(unix)]
+#[derive(Clone, Debug)]
+pub struct FlightRecorder(std::path::PathBuf);
+
+#[cfg(unix)]
+impl FlightRecorder {
+    /// Creates the file, or empties it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be created.
+    pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        File::create(&path).map(|_| Self(path))
+    }
+
+    /// Creates the file, or empties it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be created.
+    pub fn bounded(path: impl AsRef<Path>, _: u64) -> io::Result<Self> {
+        Self::create(path)
+    }
+
+    /// Returns the file's absolute path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Returns 0.
+    pub fn lost(&self) -> u64 {
+        0
+    }
+
+    /// Does nothing.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+impl Sink for FlightRecorder {
+    fn event(&self, _: &Event) {}
+}
+
 /// Prints nothing: tracing is off.
 #[derive(Debug)]
 pub struct Print(());

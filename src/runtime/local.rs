@@ -222,6 +222,14 @@ pub(super) fn with_scope<R>(f: impl FnOnce(&Cell<*const ScopeNode>) -> R) -> Opt
     state().map(|local| f(&local.scope))
 }
 
+/// In a forked child, by its one thread: what it wrote to its parent's files it leaves alone.
+#[allow(dead_code)] // where there are no forks, and in the models
+pub(crate) fn forked() {
+    if let Some(local) = state() {
+        local.tails.forget_backed();
+    }
+}
+
 /// Ends this thread's state before the thread ends: a model's first thread, whose statics are dropped first.
 #[cfg(test)]
 #[allow(dead_code)]

@@ -8,23 +8,28 @@
 //! ```
 //!
 //! Only its own thread writes a segment, without a lock; anyone may read at any time without stopping the
-//! program.
+//! program. A log may be [backed](Backing): then its segments are parts of a file that is mapped, and what their records refer
+//! to is told before them.
 
 pub(crate) mod evicted;
 mod options;
 pub(crate) mod record;
 mod returned;
 pub(crate) mod segment;
+mod store;
 pub(crate) mod tail;
 
 pub(crate) use self::evicted::Evicted;
 pub use self::options::{Clock, Overflow};
-pub(crate) use self::record::{Birth, NewRecord, Record};
-pub(crate) use self::segment::Segment;
+pub(crate) use self::record::{Birth, NewRecord, Record, WORDS, Words};
+#[allow(unused_imports)] // the models have no backed log
+pub(crate) use self::segment::{AtomicWords, Segment};
+#[allow(unused_imports)]
+pub(crate) use self::store::{Backing, Subject};
 pub(crate) use self::tail::{Room, Tails};
 
 use self::returned::RETURNED;
-use self::segment::Store;
+use self::store::Store;
 use super::clock;
 use super::ledger::LEDGER;
 use super::local::{self, Local};
@@ -78,13 +83,23 @@ impl Drop for Late {
 
 impl Log {
     pub(crate) fn new(overflow: Overflow, bytes: usize, clock: Clock) -> Self {
+        Self::with_store(Store::in_memory(overflow, bytes), clock)
+    }
+
+    /// A log whose segments are somewhere else.
+    #[allow(dead_code)] // where files cannot be mapped, and in the models
+    pub(crate) fn backed(backing: Box<dyn Backing>, clock: Clock) -> Self {
+        Self::with_store(Store::Backed(backing), clock)
+    }
+
+    fn with_store(store: Store, clock: Clock) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
         RETURNED.take_in();
         Self {
             inner: Arc::new(Inner {
                 id: IDS.fetch_add(1, Ordering::Relaxed),
                 clock,
-                store: Store::new(overflow, bytes),
+                store,
                 late: Mutex::new(Late(Tails::locked())),
             }),
         }

@@ -60,6 +60,11 @@ pub(crate) fn path(path: u32) -> Vec<(Step, bool)> {
     LEDGER.paths.steps(path)
 }
 
+/// A path's last step, whether what was before it was cut, and the path before it.
+pub(crate) fn last_step(path: u32) -> Option<(Step, bool, u32)> {
+    LEDGER.paths.get(path).map(|node| (node.step, node.cut, node.parent))
+}
+
 /// The line of an event whose record has this path.
 pub(crate) fn location(path: u32) -> Option<Caller> {
     LEDGER.paths.get(path).map(|node| node.step.1)

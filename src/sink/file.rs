@@ -1,4 +1,4 @@
-mod open;
+pub(in crate::sink) mod open;
 pub(in crate::sink) mod origin;
 
 use super::Sink;
@@ -166,7 +166,7 @@ impl FileSink {
     }
 
     fn open(path: &Path, part: Option<u64>) -> io::Result<Self> {
-        let (file, path) = open::open(path)?;
+        let (file, path) = open::open(path, open::Access::Write)?;
         let waits = file.metadata()?.is_file();
         let inner = Arc::new(Inner {
             path,

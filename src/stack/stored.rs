@@ -16,30 +16,55 @@ pub(crate) struct Told {
     stacks: HashSet<StackId>,
 }
 
+/// What is new about a stack: modules that it is the first to lie in, and its frames.
+pub(crate) struct NewStack {
+    /// Number, path and build.
+    pub(crate) modules: Vec<(usize, String, Option<String>)>,
+    /// Module and offset of each frame; module 0 for an address that lies in none.
+    pub(crate) frames: Vec<(usize, u64)>,
+}
+
 impl Told {
-    /// Writes the lines of a stack, and of modules that it is in, unless they are there.
-    pub(crate) fn tell(&mut self, stack: StackId, lines: &mut String) {
+    /// Returns what a file has to be told of a stack; `None` where it knows it.
+    pub(crate) fn news(&mut self, stack: StackId) -> Option<NewStack> {
         if !self.stacks.insert(stack) {
-            return;
+            return None;
         }
-        let mut frames = String::new();
+        let mut news = NewStack { modules: Vec::new(), frames: Vec::new() };
         for &address in stack.addresses() {
-            let comma = if frames.is_empty() { "" } else { "," };
             let Some((module, offset)) = self.modules.locate(address) else {
-                let _ = write!(frames, "{comma}[0,{address}]");
+                news.frames.push((0, address as u64));
                 continue;
             };
-            let number = module + 1;
             if self.known.insert(module) {
                 let (path, build) = self.modules.name(module);
-                let _ = write!(lines, r#"{{"module":{number},"path":{}"#, Json(&path));
-                let _ = match build {
-                    Some(build) => writeln!(lines, r#","build":"{build}"}}"#),
-                    None => writeln!(lines, "}}"),
-                };
+                news.modules.push((module + 1, path, build.map(str::to_owned)));
             }
-            let _ = write!(frames, "{comma}[{number},{offset}]");
+            news.frames.push((module + 1, offset));
         }
+        Some(news)
+    }
+
+    /// Returns the linker's name of the build that this code is part of.
+    pub(crate) fn own_build(&mut self) -> Option<String> {
+        let here = Self::own_build as fn(&mut Self) -> Option<String>;
+        let (module, _) = self.modules.locate(here as usize)?;
+        self.modules.name(module).1.map(str::to_owned)
+    }
+
+    /// Writes the lines of a stack, and of modules that it is in, unless they are there.
+    pub(crate) fn tell(&mut self, stack: StackId, lines: &mut String) {
+        let Some(NewStack { modules, frames }) = self.news(stack) else { return };
+        for (number, path, build) in modules {
+            let _ = write!(lines, r#"{{"module":{number},"path":{}"#, Json(&path));
+            let _ = match build {
+                Some(build) => writeln!(lines, r#","build":"{build}"}}"#),
+                None => writeln!(lines, "}}"),
+            };
+        }
+        let frames: Vec<_> =
+            frames.iter().map(|(module, offset)| format!("[{module},{offset}]")).collect();
+        let frames = frames.join(",");
         let _ = writeln!(lines, r#"{{"stack":{},"frames":[{frames}]}}"#, stack.number());
     }
 }
@@ -83,6 +108,26 @@ pub(crate) fn keep(frames: StoredFrames) -> Option<StackId> {
 pub(super) fn frames_of(stack: StackId) -> Option<Arc<StoredFrames>> {
     let index = stack.number().checked_sub(STORED)?;
     ALL.lock().as_ref()?.stacks.get(index as usize).cloned()
+}
+
+/// A module's path and build.
+type ModuleName = (String, Option<String>);
+
+/// Returns a stack's frames as a file has them: of this process, or from a file.
+pub(crate) fn frames_in_modules(stack: StackId) -> Vec<(Option<ModuleName>, u64)> {
+    if let Some(frames) = frames_of(stack) {
+        let name = |module: &Arc<StoredModule>| (module.path.clone(), module.build.clone());
+        return frames.iter().map(|(module, at)| (module.as_ref().map(name), *at)).collect();
+    }
+    let mut modules = Told::default().modules;
+    let frames = stack.addresses().iter().map(|&address| match modules.locate(address) {
+        None => (None, address as u64),
+        Some((module, offset)) => {
+            let (path, build) = modules.name(module);
+            (Some((path, build.map(str::to_owned))), offset)
+        }
+    });
+    frames.collect()
 }
 
 /// Finds the names in the files that the program ran from, where they are still the same builds.

@@ -57,6 +57,21 @@ impl NewRecord {
     }
 }
 
+/// What an event's record refers to by number; 0 for nothing.
+pub(super) struct Names {
+    pub(super) path: u32,
+    pub(super) span: u32,
+    pub(super) label: u32,
+}
+
+pub(super) fn names(record: &Words) -> Names {
+    Names {
+        path: (record[2] & M24) as u32,
+        span: (record[1] >> 40 & 0xffff) as u32,
+        label: if record[1] >> 56 == Op::Label as u64 { record[3] as u32 } else { 0 },
+    }
+}
+
 /// What only a birth has.
 #[derive(Clone, Copy)]
 pub(crate) struct Birth {

@@ -4,8 +4,9 @@ use super::evicted::Evicted;
 use super::options::Overflow;
 use super::record::{WORDS, Words};
 use crate::primitive::{
-    Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, SEGMENT, free_slots, zeroed_slots,
+    Arc, AtomicBool, AtomicU64, Mutex, Ordering, SEGMENT, free_slots, zeroed_slots,
 };
+use std::any::Any;
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
@@ -14,16 +15,41 @@ pub(crate) const SEGMENT_BYTES: usize = SEGMENT * WORDS * size_of::<u64>();
 
 /// A stretch of records that one thread at a time writes and anyone reads.
 ///
-/// The words are atomics, stored relaxed; `len` publishes them. What is below it is not written again
-/// while anyone else can see the segment.
+/// The words are atomics, stored relaxed; a number of records, [`published`](Self::published), lets them be seen. What is
+/// below it is not written again while anyone else can see the segment.
 pub(crate) struct Segment {
-    len: AtomicUsize,
-    block: Arc<Block>,
-    /// Which segment of the block it is.
-    index: usize,
+    memory: Memory,
 }
 
-pub(super) type AtomicWords = [AtomicU64; WORDS];
+/// Where a segment's words lie.
+enum Memory {
+    Own {
+        len: AtomicU64,
+        block: Arc<Block>,
+        /// Which segment of the block it is.
+        index: usize,
+    },
+    Backed(BackedSegment),
+}
+
+/// A segment whose memory is somebody else's. Its first records are a head, whose word [`LEN`] is the number of records
+/// that are published, the head's included.
+struct BackedSegment {
+    words: NonNull<AtomicWords>,
+    _memory: std::sync::Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: BLOCK: the words are atomics, of memory that the segment keeps.
+unsafe impl Send for BackedSegment {}
+// SAFETY: BLOCK: as above.
+unsafe impl Sync for BackedSegment {}
+
+/// Records that the head of a backed segment takes.
+pub(crate) const HEAD: usize = 2;
+/// The word of its first record that says how many are published.
+const LEN: usize = 2;
+
+pub(crate) type AtomicWords = [AtomicU64; WORDS];
 
 /// The memory of some segments, as zeroed memory, which the system has ready where it is asked for enough at once: to
 /// write the zeros would cost more than the records.
@@ -59,38 +85,89 @@ impl Drop for Block {
 }
 
 impl Segment {
-    pub(super) fn words(&self) -> &[AtomicWords] {
-        // SAFETY: BLOCK: the block has more segments than this one's index.
-        let words = unsafe { self.block.words.add(self.index * SEGMENT) };
-        // SAFETY: BLOCK: as above, and the block is there as long as the segment.
+    fn own(block: Arc<Block>, index: usize) -> Self {
+        Self { memory: Memory::Own { len: AtomicU64::new(0), block, index } }
+    }
+
+    /// A segment in memory of the caller's, which has the head's words already.
+    ///
+    /// # Safety
+    ///
+    /// `words` points to [`SEGMENT`] records, which are there as long as `memory` and are written by nobody but those who
+    /// have the segment.
+    pub(crate) unsafe fn backed(
+        words: NonNull<AtomicWords>,
+        memory: std::sync::Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self { memory: Memory::Backed(BackedSegment { words, _memory: memory }) }
+    }
+
+    /// All of its words, a head included.
+    pub(crate) fn words(&self) -> &[AtomicWords] {
+        let words = match &self.memory {
+            Memory::Backed(backed) => backed.words,
+            Memory::Own { block, index, .. } => {
+                // SAFETY: BLOCK: the block has so many segments; this one's index is below.
+                unsafe { block.words.add(index * SEGMENT) }
+            }
+        };
+        // SAFETY: BLOCK: as above, and the memory is there as long as the segment.
         unsafe { std::slice::from_raw_parts(words.as_ptr(), SEGMENT) }
     }
 
-    /// Lets readers see the records below `len`. Only the thread that has the segment writes.
-    #[inline]
-    pub(super) fn publish(&self, len: usize) {
-        // Release: a reader that sees this length sees the records below it.
-        self.len.store(len, Ordering::Release);
+    /// How many records readers see. Only the thread that has the segment writes it.
+    pub(super) fn published(&self) -> &AtomicU64 {
+        match &self.memory {
+            Memory::Own { len, .. } => len,
+            Memory::Backed(_) => &self.words()[0][LEN],
+        }
+    }
+
+    /// Lets readers see what is below `len`. Only whoever has the segment writes.
+    #[allow(dead_code)] // where files cannot be mapped, and in the models
+    pub(crate) fn publish(&self, len: usize) {
+        publish(self.published(), len);
+    }
+
+    /// Where the records of a log begin: behind the head.
+    pub(crate) fn first(&self) -> usize {
+        match &self.memory {
+            Memory::Own { .. } => 0,
+            Memory::Backed(_) => HEAD,
+        }
     }
 
     /// The records that are published, which are all for the thread that has the segment.
-    pub(super) fn len(&self) -> usize {
-        // Acquire: pairs with the release in `publish`.
-        self.len.load(Ordering::Acquire)
+    pub(crate) fn len(&self) -> usize {
+        // Acquire: pairs with the release in `publish`. Of a file that somebody else has written into it may be anything.
+        (self.published().load(Ordering::Acquire) as usize).min(SEGMENT)
+    }
+
+    /// Whether a thread can go on in it.
+    pub(crate) fn has_room(&self) -> bool {
+        self.len() + USEFUL <= SEGMENT
     }
 
     /// What is published.
     pub(crate) fn records(&self) -> impl Iterator<Item = Words> + '_ {
-        let len = self.len();
-        self.words()[..len].iter().map(|words| {
+        let len = self.len().max(self.first());
+        self.words()[self.first()..len].iter().map(|words| {
             // Relaxed: published, see above.
             std::array::from_fn(|i| words[i].load(Ordering::Relaxed))
         })
     }
 }
 
+/// Lets readers see the records below `len`, by the word of a segment that says how many there are. Only the thread that
+/// has the segment writes.
+#[inline(always)]
+pub(super) fn publish(published: &AtomicU64, len: usize) {
+    // Release: a reader that sees this length sees the records below it.
+    published.store(len as u64, Ordering::Release);
+}
+
 /// A log's segments, within its budget.
-pub(super) struct Store {
+pub(super) struct MemoryStore {
     overflow: Overflow,
     /// What the budget allows, in segments.
     budget: usize,
@@ -118,7 +195,7 @@ struct Segments {
 /// Records that a segment needs room for, so that a thread goes on in it: one of the thread, and a birth's two.
 pub(super) const USEFUL: usize = 3;
 
-impl Store {
+impl MemoryStore {
     pub(super) fn new(overflow: Overflow, bytes: usize) -> Self {
         let segments = Segments {
             full: VecDeque::new(),
@@ -173,8 +250,10 @@ impl Store {
         }
         // Memory that nobody reads any more is used again.
         let fresh = fresh.and_then(|mut oldest| {
-            let segment = Arc::get_mut(&mut oldest)?;
-            segment.len = AtomicUsize::new(0);
+            match &mut Arc::get_mut(&mut oldest)?.memory {
+                Memory::Own { len, .. } => *len = AtomicU64::new(0),
+                Memory::Backed(_) => return None,
+            }
             Some(oldest)
         });
         let fresh = match fresh {
@@ -187,7 +266,7 @@ impl Store {
 
     /// A thread leaves a segment for good. One with room is for another thread to go on in.
     pub(super) fn leave(&self, segment: &Arc<Segment>) {
-        if segment.len() + USEFUL <= SEGMENT {
+        if segment.has_room() {
             let mut segments = self.segments.lock();
             segments.open.retain(|open| !Arc::ptr_eq(open, segment));
             segments.left.push(Arc::clone(segment));
@@ -237,7 +316,7 @@ impl Segments {
             }
         };
         self.block = Some((Arc::clone(&block), index + 1));
-        Some(Segment { len: AtomicUsize::new(0), block, index })
+        Some(Segment::own(block, index))
     }
 
     fn fill(&mut self, segment: &Arc<Segment>, summary: Evicted) {

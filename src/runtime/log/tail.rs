@@ -1,11 +1,13 @@
 //! The end of a log at which a thread writes.
 
-use super::record::{Birth, NewRecord, Words, stack, thread};
+use super::record::{Birth, Names, NewRecord, Words, names, stack, thread};
 use super::returned::{Chain, RETURNED};
-use super::segment::{AtomicWords, Segment, USEFUL};
+use super::segment::{AtomicWords, Segment, USEFUL, publish};
+use super::store::{Backing, Subject};
 use super::{Clock, Inner, Log};
+use crate::event::{Op, Type};
 use crate::lock::gate;
-use crate::primitive::{Arc, Ordering, SEGMENT};
+use crate::primitive::{Arc, AtomicU64, Ordering, SEGMENT};
 use std::cell::Cell;
 use std::sync::Weak;
 
@@ -29,25 +31,45 @@ impl Tail {
 ///
 /// # Invariants
 ///
-/// * **TAIL**: where `log` is a log's number, `segment` is that of the log's tail, which `all` keeps, `words` are its
-///   records, and `at` is below [`SEGMENT`]; only this thread writes it.
+/// * **TAIL**: where `log` is a log's number, `words` are the records of the segment of the log's tail, which `all` keeps,
+///   `published` says how many of them are, and `at` is below [`SEGMENT`]; only this thread writes them.
 pub(crate) struct Tails {
     /// [`NO_LOG`] where there is no segment, or a full one.
     log: Cell<u64>,
-    segment: Cell<*const Segment>,
+    published: Cell<*const AtomicU64>,
     words: Cell<*const AtomicWords>,
     /// Where the next record goes.
     at: Cell<usize>,
     /// What of the coarse clock's time is stamped: all, or nothing.
     mask: Cell<u64>,
+    /// The log that the following is known of.
+    told: Cell<u64>,
+    /// The first path that a backed log does not know; one in memory has to know none.
+    new_path: Cell<u32>,
+    /// The span that a backed log was told of last.
+    span: Cell<u32>,
+    /// Types that it knows, by a hash of their addresses.
+    types: [Cell<*const Type>; TYPES],
     // Taken out while it changes, so that nothing is borrowed twice.
     all: Cell<Option<Box<Chain>>>,
     /// Whoever uses them has a lock: see [`Late`](super::Late).
     locked: bool,
 }
 
+/// Types that a thread remembers to have told a log of: a power of two.
+const TYPES: usize = 64;
+/// In place of a path: nothing has to be told.
+const KNOWS_ALL: u32 = u32::MAX;
+
 /// No log's number, and not what stands for a log that is off.
 const NO_LOG: u64 = u64::MAX;
+
+/// Where a thread remembers to have told of a type. Types are constants of two words.
+#[inline(always)]
+fn type_slot(ty: &'static Type) -> usize {
+    let mixed = (std::ptr::from_ref(ty).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> (64 - TYPES.ilog2())) as usize
+}
 
 /// Room in the segment that lies open, from `at` on.
 pub(crate) struct Room<'a> {
@@ -65,16 +87,25 @@ impl Room<'_> {
     /// Writes an event.
     #[inline(always)]
     pub(crate) fn write(self, record: &NewRecord) {
-        self.tails.put(self.at, &record.pack());
-        self.tails.advance(self.at + 1);
+        let [state, op, object, time] = record.pack();
+        if self.tails.knows(record) {
+            self.tails.put(self.at, &[state, op, object, time]);
+            self.tails.advance(self.at + 1);
+        } else {
+            self.tails.tell_and_write(state, op, object, time);
+        }
     }
 
     /// Writes an object's first event, where there is room for two records.
     #[inline(always)]
     pub(crate) fn write_birth(self, record: &NewRecord, birth: &Birth) {
-        self.tails.put(self.at, &record.pack());
-        self.tails.put(self.at + 1, &birth.pack());
-        self.tails.advance(self.at + 2);
+        if self.tails.knows(record) && self.tails.knows_birth(birth) {
+            self.tails.put(self.at, &record.pack());
+            self.tails.put(self.at + 1, &birth.pack());
+            self.tails.advance(self.at + 2);
+        } else {
+            self.tails.tell_and_write_birth(&record.pack(), &birth.pack(), birth.ty);
+        }
     }
 }
 
@@ -91,10 +122,14 @@ impl Tails {
     const fn with(locked: bool) -> Self {
         Self {
             log: Cell::new(NO_LOG),
-            segment: Cell::new(std::ptr::null()),
+            published: Cell::new(std::ptr::null()),
             words: Cell::new(std::ptr::null()),
             at: Cell::new(SEGMENT),
             mask: Cell::new(0),
+            told: Cell::new(NO_LOG),
+            new_path: Cell::new(KNOWS_ALL),
+            span: Cell::new(0),
+            types: [const { Cell::new(std::ptr::null()) }; TYPES],
             all: Cell::new(None),
             locked,
         }
@@ -124,15 +159,109 @@ impl Tails {
     /// Writes an event and the stack that it was on, for which there is room: two records, which stay together.
     #[cold]
     pub(crate) fn write_on_stack(&self, record: &NewRecord, number: u32) {
-        let at = self.at.get();
-        self.put(at, &stack(number));
-        self.put(at + 1, &record.pack());
-        self.advance(at + 2);
+        if self.knows_all() || self.tell(&record.pack(), number) {
+            let at = self.at.get();
+            self.put(at, &stack(number));
+            self.put(at + 1, &record.pack());
+            self.advance(at + 2);
+        }
     }
 
     /// Writes an object's first event, for which there is room: two records, which stay together.
     pub(crate) fn write_birth(&self, record: &NewRecord, birth: &Birth) {
         Room { tails: self, at: self.at.get() }.write_birth(record, birth);
+    }
+
+    /// Whether the log knows what a record of it refers to.
+    #[inline(always)]
+    fn knows(&self, record: &NewRecord) -> bool {
+        // Known to the compiler in most cases: a drop has no line, and makes nothing.
+        let no_path = record.op.makes().is_none() && record.path == 0;
+        (no_path || record.path < self.new_path.get())
+            && (record.span == 0 || self.span.get() == record.span || self.knows_all())
+            && (record.op != Op::Label || self.knows_all())
+    }
+
+    #[inline(always)]
+    fn knows_birth(&self, birth: &Birth) -> bool {
+        self.knows_all()
+            || (std::ptr::eq(self.types[type_slot(birth.ty)].get(), birth.ty) && birth.stack == 0)
+    }
+
+    #[inline(always)]
+    fn knows_all(&self) -> bool {
+        self.new_path.get() == KNOWS_ALL
+    }
+
+    /// Tells the log what a record refers to, and the number of the stack that its event was on. False where the log has no
+    /// room for that: then the event is lost, and counted.
+    #[cold]
+    #[inline(never)]
+    fn tell(&self, record: &Words, stack: u32) -> bool {
+        let Names { path, span, label } = names(record);
+        self.with_backing(|backing| {
+            if path >= self.new_path.get() {
+                match backing.tell_paths() {
+                    Some(first) if path < first => self.new_path.set(first),
+                    _ => return false,
+                }
+            }
+            if span != 0 && self.span.get() != span {
+                if !backing.tell(Subject::Span(span)) {
+                    return false;
+                }
+                self.span.set(span);
+            }
+            (label == 0 || backing.tell(Subject::Label(label)))
+                && (stack == 0 || backing.tell(Subject::Stack(stack)))
+        })
+    }
+
+    /// Writes a record of which something has to be told first. By its words, one by one: what has an address would have to be
+    /// in memory in the common case as well.
+    #[cold]
+    #[inline(never)]
+    fn tell_and_write(&self, state: u64, op: u64, object: u64, time: u64) {
+        let record = [state, op, object, time];
+        if self.tell(&record, 0) {
+            let at = self.at.get();
+            self.put(at, &record);
+            self.advance(at + 1);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_and_write_birth(&self, record: &Words, birth: &Words, ty: &'static Type) {
+        if !self.knows_all() {
+            if !self.with_backing(|backing| backing.tell(Subject::Type(ty))) {
+                return;
+            }
+            self.types[type_slot(ty)].set(ty);
+        }
+        if self.tell(record, birth[3] as u32) {
+            let at = self.at.get();
+            self.put(at, record);
+            self.put(at + 1, birth);
+            self.advance(at + 2);
+        }
+    }
+
+    /// Asks whoever keeps the log that lies open. What it refuses is lost.
+    fn with_backing(&self, ask: impl FnOnce(&dyn Backing) -> bool) -> bool {
+        let chain = self.all.take();
+        let mut tails = chain.iter().flat_map(|chain| &chain.tails);
+        let tail = tails.find(|tail| tail.log == self.log.get());
+        let inner = tail.and_then(|tail| tail.inner.upgrade());
+        self.all.set(chain);
+        let Some(inner) = inner else { return false };
+        let Some(backing) = inner.store.backing() else { return true };
+        // As in `extend`.
+        let told = (!gate::is_passed() || self.locked) && ask(backing);
+        if !told {
+            backing.lose();
+        }
+        told
     }
 
     /// Writes a record, without publishing it, where there is room.
@@ -154,7 +283,7 @@ impl Tails {
     fn advance(&self, at: usize) {
         self.at.set(at);
         // SAFETY: TAIL: a record was written, so there is a segment.
-        unsafe { &*self.segment.get() }.publish(at);
+        publish(unsafe { &*self.published.get() }, at);
         if at == SEGMENT {
             self.log.set(NO_LOG);
         }
@@ -192,9 +321,9 @@ impl Tails {
             },
         };
         let segment = tail.segment.as_ref().filter(|_| found);
-        match segment {
-            Some(segment) => self.open(log, segment),
-            None => self.close(),
+        let found = segment.is_some_and(|segment| self.open(log, segment, records));
+        if !found {
+            self.close();
         }
         let new = len.is_none_or(|len| len + records > SEGMENT);
         self.all.set(Some(chain));
@@ -202,6 +331,11 @@ impl Tails {
             log.inner.store.lose();
         } else if new {
             debug_assert!(self.at.get() + USEFUL <= SEGMENT, "a segment with room was given");
+            if !self.knows_all() && !self.with_backing(|log| log.tell(Subject::Thread(number))) {
+                // The segment has no record that says whose those behind it are.
+                self.abandon(log);
+                return false;
+            }
             let at = self.at.get();
             self.put(at, &thread(number));
             self.advance(at + 1);
@@ -209,18 +343,56 @@ impl Tails {
         found
     }
 
-    fn open(&self, log: &Log, segment: &Arc<Segment>) {
-        debug_assert!(segment.len() < SEGMENT, "TAIL: it has room");
+    /// Leaves the segment of a log.
+    #[cold]
+    fn abandon(&self, log: &Log) {
+        self.close();
+        let mut chain = self.all.take();
+        let tails = chain.iter_mut().flat_map(|chain| &mut chain.tails);
+        tails.filter(|tail| tail.log == log.inner.id).for_each(|tail| {
+            tail.leave();
+            tail.segment = None;
+        });
+        self.all.set(chain);
+    }
+
+    /// In a forked child: what is backed is the parent's.
+    #[allow(dead_code)] // where there are no forks
+    pub(crate) fn forget_backed(&self) {
+        let Some(mut chain) = self.all.take() else { return };
+        // What is being changed at this moment is not here: a handler has interrupted that, and forked.
+        let is_backed =
+            |tail: &Tail| tail.inner.upgrade().is_none_or(|inner| inner.store.backing().is_some());
+        if chain.tails.iter().any(|tail| tail.log == self.log.get() && is_backed(tail)) {
+            self.close();
+        }
+        chain.tails.retain(|tail| !is_backed(tail));
+        self.all.set(Some(chain));
+    }
+
+    /// False where it has no room, as one that somebody else has written into.
+    fn open(&self, log: &Log, segment: &Arc<Segment>, records: usize) -> bool {
+        let at = segment.len().max(segment.first());
+        if at + records > SEGMENT {
+            return false;
+        }
         self.log.set(log.inner.id);
-        self.segment.set(Arc::as_ptr(segment));
+        self.published.set(segment.published());
         self.words.set(segment.words().as_ptr());
-        self.at.set(segment.len());
+        self.at.set(at);
         self.mask.set(if log.clock() == Clock::None { 0 } else { u64::MAX });
+        // Another log, or another thread's: what this thread has told is for none but the last.
+        if self.told.replace(log.inner.id) != log.inner.id {
+            self.new_path.set(if log.inner.store.backing().is_some() { 1 } else { KNOWS_ALL });
+            self.span.set(0);
+            self.types.iter().for_each(|ty| ty.set(std::ptr::null()));
+        }
+        true
     }
 
     fn close(&self) {
         self.log.set(NO_LOG);
-        self.segment.set(std::ptr::null());
+        self.published.set(std::ptr::null());
         self.words.set(std::ptr::null());
         self.at.set(SEGMENT);
     }

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 ///
 /// A regular file is locked while it is written. If another recording has it, this one is written beside it, to a
 /// file with the process id in its name.
-pub(super) fn open(path: &Path) -> io::Result<(File, PathBuf)> {
+pub(in crate::sink) fn open(path: &Path, access: Access) -> io::Result<(File, PathBuf)> {
     // Absolute at once: the program may change its directory.
     let path = std::path::absolute(path)?;
-    if let Some(file) = try_open(&path)? {
+    if let Some(file) = try_open(&path, access)? {
         return Ok((file, path));
     }
     let beside = beside(&path);
-    let file = part(&beside)?;
+    let file = try_open(&beside, access)?.ok_or_else(in_use)?;
     warn(format_args!(
         "{}: another recording writes to it; this one is written to {}",
         path.display(),
@@ -25,10 +25,22 @@ pub(super) fn open(path: &Path) -> io::Result<(File, PathBuf)> {
     Ok((file, beside))
 }
 
+/// How a file is opened.
+#[derive(Clone, Copy, PartialEq)]
+pub(in crate::sink) enum Access {
+    Write,
+    /// As a file has to be that is mapped.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    ReadAndWrite,
+}
+
 /// Opens the next part of a recording.
 pub(super) fn part(path: &Path) -> io::Result<File> {
-    let in_use = || io::Error::new(io::ErrorKind::ResourceBusy, "another recording writes to it");
-    try_open(path)?.ok_or_else(in_use)
+    try_open(path, Access::Write)?.ok_or_else(in_use)
+}
+
+fn in_use() -> io::Error {
+    io::Error::new(io::ErrorKind::ResourceBusy, "another recording writes to it")
 }
 
 /// `run.jsonl` as `run-4711.jsonl`.
@@ -43,8 +55,8 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// None: another recording has the file.
-fn try_open(path: &Path) -> io::Result<Option<File>> {
-    let file = create(path)?;
+fn try_open(path: &Path, access: Access) -> io::Result<Option<File>> {
+    let file = create(path, access)?;
     // Pipes and devices are nobody's alone, and have no length.
     if !file.metadata()?.is_file() {
         return Ok(Some(file));
@@ -61,8 +73,9 @@ fn try_open(path: &Path) -> io::Result<Option<File>> {
 }
 
 #[cfg(not(unix))]
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).open(path)
+fn create(path: &Path, access: Access) -> io::Result<File> {
+    let read = access == Access::ReadAndWrite;
+    OpenOptions::new().read(read).write(true).create(true).truncate(false).open(path)
 }
 
 /// Opens or creates a file, readable by its owner alone: type names and labels may be confidential.
@@ -70,11 +83,16 @@ fn create(path: &Path) -> io::Result<File> {
 /// In a folder where others may write, somebody can have put a link or a file of his own in the way, so that
 /// the recording overwrites something else or ends up with him; neither is accepted there.
 #[cfg(unix)]
-fn create(path: &Path) -> io::Result<File> {
+fn create(path: &Path, access: Access) -> io::Result<File> {
     use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600);
+    options
+        .read(access == Access::ReadAndWrite)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
     let folder = path.parent().unwrap_or(Path::new("/")).metadata()?;
     if folder.mode() & 0o022 == 0 {
         return options.open(path);
@@ -97,7 +115,7 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Whether the file was removed: on unix it can be written to all the same, and what is written is gone.
-pub(super) fn is_removed(file: &File, path: &Path) -> io::Result<bool> {
+pub(in crate::sink) fn is_removed(file: &File, path: &Path) -> io::Result<bool> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;

@@ -1,0 +1,279 @@
+mod dictionary;
+mod entries;
+mod mapped;
+mod space;
+mod summary;
+
+use self::dictionary::{Dictionary, hashes};
+use self::space::{Block, Head, Space};
+use self::summary::Summary;
+use super::file::open::{Access, open};
+use super::file::origin::this_process;
+use super::{Clock, Route, Sink};
+use crate::event::{Event, Time};
+use crate::exit::at_exit;
+use crate::lock::{Mutex, MutexGuard, gate};
+use crate::runtime::clock;
+use crate::runtime::log::{Backing, Log, Segment, Subject};
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+#[doc = include_str!("flight/format.md")]
+#[derive(Clone)]
+pub struct FlightRecorder {
+    inner: Arc<Inner>,
+    log: Log,
+}
+
+struct Inner {
+    space: Space,
+    dictionary: Mutex<Dictionary>,
+    summary: Mutex<Summary>,
+}
+
+/// How long is waited for a lock that this thread may have been interrupted with.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How often the file is told that the process lives.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// All files that are being written, for what concerns the process.
+static FILES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+impl FlightRecorder {
+    /// Creates the file, or empties it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be created or mapped, or is a pipe or a device.
+    pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::open(path.as_ref(), None)
+    }
+
+    /// The same, bounded: when the file has so many bytes (512 KiB at least), its oldest events make room for new ones. What
+    /// is known of the objects that are alive, what they are and their counts, is kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn bounded(path: impl AsRef<Path>, bytes: u64) -> io::Result<Self> {
+        Self::open(path.as_ref(), Some(bytes))
+    }
+
+    fn open(path: &Path, bytes: Option<u64>) -> io::Result<Self> {
+        let (file, path) = open(path, Access::ReadAndWrite)?;
+        if !file.metadata()?.is_file() {
+            let text = "a pipe or a device cannot be mapped; FileSink writes to it";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let (origin, clock) = (this_process(), Clock::Coarse);
+        let head = Head { pid: origin.pid, started: origin.started, clock, bytes };
+        let space = Space::new(file, path, &head)?;
+        let mut dictionary = Dictionary::new();
+        if !dictionary.origin(&space, &origin) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let inner = Arc::new(Inner {
+            space,
+            dictionary: Mutex::new(dictionary),
+            summary: Mutex::new(Summary::new()),
+        });
+        let log = Log::backed(Box::new(Arc::clone(&inner)), clock);
+        let weak = Arc::downgrade(&inner);
+        at_exit(Box::new(move || {
+            if let Some(inner) = weak.upgrade().filter(|inner| inner.space.is_ours()) {
+                inner.write_sources();
+                inner.space.close();
+            }
+        }));
+        let weak = Arc::downgrade(&inner);
+        // Where no thread can be started, a killed process leaves a recording without the hashes of its sources.
+        let _ = clock::without_signals(|| {
+            std::thread::Builder::new()
+                .name("refscope writer".to_owned())
+                .spawn(move || write_on(&weak))
+        });
+        FILES.lock().push(Arc::downgrade(&inner));
+        Ok(Self { inner, log })
+    }
+
+    /// Returns the file's absolute path: another one than was asked for, where that was in use.
+    pub fn path(&self) -> &Path {
+        &self.inner.space.path
+    }
+
+    /// Returns how many events are not kept, because the file could not grow.
+    pub fn lost(&self) -> u64 {
+        self.log.lost()
+    }
+
+    /// Writes what is not written at once: which source files the recording refers to.
+    ///
+    /// # Errors
+    ///
+    /// When events were lost, now or earlier; in a forked child, whose parent's file it is.
+    pub fn flush(&self) -> io::Result<()> {
+        let path = self.path().display();
+        if !self.inner.space.is_ours() {
+            return Err(io::Error::other(format!("{path} is recorded to by the parent process")));
+        }
+        self.inner.write_sources();
+        if self.inner.space.is_removed() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{path} has been removed; what is recorded is lost"),
+            ));
+        }
+        match self.lost() {
+            0 => Ok(()),
+            lost => Err(io::Error::other(format!(
+                "{path} could not grow; {} lost",
+                crate::text::plural(lost, "event")
+            ))),
+        }
+    }
+}
+
+fn write_on(inner: &Weak<Inner>) {
+    loop {
+        std::thread::park_timeout(INTERVAL);
+        let Some(inner) = inner.upgrade().filter(|inner| inner.space.is_ours()) else { return };
+        inner.space.set_end();
+        inner.write_sources();
+    }
+}
+
+/// Writes a mark to all files.
+pub(crate) fn mark(name: &str, time: Time) {
+    let files: Vec<_> = {
+        let mut files = FILES.lock();
+        files.retain(|file| file.strong_count() > 0);
+        files.iter().filter_map(Weak::upgrade).collect()
+    };
+    if files.is_empty() {
+        return;
+    }
+    for file in files {
+        if let Some(mut dictionary) = file.dictionary() {
+            dictionary.mark(&file.space, name, time);
+        }
+    }
+    // The events' clock is behind this one by a step at the most: what comes after the mark is to have a later time.
+    let start = Instant::now();
+    while clock::now() <= time.as_nanos() && start.elapsed() < LONGEST_STEP {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// How long a step of the clock is waited for.
+const LONGEST_STEP: Duration = Duration::from_millis(20);
+
+impl Inner {
+    /// `None` in another process, and where this thread may have been interrupted with the lock.
+    fn dictionary(&self) -> Option<MutexGuard<'_, Dictionary>> {
+        if !self.space.is_ours() {
+            None
+        } else if gate::is_passed() {
+            self.dictionary.try_lock_for(PATIENCE)
+        } else {
+            Some(self.dictionary.lock())
+        }
+    }
+
+    /// Files are read where no event waits.
+    fn write_sources(&self) {
+        let files = self.dictionary().map(|mut dictionary| dictionary.take_files());
+        for (file, hash) in hashes(files.unwrap_or_default()) {
+            if let Some(mut dictionary) = self.dictionary() {
+                dictionary.source(&self.space, file, hash);
+            }
+        }
+    }
+
+    /// Gives up the oldest block. False where what is known from it could not be kept.
+    fn evict(&self, oldest: Arc<Segment>) -> bool {
+        let summary = if gate::is_passed() {
+            self.summary.try_lock_for(PATIENCE)
+        } else {
+            Some(self.summary.lock())
+        };
+        let Some(mut summary) = summary else { return false };
+        let taken = summary.take_in(&self.space, &oldest);
+        drop(summary);
+        if taken {
+            self.space.free(oldest);
+        }
+        taken
+    }
+}
+
+impl Backing for Arc<Inner> {
+    fn extend(&self, before: Option<&Arc<Segment>>) -> Option<Arc<Segment>> {
+        if !self.space.is_ours() {
+            return None;
+        }
+        if let Some(before) = before {
+            self.space.complete(before);
+        }
+        loop {
+            match self.space.for_events() {
+                Block::Ready(segment) => return Some(segment),
+                Block::Evict(oldest) => {
+                    if !self.evict(oldest) {
+                        return None;
+                    }
+                }
+                Block::None => return None,
+            }
+        }
+    }
+
+    fn leave(&self, segment: &Arc<Segment>) {
+        self.space.leave(segment);
+    }
+
+    fn lose(&self) {
+        self.space.lose();
+    }
+
+    fn lost(&self) -> u64 {
+        self.space.lost()
+    }
+
+    fn tell(&self, subject: Subject) -> bool {
+        self.dictionary().is_some_and(|mut dictionary| dictionary.tell(&self.space, subject))
+    }
+
+    fn tell_paths(&self) -> Option<u32> {
+        self.dictionary()?.tell_paths(&self.space)
+    }
+}
+
+impl Sink for FlightRecorder {
+    /// Writes an event that the log does not have yet: one that came through a sink of the program's own, or to a second
+    /// recorder.
+    fn event(&self, event: &Event) {
+        if event.logged != self.log.id() {
+            self.log.write(event);
+        }
+    }
+
+    fn flush(&self) {
+        self.inner.write_sources();
+    }
+
+    fn route(&self) -> Route {
+        Route { log: Some(self.log.clone()), events: false, filters: false }
+    }
+}
+
+impl fmt::Debug for FlightRecorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlightRecorder")
+            .field("path", &self.inner.space.path)
+            .field("lost", &self.lost())
+            .finish_non_exhaustive()
+    }
+}

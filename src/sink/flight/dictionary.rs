@@ -1,0 +1,180 @@
+//! What the file has been told: each type, line, path, thread, label, span and stack once, before what refers to it.
+
+use super::entries::{Entry, Writer};
+use super::space::Space;
+use crate::event::{Caller, Kind, Label, Thread, Time, Type};
+use crate::model::Origin;
+use crate::model::format::EntryKind;
+use crate::runtime::log::Subject;
+use crate::runtime::view;
+use crate::sink::file::origin;
+use crate::stack::{StackId, Told};
+use std::collections::{HashMap, HashSet};
+
+/// What the file knows.
+pub(super) struct Dictionary {
+    writer: Writer,
+    /// The first path that it does not.
+    new_path: u32,
+    sites: HashMap<Caller, u64>,
+    types: HashSet<usize>,
+    threads: HashSet<u32>,
+    labels: HashSet<u32>,
+    spans: HashSet<u32>,
+    stacks: Told,
+    files: HashSet<&'static str>,
+    /// Source files of which it does not say yet what they are.
+    new_files: Vec<&'static str>,
+}
+
+impl Dictionary {
+    pub(super) fn new() -> Self {
+        Self {
+            writer: Writer::default(),
+            new_path: 1,
+            sites: HashMap::new(),
+            types: HashSet::new(),
+            threads: HashSet::new(),
+            labels: HashSet::new(),
+            spans: HashSet::new(),
+            stacks: Told::default(),
+            files: HashSet::new(),
+            new_files: Vec::new(),
+        }
+    }
+
+    /// Writes whose recording it is.
+    pub(super) fn origin(&mut self, space: &Space, origin: &Origin) -> bool {
+        let build = self.stacks.own_build().unwrap_or_default();
+        let texts = [
+            (EntryKind::Program, &origin.program),
+            (EntryKind::Directory, &origin.directory),
+            (EntryKind::Host, &origin.host),
+            (EntryKind::Build, &build),
+        ];
+        let texts = texts.into_iter().map(|(kind, text)| (kind, 0, text));
+        let arguments = (0..).zip(&origin.arguments);
+        let arguments = arguments.map(|(index, text)| (EntryKind::Argument, index, text));
+        texts
+            .chain(arguments)
+            .all(|(kind, key, text)| self.writer.text(space, Entry::new(kind, key), text))
+    }
+
+    pub(super) fn tell(&mut self, space: &Space, subject: Subject) -> bool {
+        let entry = Entry::new;
+        match subject {
+            Subject::Type(ty) => self.tell_type(space, ty),
+            Subject::Thread(number) => {
+                let name =
+                    || Thread::from_number(number).map_or_else(String::new, |t| t.to_string());
+                let entry = entry(EntryKind::Thread, number.into());
+                once(&mut self.threads, number, || self.writer.text(space, entry, &name()))
+            }
+            Subject::Label(number) => {
+                let entry = entry(EntryKind::Label, number.into());
+                let text = || Label(number).text().unwrap_or_default();
+                once(&mut self.labels, number, || self.writer.text(space, entry, text()))
+            }
+            Subject::Span(number) => {
+                let entry = entry(EntryKind::Span, number.into());
+                let text = || crate::span::text(number).unwrap_or_default();
+                once(&mut self.spans, number, || self.writer.text(space, entry, &text()))
+            }
+            Subject::Stack(number) => self.tell_stack(space, number),
+        }
+    }
+
+    fn tell_type(&mut self, space: &Space, ty: &'static Type) -> bool {
+        let address = std::ptr::from_ref(ty).addr();
+        let kind = match ty.kind {
+            Kind::Box => 1,
+            Kind::Rc => 2,
+            Kind::Arc => 3,
+        };
+        let entry = Entry { kind: EntryKind::Type, key: address as u64, values: [kind, 0] };
+        once(&mut self.types, address, || self.writer.text(space, entry, ty.name()))
+    }
+
+    /// Writes all paths that there are, and returns the number of the first one that is not there.
+    pub(super) fn tell_paths(&mut self, space: &Space) -> Option<u32> {
+        while let Some(((op, site), cut, parent)) = view::last_step(self.new_path) {
+            let site = self.site(space, site)?;
+            let how = u64::from(parent) << 32 | u64::from(cut) << 8 | op as u64;
+            let key = self.new_path.into();
+            let entry = Entry { kind: EntryKind::Path, key, values: [how, site] };
+            if !self.writer.words(space, entry, &[]) {
+                return None;
+            }
+            self.new_path += 1;
+        }
+        Some(self.new_path)
+    }
+
+    fn site(&mut self, space: &Space, site: Caller) -> Option<u64> {
+        if let Some(&known) = self.sites.get(&site) {
+            return Some(known);
+        }
+        let number = self.sites.len() as u64 + 1;
+        let place = u64::from(site.line()) << 32 | u64::from(site.column());
+        let entry = Entry { kind: EntryKind::Site, key: number, values: [place, 0] };
+        if !self.writer.text(space, entry, site.file()) {
+            return None;
+        }
+        self.sites.insert(site, number);
+        if self.files.insert(site.file()) {
+            self.new_files.push(site.file());
+        }
+        Some(number)
+    }
+
+    fn tell_stack(&mut self, space: &Space, number: u32) -> bool {
+        let Some(news) = StackId::new(number).and_then(|stack| self.stacks.news(stack)) else {
+            return true;
+        };
+        for (module, path, build) in news.modules {
+            let module = module as u64;
+            let build = build.unwrap_or_default();
+            let [path_entry, build_entry] =
+                [EntryKind::Module, EntryKind::ModuleBuild].map(|kind| Entry::new(kind, module));
+            // What a file knows of a stack it is not told again: one that found no room has none.
+            if !self.writer.text(space, path_entry, &path)
+                || !self.writer.text(space, build_entry, &build)
+            {
+                return false;
+            }
+        }
+        let words = news.frames.iter().flat_map(|&(module, offset)| [module as u64, offset]);
+        let words: Vec<u64> = words.collect();
+        self.writer.words(space, Entry::new(EntryKind::Stack, number.into()), &words)
+    }
+
+    pub(super) fn mark(&mut self, space: &Space, name: &str, time: Time) -> bool {
+        let entry = Entry { kind: EntryKind::Mark, key: 0, values: [time.as_nanos(), 0] };
+        self.writer.text(space, entry, name)
+    }
+
+    /// Takes out the source files of which the file does not say yet what they are.
+    pub(super) fn take_files(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut self.new_files)
+    }
+
+    /// Writes what a source file is, so that a reader knows whether it has the same.
+    pub(super) fn source(&mut self, space: &Space, file: &str, (length, hash): (u64, u64)) -> bool {
+        let entry = Entry { kind: EntryKind::Source, key: 0, values: [length, hash] };
+        self.writer.text(space, entry, file)
+    }
+}
+
+/// Length and hash of each of these files that can be read.
+pub(super) fn hashes(files: Vec<&'static str>) -> impl Iterator<Item = (&'static str, (u64, u64))> {
+    files.into_iter().filter_map(|file| Some((file, origin::source_hash(file)?)))
+}
+
+/// Tells what is not known, and notes that it is.
+fn once<T: Eq + std::hash::Hash>(
+    known: &mut HashSet<T>,
+    what: T,
+    tell: impl FnOnce() -> bool,
+) -> bool {
+    known.contains(&what) || (tell() && known.insert(what))
+}

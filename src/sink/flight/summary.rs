@@ -1,0 +1,176 @@
+//! What is known from blocks that had to go: of each object that may be alive, what it is, and its counts then.
+//!
+//! ```text
+//!  a block is given up:   Object or Over for each object in it,  Evicted: the block's number   │ it is used again
+//!                         └──────────── count from here on ────────────────────────────────┘
+//! ```
+//!
+//! An entry of an object stands for those before it. Blocks of entries that have been overtaken are given up
+//! in turn, the oldest first, after what of them still counts has been written anew: so as to read them takes no longer
+//! than what is alive makes it, and to write them never long at once.
+
+use super::entries::{Entry, Writer};
+use super::space::{Space, block_word};
+use crate::event::Op;
+use crate::model::format::{BlockWord, EntryKind, HEAD, SUMMARY};
+use crate::runtime::log::{Segment, Words};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The objects of blocks that are gone.
+pub(super) struct Summary {
+    writer: Writer,
+    /// Blocks of entries, the oldest first, each with its place in the order.
+    blocks: VecDeque<(u64, Arc<Segment>)>,
+    objects: HashMap<u64, Known>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Known {
+    events: u64,
+    highest: u64,
+    strong: i64,
+    weak: i64,
+    birth: Option<Birth>,
+    label: u64,
+    /// The block that has its latest entry, by its place in the order; 0 for none.
+    block: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Birth {
+    ty: u64,
+    size: u64,
+    path: u64,
+}
+
+/// Slots of an object's entry.
+const OBJECT_SLOTS: usize = 3;
+/// Blocks of entries that may be there, whatever they hold.
+const FEW: usize = 4;
+
+impl Summary {
+    pub(super) fn new() -> Self {
+        let writer = Writer::new(SUMMARY);
+        Self { writer, blocks: VecDeque::new(), objects: HashMap::new() }
+    }
+
+    /// Takes in a block that is given up. False where the file has no room for that: then it has to stay.
+    pub(super) fn take_in(&mut self, space: &Space, block: &Segment) -> bool {
+        let mut touched = BTreeSet::new();
+        let mut records = block.records();
+        while let Some(record) = records.next() {
+            let Some(op) = Op::from_number((record[1] >> 56) as u8) else { continue };
+            let (object, seq) = (record[2] >> 24, record[0] >> 24);
+            let birth = if seq == 1 { records.next() } else { None };
+            self.objects.entry(object).or_default().follow(op, &record, birth);
+            touched.insert(object);
+        }
+        for object in touched {
+            if !self.write(space, object) {
+                return false;
+            }
+        }
+        let sequence = block_word(block, BlockWord::Sequence).load(Ordering::Relaxed);
+        self.writer.words(space, Entry::new(EntryKind::Evicted, sequence), &[]) && self.clean(space)
+    }
+
+    /// Writes what is known of an object.
+    fn write(&mut self, space: &Space, object: u64) -> bool {
+        let Some(known) = self.objects.get(&object).copied() else { return true };
+        let over = known.is_over();
+        let written = if !over {
+            self.writer.words(space, known.entry(object), &known.words())
+        } else if known.block != 0 {
+            self.writer.words(space, Entry::new(EntryKind::Over, object), &[])
+        } else {
+            true
+        };
+        let block = self.note_block();
+        if over {
+            self.objects.remove(&object);
+        } else if let Some(known) = self.objects.get_mut(&object) {
+            known.block = block;
+        }
+        written
+    }
+
+    /// Notes the block that is being written, and returns its place in the order.
+    fn note_block(&mut self) -> u64 {
+        let Some(segment) = self.writer.segment() else { return 0 };
+        let sequence = block_word(segment, BlockWord::Sequence).load(Ordering::Relaxed);
+        if self.blocks.back().is_none_or(|(last, _)| *last != sequence) {
+            self.blocks.push_back((sequence, Arc::clone(segment)));
+        }
+        sequence
+    }
+
+    /// Gives up the oldest block of entries, where most are overtaken.
+    fn clean(&mut self, space: &Space) -> bool {
+        let needed = self.objects.len() * OBJECT_SLOTS / (crate::model::format::SLOTS - HEAD);
+        if self.blocks.len() <= 2 * needed + FEW {
+            return true;
+        }
+        let Some((sequence, oldest)) = self.blocks.pop_front() else { return true };
+        for object in objects_of(&oldest) {
+            if self.objects.get(&object).is_some_and(|known| known.block == sequence)
+                && !self.write(space, object)
+            {
+                self.blocks.push_front((sequence, oldest));
+                return false;
+            }
+        }
+        // What was written counts from here on; only then the block may go.
+        let written = self.writer.words(space, Entry::new(EntryKind::Evicted, 0), &[]);
+        self.note_block();
+        if written {
+            space.free(oldest);
+        }
+        written
+    }
+}
+
+/// The objects of which a block has entries.
+fn objects_of(block: &Segment) -> Vec<u64> {
+    let (mut objects, mut at) = (Vec::new(), 0);
+    let records: Vec<Words> = block.records().collect();
+    while let Some(head) = records.get(at) {
+        if EntryKind::from_number((head[0] >> 56) as u8) == Some(EntryKind::Object) {
+            objects.push(head[1]);
+        }
+        at += 1 + (head[0] as u32 as usize).div_ceil(size_of::<Words>());
+    }
+    objects
+}
+
+impl Known {
+    fn follow(&mut self, op: Op, record: &Words, birth: Option<Words>) {
+        let (seq, path) = (record[0] >> 24, record[2] & 0xff_ffff);
+        self.events += 1;
+        self.highest = self.highest.max(seq);
+        // Sums: blocks of several threads go in another order than the events happened.
+        self.strong += i64::from(op.strong_delta());
+        self.weak += i64::from(op.weak_delta());
+        if let Some([ty, size, ..]) = birth {
+            self.birth = Some(Birth { ty, size, path });
+        }
+        if op == Op::Label {
+            self.label = record[3];
+        }
+    }
+
+    /// Every event has gone, and no handle is left.
+    fn is_over(&self) -> bool {
+        self.birth.is_some() && self.events == self.highest && self.strong == 0 && self.weak == 0
+    }
+
+    fn entry(&self, object: u64) -> Entry {
+        Entry { kind: EntryKind::Object, key: object, values: [self.events, self.highest] }
+    }
+
+    fn words(&self) -> [u64; 6] {
+        let birth = self.birth.unwrap_or(Birth { ty: 0, size: 0, path: 0 });
+        [self.strong as u64, self.weak as u64, birth.ty, birth.size, birth.path, self.label]
+    }
+}
