@@ -173,7 +173,7 @@ pub(crate) use doubt::sentences;
 pub use doubt::{Doubt, Place};
 pub use ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
-    StaticPlace, Statistics, Step,
+    StaticPlace, Statistics, Step, ThreadLocalPlace,
 };
 pub(crate) use retention::Starts;
 pub use search::{Search, Unavailable};

@@ -373,6 +373,12 @@ fn handles_signals() {
         HANDLED.fetch_add(1, Ordering::Relaxed);
     }
     SHARED.set(Arc::new(5)).unwrap();
+    // Its lines are known, and there is room for all handles: a new line, and more handles than ever, allocate.
+    handler(0);
+    for _ in 0..2 {
+        let clones: Vec<_> = (0..60).map(|_| SHARED.get().unwrap().clone()).collect();
+        drop(clones.iter().map(Arc::downgrade).collect::<Vec<_>>());
+    }
     // SAFETY: the handler takes a number; what it does is what is tested: counts, which allocate nothing.
     unsafe {
         libc::signal(libc::SIGUSR1, handler as extern "C" fn(libc::c_int) as libc::sighandler_t)
@@ -429,7 +435,17 @@ fn handles_signals_with_a_recorder() {
     refscope::install(recorder.clone()).unwrap();
     SHARED.set(Arc::new(5)).unwrap();
     let shared = SHARED.get().unwrap();
-    let (mut clones, mut weak) = (Vec::with_capacity(40), Vec::with_capacity(40));
+    let (mut clones, mut weak) = (Vec::with_capacity(60), Vec::with_capacity(60));
+    // The handler's lines are known, and there is room for all handles: a new line, and more handles than ever, allocate.
+    handler(0);
+    for _ in 0..2 {
+        clones.extend((0..60).map(|_| shared.clone()));
+        weak.extend(clones.iter().map(Arc::downgrade));
+        clones.clear();
+        weak.clear();
+    }
+    let before = 1 + 6 + 2 * 240;
+    HANDLED.store(0, Ordering::Relaxed);
     // SAFETY: the handler takes a number; what it does is what is tested.
     unsafe {
         libc::signal(libc::SIGUSR1, handler as extern "C" fn(libc::c_int) as libc::sighandler_t)
@@ -463,7 +479,7 @@ fn handles_signals_with_a_recorder() {
     assert_eq!(numbers.len(), recording.events().len(), "none is there twice");
     // Of a handle that found no place, neither beginning nor end is there; nor what was made from it.
     let untraced = refscope::untraced_counts().ledger_full;
-    let happened = 1 + rounds * 160 + handled * 6;
+    let happened = before + rounds * 160 + handled * 6;
     let known = recording.events().len() as u64 + recording.lost();
     assert!(known <= happened && known + 4 * untraced >= happened, "{known} of {happened}");
     println!("handled, and whole: {} recorded, {} lost", recording.events().len(), recorder.lost());

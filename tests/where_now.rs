@@ -80,10 +80,9 @@ fn statics_and_thread_locals_are_named() {
     for (id, thread, local) in
         [(in_own, &*own, "CURRENT"), (in_lazy, &own, "LAZY"), (in_others, "other", "CURRENT")]
     {
-        let thread = std::sync::Arc::from(thread);
         let path = ownership.path_to(id).map(|path| path.to_string());
-        let expected = Owner::ThreadLocal { thread, symbol: name(local).map(Into::into) };
-        assert_eq!(root(&ownership, id), &expected, "{local}: {path:?}");
+        let Owner::ThreadLocal(place) = root(&ownership, id) else { panic!("{local}: {path:?}") };
+        assert_eq!((&*place.thread, &place.symbol), (thread, &name(local)), "{local}: {path:?}");
     }
 
     let text = ownership.path_to(in_static).unwrap().to_string();

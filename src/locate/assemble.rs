@@ -8,7 +8,7 @@ use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
 use super::ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
-    StaticPlace, Statistics, Step,
+    StaticPlace, Statistics, Step, ThreadLocalPlace,
 };
 use super::rules::{Rule, Rules};
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
@@ -287,10 +287,15 @@ impl Assembly<'_> {
                     type_name: None,
                 }))
             }
-            AreaKind::ThreadLocal(thread) => Owner::ThreadLocal {
-                thread: self.thread(*thread),
-                symbol: self.thread_local_at(*thread, address).map(Arc::from),
-            },
+            AreaKind::ThreadLocal(thread) => {
+                let offset = self.thread_local_offset(*thread, address);
+                Owner::ThreadLocal(Box::new(ThreadLocalPlace {
+                    thread: self.thread(*thread),
+                    offset,
+                    symbol: offset.and_then(|offset| self.thread_local_at(offset)),
+                    field: None,
+                }))
+            }
             AreaKind::Stack(thread) => Owner::Stack { thread: self.thread(*thread) },
             AreaKind::Unknown | AreaKind::Freed => Owner::Unknown { address },
         }
@@ -300,10 +305,14 @@ impl Assembly<'_> {
         self.threads.get(thread).map_or_else(|| "".into(), |thread| Arc::clone(&thread.name))
     }
 
-    fn thread_local_at(&self, thread: usize, address: u64) -> Option<String> {
+    /// The offset of an address in the program's own thread-locals of a thread.
+    fn thread_local_offset(&self, thread: usize, address: u64) -> Option<u64> {
         let start = self.threads.get(thread).map(|thread| thread.locals).filter(|&at| at > 0)?;
-        let program = self.images.iter().find(|image| image.is_program)?;
-        program.thread_local_at(address.checked_sub(start)?)
+        address.checked_sub(start)
+    }
+
+    fn thread_local_at(&self, offset: u64) -> Option<String> {
+        self.images.iter().find(|image| image.is_program)?.thread_local_at(offset)
     }
 
     fn objects(&self) -> Vec<LocatedObject> {

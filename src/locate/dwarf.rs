@@ -84,6 +84,8 @@ pub(super) struct Types<'a> {
     lasts: Vec<String>,
     /// By address as symbols have it.
     statics: BTreeMap<u64, TypeId>,
+    /// By offset in a thread's.
+    thread_locals: BTreeMap<u64, TypeId>,
     /// What is added to a place in the file to get such an address.
     bias: u64,
     shapes: RefCell<HashMap<TypeId, Option<Rc<Shape>>>>,
@@ -119,6 +121,7 @@ impl<'a> Types<'a> {
             named: names.iter().map(|name| (key(name), Vec::new())).collect(),
             lasts: names.iter().map(|name| key(name).last().to_owned()).collect(),
             statics: BTreeMap::new(),
+            thread_locals: BTreeMap::new(),
             bias,
             shapes: RefCell::default(),
         };
@@ -185,16 +188,28 @@ impl<'a> Types<'a> {
                 }
             }
             if is_variable {
-                let first = location.and_then(|it| it.operations(unit.encoding()).next().ok()?);
-                let address = match first {
-                    Some(gimli::Operation::Address { address }) => Some(address),
-                    Some(gimli::Operation::AddressIndex { index }) => {
-                        self.dwarf.address(unit, index).ok()
-                    }
-                    _ => None,
+                let (Some(location), Some(AttributeValue::UnitRef(ty))) = (location, ty) else {
+                    continue;
                 };
-                if let (Some(address), Some(AttributeValue::UnitRef(ty))) = (address, ty) {
-                    self.statics.insert(address, TypeId { unit: number, offset: ty.0 });
+                let id = TypeId { unit: number, offset: ty.0 };
+                let mut operations = location.operations(unit.encoding());
+                let mut next = || operations.next().ok().flatten();
+                match (next(), next()) {
+                    (Some(gimli::Operation::Address { address }), _) => {
+                        self.statics.insert(address, id);
+                    }
+                    (Some(gimli::Operation::AddressIndex { index }), _) => {
+                        if let Ok(address) = self.dwarf.address(unit, index) {
+                            self.statics.insert(address, id);
+                        }
+                    }
+                    (
+                        Some(gimli::Operation::UnsignedConstant { value }),
+                        Some(gimli::Operation::TLS),
+                    ) => {
+                        self.thread_locals.insert(value, id);
+                    }
+                    _ => {}
                 }
                 continue;
             }
@@ -252,6 +267,12 @@ impl<'a> Types<'a> {
         let address = place.wrapping_add(self.bias);
         let (&start, &id) = self.statics.range(..=address).next_back()?;
         (address - start < self.shape(id)?.size).then_some((id, address - start))
+    }
+
+    /// The type of the thread-local at an offset in a thread's, and the offset in it.
+    pub(super) fn thread_local_at(&self, offset: u64) -> Option<(TypeId, u64)> {
+        let (&start, &id) = self.thread_locals.range(..=offset).next_back()?;
+        (offset - start < self.shape(id)?.size).then_some((id, offset - start))
     }
 
     /// What a type consists of.

@@ -15,8 +15,10 @@ const DEPTH: u32 = 64;
 /// budget, of the processor's time: what the machine does besides is not to decide what a report says.
 pub(super) fn name_fields(ownership: &mut Ownership, budget: Duration) {
     let names: HashSet<&str> = ownership.objects.iter().map(|object| &*object.type_name).collect();
-    let has_static =
-        ownership.nodes.iter().any(|node| matches!(node.held, Held::Root(Owner::Static { .. })));
+    let has_static = ownership
+        .nodes
+        .iter()
+        .any(|node| matches!(node.held, Held::Root(Owner::Static(_) | Owner::ThreadLocal(_))));
     let Some(program) = Program::map() else { return };
     let types = Types::read(program.bytes(), program.name(), &names, has_static, budget);
     let Some(types) = types else { return };
@@ -28,6 +30,7 @@ pub(super) fn name_fields(ownership: &mut Ownership, budget: Duration) {
         match &mut node.held {
             Held::By(step) => step.field = name.field,
             Held::Root(Owner::Static(place)) => name.of_static(place),
+            Held::Root(Owner::ThreadLocal(place)) => place.field = name.text(),
             _ => {}
         }
     }
@@ -39,6 +42,7 @@ pub(super) fn name_fields(ownership: &mut Ownership, budget: Duration) {
         match &mut handle.owner {
             Owner::Object { field, .. } | Owner::Block { field, .. } => *field = name.field,
             Owner::Static(place) => name.of_static(place),
+            Owner::ThreadLocal(place) => place.field = name.text(),
             _ => {}
         }
     }
@@ -53,8 +57,12 @@ struct Named {
 
 impl Named {
     fn of_static(self, place: &mut StaticPlace) {
-        place.field = self.field.map(|field| field.to_string());
+        place.field = self.text();
         place.type_name = self.type_name;
+    }
+
+    fn text(&self) -> Option<String> {
+        self.field.as_ref().map(ToString::to_string)
     }
 }
 
@@ -155,8 +163,8 @@ impl<'a> Fields<'a> {
                             })
                         })
                     }
-                    (NodeKind::Block(_), Held::Root(Owner::Static(place))) => {
-                        let found = self.in_static(&place.image, place.address, What::Pointer);
+                    (NodeKind::Block(_), Held::Root(owner)) => {
+                        let found = self.in_root(owner, What::Pointer);
                         let target = found.map_or(Layout::Unknown, |(found, _)| found.target);
                         self.number(target)
                     }
@@ -267,8 +275,8 @@ impl<'a> Fields<'a> {
     fn of_owner(&self, owner: &Owner, what: What) -> Named {
         match owner {
             Owner::Block { node, offset, .. } => self.plain(*node, *offset, what),
-            Owner::Static(place) => {
-                let Some((found, shape)) = self.in_static(&place.image, place.address, what) else {
+            Owner::Static(_) | Owner::ThreadLocal(_) => {
+                let Some((found, shape)) = self.in_root(owner, what) else {
                     return Named::default();
                 };
                 let type_name = Some(super::type_name::shortened(&shape.name));
@@ -278,9 +286,15 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What stands in a static, and the static's type.
-    fn in_static(&self, image: &str, place: u64, what: What) -> Option<(Found, Rc<Shape>)> {
-        let (id, offset) = (image == self.program).then(|| self.types.static_at(place))??;
+    /// What stands in a static or thread-local, and its type.
+    fn in_root(&self, owner: &Owner, what: What) -> Option<(Found, Rc<Shape>)> {
+        let (id, offset) = match owner {
+            Owner::Static(place) if place.image == self.program => {
+                self.types.static_at(place.address)?
+            }
+            Owner::ThreadLocal(place) => self.types.thread_local_at(place.offset?)?,
+            _ => return None,
+        };
         let nothing = Found { pieces: Vec::new(), what: What::Other, target: Layout::Unknown };
         Some((self.descend(id, offset, what, false, 0).unwrap_or(nothing), self.types.shape(id)?))
     }

@@ -92,12 +92,7 @@ pub enum Owner {
     /// In a static.
     Static(Box<StaticPlace>),
     /// In a thread-local.
-    ThreadLocal {
-        /// The thread's name.
-        thread: Arc<str>,
-        /// The static's name, where it is known.
-        symbol: Option<Arc<str>>,
-    },
+    ThreadLocal(Box<ThreadLocalPlace>),
     /// On a thread's stack, or in one of its registers: in a living local, most likely.
     Stack {
         /// The thread's name.
@@ -133,6 +128,23 @@ pub struct StaticPlace {
     /// The static's type, without paths and shortened, where it is known.
     #[cfg_attr(feature = "serde", serde(default))]
     pub type_name: Option<String>,
+}
+
+/// A place in a thread-local.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct ThreadLocalPlace {
+    /// The thread's name.
+    pub thread: Arc<str>,
+    /// The offset in the program's own thread-locals, where they are known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub offset: Option<u64>,
+    /// The static's name, where it is known.
+    pub symbol: Option<String>,
+    /// The field of it, where it is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub field: Option<String>,
 }
 
 /// An object, or a block of the heap.

@@ -189,8 +189,8 @@ impl<'a> Starts<'a> {
     fn part_of_root(&self, owner: &Owner) -> Option<Part> {
         match owner {
             Owner::Static(place) => Some(Part::Static(place.symbol.clone().unwrap_or_default())),
-            Owner::ThreadLocal { symbol, .. } => {
-                Some(Part::ThreadLocal(symbol.as_deref().unwrap_or_default().to_owned()))
+            Owner::ThreadLocal(place) => {
+                Some(Part::ThreadLocal(place.symbol.clone().unwrap_or_default()))
             }
             Owner::Stack { thread } if **thread == *self.ownership.asked_by => {
                 Some(Part::Stack(thread.to_string()))

@@ -1,7 +1,9 @@
 //! A path, and a cycle, as text.
 
 use super::doubt::sentences;
-use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, StaticPlace, Step};
+use super::ownership::{
+    Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, StaticPlace, Step, ThreadLocalPlace,
+};
 use crate::event::ObjectId;
 use crate::text::{bytes, escape, possessive};
 use std::fmt;
@@ -102,12 +104,7 @@ impl fmt::Display for Owner {
                 write!(f, "heap block, {}, {at}", bytes(*size))
             }
             Self::Static(place) => place.fmt(f),
-            Self::ThreadLocal { thread, symbol: Some(symbol) } => {
-                write!(f, "thread-local {} of {}", escape(symbol), escape(thread))
-            }
-            Self::ThreadLocal { thread, symbol: None } => {
-                write!(f, "a thread-local of {}", escape(thread))
-            }
+            Self::ThreadLocal(place) => place.fmt(f),
             Self::Stack { thread } => write!(f, "a word on {} stack", escape(&possessive(thread))),
             Self::Unknown { .. } => f.write_str("memory that is neither the heap's nor a thread's"),
             Self::Raw => f.write_str("a raw pointer"),
@@ -129,6 +126,18 @@ impl fmt::Display for StaticPlace {
             f.write_str(&offset_text(0, self.field.as_deref()))?;
         }
         self.type_name.as_ref().map_or(Ok(()), |name| write!(f, " ({})", escape(name)))
+    }
+}
+
+impl fmt::Display for ThreadLocalPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let thread = escape(&self.thread);
+        let Some(symbol) = &self.symbol else { return write!(f, "a thread-local of {thread}") };
+        write!(f, "thread-local {}", escape(symbol))?;
+        if self.field.is_some() {
+            f.write_str(&offset_text(0, self.field.as_deref()))?;
+        }
+        write!(f, " of {thread}")
     }
 }
 

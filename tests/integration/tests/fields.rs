@@ -280,3 +280,26 @@ fn namesakes_are_not_mixed_up() {
     let kept = leaf();
     assert!(path(&kept).contains("stack"), "{}", path(&kept));
 }
+
+thread_local! {
+    static LAZY: RefCell<Vec<Rc<Leaf>>> = RefCell::default();
+    static STATE: RefCell<Outer> = RefCell::default();
+}
+
+#[test]
+fn thread_locals_have_their_fields_and_elements() {
+    track();
+    let kept = leaf();
+    let object = leaf_id(&kept);
+    LAZY.with_borrow_mut(|lazy| lazy.push(kept));
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(text.contains("thread-local fields::LAZY of "), "{text}");
+    assert!(text.contains("─[0]→ Rc<Leaf>"), "{text}");
+
+    let kept = leaf();
+    let object = leaf_id(&kept);
+    STATE.with_borrow_mut(|state| state.queue.push_back(kept));
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(text.contains("thread-local fields::STATE.queue of "), "{text}");
+    assert!(text.contains("─[..]→ Rc<Leaf>"), "{text}");
+}

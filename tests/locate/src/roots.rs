@@ -163,7 +163,7 @@ thread_local! {
 }
 
 fn is_thread_local(owner: &Owner) -> bool {
-    matches!(owner, Owner::ThreadLocal { thread, .. } if &**thread == "main")
+    matches!(owner, Owner::ThreadLocal(place) if &*place.thread == "main")
 }
 
 #[inline(never)]
