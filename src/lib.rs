@@ -165,6 +165,7 @@
     refscope_coerce,
     feature(coerce_unsized, unsize, pin_coerce_unsized_trait, legacy_receiver_trait)
 )]
+#![cfg_attr(refscope_thin, feature(dispatch_from_dyn, dropck_eyepatch))]
 #![cfg_attr(refscope_fn, feature(fn_traits, unboxed_closures, tuple_trait))]
 #![cfg_attr(refscope_async_fn, feature(async_fn_traits))]
 #![cfg_attr(
@@ -192,6 +193,8 @@ mod make_mut;
 mod off;
 #[cfg(feature = "trace")]
 pub mod rc;
+#[cfg(feature = "trace")]
+mod repr;
 mod sealed;
 mod start;
 mod std_ptr;

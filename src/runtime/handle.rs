@@ -87,6 +87,11 @@ pub(crate) fn at<T: ?Sized>(kind: Kind, value: &T) -> Option<(Kind, usize)> {
 pub(crate) struct Strong<const SHARED: bool>(Option<Ticket>);
 
 impl<const SHARED: bool> Strong<SHARED> {
+    /// A handle that is untraced.
+    #[cfg(not(refscope_thin))]
+    #[allow(dead_code)] // in the models
+    pub(crate) const UNTRACED: Self = Self(None);
+
     /// A new object, if a sink wants it.
     #[inline]
     #[track_caller]
@@ -159,7 +164,10 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn settle(&mut self) {
         if self.0.as_ref().is_some_and(Ticket::is_returned) {
             let held = self.0.take().and_then(|ticket| hold(ticket, Side::Strong));
-            self.0 = held.map(|held| Ticket::new(held.place, held.place.current()));
+            self.0 = held.map(|held| {
+                held.place.settle();
+                Ticket::new(held.place, held.place.current())
+            });
         }
     }
 
@@ -223,12 +231,12 @@ impl<const SHARED: bool> Strong<SHARED> {
         }
     }
 
-    /// The handle comes from a raw pointer.
+    /// The handle comes from a raw pointer; `std` is std's pointer that was made of it.
     #[inline]
     #[track_caller]
-    pub(crate) fn from_raw(at: Option<(Kind, usize)>) -> Self {
+    pub(crate) fn from_raw(at: Option<(Kind, usize)>, std: usize) -> Self {
         let site = Location::caller();
-        Self(at.and_then(|at| of_raw::<SHARED>(Side::Strong, Op::FromRaw, at, site)))
+        Self(at.and_then(|at| of_raw::<SHARED>(Side::Strong, Op::FromRaw, at, std, site)))
     }
 
     /// One more raw handle: a clone that becomes raw at once. Stands after std's.
@@ -283,8 +291,8 @@ impl<const SHARED: bool> Drop for Strong<SHARED> {
 pub(crate) struct Weak<const SHARED: bool>(Option<Ticket>);
 
 impl<const SHARED: bool> Weak<SHARED> {
-    /// A handle of no object.
-    pub(crate) const DANGLING: Self = Self(None);
+    /// A handle that is untraced, as that of no object is.
+    pub(crate) const UNTRACED: Self = Self(None);
 
     /// An object that begins with a weak handle: `new_cyclic`'s, or one that came from std.
     #[track_caller]
@@ -367,11 +375,11 @@ impl<const SHARED: bool> Weak<SHARED> {
         }
     }
 
-    /// The handle comes from a raw pointer.
+    /// The handle comes from a raw pointer; `std` is std's pointer that was made of it.
     #[inline]
     #[track_caller]
-    pub(crate) fn from_raw(at: (Kind, usize)) -> Self {
-        Self(of_raw::<SHARED>(Side::Weak, Op::WeakFromRaw, at, Location::caller()))
+    pub(crate) fn from_raw(at: (Kind, usize), std: usize) -> Self {
+        Self(of_raw::<SHARED>(Side::Weak, Op::WeakFromRaw, at, std, Location::caller()))
     }
 }
 
@@ -391,3 +399,31 @@ impl<const SHARED: bool> Drop for Weak<SHARED> {
         }
     }
 }
+
+/// An identity as the ticket that stands for std's pointer: see [`repr`](crate::repr).
+#[cfg(refscope_thin)]
+pub(crate) trait OfTicket {
+    fn of(ticket: Option<Ticket>) -> Self;
+    /// The ticket, whose handle has not ended.
+    fn into_ticket(self) -> Option<Ticket>;
+}
+
+#[cfg(refscope_thin)]
+macro_rules! of_ticket {
+    ($($Identity:ident)*) => {$(
+        impl<const SHARED: bool> OfTicket for $Identity<SHARED> {
+            #[inline(always)]
+            fn of(ticket: Option<Ticket>) -> Self {
+                Self(ticket)
+            }
+
+            #[inline(always)]
+            fn into_ticket(mut self) -> Option<Ticket> {
+                self.0.take()
+            }
+        }
+    )*};
+}
+
+#[cfg(refscope_thin)]
+of_ticket! { Strong Weak }

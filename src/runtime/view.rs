@@ -26,7 +26,8 @@ fn handle(place: &'static Place) -> Option<HandleView> {
         let details = place.details();
         // SAFETY: FOREVER: a place in use was filled with a slot of the ledger's.
         let entry = unsafe { &*details.entry };
-        HandleView { object: entry.id(), ticket: word(place, generation), details }
+        let ticket = details.returned.unwrap_or_else(|| word(place, generation));
+        HandleView { object: entry.id(), ticket, details }
     })
 }
 

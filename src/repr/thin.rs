@@ -1,0 +1,340 @@
+//! A handle of one word: std's pointer, or the ticket that stands for it.
+
+use super::{Repr, lent};
+use crate::runtime::handle::OfTicket;
+use crate::runtime::ticket::Ticket;
+use std::mem::{ManuallyDrop, MaybeUninit, transmute, transmute_copy};
+use std::ops::{Deref, DerefMut};
+use std::panic::UnwindSafe;
+use std::ptr::{self, NonNull};
+use std::{boxed, rc, sync};
+
+const _: () = {
+    const fn is_address_first(words: [usize; 2]) -> bool {
+        words[0] == usize::MAX && words[1] == 3
+    }
+    // SAFETY: WORD: a pointer has no bytes that are not initialized.
+    let of_rc = unsafe { transmute::<rc::Weak<[u8]>, _>(rc::Weak::<[u8; 3]>::new()) };
+    // SAFETY: WORD: as above.
+    let of_arc = unsafe { transmute::<sync::Weak<[u8]>, _>(sync::Weak::<[u8; 3]>::new()) };
+    assert!(is_address_first(of_rc) && is_address_first(of_arc), "WORD");
+};
+
+/// Declares a pointer type.
+macro_rules! pointer {
+    ($(#[$meta:meta])* pub struct $Ptr:ident<T>: $Identity:ty, $Std:ty, stored as $Stored:ty;) => {
+        $(#[$meta])*
+        pub struct $Ptr<T: ?Sized> {
+            // Dropped after what `Drop` does, so that a drop is emitted before what it destroys.
+            stored: $Stored,
+            // For the drop check.
+            owns: std::marker::PhantomData<$Std>,
+        }
+
+        impl<T: ?Sized> $Ptr<T> {
+            /// An untraced handle.
+            #[allow(dead_code)] // of a pointer that always has an object
+            const fn untraced(stored: $Stored) -> Self {
+                Self { stored, owns: std::marker::PhantomData }
+            }
+        }
+
+        // SAFETY: WORD: the type that is stored is std's pointer, or one of the same layout.
+        unsafe impl<T: ?Sized> $crate::repr::Stored for $Ptr<T> {
+            type Identity = $Identity;
+            type Std = $Std;
+            type Stored = $Stored;
+
+            #[inline(always)]
+            fn new(stored: $Stored) -> Self {
+                Self::untraced(stored)
+            }
+
+            #[inline(always)]
+            fn stored(&self) -> &$Stored {
+                &self.stored
+            }
+
+            #[inline(always)]
+            fn stored_mut(&mut self) -> &mut $Stored {
+                &mut self.stored
+            }
+        }
+
+        // SAFETY: MAY_DANGLE: nothing of the value is used here, but that std's pointer drops it, whose drop check the fields
+        // have.
+        unsafe impl<#[may_dangle] T: ?Sized> Drop for $Ptr<T> {
+            // Always inlined, so that a debug build needs no second frame: drops recurse.
+            #[inline(always)]
+            fn drop(&mut self) {
+                // SAFETY: WHOLE: the handle is not used any more.
+                unsafe { $crate::repr::end_identity(self) };
+                // SAFETY: WHOLE: as above; std's pointer is whole.
+                unsafe { $crate::repr::End::end(&mut self.stored) };
+            }
+        }
+    };
+}
+pub(crate) use pointer;
+
+/// A pointer type that [`pointer!`] declares.
+///
+/// # Safety
+///
+/// `Stored` has the layout of `Std`, and WORD holds for it.
+pub(crate) unsafe trait Stored: Sized {
+    type Identity: OfTicket;
+    type Std;
+    type Stored;
+
+    fn new(stored: Self::Stored) -> Self;
+    fn stored(&self) -> &Self::Stored;
+    fn stored_mut(&mut self) -> &mut Self::Stored;
+}
+
+/// How what is stored ends, after the identity.
+pub(crate) trait End {
+    /// Drops std's pointer, if it is not a field that is dropped anyway.
+    ///
+    /// # Safety
+    ///
+    /// WHOLE: the bits are those of std's pointer, which is not used any more.
+    unsafe fn end(&mut self);
+}
+
+macro_rules! ends_as_a_field {
+    ($($Std:ty),*) => {$(
+        impl<T: ?Sized> End for $Std {
+            #[inline(always)]
+            unsafe fn end(&mut self) {}
+        }
+    )*};
+}
+
+ends_as_a_field! { rc::Rc<T>, rc::Weak<T>, sync::Arc<T>, sync::Weak<T> }
+
+// A ticket may not stand in std's box, of which the compiler assumes that it points to a value.
+impl<T: ?Sized> End for NonNull<T> {
+    #[inline(always)]
+    unsafe fn end(&mut self) {
+        let boxed = ptr::from_mut(self).cast::<boxed::Box<T>>();
+        // SAFETY: WHOLE: passed on to the caller.
+        unsafe { ptr::drop_in_place(boxed) };
+    }
+}
+
+// What std's box is, though a `NonNull` is not.
+
+// SAFETY: SEND: it owns its value, as std's box does.
+unsafe impl<T: ?Sized + Send> Send for crate::boxed::Box<T> {}
+// SAFETY: SEND: as above.
+unsafe impl<T: ?Sized + Sync> Sync for crate::boxed::Box<T> {}
+impl<T: ?Sized + UnwindSafe> UnwindSafe for crate::boxed::Box<T> {}
+
+/// The first word.
+#[inline(always)]
+fn word<B>(stored: &B) -> *mut () {
+    const { assert!(size_of::<B>() >= size_of::<*mut ()>()) };
+    // SAFETY: WORD: it is a pointer.
+    unsafe { ptr::from_ref(stored).cast::<*mut ()>().read() }
+}
+
+#[inline(always)]
+fn set_word<B>(stored: &mut B, word: *mut ()) {
+    const { assert!(size_of::<B>() >= size_of::<*mut ()>()) };
+    // SAFETY: WORD: it is a pointer.
+    unsafe { ptr::from_mut(stored).cast::<*mut ()>().write(word) };
+}
+
+/// The same bits as another type.
+///
+/// # Safety
+///
+/// WORD: the two types have the same layout. WHOLE: of what owns something, only one is used.
+#[inline(always)]
+unsafe fn same_bits<A, B>(bits: &A) -> B {
+    const { assert!(size_of::<A>() == size_of::<B>() && align_of::<A>() == align_of::<B>(), "WORD") };
+    // SAFETY: WORD: passed on to the caller.
+    unsafe { transmute_copy(bits) }
+}
+
+/// A copy of the bits of std's pointer, which owns nothing.
+struct View<S>(MaybeUninit<S>);
+
+impl<S> View<S> {
+    #[inline(always)]
+    fn of<P: Stored<Std = S>>(handle: &P) -> Self {
+        // SAFETY: WORD. WHOLE: a view owns nothing.
+        let mut bits: MaybeUninit<S> = unsafe { same_bits(handle.stored()) };
+        if let Some(ticket) = Ticket::of(word(handle.stored())) {
+            set_word(&mut bits, ticket.std());
+        }
+        Self(bits)
+    }
+}
+
+impl<S> Deref for View<S> {
+    type Target = S;
+
+    #[inline(always)]
+    fn deref(&self) -> &S {
+        // SAFETY: WHOLE: the handle lives, whose pointer this is. PLACE, NOTED: it was in the place.
+        unsafe { self.0.assume_init_ref() }
+    }
+}
+
+impl<S> DerefMut for View<S> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut S {
+        // SAFETY: WHOLE: as above; only what does not change the pointer is done with it.
+        unsafe { self.0.assume_init_mut() }
+    }
+}
+
+/// Ends what was lent of a handle that ends, or changes hands.
+#[inline(always)]
+fn end_loans<S>(ticket: &Ticket) {
+    let is_lent = || size_of::<S>() > size_of::<usize>() && ticket.place().is_lent();
+    if ticket.is_returned() || is_lent() {
+        lent::end(ticket.word());
+    }
+}
+
+/// Ends the identity of a handle, and leaves std's pointer in it.
+///
+/// # Safety
+///
+/// WHOLE: the handle is dropped, and not used any more.
+#[inline]
+pub(crate) unsafe fn end_identity<P: Stored>(handle: &mut P) {
+    if let Some(ticket) = Ticket::of(word(handle.stored())) {
+        set_word(handle.stored_mut(), ticket.std());
+        end_loans::<P::Std>(&ticket);
+        drop(P::Identity::of(Some(ticket)));
+    }
+}
+
+impl<P: Stored> Repr for P {
+    type Identity = P::Identity;
+    type Std = P::Std;
+
+    #[inline]
+    fn from_parts(identity: P::Identity, std: P::Std) -> Self {
+        // SAFETY: WORD. WHOLE: std's pointer is not used any more.
+        let mut stored: P::Stored = unsafe { same_bits(&ManuallyDrop::new(std)) };
+        if let Some(ticket) = identity.into_ticket() {
+            if ticket.is_returned() {
+                // Of another handle with this word, long ago.
+                lent::end(ticket.word());
+            }
+            let replaced = ticket.replace(word(&stored));
+            set_word(&mut stored, replaced);
+        }
+        P::new(stored)
+    }
+
+    #[inline]
+    fn into_parts(self) -> (P::Identity, P::Std) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: WORD. WHOLE: the handle is not used any more.
+        let mut std: MaybeUninit<P::Std> = unsafe { same_bits(this.stored()) };
+        let ticket = Ticket::of(word(this.stored()));
+        if let Some(ticket) = &ticket {
+            set_word(&mut std, ticket.std());
+            end_loans::<P::Std>(ticket);
+        }
+        // SAFETY: WHOLE: its bits are together again.
+        (P::Identity::of(ticket), unsafe { std.assume_init() })
+    }
+
+    #[inline(always)]
+    fn identity(&self) -> impl Deref<Target = P::Identity> {
+        ManuallyDrop::new(P::Identity::of(Ticket::of(word(self.stored()))))
+    }
+
+    #[inline(always)]
+    fn std(&self) -> impl Deref<Target = P::Std> {
+        View::of(self)
+    }
+
+    #[inline(always)]
+    fn parts_mut(&mut self) -> PartsMut<'_, Self> {
+        let ticket = Ticket::of(word(self.stored()));
+        // SAFETY: WORD. WHOLE: the handle is not used before the parts are put into it again.
+        let std = unsafe { same_bits(&View::of(self)) };
+        PartsMut { identity: ManuallyDrop::new(P::Identity::of(ticket)), std, handle: self }
+    }
+
+    fn lend(&self) -> &P::Std {
+        let std = match Ticket::of(word(self.stored())) {
+            None => ptr::from_ref(self.stored()).cast::<P::Std>(),
+            Some(ticket) => match ticket.memory() {
+                Some(memory) if size_of::<P::Std>() == size_of::<usize>() => memory.cast(),
+                memory => {
+                    let is_first = memory.is_some() && !ticket.place().set_lent();
+                    lent::lend(ticket.word(), is_first, &View::of(self).0)
+                }
+            },
+        };
+        // SAFETY: WORD. PLACE, LENT: it stays as it is for as long as the handle is borrowed.
+        unsafe { &*std }
+    }
+
+    #[inline(always)]
+    fn value<T: ?Sized>(&self) -> &T
+    where
+        P::Std: Deref<Target = T>,
+    {
+        let value: *const T = &**View::of(self);
+        // SAFETY: STABLE: it stays where it is for as long as the handle is borrowed.
+        unsafe { &*value }
+    }
+
+    #[inline(always)]
+    fn value_mut<T: ?Sized>(&mut self) -> &mut T
+    where
+        P::Std: DerefMut<Target = T>,
+    {
+        let value: *mut T = &mut **View::of(self);
+        // SAFETY: STABLE: it stays where it is for as long as the handle is borrowed.
+        unsafe { &mut *value }
+    }
+
+    #[inline(always)]
+    fn value_mut_by<T: ?Sized>(
+        &mut self,
+        get: impl FnOnce(&mut P::Std) -> Option<&mut T>,
+    ) -> Option<&mut T>
+    where
+        P::Std: Deref<Target = T>,
+    {
+        let value: *mut T = get(&mut View::of(self))?;
+        // SAFETY: STABLE: it stays where it is for as long as the handle is borrowed.
+        Some(unsafe { &mut *value })
+    }
+}
+
+/// The parts of a handle, to be changed. They are put into it again when this is dropped, while unwinding too.
+pub(crate) struct PartsMut<'a, P: Repr> {
+    pub(crate) identity: ManuallyDrop<P::Identity>,
+    pub(crate) std: ManuallyDrop<P::Std>,
+    handle: &'a mut P,
+}
+
+impl<P: Repr> Drop for PartsMut<'_, P> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: WHOLE: it is not used any more.
+        let identity = unsafe { ManuallyDrop::take(&mut self.identity) };
+        // SAFETY: WHOLE: as above.
+        let std = unsafe { ManuallyDrop::take(&mut self.std) };
+        // SAFETY: WHOLE: what was in the handle are these parts.
+        unsafe { ptr::write(self.handle, P::from_parts(identity, std)) };
+    }
+}
+
+/// std's pointer as a number: what a ticket of a handle that came from a raw pointer has in itself.
+#[inline]
+pub(crate) fn address<S>(std: &S) -> usize {
+    word(std).addr()
+}
