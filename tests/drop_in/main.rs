@@ -112,7 +112,7 @@ fn without_the_feature_the_types_are_stds() {
 }
 
 /// A handle is one word larger than std's, and `Option` has its niche.
-#[cfg(feature = "trace")]
+#[cfg(all(feature = "trace", not(refscope_thin)))]
 #[test]
 fn sizes() {
     const WORD: usize = size_of::<usize>();
@@ -125,3 +125,7 @@ fn sizes() {
 /// What only the fully drop-in build can: see `full.rs`.
 #[cfg(all(feature = "trace", refscope_coerce, refscope_fn, refscope_negative))]
 mod full;
+
+/// What only a pointer of one word can: see `thin.rs`.
+#[cfg(all(feature = "trace", refscope_thin))]
+mod thin;
