@@ -62,6 +62,9 @@ impl<T: ?Sized> Box<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn wrap_new(inner: boxed::Box<T>) -> Self {
+        if ticket::is_idle() {
+            return Self::from_std_alone(inner);
+        }
         let ticket = ticket::Strong::birth(Type::boxed::<T>(), Value::of(&*inner), Op::New);
         Self::from_parts(ticket, inner)
     }

@@ -262,8 +262,8 @@ macro_rules! weak_traits {
             #[inline]
             #[track_caller]
             fn clone(&self) -> Self {
-                let inner = Clone::clone(&*self.std());
-                Self::from_parts(self.identity().cloned(), inner)
+                let site = std::panic::Location::caller();
+                self.derive(Clone::clone, |ticket| ticket.cloned(site))
             }
         }
 

@@ -17,7 +17,8 @@ use crate::runtime::handle::{self as ticket, Value};
 use crate::{StdPtr, boxed::Box};
 use std::any::Any;
 use std::borrow::Cow;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
+use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
 use std::rc;
@@ -71,6 +72,9 @@ impl<T: ?Sized> Rc<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn wrap_new(inner: rc::Rc<T>) -> Self {
+        if ticket::is_idle() {
+            return Self::from_std_alone(inner);
+        }
         let value = Value::of(&*inner);
         Self::from_parts(ticket::Strong::birth(Type::rc::<T>(), value, Op::New), inner)
     }
@@ -113,7 +117,7 @@ impl<T> Rc<T> {
     where
         F: FnOnce(&Weak<T>) -> T,
     {
-        let site = std::panic::Location::caller();
+        let site = Location::caller();
         let announce = |address: *const T| {
             ticket::Weak::birth_at(Type::rc::<T>(), Value::at(address), Op::NewCyclic, site)
         };
@@ -302,8 +306,8 @@ impl<T: ?Sized> Rc<T> {
     #[inline]
     #[track_caller]
     pub fn downgrade(this: &Self) -> Weak<T> {
-        let inner = rc::Rc::downgrade(&this.std());
-        Weak::from_parts(this.identity().downgraded(), inner)
+        let site = Location::caller();
+        this.derive(rc::Rc::downgrade, |ticket| ticket.downgraded(site))
     }
 
     /// Returns std's count of weak handles.
@@ -376,9 +380,8 @@ impl<T: ?Sized> Clone for Rc<T> {
     #[inline]
     #[track_caller]
     fn clone(&self) -> Self {
-        // Nothing unwinds between the two, which the compiler does not know.
-        let inner = ManuallyDrop::new(rc::Rc::clone(&self.std()));
-        Self::from_parts(self.identity().cloned(), ManuallyDrop::into_inner(inner))
+        let site = Location::caller();
+        self.derive(rc::Rc::clone, |ticket| ticket.cloned(site))
     }
 }
 
@@ -512,13 +515,12 @@ impl<T: ?Sized> Weak<T> {
     #[inline]
     #[track_caller]
     pub fn upgrade(&self) -> Option<Rc<T>> {
-        match self.std().upgrade() {
-            Some(inner) => Some(Rc::from_parts(self.identity().upgraded(), inner)),
-            None => {
-                self.identity().upgrade_failed();
-                None
-            }
-        }
+        let site = Location::caller();
+        self.try_derive(
+            rc::Weak::upgrade,
+            |ticket| ticket.upgraded(site),
+            |ticket| ticket.upgrade_failed(site),
+        )
     }
 
     /// Returns std's count of strong handles.

@@ -36,6 +36,7 @@
 //! pointer, bit by bit. A forked child has the places of its parent, at the same addresses. As with std's pointers, a copy of a
 //! handle's bits is a view of it: if both are dropped, the place ends twice, whatever was done to the count meanwhile.
 
+use crate::runtime::handle::OfTicket;
 use std::ops::{Deref, DerefMut};
 
 #[cfg(refscope_thin)]
@@ -51,12 +52,30 @@ pub(crate) use stored::{PartsMut, address, pointer};
 /// How a handle is stored: see the [module](self).
 pub(crate) trait Repr: Sized {
     /// What identifies the handle.
-    type Identity;
+    type Identity: OfTicket;
     /// std's pointer.
     type Std;
 
     /// Makes a handle.
     fn from_parts(identity: Self::Identity, std: Self::Std) -> Self;
+
+    /// Makes an untraced handle.
+    fn from_std_alone(std: Self::Std) -> Self;
+
+    /// Makes another handle of this one: std's pointer by `std`, and after that its identity. Neither unwinds.
+    fn derive<Q: Repr>(
+        &self,
+        std: impl FnOnce(&Self::Std) -> Q::Std,
+        identity: impl FnOnce(&Self::Identity) -> Q::Identity,
+    ) -> Q;
+
+    /// The same where `std` may find that there is none to be made, after which `failed` is called.
+    fn try_derive<Q: Repr>(
+        &self,
+        std: impl FnOnce(&Self::Std) -> Option<Q::Std>,
+        identity: impl FnOnce(&Self::Identity) -> Q::Identity,
+        failed: impl FnOnce(&Self::Identity),
+    ) -> Option<Q>;
 
     /// Takes the handle apart.
     fn into_parts(self) -> (Self::Identity, Self::Std);

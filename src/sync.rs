@@ -20,7 +20,8 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fs::File;
 use std::io;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
+use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
 use std::sync;
@@ -74,6 +75,9 @@ impl<T: ?Sized> Arc<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn wrap_new(inner: sync::Arc<T>) -> Self {
+        if ticket::is_idle() {
+            return Self::from_std_alone(inner);
+        }
         let value = Value::of(&*inner);
         Self::from_parts(ticket::Strong::birth(Type::arc::<T>(), value, Op::New), inner)
     }
@@ -116,7 +120,7 @@ impl<T> Arc<T> {
     where
         F: FnOnce(&Weak<T>) -> T,
     {
-        let site = std::panic::Location::caller();
+        let site = Location::caller();
         let announce = |address: *const T| {
             ticket::Weak::birth_at(Type::arc::<T>(), Value::at(address), Op::NewCyclic, site)
         };
@@ -305,8 +309,8 @@ impl<T: ?Sized> Arc<T> {
     #[inline]
     #[track_caller]
     pub fn downgrade(this: &Self) -> Weak<T> {
-        let inner = sync::Arc::downgrade(&this.std());
-        Weak::from_parts(this.identity().downgraded(), inner)
+        let site = Location::caller();
+        this.derive(sync::Arc::downgrade, |ticket| ticket.downgraded(site))
     }
 
     /// Returns std's count of weak handles.
@@ -379,9 +383,8 @@ impl<T: ?Sized> Clone for Arc<T> {
     #[inline]
     #[track_caller]
     fn clone(&self) -> Self {
-        // Nothing unwinds between the two, which the compiler does not know.
-        let inner = ManuallyDrop::new(sync::Arc::clone(&self.std()));
-        Self::from_parts(self.identity().cloned(), ManuallyDrop::into_inner(inner))
+        let site = Location::caller();
+        self.derive(sync::Arc::clone, |ticket| ticket.cloned(site))
     }
 }
 
@@ -569,13 +572,12 @@ impl<T: ?Sized> Weak<T> {
     #[inline]
     #[track_caller]
     pub fn upgrade(&self) -> Option<Arc<T>> {
-        match self.std().upgrade() {
-            Some(inner) => Some(Arc::from_parts(self.identity().upgraded(), inner)),
-            None => {
-                self.identity().upgrade_failed();
-                None
-            }
-        }
+        let site = Location::caller();
+        self.try_derive(
+            sync::Weak::upgrade,
+            |ticket| ticket.upgraded(site),
+            |ticket| ticket.upgrade_failed(site),
+        )
     }
 
     /// Returns std's count of strong handles.

@@ -193,9 +193,8 @@ impl<S> DerefMut for View<S> {
 
 /// Ends what was lent of a handle that ends, or changes hands.
 #[inline(always)]
-fn end_loans<S>(ticket: &Ticket) {
-    let is_lent = || size_of::<S>() > size_of::<usize>() && ticket.place().is_lent();
-    if ticket.is_returned() || is_lent() {
+fn end_loans<const WIDE: bool>(ticket: &Ticket) {
+    if ticket.is_returned() || (WIDE && ticket.place().is_lent()) {
         lent::end(ticket.word());
     }
 }
@@ -205,13 +204,75 @@ fn end_loans<S>(ticket: &Ticket) {
 /// # Safety
 ///
 /// WHOLE: the handle is dropped, and not used any more.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn end_identity<P: Stored>(handle: &mut P) {
-    if let Some(ticket) = Ticket::of(word(handle.stored())) {
-        set_word(handle.stored_mut(), ticket.std());
-        end_loans::<P::Std>(&ticket);
-        drop(P::Identity::of(Some(ticket)));
+    // Neither generic over the pointee, nor inlined, and it does not unwind (sinks' panics are caught, and anything else
+    // aborts): so the drop of an untraced handle is std's, but for a look.
+    #[inline(never)]
+    #[allow(improper_ctypes_definitions)] // it is not called from C
+    extern "C" fn traced<I: OfTicket, const WIDE: bool>(ticket: Ticket) -> *mut () {
+        let std = ticket.std();
+        end_loans::<WIDE>(&ticket);
+        drop(I::of(Some(ticket)));
+        std
     }
+    if let Some(ticket) = Ticket::of(word(handle.stored())) {
+        let std = if size_of::<P::Std>() > size_of::<usize>() {
+            traced::<P::Identity, true>(ticket)
+        } else {
+            traced::<P::Identity, false>(ticket)
+        };
+        set_word(handle.stored_mut(), std);
+    }
+}
+
+/// Has a ticket stand for std's pointer.
+#[inline(always)]
+fn put_in<B>(ticket: Ticket, std: &mut B) {
+    if ticket.is_returned() {
+        // Of another handle with this word, long ago.
+        lent::end(ticket.word());
+    }
+    let replaced = ticket.replace(word(std));
+    set_word(std, replaced);
+}
+
+/// An untraced handle as what it is.
+///
+/// # Safety
+///
+/// WORD: the handle is untraced.
+#[inline(always)]
+unsafe fn as_std<P: Stored>(handle: &P) -> &P::Std {
+    // SAFETY: WORD: passed on to the caller.
+    unsafe { &*ptr::from_ref(handle.stored()).cast() }
+}
+
+/// Makes another handle of a traced one. Not inlined: so what is done to an untraced one is what std does, but for a look.
+#[inline(never)]
+fn derive_traced<P: Stored, Q: Repr>(
+    handle: &P,
+    std: impl FnOnce(&P::Std) -> Q::Std,
+    identity: impl FnOnce(&P::Identity) -> Q::Identity,
+) -> Q {
+    // Nothing unwinds between the two, which the compiler does not know.
+    let std = ManuallyDrop::new(std(&View::of(handle)));
+    Q::from_parts(identity(&handle.identity()), ManuallyDrop::into_inner(std))
+}
+
+#[inline(never)]
+fn try_derive_traced<P: Stored, Q: Repr>(
+    handle: &P,
+    std: impl FnOnce(&P::Std) -> Option<Q::Std>,
+    identity: impl FnOnce(&P::Identity) -> Q::Identity,
+    failed: impl FnOnce(&P::Identity),
+) -> Option<Q> {
+    let Some(std) = std(&View::of(handle)) else {
+        failed(&handle.identity());
+        return None;
+    };
+    let std = ManuallyDrop::new(std);
+    Some(Q::from_parts(identity(&handle.identity()), ManuallyDrop::into_inner(std)))
 }
 
 impl<P: Stored> Repr for P {
@@ -223,14 +284,42 @@ impl<P: Stored> Repr for P {
         // SAFETY: WORD. WHOLE: std's pointer is not used any more.
         let mut stored: P::Stored = unsafe { same_bits(&ManuallyDrop::new(std)) };
         if let Some(ticket) = identity.into_ticket() {
-            if ticket.is_returned() {
-                // Of another handle with this word, long ago.
-                lent::end(ticket.word());
-            }
-            let replaced = ticket.replace(word(&stored));
-            set_word(&mut stored, replaced);
+            put_in(ticket, &mut stored);
         }
         P::new(stored)
+    }
+
+    #[inline(always)]
+    fn from_std_alone(std: P::Std) -> Self {
+        // SAFETY: WORD. WHOLE: std's pointer is not used any more.
+        P::new(unsafe { same_bits(&ManuallyDrop::new(std)) })
+    }
+
+    #[inline(always)]
+    fn derive<Q: Repr>(
+        &self,
+        std: impl FnOnce(&P::Std) -> Q::Std,
+        identity: impl FnOnce(&P::Identity) -> Q::Identity,
+    ) -> Q {
+        if Ticket::is_in(word(self.stored())) {
+            return derive_traced(self, std, identity);
+        }
+        // SAFETY: WORD: untraced, it is std's pointer.
+        Q::from_std_alone(std(unsafe { as_std(self) }))
+    }
+
+    #[inline(always)]
+    fn try_derive<Q: Repr>(
+        &self,
+        std: impl FnOnce(&P::Std) -> Option<Q::Std>,
+        identity: impl FnOnce(&P::Identity) -> Q::Identity,
+        failed: impl FnOnce(&P::Identity),
+    ) -> Option<Q> {
+        if Ticket::is_in(word(self.stored())) {
+            return try_derive_traced(self, std, identity, failed);
+        }
+        // SAFETY: WORD: untraced, it is std's pointer.
+        std(unsafe { as_std(self) }).map(Q::from_std_alone)
     }
 
     #[inline]
@@ -241,7 +330,11 @@ impl<P: Stored> Repr for P {
         let ticket = Ticket::of(word(this.stored()));
         if let Some(ticket) = &ticket {
             set_word(&mut std, ticket.std());
-            end_loans::<P::Std>(ticket);
+            if size_of::<P::Std>() > size_of::<usize>() {
+                end_loans::<true>(ticket);
+            } else {
+                end_loans::<false>(ticket);
+            }
         }
         // SAFETY: WHOLE: its bits are together again.
         (P::Identity::of(ticket), unsafe { std.assume_init() })
@@ -260,9 +353,12 @@ impl<P: Stored> Repr for P {
     #[inline(always)]
     fn parts_mut(&mut self) -> PartsMut<'_, Self> {
         let ticket = Ticket::of(word(self.stored()));
-        // SAFETY: WORD. WHOLE: the handle is not used before the parts are put into it again.
-        let std = unsafe { same_bits(&View::of(self)) };
-        PartsMut { identity: ManuallyDrop::new(P::Identity::of(ticket)), std, handle: self }
+        if let Some(ticket) = &ticket {
+            set_word(self.stored_mut(), ticket.std());
+        }
+        let std = ptr::from_mut(self.stored_mut()).cast::<P::Std>();
+        // SAFETY: WORD. WHOLE: it is std's pointer until the parts are dropped.
+        PartsMut { identity: ManuallyDrop::new(P::Identity::of(ticket)), std: unsafe { &mut *std } }
     }
 
     fn lend(&self) -> &P::Std {
@@ -314,22 +410,21 @@ impl<P: Stored> Repr for P {
     }
 }
 
-/// The parts of a handle, to be changed. They are put into it again when this is dropped, while unwinding too.
+/// The parts of a handle, to be changed: std's pointer stands in the handle meanwhile. The identity is put into it again when
+/// this is dropped, while unwinding too.
 pub(crate) struct PartsMut<'a, P: Repr> {
     pub(crate) identity: ManuallyDrop<P::Identity>,
-    pub(crate) std: ManuallyDrop<P::Std>,
-    handle: &'a mut P,
+    pub(crate) std: &'a mut P::Std,
 }
 
 impl<P: Repr> Drop for PartsMut<'_, P> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: WHOLE: it is not used any more.
         let identity = unsafe { ManuallyDrop::take(&mut self.identity) };
-        // SAFETY: WHOLE: as above.
-        let std = unsafe { ManuallyDrop::take(&mut self.std) };
-        // SAFETY: WHOLE: what was in the handle are these parts.
-        unsafe { ptr::write(self.handle, P::from_parts(identity, std)) };
+        if let Some(ticket) = identity.into_ticket() {
+            put_in(ticket, self.std);
+        }
     }
 }
 

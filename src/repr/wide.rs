@@ -31,6 +31,38 @@ macro_rules! pointer {
             }
 
             #[inline(always)]
+            fn from_std_alone(std: $Std) -> Self {
+                Self::untraced(std)
+            }
+
+            #[inline(always)]
+            fn derive<Q: $crate::repr::Repr>(
+                &self,
+                std: impl FnOnce(&$Std) -> Q::Std,
+                identity: impl FnOnce(&$Identity) -> Q::Identity,
+            ) -> Q {
+                // Nothing unwinds between the two, which the compiler does not know.
+                let std = std::mem::ManuallyDrop::new(std(&self.std));
+                Q::from_parts(identity(&self.identity), std::mem::ManuallyDrop::into_inner(std))
+            }
+
+            #[inline(always)]
+            fn try_derive<Q: $crate::repr::Repr>(
+                &self,
+                std: impl FnOnce(&$Std) -> Option<Q::Std>,
+                identity: impl FnOnce(&$Identity) -> Q::Identity,
+                failed: impl FnOnce(&$Identity),
+            ) -> Option<Q> {
+                match std(&self.std) {
+                    Some(std) => Some(Q::from_parts(identity(&self.identity), std)),
+                    None => {
+                        failed(&self.identity);
+                        None
+                    }
+                }
+            }
+
+            #[inline(always)]
             fn into_parts(self) -> ($Identity, $Std) {
                 (self.identity, self.std)
             }

@@ -83,6 +83,12 @@ pub(crate) fn at<T: ?Sized>(kind: Kind, value: &T) -> Option<(Kind, usize)> {
     (size_of_val(value) > 0).then(|| (kind, std::ptr::from_ref(value).addr()))
 }
 
+/// Whether no object is traced that begins now, which is the common case: asked before anything is made ready for one.
+#[inline(always)]
+pub(crate) fn is_idle() -> bool {
+    dispatch::idle()
+}
+
 /// The identity of a strong handle: eight bytes, none of which is used while the handle is untraced.
 pub(crate) struct Strong<const SHARED: bool>(Option<Ticket>);
 
@@ -118,8 +124,7 @@ impl<const SHARED: bool> Strong<SHARED> {
 
     /// A clone's identity. Stands after std's clone.
     #[inline]
-    #[track_caller]
-    pub(crate) fn cloned(&self) -> Self {
+    pub(crate) fn cloned(&self, site: Caller) -> Self {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             if from.is_returned() {
@@ -137,14 +142,13 @@ impl<const SHARED: bool> Strong<SHARED> {
         }
         match &self.0 {
             None => Self(None),
-            Some(from) => Self(traced::<SHARED>(from, Location::caller())),
+            Some(from) => Self(traced::<SHARED>(from, site)),
         }
     }
 
     /// A weak handle's identity. Stands after std's downgrade.
     #[inline]
-    #[track_caller]
-    pub(crate) fn downgraded(&self) -> Weak<SHARED> {
+    pub(crate) fn downgraded(&self, site: Caller) -> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Strong, |entry, place| {
@@ -154,7 +158,7 @@ impl<const SHARED: bool> Strong<SHARED> {
         }
         match &self.0 {
             None => Weak(None),
-            Some(from) => Weak(traced::<SHARED>(from, Location::caller())),
+            Some(from) => Weak(traced::<SHARED>(from, site)),
         }
     }
 
@@ -310,8 +314,7 @@ impl<const SHARED: bool> Weak<SHARED> {
 
     /// A clone's identity. Stands after std's clone.
     #[inline]
-    #[track_caller]
-    pub(crate) fn cloned(&self) -> Self {
+    pub(crate) fn cloned(&self, site: Caller) -> Self {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
@@ -321,14 +324,13 @@ impl<const SHARED: bool> Weak<SHARED> {
         }
         match &self.0 {
             None => Self(None),
-            Some(from) => Self(traced::<SHARED>(from, Location::caller())),
+            Some(from) => Self(traced::<SHARED>(from, site)),
         }
     }
 
     /// A strong handle's identity. Stands after std's successful upgrade.
     #[inline]
-    #[track_caller]
-    pub(crate) fn upgraded(&self) -> Strong<SHARED> {
+    pub(crate) fn upgraded(&self, site: Caller) -> Strong<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
@@ -338,16 +340,14 @@ impl<const SHARED: bool> Weak<SHARED> {
         }
         match &self.0 {
             None => Strong(None),
-            Some(from) => Strong(traced::<SHARED>(from, Location::caller())),
+            Some(from) => Strong(traced::<SHARED>(from, site)),
         }
     }
 
     /// std's upgrade found no value.
     #[inline]
-    #[track_caller]
-    pub(crate) fn upgrade_failed(&self) {
+    pub(crate) fn upgrade_failed(&self, site: Caller) {
         if let Some(ticket) = &self.0 {
-            let site = Location::caller();
             with::<SHARED, _>(ticket, Side::Weak, |entry, place| {
                 note::<SHARED>(entry, place.number(), Op::UpgradeFailed, site, false);
             });
@@ -400,15 +400,14 @@ impl<const SHARED: bool> Drop for Weak<SHARED> {
     }
 }
 
-/// An identity as the ticket that stands for std's pointer: see [`repr`](crate::repr).
-#[cfg(refscope_thin)]
+/// An identity as its ticket, which may stand for std's pointer: see [`repr`](crate::repr).
+#[allow(dead_code)] // where it stands beside it
 pub(crate) trait OfTicket {
     fn of(ticket: Option<Ticket>) -> Self;
     /// The ticket, whose handle has not ended.
     fn into_ticket(self) -> Option<Ticket>;
 }
 
-#[cfg(refscope_thin)]
 macro_rules! of_ticket {
     ($($Identity:ident)*) => {$(
         impl<const SHARED: bool> OfTicket for $Identity<SHARED> {
@@ -425,5 +424,4 @@ macro_rules! of_ticket {
     )*};
 }
 
-#[cfg(refscope_thin)]
 of_ticket! { Strong Weak }

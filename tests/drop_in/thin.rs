@@ -11,6 +11,12 @@ use std::pin::Pin;
 /// Runs a program untraced, and then recorded, and checks what was recorded.
 fn both(program: impl Fn()) {
     program();
+    if super::tracked_only() {
+        return Scope::new(refscope::sink::Nop).run(|| {
+            assert!(refscope::holders(&refscope::Rc::new(1)).object().is_some());
+            program();
+        });
+    }
     let recorder = Recorder::new();
     Scope::new(recorder.clone()).run(&program);
     let recording = recorder.recording();
