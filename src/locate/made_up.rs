@@ -193,6 +193,7 @@ impl Program {
             images: Vec::new(),
             doubts: Vec::new(),
             rules: Rules::default(),
+            thin: false,
         };
         let until = Instant::now() + Duration::from_secs(60);
         assemble(&self.memory, picture, Limits { until, edges: 1 << 20 })

@@ -138,6 +138,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         handles,
         doubts,
         rules: Rules::default(),
+        thin: cfg!(refscope_thin),
     };
     stacks_in_blocks(&moment.threads, &picture.blocks, &mut picture.areas);
     let limits = Limits { until: begin + search.budget, edges: EDGES };

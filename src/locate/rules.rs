@@ -56,6 +56,7 @@ mod tests {
         handles: Vec<HandleInput>,
         doubts: Vec<String>,
         stack: Range<u64>,
+        thin: bool,
     }
 
     const ONE: u64 = 0;
@@ -90,6 +91,7 @@ mod tests {
                 handles: Vec::new(),
                 doubts: Vec::new(),
                 stack: range(STACK),
+                thin: false,
             };
             for (from, to) in [(ONE, TWO), (TWO, ONE)] {
                 let ticket = ring.handle(to, true, false);
@@ -140,6 +142,7 @@ mod tests {
                 images: Vec::new(),
                 doubts: self.doubts.clone(),
                 rules: Rules { without },
+                thin: self.thin,
             };
             let until = Instant::now() + Duration::from_secs(60);
             let found = assemble(&self.memory, picture, Limits { until, edges: 1 << 20 });
@@ -213,6 +216,22 @@ mod tests {
             let ticket = ring.handle(ONE, true, false);
             ring.write(TWO, 7, &[ticket]);
         });
+    }
+
+    /// Where a handle is one word, the ticket is all of it.
+    #[test]
+    fn a_ticket_that_is_the_whole_handle() {
+        let mut ring = Ring::new();
+        for (from, to) in [(ONE, TWO), (TWO, ONE)] {
+            let ticket = ring.handles[from as usize].ticket;
+            assert_eq!(ring.handles[from as usize].object, to as u32);
+            ring.write(from, 3, &[ticket, 0]);
+        }
+        assert!(!ring.is_proven(None), "of two words, it is half a handle");
+        ring.thin = true;
+        assert!(ring.is_proven(None));
+        ring.write(STACK, 4, &[ring.handles[0].ticket]);
+        assert!(!ring.is_proven(None), "a copy on a stack may be the handle");
     }
 
     #[test]
