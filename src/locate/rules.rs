@@ -41,6 +41,7 @@ mod tests {
     use super::super::scan::{Area, AreaKind, Limits};
     use super::{Rule, Rules};
     use crate::event::Kind;
+    use crate::runtime::entry::scrambled;
     use std::ops::Range;
     use std::time::{Duration, Instant};
 
@@ -110,7 +111,8 @@ mod tests {
             let number = self.handles.len() as u64 + 1;
             let ticket = 1 << 63 | 7 << 48 | (0x6000_0000_0000 + 64 * number);
             let object = to as u32;
-            self.handles.push(HandleInput { ticket, number, object, strong, raw });
+            let scrambled = scrambled(ticket);
+            self.handles.push(HandleInput { ticket: scrambled, number, object, strong, raw });
             if strong {
                 self.objects[to as usize].strong += 1;
                 self.write(to, 0, &[self.objects[to as usize].strong.into(), 1]);
@@ -186,7 +188,7 @@ mod tests {
     /// What `mem::forget` leaves in a frame, or a move.
     #[test]
     fn a_stale_copy_on_a_stack() {
-        needs(Rule::Copies, |ring| ring.write(STACK, 4, &[ring.handles[0].ticket]));
+        needs(Rule::Copies, |ring| ring.write(STACK, 4, &[ring.handles[0].word()]));
     }
 
     /// The popped slot of a `Vec`.
@@ -194,7 +196,7 @@ mod tests {
     fn a_stale_copy_in_a_block_that_is_held() {
         needs(Rule::Copies, |ring| {
             ring.write(STATIC, 2, &[start(PLAIN)]);
-            ring.write(PLAIN, 5, &[ring.handles[1].ticket]);
+            ring.write(PLAIN, 5, &[ring.handles[1].word()]);
         });
     }
 
@@ -223,14 +225,14 @@ mod tests {
     fn a_ticket_that_is_the_whole_handle() {
         let mut ring = Ring::new();
         for (from, to) in [(ONE, TWO), (TWO, ONE)] {
-            let ticket = ring.handles[from as usize].ticket;
+            let ticket = ring.handles[from as usize].word();
             assert_eq!(ring.handles[from as usize].object, to as u32);
             ring.write(from, 3, &[ticket, 0]);
         }
         assert!(!ring.is_proven(None), "of two words, it is half a handle");
         ring.thin = true;
         assert!(ring.is_proven(None));
-        ring.write(STACK, 4, &[ring.handles[0].ticket]);
+        ring.write(STACK, 4, &[ring.handles[0].word()]);
         assert!(!ring.is_proven(None), "a copy on a stack may be the handle");
     }
 
@@ -248,7 +250,7 @@ mod tests {
     #[test]
     fn an_owner_of_an_rc_in_between() {
         needs(Rule::StdCounts, |ring| {
-            let ticket = ring.handles[0].ticket;
+            let ticket = ring.handles[0].word();
             ring.write(ONE, 3, &[start(PLAIN), 0]);
             ring.write(PLAIN, 0, &[2, 1, ticket, start(TWO)]);
         });
@@ -266,7 +268,7 @@ mod tests {
     fn a_local_below_the_stack_pointer() {
         let mut ring = Ring::new();
         ring.handle(ONE, true, false);
-        let ticket = ring.handles[2].ticket;
+        let ticket = ring.handles[2].word();
         ring.write(STACK, 1, &[ticket, start(ONE)]);
         assert!(!ring.is_proven(None), "a local holds it");
         // It is found, so that it counts as located; what holds it is a copy in the ring.

@@ -180,7 +180,7 @@ impl<'a> Tickets<'a> {
     /// `alone` if a ticket is a whole handle, and has no pointer beside it.
     pub(super) fn new(handles: &'a [HandleInput], alone: bool) -> Self {
         let size = (2 * handles.len()).next_power_of_two().max(2);
-        let places = || handles.iter().map(|handle| handle.ticket & PLACE);
+        let places = || handles.iter().map(|handle| handle.word() & PLACE);
         let mut tickets = Self {
             handles,
             slots: vec![0; size],
@@ -188,7 +188,7 @@ impl<'a> Tickets<'a> {
             alone,
         };
         for (index, handle) in handles.iter().enumerate() {
-            let mut slot = tickets.slot(handle.ticket);
+            let mut slot = tickets.slot(handle.word());
             while tickets.slots[slot] != 0 {
                 slot = (slot + 1) & (size - 1);
             }
@@ -210,7 +210,7 @@ impl<'a> Tickets<'a> {
         let mut slot = self.slot(word);
         loop {
             let handle = self.slots[slot].checked_sub(1)?;
-            if self.handles[handle as usize].ticket & !FLAGS == word & !FLAGS {
+            if self.handles[handle as usize].word() & !FLAGS == word & !FLAGS {
                 return Some(handle);
             }
             slot = (slot + 1) & (self.slots.len() - 1);

@@ -1,6 +1,6 @@
 //! The word by which a handle is known.
 
-use super::entry::{Entry, Place};
+use super::entry::{Entry, Place, scrambled};
 use std::ptr::NonNull;
 
 #[cfg_attr(refscope_thin, path = "ticket/one_word.rs")]
@@ -73,13 +73,13 @@ impl Ticket {
         true
     }
 
-    /// The word that stands in memory.
+    /// The word that stands in memory, [`scrambled`], as all tables have it: a copy in one would look like a handle.
     pub(crate) fn word(&self) -> u64 {
-        self.0.bits()
+        scrambled(self.0.bits())
     }
 }
 
-/// The word of the handle that has a place, as it stands in memory, but for the lowest bits.
+/// The word of the handle that has a place, [`scrambled`], but for the lowest bits.
 pub(crate) fn word(place: &'static Place, generation: u32) -> u64 {
-    Word::new(place, generation).bits()
+    scrambled(Word::new(place, generation).bits())
 }

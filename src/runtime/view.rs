@@ -16,7 +16,7 @@ use crate::event::Caller;
 pub(crate) struct HandleView {
     /// The number of its object.
     pub(crate) object: u64,
-    /// The word that stands where the handle is stored.
+    /// The word that stands where the handle is stored, scrambled.
     pub(crate) ticket: u64,
     pub(crate) details: PlaceDetails,
 }
