@@ -45,17 +45,17 @@ macro_rules! pointer {
             type Std = $Std;
             type Stored = $Stored;
 
-            #[inline(always)]
+            #[inline]
             fn new(stored: $Stored) -> Self {
                 Self::untraced(stored)
             }
 
-            #[inline(always)]
+            #[inline]
             fn stored(&self) -> &$Stored {
                 &self.stored
             }
 
-            #[inline(always)]
+            #[inline]
             fn stored_mut(&mut self) -> &mut $Stored {
                 &mut self.stored
             }
@@ -132,14 +132,14 @@ unsafe impl<T: ?Sized + Sync> Sync for crate::boxed::Box<T> {}
 impl<T: ?Sized + UnwindSafe> UnwindSafe for crate::boxed::Box<T> {}
 
 /// The first word.
-#[inline(always)]
+#[inline]
 fn word<B>(stored: &B) -> *mut () {
     const { assert!(size_of::<B>() >= size_of::<*mut ()>()) };
     // SAFETY: WORD: it is a pointer.
     unsafe { ptr::from_ref(stored).cast::<*mut ()>().read() }
 }
 
-#[inline(always)]
+#[inline]
 fn set_word<B>(stored: &mut B, word: *mut ()) {
     const { assert!(size_of::<B>() >= size_of::<*mut ()>()) };
     // SAFETY: WORD: it is a pointer.
@@ -151,7 +151,7 @@ fn set_word<B>(stored: &mut B, word: *mut ()) {
 /// # Safety
 ///
 /// WORD: the two types have the same layout. WHOLE: of what owns something, only one is used.
-#[inline(always)]
+#[inline]
 unsafe fn same_bits<A, B>(bits: &A) -> B {
     const { assert!(size_of::<A>() == size_of::<B>() && align_of::<A>() == align_of::<B>(), "WORD") };
     // SAFETY: WORD: passed on to the caller.
@@ -162,7 +162,7 @@ unsafe fn same_bits<A, B>(bits: &A) -> B {
 struct View<S>(MaybeUninit<S>);
 
 impl<S> View<S> {
-    #[inline(always)]
+    #[inline]
     fn of<P: Stored<Std = S>>(handle: &P) -> Self {
         // SAFETY: WORD. WHOLE: a view owns nothing.
         let mut bits: MaybeUninit<S> = unsafe { same_bits(handle.stored()) };
@@ -176,7 +176,7 @@ impl<S> View<S> {
 impl<S> Deref for View<S> {
     type Target = S;
 
-    #[inline(always)]
+    #[inline]
     fn deref(&self) -> &S {
         // SAFETY: WHOLE: the handle lives, whose pointer this is. PLACE, NOTED: it was in the place.
         unsafe { self.0.assume_init_ref() }
@@ -184,7 +184,7 @@ impl<S> Deref for View<S> {
 }
 
 impl<S> DerefMut for View<S> {
-    #[inline(always)]
+    #[inline]
     fn deref_mut(&mut self) -> &mut S {
         // SAFETY: WHOLE: as above; only what does not change the pointer is done with it.
         unsafe { self.0.assume_init_mut() }
@@ -192,7 +192,7 @@ impl<S> DerefMut for View<S> {
 }
 
 /// Ends what was lent of a handle that ends, or changes hands.
-#[inline(always)]
+#[inline]
 fn end_loans<const WIDE: bool>(ticket: &Ticket) {
     if ticket.is_returned() || (WIDE && ticket.place().is_lent()) {
         lent::end(ticket.word());
@@ -204,7 +204,7 @@ fn end_loans<const WIDE: bool>(ticket: &Ticket) {
 /// # Safety
 ///
 /// WHOLE: the handle is dropped, and not used any more.
-#[inline(always)]
+#[inline]
 pub(crate) unsafe fn end_identity<P: Stored>(handle: &mut P) {
     // Neither generic over the pointee, nor inlined, and it does not unwind (sinks' panics are caught, and anything else
     // aborts): so the drop of an untraced handle is std's, but for a look.
@@ -227,7 +227,7 @@ pub(crate) unsafe fn end_identity<P: Stored>(handle: &mut P) {
 }
 
 /// Has a ticket stand for std's pointer.
-#[inline(always)]
+#[inline]
 fn put_in<B>(ticket: Ticket, std: &mut B) {
     if ticket.is_returned() {
         // Of another handle with this word, long ago.
@@ -242,7 +242,7 @@ fn put_in<B>(ticket: Ticket, std: &mut B) {
 /// # Safety
 ///
 /// WORD: the handle is untraced.
-#[inline(always)]
+#[inline]
 unsafe fn as_std<P: Stored>(handle: &P) -> &P::Std {
     // SAFETY: WORD: passed on to the caller.
     unsafe { &*ptr::from_ref(handle.stored()).cast() }
@@ -289,13 +289,13 @@ impl<P: Stored> Repr for P {
         P::new(stored)
     }
 
-    #[inline(always)]
+    #[inline]
     fn from_std_alone(std: P::Std) -> Self {
         // SAFETY: WORD. WHOLE: std's pointer is not used any more.
         P::new(unsafe { same_bits(&ManuallyDrop::new(std)) })
     }
 
-    #[inline(always)]
+    #[inline]
     fn derive<Q: Repr>(
         &self,
         std: impl FnOnce(&P::Std) -> Q::Std,
@@ -308,7 +308,7 @@ impl<P: Stored> Repr for P {
         Q::from_std_alone(std(unsafe { as_std(self) }))
     }
 
-    #[inline(always)]
+    #[inline]
     fn try_derive<Q: Repr>(
         &self,
         std: impl FnOnce(&P::Std) -> Option<Q::Std>,
@@ -340,17 +340,17 @@ impl<P: Stored> Repr for P {
         (P::Identity::of(ticket), unsafe { std.assume_init() })
     }
 
-    #[inline(always)]
+    #[inline]
     fn identity(&self) -> impl Deref<Target = P::Identity> {
         ManuallyDrop::new(P::Identity::of(Ticket::of(word(self.stored()))))
     }
 
-    #[inline(always)]
+    #[inline]
     fn std(&self) -> impl Deref<Target = P::Std> {
         View::of(self)
     }
 
-    #[inline(always)]
+    #[inline]
     fn parts_mut(&mut self) -> PartsMut<'_, Self> {
         let ticket = Ticket::of(word(self.stored()));
         if let Some(ticket) = &ticket {
@@ -376,7 +376,7 @@ impl<P: Stored> Repr for P {
         unsafe { &*std }
     }
 
-    #[inline(always)]
+    #[inline]
     fn value<T: ?Sized>(&self) -> &T
     where
         P::Std: Deref<Target = T>,
@@ -386,7 +386,7 @@ impl<P: Stored> Repr for P {
         unsafe { &*value }
     }
 
-    #[inline(always)]
+    #[inline]
     fn value_mut<T: ?Sized>(&mut self) -> &mut T
     where
         P::Std: DerefMut<Target = T>,
@@ -396,7 +396,7 @@ impl<P: Stored> Repr for P {
         unsafe { &mut *value }
     }
 
-    #[inline(always)]
+    #[inline]
     fn value_mut_by<T: ?Sized>(
         &mut self,
         get: impl FnOnce(&mut P::Std) -> Option<&mut T>,
@@ -418,7 +418,7 @@ pub(crate) struct PartsMut<'a, P: Repr> {
 }
 
 impl<P: Repr> Drop for PartsMut<'_, P> {
-    #[inline(always)]
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: WHOLE: it is not used any more.
         let identity = unsafe { ManuallyDrop::take(&mut self.identity) };

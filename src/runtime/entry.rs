@@ -575,13 +575,13 @@ impl Place {
 #[cfg(refscope_thin)]
 impl Place {
     /// Notes std's pointer. Only who has the handle does, before anyone else may have it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn set_std(&self, std: *mut ()) {
         self.link.store(std, RELAXED);
     }
 
     /// std's pointer. Relaxed: whoever has the handle got it from the thread that noted the pointer, after it did.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn std(&self) -> *mut () {
         self.link.load(RELAXED)
     }
@@ -593,7 +593,7 @@ impl Place {
     }
 
     /// Whether a copy of std's pointer was lent, ever. Only who has the handle asks.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn is_lent(&self) -> bool {
         self.flags.load(RELAXED) & LENT != 0
     }

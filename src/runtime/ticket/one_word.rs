@@ -53,14 +53,14 @@ impl Word {
 /// What only this form of a ticket can: to stand for std's pointer.
 impl super::Ticket {
     /// Whether what stands for std's pointer is a ticket.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn is_in(word: *mut ()) -> bool {
         // Signed: the highest bit is the mark, and -1 a `Weak` of no object.
         (word.addr() as isize) < -1
     }
 
     /// The ticket that stands for std's pointer.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn of(word: *mut ()) -> Option<Self> {
         let word = NonNull::new(word).filter(|word| Self::is_in(word.as_ptr()))?;
         Some(Self(Word(word.cast())))
@@ -72,7 +72,7 @@ impl super::Ticket {
     }
 
     /// Notes std's pointer, and returns what is to stand for it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn replace(self, std: *mut ()) -> *mut () {
         if self.is_returned() {
             // With what the pointer may be used for.
@@ -83,7 +83,7 @@ impl super::Ticket {
     }
 
     /// std's pointer.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn std(&self) -> *mut () {
         if self.is_returned() {
             return self.0.0.as_ptr().cast::<()>().map_addr(|word| word & ADDRESS);
