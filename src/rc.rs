@@ -344,16 +344,17 @@ impl<T: ?Sized + MakeMut> Rc<T> {
     #[inline]
     #[track_caller]
     pub fn make_mut(this: &mut Self) -> &mut T {
-        #[allow(unused_mut)] // of two words
-        let mut parts = this.parts_mut();
-        parts.identity.settle();
-        let before = rc::Rc::as_ptr(&*parts.std);
-        let value = T::rc_make_mut(&mut *parts.std);
-        if !ptr::addr_eq(before, value) {
-            parts.identity.copied(Type::rc::<T>(), Value::of(value));
-        }
-        let value = ptr::from_mut(value);
-        drop(parts);
+        let value = {
+            #[allow(unused_mut)] // of two words
+            let mut parts = this.parts_mut();
+            parts.identity.settle();
+            let before = rc::Rc::as_ptr(&*parts.std);
+            let value = T::rc_make_mut(&mut *parts.std);
+            if !ptr::addr_eq(before, value) {
+                parts.identity.copied(Type::rc::<T>(), Value::of(value));
+            }
+            ptr::from_mut(value)
+        };
         // SAFETY: STABLE: it is the value of the handle, which is borrowed.
         unsafe { &mut *value }
     }

@@ -48,6 +48,7 @@ use super::ownership::{Grade, Held, NodeKind, Owner, Ownership};
 use super::rules::Rules;
 use super::scan::{Area, AreaKind, Limits};
 use crate::event::{Kind, ObjectId};
+use crate::runtime::entry::scrambled;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

@@ -14,9 +14,9 @@ const _: () = {
         words[0] == usize::MAX && words[1] == 3
     }
     // SAFETY: WORD: a pointer has no bytes that are not initialized.
-    let of_rc = unsafe { transmute::<rc::Weak<[u8]>, _>(rc::Weak::<[u8; 3]>::new()) };
+    let of_rc = unsafe { transmute::<rc::Weak<[u8]>, [usize; 2]>(rc::Weak::<[u8; 3]>::new()) };
     // SAFETY: WORD: as above.
-    let of_arc = unsafe { transmute::<sync::Weak<[u8]>, _>(sync::Weak::<[u8; 3]>::new()) };
+    let of_arc = unsafe { transmute::<sync::Weak<[u8]>, [usize; 2]>(sync::Weak::<[u8; 3]>::new()) };
     assert!(is_address_first(of_rc) && is_address_first(of_arc), "WORD");
 };
 

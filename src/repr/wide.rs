@@ -68,14 +68,12 @@ macro_rules! pointer {
             }
 
             #[inline(always)]
-            #[allow(refining_impl_trait)]
-            fn identity(&self) -> &$Identity {
+            fn identity(&self) -> impl std::ops::Deref<Target = $Identity> {
                 &self.identity
             }
 
             #[inline(always)]
-            #[allow(refining_impl_trait)]
-            fn std(&self) -> &$Std {
+            fn std(&self) -> impl std::ops::Deref<Target = $Std> {
                 &self.std
             }
 

@@ -21,7 +21,7 @@ fn both(program: impl Fn()) {
     Scope::new(recorder.clone()).run(&program);
     let recording = recorder.recording();
     recording.verify().expect("numbered without a gap, replayed to the counts");
-    assert!(recording.objects().len() > 0, "something was traced");
+    assert!(!recording.objects().is_empty(), "something was traced");
 }
 
 /// The sizes and alignments of what holds pointers that a module has.
