@@ -41,6 +41,18 @@ fn stacks(c: &mut Criterion) {
             b.iter(|| black_box(std::backtrace::Backtrace::force_capture()));
         });
     });
+    // What an event costs more with its stack: a clone and a drop, two events, 16 frames each.
+    let recorder = refscope::sink::Recorder::builder().budget(8 << 20).build();
+    below(80, &mut || {
+        for (name, depth) in [("without", 0), ("with", 16)] {
+            stack::take(stack::Depths::all(depth));
+            let one = refscope::Scope::new(recorder.clone()).run(|| refscope::Arc::new(1));
+            group.bench_function(format!("Arc clone and drop recorded, {name} stacks"), |b| {
+                b.iter(|| drop(black_box(one.clone())));
+            });
+            stack::take(stack::Depths::default());
+        }
+    });
     // Each one a stack that was not seen before, until the table is full.
     let mut number = 0_u32;
     group.bench_function("refscope, 16, new ones", |b| {
@@ -56,7 +68,15 @@ fn stacks(c: &mut Criterion) {
         b.iter(|| black_box(refscope::__private::needs_stack(black_box(here))));
     });
     group.finish();
-    eprintln!("{:?}", stack::stats());
+    // The table is bounded: what does not fit is refused, and counted.
+    let begin = std::time::Instant::now();
+    for number in 0..1_000_000 {
+        distinct(number, 20, &mut || {
+            black_box(stack::capture(64));
+        });
+    }
+    let each = begin.elapsed() / 1_000_000;
+    eprintln!("a million distinct stacks: {each:?} each; {:?}", stack::stats());
 }
 
 /// Calls `f` through one of two functions at each step, by the bits of `number`.

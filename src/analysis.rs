@@ -14,6 +14,7 @@ pub use cause::Cause;
 #[doc(hidden)]
 pub use growth::totals;
 pub use growth::{Grown, Growth, Snapshot, Total};
+pub use help::Help;
 pub use leak_report::{HandleGroup, Leak, LeakReport, ReportKind};
 pub use retention::{Part, Retention};
 pub use timeline::{End, Lifeline, Point, Timeline, Timelines};

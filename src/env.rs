@@ -17,6 +17,7 @@ REFSCOPE says what refscope does in this program. Words are separated by commas:
 
   print            each event as a line on stderr
   record=PATH      each event to a file, as JSON Lines; `{pid}` in PATH becomes the process id
+  track            what is alive, for a debugger and for the program's own questions; nothing is printed
   leaks            what is alive when the process ends, with its holders, on stderr
   every=10s        what was allocated and is alive, on stderr, every so often (s, m or h)
   signals          the same on SIGUSR1 (all) and SIGUSR2 (since the last); needs the feature `signals`

@@ -22,10 +22,13 @@ static LAST: lock::Mutex<Vec<Last>> = lock::Mutex::new(Vec::new());
 /// The process that has the thread. A forked child has none of its threads.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
-/// How long the hook waits.
+/// How long the hook waits: so long, and on a machine that has little time for the thread ten times what that has had.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// And where it has interrupted refscope.
 const SHORT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// At the most.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// The process was ended by a handler that interrupted refscope.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -81,6 +84,8 @@ pub(crate) fn at_exit(f: Last) {
 fn start() {
     let thread = crate::runtime::clock::without_signals(|| {
         std::thread::Builder::new().name("refscope exit".to_owned()).spawn(|| {
+            let _own = crate::runtime::clock::OwnThread::note();
+            note_clock();
             // Acquire: pairs with the hook's exchange.
             while PHASE.load(Ordering::Acquire) != ENDING {
                 std::thread::park();
@@ -115,19 +120,55 @@ fn hand_over() {
         PHASE.compare_exchange(RUNNING, ENDING, Ordering::AcqRel, Ordering::Relaxed).is_ok();
     let Some(waiting) = WAITING.get().filter(|_| begun) else { return };
     waiting.unpark();
-    let until = Instant::now() + patience;
+    let (begin, worked) = (Instant::now(), worked());
     let mut pause = Duration::from_micros(20);
     // Acquire: pairs with the release of the thread.
     while PHASE.load(Ordering::Acquire) == ENDING {
-        if Instant::now() >= until {
+        let work = self::worked().saturating_sub(worked);
+        if begin.elapsed() >= (patience + 10 * work).min(LONGEST) {
             return warn(format_args!(
                 "what was to be done at the exit is not done after {} s; the program ends without it",
-                patience.as_secs()
+                begin.elapsed().as_secs()
             ));
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(2));
     }
+}
+
+/// The system's number of the clock of the thread's own time, or 0.
+#[cfg(target_os = "linux")]
+static CLOCK: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
+
+#[cfg(target_os = "linux")]
+fn note_clock() {
+    let mut clock = 0;
+    // SAFETY: EXIT: takes nothing.
+    let own = unsafe { libc::pthread_self() };
+    // SAFETY: EXIT: about this thread, into a variable that lives here.
+    if unsafe { libc::pthread_getcpuclockid(own, &raw mut clock) } == 0 {
+        CLOCK.store(clock, Ordering::Relaxed);
+    }
+}
+
+/// How long the processor has worked for the thread.
+#[cfg(target_os = "linux")]
+fn worked() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let clock = CLOCK.load(Ordering::Relaxed);
+    // SAFETY: EXIT: a clock of a thread that has ended is refused; the variable lives here.
+    if clock == 0 || unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn note_clock() {}
+
+#[cfg(not(target_os = "linux"))]
+fn worked() -> Duration {
+    Duration::ZERO
 }
 
 #[cfg(unix)]

@@ -97,15 +97,24 @@
 //! **In a signal's handler** traced pointers can be cloned, upgraded, downgraded and dropped where std's can, if they are
 //! tracked only (`REFSCOPE=track` or `leaks`, [`track`](crate::track), a scope's mark): what the handler interrupted is not
 //! touched, and no lock is waited for; where one would be needed, a handle is untraced or its path unknown, and counted. This
-//! holds on a thread that has used a traced pointer before, while the feature `spans` has no layer in place. A recorder writes such an event by a way of its own, or counts it as
-//! lost. A sink that is called at once does not run where the handler interrupted refscope; where it did not, the
+//! holds on a thread that has used a traced pointer before, while the feature `spans` has no layer in place. A handle on a line
+//! that refscope has not met yet, and one more than the thread has ever had at once, ask the allocator for memory: where the
+//! handler may have interrupted that, let each line run once before, and end what the handler makes.
+//! *Tested* in `tests/signals_and_forks.rs`.
+//!
+//! A [`Recorder`](crate::sink::Recorder) does not hang there either, but for one case: an event for which the thread needs a
+//! further segment (one in 512) asks the allocator for it, which the handler may have interrupted. An event of a handler that
+//! interrupted refscope itself is not recorded, and counted as lost: the recording has gaps then. A sink that is called at
+//! once does not run where the handler interrupted refscope; where it did not, the
 //! sink's code runs in the handler, and has to be fit for that: printing and a file sink allocate and lock, and are not.
 //! Allocating and freeing is not for handlers, traced or not. *Tested* in `tests/signals_and_forks.rs`.
 //!
-//! **`exit` in a signal's handler ends the process**, whatever it interrupted, if no [`Recorder`](crate::sink::Recorder) of
-//! the program's own has records of that thread: giving them up frees memory. Reports and recordings are made by a
+//! **`exit` in a signal's handler ends the process**, whatever it interrupted: on the thread that ends so refscope waits for
+//! no lock, and neither allocates nor frees (but for a thread in a scope by
+//! [`enter_thread`](crate::Scope::enter_thread), which leaves it). Reports and recordings are made by a
 //! thread that waits for the exit from the beginning; where the handler interrupted the recording of an event, the
-//! last quarter of a second may be lost, which is said. *Tested* in `tests/signals_and_forks.rs`, with threads at work.
+//! last quarter of a second may be lost, which is said. *Tested* in `tests/signals_and_forks.rs`, with threads at work, and
+//! within each allocation of a program that records (`tests/interrupted.rs`).
 //!
 //! **A forked child** can go on with traced pointers, though other threads of its parent were at work on refscope: it finds
 //! each lock free. Its parent's objects are known to it. It writes nothing to what its parent records or prints to, except
@@ -116,8 +125,8 @@
 //! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep; one that keeps the latest
 //! never gives up what it knows of an object that is alive. What a filter left out, what was allocated inside a sink, and what
 //! was refused by a full ledger (2^32 objects or handles) or an object near its limits (2^24 handles, some 2^40 events) is in
-//! [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into 16 KiB) and `tests/sinks.rs`; by loom models of the recorder's buffers. No test reaches the limits of the ledger and of an
-//! object, which take a gigabyte and more.
+//! [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into 16 KiB) and `tests/sinks.rs`; by loom models of the recorder's buffers; at an object's limits by unit tests that set its counts
+//! to shortly before them (`src/limits.rs`). No test reaches the limits of the ledger, which take a gigabyte and more.
 //!
 //! **A leak report is true.** Its counts and its handles are the ledger's, whatever the sink is. A check reports the objects
 //! that were allocated in its scope, whatever other tests run beside it, and waits for those that are still being torn down.
@@ -153,7 +162,7 @@
 //! The invariants that `SAFETY:` comments cite:
 //!
 //! * PINNED, VISIBLE and CLOSED: the head of `runtime/ledger.rs`; FREE, FOREVER and VACANT: of `runtime/slab.rs`; PATHS: of
-//!   `runtime/paths.rs`; TAIL and BLOCK: of `runtime/log`; SCOPES: a node's share is owned by the pointer that has it.
+//!   `runtime/paths.rs`; TAIL, CHAIN and BLOCK: of `runtime/log`; SCOPES: a node's share is owned by the pointer that has it.
 //! * LOCAL: a thread-local without a destructor is there until its thread ends.
 //! * STATIC: a pointer in a filled slot came from a `&'static`. LAYOUT: memory is freed with the layout that it was
 //!   allocated with.
@@ -164,6 +173,7 @@
 //! * WAKER: a raw waker's data is an `Arc` that it owns (`task.rs`).
 //! * EXIT, RIGHTS, WINSIZE, TIME, SIGNALS, STDERR: calls into libc, for the end of the process, whose rights it has, the
 //!   terminal's width, the coarse clock, a thread's mask of signals; a descriptor that is written to and not closed.
+//! * ERRNO: where this thread's own is.
 //! * NAME: the one function with a name of its own for the linker, which a debugger calls.
 //! * Those of the stacks are in the head of `stack.rs`, those of the search in that of `locate.rs` and the files below it.
 //! * FORK, START: what libc calls at a fork, and the loader before `main`.

@@ -51,7 +51,7 @@ use std::time::Duration;
 ///
 /// # Panics
 ///
-/// When something stays, or nothing was traced; and when `f` panics.
+/// Panics if something stays, if nothing was traced, and if `f` panics.
 ///
 /// # Examples
 ///
@@ -71,7 +71,7 @@ pub fn check<R>(f: impl FnOnce() -> R) -> R {
 ///
 /// # Panics
 ///
-/// When something grows; when nothing was traced; when `f` panics; when `times` is less than 2, of which nothing could be said.
+/// Panics if something grows, if nothing was traced, if `f` panics, and if `times` is less than 2, of which nothing could be said.
 ///
 /// # Examples
 ///

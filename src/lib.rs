@@ -215,6 +215,8 @@ mod exit;
 mod fork;
 mod holders;
 pub mod leaks;
+#[cfg(all(test, feature = "trace"))]
+mod limits;
 mod marks;
 #[cfg_attr(not(feature = "trace"), path = "off/monitor.rs")]
 mod monitor;

@@ -28,11 +28,21 @@
 //!
 //! **LIKELY**: all else, with the reasons in words.
 //!
+//! # Names
+//!
+//! With the feature `stacks` statics and thread-locals have the names of their symbols; fields and elements, the captures of
+//! closures and of async blocks, and the types of statics, are read from the program's debug information, where there is
+//! that of types (`debug = "full"`, as the profile `dev` has it). Without, a place is an offset: `+24`. The fields of std's
+//! types, of locks and of collections are left out: `.children[2]`, not `.children.value.value.buf`. Where variants of an
+//! enum, or types of one name, disagree, only what they agree on is said.
+//!
 //! # Where it works
 //!
 //! Linux on x86-64 and AArch64. The blocks of the heap are known where the allocator is glibc's or [`Alloc`](crate::Alloc);
 //! else the values of traced objects, statics, thread-locals and stacks are searched, and nothing is proven.
 
+mod dominator_tree;
+mod doubt;
 mod ownership;
 mod part;
 mod retention;
@@ -63,6 +73,22 @@ mod blocks;
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 mod dominators;
+#[cfg(all(
+    feature = "stacks",
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod dwarf;
+#[cfg(all(
+    feature = "stacks",
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod fields;
 #[cfg(all(
     feature = "trace",
     target_os = "linux",
@@ -134,10 +160,20 @@ mod symbols;
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 mod threads;
+#[cfg(all(
+    feature = "stacks",
+    feature = "trace",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod type_name;
 
+pub(crate) use doubt::sentences;
+pub use doubt::{Doubt, Place};
 pub use ownership::{
-    Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
-    Step,
+    Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
+    StaticPlace, Statistics, Step,
 };
 pub(crate) use retention::Starts;
 pub use search::{Search, Unavailable};

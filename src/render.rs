@@ -12,9 +12,13 @@ pub(crate) mod json;
 mod names;
 mod ownership_dot;
 mod ownership_svg;
+#[cfg(feature = "json")]
 mod perfetto;
 mod report;
+#[cfg(feature = "json")]
 mod report_json;
+#[cfg(feature = "json")]
+mod safe_json;
 mod source;
 mod stored;
 mod style;
@@ -29,7 +33,9 @@ pub use held_page::html_with_ownership;
 pub use html::{html, html_with_sources};
 pub use ownership_dot::ownership_dot;
 pub use ownership_svg::ownership_svg;
+#[cfg(feature = "json")]
 pub use perfetto::perfetto;
+#[cfg(feature = "json")]
 pub use report_json::report_json;
 #[cfg(feature = "trace")]
 pub(crate) use source::sources_of_this_process;

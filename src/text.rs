@@ -8,7 +8,9 @@ pub(crate) fn age(age: Duration) -> String {
     let nanos = age.as_nanos();
     let seconds = age.as_secs();
     match nanos {
-        0..1_000 => format!("{nanos} ns"),
+        // Coarse clocks move every few milliseconds.
+        0 => "< 5 ms".to_owned(),
+        1..1_000 => format!("{nanos} ns"),
         1_000..1_000_000 => format!("{} µs", nanos / 1_000),
         1_000_000..1_000_000_000 => format!("{} ms", nanos / 1_000_000),
         _ if seconds < 60 => format!("{:.1} s", age.as_secs_f64()),
@@ -42,12 +44,17 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// `main's`, `workers'`.
+pub(crate) fn possessive(name: &str) -> String {
+    format!("{name}{}", if name.ends_with('s') { "'" } else { "'s" })
+}
+
 /// `1 event`, `2 events`.
 pub(crate) fn plural(number: u64, what: &str) -> String {
     format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// A name from outside, so that printing it does nothing but show it: control characters, line ends, and what
+/// Returns a name from outside so that printing it does nothing but show it: control characters, line ends, and what
 /// reorders or hides text, are escaped.
 ///
 /// Names of types, files, threads, labels and spans come from the traced program, which may have them from

@@ -68,7 +68,7 @@ impl Watch {
     ///
     /// # Panics
     ///
-    /// As [`assert_dropped`](Self::assert_dropped), after the wait.
+    /// Panics as [`assert_dropped`](Self::assert_dropped) does, after the wait.
     #[track_caller]
     pub fn assert_dropped_within(&self, time: Duration) {
         self.assert_traced();

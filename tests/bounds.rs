@@ -118,3 +118,56 @@ fn labels_beyond_what_is_kept() {
     assert_eq!(recording.lost(), 0);
     assert_eq!(recording.live_objects()[0].label.as_deref(), Some("label 17"));
 }
+
+/// A further event of an object costs what the ones before it did: raw pointers that come back, and clones that are
+/// dropped, newest or oldest first.
+#[cfg(all(unix, not(miri)))]
+#[test]
+fn a_timeline_costs_each_event_alike() {
+    use std::time::Duration;
+
+    // The thread's own time, so that other programs matter less.
+    fn worked() -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the call writes the time that it is given.
+        let code = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+        assert_eq!(code, 0);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+    let pairs = |n: usize| {
+        let mut one = Arc::new(1);
+        for _ in 0..n {
+            // SAFETY: it came from `into_raw`, and is taken back once.
+            one = unsafe { Arc::from_raw(Arc::into_raw(one)) };
+        }
+    };
+    let many_raw = |n: usize| {
+        let one = Arc::new(1);
+        let raw: Vec<_> = (0..n).map(|_| Arc::into_raw(one.clone())).collect();
+        // SAFETY: as above.
+        raw.into_iter().for_each(|raw| drop(unsafe { Arc::from_raw(raw) }));
+    };
+    let clones = |n: usize| {
+        let one = Rc::new(1);
+        let mut clones: std::collections::VecDeque<_> = (0..n).map(|_| one.clone()).collect();
+        while let (Some(_), _) = (clones.pop_front(), clones.pop_back()) {}
+    };
+    let programs: [&dyn Fn(usize); 3] = [&pairs, &many_raw, &clones];
+    for (number, program) in programs.iter().enumerate() {
+        let [few, many] = [10_000, 80_000].map(|n| {
+            let recorder = Recorder::builder().budget(1 << 26).clock(Clock::None).build();
+            Scope::new(recorder.clone()).run(|| program(n));
+            let recording = recorder.recording();
+            assert_eq!(recording.lost(), 0);
+            let rounds = (0..3).map(|_| {
+                let before = worked();
+                assert_eq!(recording.timelines().len(), 1);
+                worked() - before
+            });
+            rounds.min().unwrap_or_default()
+        });
+        println!("program {number}: {few:?} for 10,000, {many:?} for 80,000");
+        // Eight times as many; the square of that were 64 times as much.
+        assert!(many < 25 * few, "program {number}: {few:?}, and then {many:?}");
+    }
+}

@@ -13,6 +13,13 @@ fn program() {
         refscope::switch_off();
     }
     #[cfg(unix)]
+    match mode.as_str() {
+        "works" => return works(),
+        "exit in a sink" => exit_in_a_sink(),
+        "fork in a sink" => return fork_in_a_sink(),
+        _ => {}
+    }
+    #[cfg(unix)]
     if mode == "nothing" || mode == "early signals" {
         if mode == "early signals" {
             let me = i32::try_from(std::process::id()).unwrap();
@@ -90,6 +97,67 @@ fn program() {
         "abort" => std::process::abort(),
         _ => {}
     }
+}
+
+/// Leaves a result in a file, and something alive.
+#[cfg(unix)]
+fn works() {
+    let one = refscope::Arc::new(7_u64);
+    let clones: Vec<_> = (0..1_000).map(|_| one.clone()).collect();
+    let sum: u64 = clones.iter().map(|clone| **clone).sum();
+    // SAFETY: the path is a C string.
+    assert_eq!(unsafe { libc::open(c"/no/such/file".as_ptr(), libc::O_RDONLY) }, -1);
+    drop(one.clone());
+    let error = std::io::Error::last_os_error();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "the program's own error: {error}");
+    refscope::mark("halfway");
+    std::fs::write(std::env::var("RESULT").unwrap(), sum.to_string()).unwrap();
+    std::mem::forget(clones);
+    std::process::exit(5);
+}
+
+/// A sink of the program's ends it at its third event, of the birth, the clone and the drop.
+#[cfg(unix)]
+fn exit_in_a_sink() {
+    let sink = refscope::sink::from_fn(|event| {
+        if event.seq() == 3 {
+            std::process::exit(6);
+        }
+    });
+    refscope::install((sink, refscope::sink::Recorder::new())).unwrap();
+    let one = refscope::Arc::new(1_u8);
+    drop(one.clone());
+    unreachable!("it has ended");
+}
+
+/// A sink forks at an event, and the child goes on in the sink, and after it.
+#[cfg(unix)]
+fn fork_in_a_sink() {
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    static CHILD: AtomicI32 = AtomicI32::new(-1);
+    let sink = refscope::sink::from_fn(|event| {
+        if event.seq() == 2 {
+            // SAFETY: what the child does is what is tested; this thread is the only one at work.
+            CHILD.store(unsafe { libc::fork() }, Ordering::Relaxed);
+        }
+    });
+    refscope::install((sink, refscope::sink::Recorder::new())).unwrap();
+    let one = refscope::Arc::new(String::from("both's"));
+    let two = one.clone();
+    let child = CHILD.load(Ordering::Relaxed);
+    assert_eq!(refscope::holders(&one).traced(), 2);
+    if child == 0 {
+        std::mem::forget(refscope::Box::new([0_u8; 33]));
+        drop((one, two));
+        std::process::exit(4);
+    }
+    let mut status = 0;
+    // SAFETY: it is the child of this process, and the status is written to.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 4));
+    drop((one, two));
+    println!("both went on");
 }
 
 fn run(refscope: &str, mode: &str) -> Output {
@@ -184,7 +252,9 @@ fn help_and_bad_values() {
         "print",
         "record=PATH",
         "{pid}",
+        "track",
         "leaks",
+        "nosearch",
         "every=10s",
         "signals",
         "type=NAME",
@@ -208,8 +278,125 @@ fn help_and_bad_values() {
     assert!(output.status.success(), "the program goes on");
     let text = stderr(&output);
     assert!(text.contains("/no such folder/file: No such file or directory"), "{text}");
-    for off in ["off", "off,leaks", "print,off"] {
-        assert!(!stderr(&run(off, "leak")).contains("refscope"), "{off}");
+    for off in ["off", "off,leaks", "print,off", "leaks,off,print,every=1s"] {
+        let output = run(off, "leak");
+        assert!(output.status.success());
+        assert!(!stderr(&output).contains("refscope"), "{off}");
+        assert!(!stderr(&output).contains("Arc<String>"), "{off}");
+    }
+    // Neither is the file made that `record` names.
+    let path = file("off");
+    run(&format!("record={path},off"), "leak");
+    assert!(!std::path::Path::new(&path).exists());
+}
+
+#[test]
+fn said_twice_is_done_once() {
+    for words in ["leaks,leaks", "leaks,nosearch,leaks,nosearch", "leaks, leaks ,,leaks"] {
+        let text = stderr(&run(words, "leak"));
+        assert_eq!(text.matches("2 objects alive at exit").count(), 1, "{words}: {text}");
+        assert_eq!(text.matches("alive at exit").count(), 1, "{words}: {text}");
+    }
+    let text = stderr(&run("print,print", "return"));
+    assert_eq!(text.matches("Arc<String>").count(), 6, "{text}");
+    let text = stderr(&run("print,leaks,print,leaks", "leak"));
+    assert_eq!(text.matches("alive at exit").count(), 1, "{text}");
+    let path = file("twice");
+    let record = format!("record={path}");
+    let text = stderr(&run(&format!("{record},{record}"), "return"));
+    assert!(!text.contains("refscope:"), "a recording is not in its own way: {text}");
+    let recorded = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(recorded.lines().filter(|line| line.starts_with(r#"{"event""#)).count(), 6);
+}
+
+#[test]
+fn an_unknown_word_is_answered_with_the_nearest() {
+    for (word, nearest) in [
+        ("leeks", "leaks"),
+        ("Leaks", "leaks"),
+        ("trace", "track"),
+        ("tracks", "track"),
+        ("stack", "stacks"),
+        ("signal", "signals"),
+        ("one_in=3", "one-in="),
+        ("typ=Session", "type="),
+        ("recrod=x", "record="),
+        ("no-search", "nosearch"),
+        ("clock=sys", "clock=system"),
+    ] {
+        let text = stderr(&run(&format!("leaks,{word}"), "leak"));
+        assert!(text.contains(&format!("is it `{nearest}`?")), "{word}: {text}");
+        assert!(!text.contains("alive at exit"), "nothing is traced: {text}");
+    }
+    let text = stderr(&run("xyzzy", "return"));
+    assert!(text.contains("`xyzzy` is not known; nothing is traced"), "{text}");
+}
+
+/// The program's result and its exit code are the same wherever refscope cannot write.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_stdout_and_stderr_take_nothing() {
+    let result = file("result");
+    let recording = file("nowhere");
+    for refscope in [
+        "print",
+        "leaks,nosearch",
+        "print,leaks",
+        "print,every=1s,signals,leaks",
+        "record=/dev/full",
+        "record=/dev/stdout",
+        "record=/dev/null,leaks,print",
+        &format!("record={recording},print"),
+    ] {
+        for streams in [">&- 2>&-", "2>/dev/full", "</dev/null >&- 2>/dev/full", ""] {
+            let script = format!(r#""$0" --exact program --nocapture --test-threads 1 {streams}"#);
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]).arg(std::env::current_exe().unwrap());
+            command.env("PROGRAM", "works").env("REFSCOPE", refscope).env("RESULT", &result);
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(5), "{refscope} {streams}: {output:?}");
+            let sum = std::fs::read_to_string(&result).unwrap();
+            assert_eq!(sum, "7000", "{refscope} {streams}");
+            std::fs::remove_file(&result).unwrap();
+        }
+    }
+    std::fs::remove_file(&recording).unwrap();
+}
+
+/// What is registered for the exit happens although a sink runs.
+#[cfg(unix)]
+#[test]
+fn exit_within_a_sink() {
+    for refscope in ["", "leaks", "print,leaks"] {
+        let output = run(refscope, "exit in a sink");
+        assert_eq!(output.status.code(), Some(6), "{refscope}: {output:?}");
+        let said = stderr(&output);
+        assert_eq!(
+            said.matches("alive at exit").count(),
+            usize::from(!refscope.is_empty()),
+            "{said}"
+        );
+    }
+    let path = file("exit-in-a-sink");
+    let output = run(&format!("record={path}"), "exit in a sink");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    assert!(!stderr(&output).contains("refscope:"), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sink_that_forks() {
+    for refscope in ["", "leaks,nosearch", "print,leaks"] {
+        let output = run(refscope, "fork in a sink");
+        let said = stderr(&output);
+        assert!(output.status.success(), "{refscope}: {said}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).matches("both went on").count(), 1);
+        if !refscope.is_empty() {
+            assert!(said.contains("1 object alive at exit, kept by 1 line; 33 B"), "{said}");
+            assert!(said.contains("nothing is alive at exit"), "the parent's: {said}");
+        }
     }
 }
 
@@ -258,7 +445,9 @@ fn what_the_shutdown_hides_is_seen() {
     let of = "refscope: of 5 objects alive at the mark \"closed\", 0 are alive at exit";
     assert!(text.contains(of), "{text}");
     assert!(text.contains("dropped since: 5 x Arc<i64> at tests/environment.rs:"), "{text}");
-    assert!(text.contains(": 5 at the peak, all dropped in the last "), "{text}");
+    // However it is folded.
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(": 5 at the peak, all dropped in the last "), "{text}");
 }
 
 /// A recording says whose it is, and whether the process ended by itself.
@@ -321,6 +510,17 @@ fn signals_tell_what_is_alive_and_what_was_born_since() {
 fn a_missing_feature_is_named() {
     let text = stderr(&run("signals", "return"));
     assert!(text.contains("`signals` needs unix, and refscope's feature `signals`"), "{text}");
+}
+
+/// Where reports on signals are not built in, signals are what they are without refscope.
+#[cfg(all(target_os = "linux", not(feature = "signals")))]
+#[test]
+fn a_signal_before_the_first_birth_without_the_feature() {
+    use std::os::unix::process::ExitStatusExt as _;
+    for refscope in ["signals", "leaks", ""] {
+        let output = run(refscope, "early signals");
+        assert_eq!(output.status.signal(), Some(libc::SIGUSR1), "{refscope}: {output:?}");
+    }
 }
 
 /// What is asked for and does not come about is said, in one line.

@@ -11,6 +11,13 @@ fn program() {
     assert_eq!(*Rc::new(5).clone(), 5);
 }
 
+/// There is nothing that a check could have seen.
+#[test]
+fn a_check_passes() {
+    refscope::leaks::check(|| drop(refscope::Rc::new(5)));
+    assert!(!refscope::leaks::Check::new().report().traced_nothing());
+}
+
 #[test]
 fn what_is_asked_for_in_vain_is_said() {
     let run = |refscope: &str| {

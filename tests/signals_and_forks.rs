@@ -19,7 +19,15 @@ fn program() {
         Ok("forks") => forks(),
         Ok("forks with a buffered writer") => forks_with_a_writer(),
         Ok("is terminated") => is_terminated(),
+        Ok("is terminated with a recorder") => {
+            // Small, so that segments are left and taken all the time.
+            let recorder = refscope::sink::Recorder::builder().budget(1 << 18);
+            refscope::install(recorder.overflow(refscope::sink::Overflow::DropOldest).build())
+                .unwrap();
+            is_terminated();
+        }
         Ok("handles signals") => handles_signals(),
+        Ok("handles signals with a recorder") => handles_signals_with_a_recorder(),
         Ok("holds stderr") => holds_stderr(),
         Ok("is not written for") => is_not_written_for(),
         Ok("clones in a panic hook") => clones_in_a_panic_hook(),
@@ -340,6 +348,16 @@ fn exit_in_a_handler() {
     assert!(whole > 0, "each exit interrupted the sink");
 }
 
+/// A recorder of the program's own has records of the thread that ends, and of others.
+#[test]
+fn exit_in_a_handler_with_a_recorder() {
+    for _ in 0..40 {
+        let output = run("is terminated with a recorder", "");
+        assert_eq!(output.status.code(), Some(9), "{:?}", output.status);
+        assert!(!text(&output.stderr).contains("refscope:"), "{}", text(&output.stderr));
+    }
+}
+
 static HANDLED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 /// A thread that clones and drops without end, and whose signals' handler does the same with an object of its own
@@ -389,6 +407,73 @@ fn handles_signals() {
 fn traced_pointers_in_a_handler() {
     for refscope in ["track", "track,clock=system"] {
         let output = run("handles signals", refscope);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("handled, and whole"), "the program ran");
+    }
+}
+
+/// The same with a recorder. What runs outside of refscope's code does not allocate, so that the handler never interrupts
+/// the allocator, which it may need for a further segment.
+fn handles_signals_with_a_recorder() {
+    static SHARED: std::sync::OnceLock<Arc<u64>> = std::sync::OnceLock::new();
+
+    extern "C" fn handler(_: libc::c_int) {
+        let shared = SHARED.get().unwrap();
+        let weak = Arc::downgrade(shared);
+        let clone = shared.clone();
+        drop((weak.upgrade(), clone, weak));
+        HANDLED.fetch_add(1, Ordering::Relaxed);
+    }
+    let recorder = refscope::sink::Recorder::builder().budget(1 << 20);
+    let recorder = recorder.overflow(refscope::sink::Overflow::DropOldest).build();
+    refscope::install(recorder.clone()).unwrap();
+    SHARED.set(Arc::new(5)).unwrap();
+    let shared = SHARED.get().unwrap();
+    let (mut clones, mut weak) = (Vec::with_capacity(40), Vec::with_capacity(40));
+    // SAFETY: the handler takes a number; what it does is what is tested.
+    unsafe {
+        libc::signal(libc::SIGUSR1, handler as extern "C" fn(libc::c_int) as libc::sighandler_t)
+    };
+    // SAFETY: takes nothing.
+    let me = unsafe { libc::pthread_self() } as usize;
+    let sender = std::thread::spawn(move || {
+        while !STOP.load(Ordering::Relaxed) {
+            // SAFETY: the thread waits for this one, and so is there.
+            unsafe { libc::pthread_kill(me as libc::pthread_t, libc::SIGUSR1) };
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    });
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut rounds = 0;
+    while HANDLED.load(Ordering::Relaxed) < 5_000 && Instant::now() < until {
+        clones.extend((0..40).map(|_| shared.clone()));
+        weak.extend(clones.iter().map(Arc::downgrade));
+        clones.clear();
+        weak.clear();
+        rounds += 1;
+    }
+    STOP.store(true, Ordering::Relaxed);
+    sender.join().unwrap();
+    let handled = HANDLED.load(Ordering::Relaxed);
+    assert!(handled >= 5_000, "the handler ran");
+    assert_eq!(refscope::holders(shared).traced(), 1, "the counts are right");
+    assert_eq!(refscope::holders(shared).strong().len(), 1, "and the handles");
+    let recording = recorder.recording();
+    let numbers: HashSet<_> = recording.events().iter().map(|event| event.seq).collect();
+    assert_eq!(numbers.len(), recording.events().len(), "none is there twice");
+    // Of a handle that found no place, neither beginning nor end is there; nor what was made from it.
+    let untraced = refscope::untraced_counts().ledger_full;
+    let happened = 1 + rounds * 160 + handled * 6;
+    let known = recording.events().len() as u64 + recording.lost();
+    assert!(known <= happened && known + 4 * untraced >= happened, "{known} of {happened}");
+    println!("handled, and whole: {} recorded, {} lost", recording.events().len(), recorder.lost());
+}
+
+/// What a recorder cannot keep, since the handler interrupted it, is counted as lost.
+#[test]
+fn recorded_pointers_in_a_handler() {
+    for _ in 0..3 {
+        let output = run("handles signals with a recorder", "");
         assert!(output.status.success(), "{}", text(&output.stderr));
         assert!(text(&output.stdout).contains("handled, and whole"), "the program ran");
     }

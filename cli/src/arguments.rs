@@ -131,6 +131,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "OPERATION")]
         of: Option<String>,
     },
+    /// Who holds what: the ownership graph that a program wrote by `Ownership::to_json`
+    Graph {
+        /// The graphs, or `-` for the standard input
+        #[arg(value_name = "FILE", required = true, value_hint = clap::ValueHint::FilePath)]
+        files: Vec<PathBuf>,
+        /// Shows the path to this object, and where its handles are
+        #[arg(long, value_name = "NUMBER")]
+        object: Option<ObjectId>,
+        /// What to write
+        #[arg(long, short, default_value = "text", value_name = "FORMAT")]
+        format: GraphFormat,
+    },
     /// Writes the recording in another format
     Export {
         /// The recording, or `-` for the standard input
@@ -225,6 +237,18 @@ pub(crate) enum Format {
     Json,
     /// The clone tree of one object (--object), for Graphviz
     Dot,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Cycles, and what holds how many objects; of one object its path
+    Text,
+    /// For Graphviz
+    Dot,
+    /// The path to one object (--object), as a picture
+    Svg,
+    /// The graph, or its part for one object
+    Json,
 }
 
 /// Which objects.

@@ -5,12 +5,13 @@
 mod arguments;
 mod diff;
 mod fix;
+mod graph;
 mod input;
 mod leaks;
 mod top;
 
 use anstream::{AutoStream, ColorChoice};
-use arguments::{AxisBy, Cli, Command, Format};
+use arguments::{AxisBy, Cli, Command, Format, GraphFormat};
 use clap::{CommandFactory as _, Parser as _};
 use input::{read, read_living};
 use leaks::{Look, about};
@@ -189,6 +190,15 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             // Of several recordings one graph: lines of one stack are summed by who reads them.
             for file in &files.files {
                 out.raw(&flame(&read(file)?, of))?;
+            }
+        }
+        Command::Graph { files, object, format } => {
+            for file in several(files, &mut out) {
+                let graph = graph::write(&file, object, format)?;
+                match format {
+                    GraphFormat::Text => out.text(&file, &graph)?,
+                    _ => out.raw(&graph)?,
+                }
             }
         }
         Command::Export { file, filter, format, output } => {

@@ -187,7 +187,7 @@ impl<L: Clone + Ord> Branch<L> {
     }
 }
 
-/// A line for each that made handles: `main.rs:2: 12 clones, 11 ended by main.rs:5 (drop), 1 alive`.
+/// A line for each that made handles: `main.rs:2: 12 clones, 11 dropped by main.rs:5, 1 alive`.
 impl<L: fmt::Display> fmt::Display for Balance<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |line: &Option<L>| match line {
@@ -199,7 +199,11 @@ impl<L: fmt::Display> fmt::Display for Balance<L> {
             let plural = if made.count > 1 && made.op != Op::New { "s" } else { "" };
             write!(f, "{end}{}: {} {}{plural}", line(&made.line), made.count, made.op)?;
             for (by, op, count) in &made.ended {
-                write!(f, ", {count} ended by {} ({op})", line(by))?;
+                write!(f, ", {count} {}", if *op == Op::Drop { "dropped" } else { op.name() })?;
+                // Of most drops no line is known.
+                if let Some(by) = by {
+                    write!(f, " by {by}")?;
+                }
             }
             write!(f, ", {} alive", made.alive())?;
         }
@@ -329,7 +333,7 @@ mod tests {
         assert_eq!((balance.unmatched, balance.alive()), (1, 0));
         assert_eq!(
             balance.to_string(),
-            "an unknown line: 1 upgrade, 1 ended by m (moved out), 0 alive\n\
+            "an unknown line: 1 upgrade, 1 moved out by m, 0 alive\n\
              1 more ended, whose making is not known"
         );
         assert_eq!(Balance::<&str>::of([]).to_string(), "");
@@ -347,10 +351,7 @@ mod tests {
                 event(Op::Drop, 5, &["d"]),
             ]
         };
-        assert_eq!(
-            Balance::of(events(Some(1))).to_string(),
-            "a: 1 new, 1 ended by d (drop), 0 alive"
-        );
+        assert_eq!(Balance::of(events(Some(1))).to_string(), "a: 1 new, 1 dropped by d, 0 alive");
         let balance = Balance::of(events(None));
         assert_eq!((balance.alive(), balance.unmatched), (1, 1), "{balance}");
     }

@@ -1,7 +1,7 @@
 //! Groups what is alive by the line that keeps it so.
 
 use super::fingerprint::Fingerprint;
-use super::help::help;
+use super::help::Help;
 use super::leak_report::{HandleGroup, Leak, is_not_first};
 use super::{Part, Retention};
 use crate::event::{Kind, Location, ObjectId, Op, Strength, Time};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 /// What keeps objects alive: a line, and what it does there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Cause {
     /// The line that made the handles, or by which they became raw pointers or were leaked. The user's line, where std's
@@ -139,7 +140,7 @@ fn leak(cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
     let mut leak = Leak {
         fingerprint: fingerprint(&cause, &objects),
         age: created.until(now),
-        help: String::new(),
+        help: Help::EventsLost,
         cause,
         objects,
         retained,
@@ -147,7 +148,7 @@ fn leak(cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
         parts,
         in_cycle,
     };
-    leak.help = help(&leak);
+    leak.help = Help::of(&leak);
     leak
 }
 

@@ -1,117 +1,254 @@
 use super::Part;
-use super::leak_report::{Leak, is_not_first};
-use crate::event::{Kind, Op, Strength};
+use super::leak_report::{Leak, ReportKind, is_not_first};
+use crate::event::{Kind, Location, Op, Strength};
 use crate::model::LiveObject;
 use crate::text::{bytes, count, plural};
+use std::fmt;
 
-/// The next step that a person would take, from what is known: the shape of the group, and its operations.
-pub(super) fn help(leak: &Leak) -> String {
-    let objects = leak.objects.len() as u64;
-    let strong = |object: &LiveObject| object.strong_handles().count() as u64;
-    if leak.objects.iter().all(|object| strong(object) == 0) {
-        return without_strong(leak);
-    }
-    let line = match &leak.cause.location {
-        Some(location) => location.to_string(),
-        None => "a line that is not known".to_owned(),
-    };
-    if leak.cause.raw {
-        return raw(leak, &line);
-    }
-    if leak.in_cycle {
-        return "these objects hold each other, and nothing else holds them: let the handle that this line makes be a \
-                `Weak`"
-            .to_owned();
-    }
-    if let Some(help) = held(leak) {
-        return help;
-    }
-    let made_here: u64 = (leak.handles.iter())
-        .filter(|group| group.is_fault)
-        .fold(0, |sum, group| sum.saturating_add(group.count));
-    let again = leak.fault().is_some_and(is_not_first);
-    match (objects, made_here, again) {
-        (1, 1, true) => {
-            "find where the handle that this line makes is stored, and drop it there".to_owned()
+/// The next step that a person would take, from what is known: the shape of the group, its operations, and what holds it.
+/// `Display` is a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Help {
+    /// Its handles are older than the recording.
+    RecordEarlier,
+    /// No handle is known, since events were lost.
+    EventsLost,
+    /// Weak handles keep so many bytes of memory, whose values are gone.
+    DropWeak {
+        /// The values' own bytes.
+        bytes: u64,
+    },
+    /// `leak` gave the value up.
+    TakeBackLeaked {
+        /// The line that called it.
+        location: Option<Location>,
+    },
+    /// `into_raw` made a raw pointer of a handle.
+    TakeBackRaw {
+        /// The kind of the handle.
+        kind: Kind,
+        /// The line that called it.
+        location: Option<Location>,
+    },
+    /// The objects hold each other in a cycle that was found.
+    BreakCycle,
+    /// One thing that may well be right holds all objects.
+    AllowOrRelease {
+        /// What holds them.
+        part: Part,
+        /// How many objects there are.
+        objects: u64,
+    },
+    /// The cause made one handle of one object.
+    DropHandle,
+    /// The cause made several handles of one object.
+    DropHandles {
+        /// How many are alive.
+        handles: u64,
+    },
+    /// One object has its first handle alone.
+    FirstHandle,
+    /// Each object has its first handle alone.
+    FirstHandles {
+        /// How many objects there are.
+        objects: u64,
+    },
+    /// Each object is held once by what the cause makes.
+    GrowingCollection {
+        /// How many objects there are.
+        objects: u64,
+    },
+    /// The cause made several handles of several objects.
+    FindHandles {
+        /// How many are alive.
+        handles: u64,
+    },
+}
+
+impl Help {
+    /// What the evidence allows to say.
+    pub(super) fn of(leak: &Leak) -> Self {
+        let strong = |object: &LiveObject| object.strong_handles().count() as u64;
+        if leak.objects.iter().all(|object| strong(object) == 0) {
+            return Self::without_strong(leak);
         }
-        (1, n, true) => format!(
-            "{} handles of one object, made on this line, are alive: find what collects them, and what should remove \
-             them there",
-            count(n)
-        ),
-        (1, _, false) => "its first handle is alive: in a local that is still in scope, in what is alive itself (another \
-                          object, a static, a thread), or forgotten"
-            .to_owned(),
-        (n, _, false) => format!(
-            "{}, each held by its first handle alone: find what collects them, and what should remove them from it",
-            plural(n, "object")
-        ),
-        (n, made, true) if n > 2 && made == n => format!(
-            "{}, held once each by what this line makes: a collection that grows. Find what should remove them from it",
-            plural(n, "object")
-        ),
-        (_, n, _) => format!(
-            "{} that this line made are alive: find where they are stored, and what should drop them",
-            plural(n, "handle")
-        ),
+        if leak.cause.raw {
+            let location = leak.cause.location.clone();
+            return match leak.cause.op {
+                Some(Op::Leak) => Self::TakeBackLeaked { location },
+                _ => Self::TakeBackRaw { kind: leak.example().kind, location },
+            };
+        }
+        if leak.in_cycle {
+            return Self::BreakCycle;
+        }
+        if let Some((part, &objects)) = leak.parts.iter().next()
+            && objects == leak.count()
+            && !matches!(part, Part::Leaked | Part::Raw | Part::Unknown)
+        {
+            return Self::AllowOrRelease { part: part.clone(), objects };
+        }
+        let handles: u64 = (leak.handles.iter())
+            .filter(|group| group.is_fault)
+            .fold(0, |sum, group| sum.saturating_add(group.count));
+        let objects = leak.objects.len() as u64;
+        let again = leak.fault().is_some_and(is_not_first);
+        match (objects, handles, again) {
+            (1, 1, true) => Self::DropHandle,
+            (1, _, true) => Self::DropHandles { handles },
+            (1, _, false) => Self::FirstHandle,
+            (_, _, false) => Self::FirstHandles { objects },
+            (n, made, true) if n > 2 && made == n => Self::GrowingCollection { objects },
+            (_, _, true) => Self::FindHandles { handles },
+        }
+    }
+
+    /// As `Display`; what a check's conditions could allow is said in a check's report alone.
+    pub(crate) fn in_report(&self, kind: ReportKind) -> HelpIn<'_> {
+        HelpIn { help: self, kind }
+    }
+
+    fn without_strong(leak: &Leak) -> Self {
+        if leak.objects.iter().any(|object| object.strong > 0) {
+            return Self::RecordEarlier;
+        }
+        if leak.objects.iter().all(|object| object.handles.is_empty()) {
+            return Self::EventsLost;
+        }
+        debug_assert!(leak.cause.strength == Strength::Weak);
+        let bytes = leak.objects.iter().fold(0, |sum: u64, object| sum.saturating_add(object.size));
+        Self::DropWeak { bytes }
     }
 }
 
-/// Where one thing that may well be right holds all of them.
-fn held(leak: &Leak) -> Option<String> {
-    let (part, &count) = leak.parts.iter().next()?;
-    if count != leak.count() {
-        return None;
+impl fmt::Display for Help {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RecordEarlier => f.write_str(
+                "its handles were made before the recording begins: record from its allocation on",
+            ),
+            Self::EventsLost => f.write_str("no handle is known: events were lost"),
+            Self::DropWeak { bytes: memory } => write!(
+                f,
+                "the value is gone, but {} of memory are kept by weak handles: drop them as well, or let them go when \
+                 `upgrade` fails",
+                bytes(*memory)
+            ),
+            Self::TakeBackLeaked { location } => write!(
+                f,
+                "`leak` at {} gave the value up for good: mark what is meant to stay by `refscope::allow_leak`, or take \
+                 it back by `from_raw`",
+                At(location.as_ref())
+            ),
+            Self::TakeBackRaw { kind: Kind::Box, location } => write!(
+                f,
+                "`into_raw` at {} made a raw pointer of it: take it back by `from_raw`, or mark it by \
+                 `refscope::allow_leak`",
+                At(location.as_ref())
+            ),
+            Self::TakeBackRaw { location, .. } => write!(
+                f,
+                "`into_raw` at {} made a raw pointer of it: each needs one `from_raw`",
+                At(location.as_ref())
+            ),
+            Self::BreakCycle => f.write_str(
+                "these objects hold each other, and nothing else holds them: let the handle that this line makes be a \
+                 `Weak`",
+            ),
+            Self::AllowOrRelease { part, objects } => write_held(f, part, *objects, true),
+            Self::DropHandle => f.write_str(
+                "find where the handle that this line makes is stored, and drop it there",
+            ),
+            Self::DropHandles { handles } => write!(
+                f,
+                "{} handles of one object, made on this line, are alive: find what collects them, and what should remove \
+                 them there",
+                count(*handles)
+            ),
+            Self::FirstHandle => f.write_str(
+                "its first handle is alive: in a local that is still in scope, in what is alive itself (another object, a \
+                 static, a thread), or forgotten",
+            ),
+            Self::FirstHandles { objects } => write!(
+                f,
+                "{}, each held by its first handle alone: find what collects them, and what should remove them from it",
+                plural(*objects, "object")
+            ),
+            Self::GrowingCollection { objects } => write!(
+                f,
+                "{}, held once each by what this line makes: a collection that grows. Find what should remove them from it",
+                plural(*objects, "object")
+            ),
+            Self::FindHandles { handles } => write!(
+                f,
+                "{} that this line made are alive: find where they are stored, and what should drop them",
+                plural(*handles, "handle")
+            ),
+        }
     }
-    let (them, condition) = match part {
+}
+
+/// A line, where it is known.
+struct At<'a>(Option<&'a Location>);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(location) => write!(f, "{location}"),
+            None => f.write_str("a line that is not known"),
+        }
+    }
+}
+
+/// Where one thing that may well be right holds all objects.
+fn write_held(
+    f: &mut fmt::Formatter<'_>,
+    part: &Part,
+    objects: u64,
+    in_check: bool,
+) -> fmt::Result {
+    let them = if objects == 1 { "it" } else { "them" };
+    write!(f, "{part}: where that is right, ")?;
+    match part {
+        // Conditions are a check's.
+        _ if !in_check => write!(f, "mark {them} by `refscope::allow_leak`")?,
+        Part::Stack(_) => f.write_str("`Check::locals_may_hold()` allows it")?,
+        Part::Task(name) | Part::Static(name) | Part::ThreadLocal(name) | Part::Thread(name)
+            if !name.is_empty() =>
+        {
+            write!(f, "`Check::may_be_held_by({:?})` allows it", last_name(name))?;
+        }
         // It cannot be called by a name.
-        Part::Static(name) if name.is_empty() => {
-            (format!("remove {} there", it(count)), "allow(…)".to_owned())
+        _ => f.write_str("`Check::allow(…)` allows it")?,
+    }
+    match part {
+        Part::Task(_) => write!(f, "; else end the task, or drop {them} in it"),
+        Part::Stack(_) => write!(f, "; else end the local before, or drop {them} there"),
+        _ => write!(f, "; else remove {them} there"),
+    }
+}
+
+/// Advice in a report.
+pub(crate) struct HelpIn<'a> {
+    help: &'a Help,
+    kind: ReportKind,
+}
+
+impl fmt::Display for HelpIn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.help {
+            Help::AllowOrRelease { part, objects } => {
+                write_held(f, part, *objects, self.kind == ReportKind::Check)
+            }
+            help => fmt::Display::fmt(help, f),
         }
-        Part::Static(name) | Part::Thread(name) => {
-            // A static's own name, without its module's.
-            let name = name.rsplit("::").next().unwrap_or(name);
-            (format!("remove {} there", it(count)), format!("may_be_held_by({name:?})"))
-        }
-        Part::Stack(_) => (
-            format!("end the local before, or drop {} there", it(count)),
-            "locals_may_hold()".to_owned(),
-        ),
-        _ => return None,
-    };
-    Some(format!("{part}: where that is right, `Check::{condition}` allows it; else {them}"))
+    }
 }
 
-fn it(count: u64) -> &'static str {
-    if count == 1 { "it" } else { "them" }
-}
-
-fn without_strong(leak: &Leak) -> String {
-    if leak.objects.iter().any(|object| object.strong > 0) {
-        return "its handles were made before the recording begins: record from its allocation on"
-            .to_owned();
-    }
-    if leak.objects.iter().all(|object| object.handles.is_empty()) {
-        return "no handle is known: events were lost".to_owned();
-    }
-    debug_assert!(leak.cause.strength == Strength::Weak);
-    format!(
-        "the value is gone, but {} of memory are kept by weak handles: drop them as well, or let them go when `upgrade` \
-         fails",
-        bytes(leak.objects.iter().fold(0, |sum, object| sum.saturating_add(object.size)))
-    )
-}
-
-fn raw(leak: &Leak, line: &str) -> String {
-    match (leak.cause.op, leak.example().kind) {
-        (Some(Op::Leak), _) => format!(
-            "`leak` at {line} gave the value up for good: mark what is meant to stay by `refscope::allow_leak`, or take \
-             it back by `from_raw`"
-        ),
-        (_, Kind::Box) => format!(
-            "`into_raw` at {line} made a raw pointer of it: take it back by `from_raw`, or mark it by \
-             `refscope::allow_leak`"
-        ),
-        _ => format!("`into_raw` at {line} made a raw pointer of it: each needs one `from_raw`"),
-    }
+/// A static's or function's own name, without its module's and without those of what is in it.
+fn last_name(path: &str) -> &str {
+    let path = path.split("::{").next().unwrap_or(path);
+    path.rsplit("::").next().unwrap_or(path)
 }

@@ -1,6 +1,6 @@
 use super::cause::{Cause, find_causes};
-use super::{Part, Retention, Total};
-use crate::event::{Op, Time, UntracedCounts};
+use super::{Help, Part, Retention, Total};
+use crate::event::{Location, Op, Time, UntracedCounts};
 use crate::locate::{Ownership, Search, Starts};
 use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,11 +55,12 @@ pub struct Leak {
     /// Whether the objects are part of a cycle that was found.
     pub in_cycle: bool,
     /// The next step for a person.
-    pub help: String,
+    pub help: Help,
 }
 
 /// Handles that came about alike: in the same way, on the same thread.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HandleGroup {
     /// The youngest of them.
@@ -93,7 +94,7 @@ impl LeakReport {
         Self::grouped(objects, now, None)
     }
 
-    /// As [`new`](Self::new), with what is known of who holds whom.
+    /// Creates a report, as [`new`](Self::new) does, with what is known of who holds whom.
     pub fn with_retention(
         objects: impl IntoIterator<Item = LiveObject>,
         now: Time,
@@ -292,11 +293,25 @@ impl Leak {
 
 impl LiveObject {
     /// The handle that keeps the object, as far as events can tell: the youngest strong one that is not the first; the
-    /// first, if it is the only one; a weak one, if only the memory is kept.
+    /// first, if it is the only one; a weak one, if only the memory is kept. One that std or a derive made, on whose behalf
+    /// nobody knows, stands behind those that have a user's line.
     pub(crate) fn fault(&self) -> Option<&Handle> {
         let mut strong = self.strong_handles().rev();
-        let not_first = strong.clone().find(|handle| is_not_first(handle));
-        not_first.or_else(|| strong.next()).or(self.handles.last())
+        let not_first = |handle: &&Handle| is_not_first(handle);
+        let named = strong.clone().filter(|handle| handle.has_users_line());
+        (named.clone().find(not_first))
+            .or_else(|| named.clone().next())
+            .or_else(|| strong.clone().find(not_first))
+            .or_else(|| strong.next())
+            .or(self.handles.last())
+    }
+}
+
+impl Handle {
+    /// Whether the user's line that made it is known, or can be: by its stack, where that can be read.
+    pub(crate) fn has_users_line(&self) -> bool {
+        self.location().is_some_and(Location::is_users)
+            || (self.stack.is_some() && cfg!(feature = "stacks"))
     }
 }
 

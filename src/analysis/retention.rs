@@ -31,16 +31,22 @@ pub struct Retention {
 
 /// What holds a finding's objects, which sorts and annotates it, and never silences it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Part {
     /// Nothing reaches them, or only what leaked does.
     Leaked,
     /// A raw pointer, by `into_raw` or `leak`: nobody can say where it is.
     Raw,
-    /// The stack of another thread that is still there, or a task of its; the thread's name.
+    /// A task of an async runtime that has not ended, by the name of its future, or of the runtime where that is not known.
+    /// Tasks are told from other memory by the program's symbols, with the feature `stacks`.
+    Task(String),
+    /// The stack of another thread that is still there; the thread's name.
     Thread(String),
-    /// A static or thread-local; its name, empty where it is not known.
+    /// A static; its name, empty where it is not known.
     Static(String),
+    /// A thread-local; its name, empty where it is not known.
+    ThreadLocal(String),
     /// A word on the stack of the thread that asked, which is named: a living local, most likely.
     Stack(String),
     /// Nobody has searched.
@@ -54,18 +60,18 @@ impl Retention {
         Self::default()
     }
 
-    /// Every path to `object` leads through `owner`: it would end with that one. The nearest such object is meant, the
-    /// immediate dominator.
+    /// Adds that every path to `object` leads through `owner`: it would end with that one. The nearest such object is
+    /// meant, the immediate dominator.
     pub fn hangs_on(&mut self, object: ObjectId, owner: ObjectId) {
         self.owners.insert(object, owner);
     }
 
-    /// The objects hold each other in a cycle, which nothing else holds.
+    /// Adds that the objects hold each other in a cycle, which nothing else holds.
     pub fn cycle(&mut self, objects: impl IntoIterator<Item = ObjectId>) {
         self.cycles.push(objects.into_iter().collect());
     }
 
-    /// What holds an object.
+    /// Sets what holds an object.
     pub fn is_in(&mut self, object: ObjectId, part: Part) {
         self.parts.insert(object, part);
     }

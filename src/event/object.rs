@@ -98,7 +98,7 @@ impl Type {
 }
 
 /// Where the constants live.
-#[allow(dead_code)] // read by the faces, which are not there when tracing is off
+#[allow(dead_code)] // read by the pointer types, which are not there when tracing is off
 pub(crate) trait Typed {
     const BOX: &'static Type;
     const RC: &'static Type;

@@ -36,8 +36,11 @@ pub(crate) fn write_all(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     };
     // One that the program has blocked and not yet seen is the program's.
     let programs = pending();
+    let before_writing = errno::get();
     let done = file.write_all(bytes);
     if done.is_err() {
+        // The program may be about to ask what its own last call said.
+        errno::set(before_writing);
         for ((signal, programs), now) in SIGNALS.into_iter().zip(programs).zip(pending()) {
             if now && !programs {
                 // SAFETY: SIGNAL SET: it initializes the set that it is given.
@@ -53,6 +56,34 @@ pub(crate) fn write_all(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     // SAFETY: SIGNAL SET: `before` is the mask that the first call has given.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), null_mut()) };
     done
+}
+
+/// What the last call of libc's that failed on this thread said.
+#[cfg(all(unix, feature = "trace"))]
+mod errno {
+    /// `None` where it is not known how it is set.
+    pub(super) fn get() -> Option<i32> {
+        cfg!(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd"))
+            .then(|| std::io::Error::last_os_error().raw_os_error())
+            .flatten()
+    }
+
+    pub(super) fn set(code: Option<i32>) {
+        let Some(code) = code else { return };
+        #[cfg(target_os = "linux")]
+        // SAFETY: ERRNO: it returns where this thread's own is, which is there as long as the thread.
+        let errno = unsafe { libc::__errno_location() };
+        #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+        // SAFETY: ERRNO: as above.
+        let errno = unsafe { libc::__error() };
+        #[cfg(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd"))]
+        // SAFETY: ERRNO: nothing else refers to it at this moment.
+        unsafe {
+            *errno = code;
+        }
+        #[cfg(not(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd")))]
+        let _ = code;
+    }
 }
 
 #[cfg(not(all(unix, feature = "trace")))]

@@ -32,7 +32,7 @@ pub struct Check {
     timeout: Duration,
     allowed: Vec<String>,
     bounds: Vec<(u64, String)>,
-    /// Names of statics, thread-locals and threads that may hold what is alive.
+    /// Names of statics, thread-locals, tasks and threads that may hold what is alive.
     holders: Vec<String>,
     locals_may_hold: bool,
     may_trace_nothing: bool,
@@ -70,7 +70,7 @@ impl Check {
     ///
     /// # Panics
     ///
-    /// When this thread has such a check already, for which it would wait forever.
+    /// Panics if this thread has such a check already, for which it would wait forever.
     ///
     /// # Examples
     ///
@@ -131,7 +131,7 @@ impl Check {
         self
     }
 
-    /// Allows what statics, thread-locals or threads hold whose name contains `name`, and nothing else does: a pool, a cache, a
+    /// Allows what statics, thread-locals, tasks or threads hold whose name contains `name`, and nothing else does: a pool, a cache, a
     /// worker that runs on. The report says how many objects that were.
     ///
     /// Where handles are is [searched](crate::locate) in the process's memory, when something is alive that is not allowed
@@ -280,7 +280,10 @@ impl Check {
 
     fn may_hold(&self, part: &Part) -> bool {
         match part {
-            Part::Static(name) | Part::Thread(name) => {
+            Part::Static(name)
+            | Part::ThreadLocal(name)
+            | Part::Task(name)
+            | Part::Thread(name) => {
                 self.holders.iter().any(|holder| name.contains(holder.as_str()))
             }
             Part::Stack(_) => self.locals_may_hold,
@@ -292,7 +295,7 @@ impl Check {
     ///
     /// # Panics
     ///
-    /// With the report, when something stays or nothing was traced; and when `f` panics.
+    /// Panics with the report if something stays or nothing was traced, and if `f` panics.
     #[track_caller]
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         let result = self.scope.run(f);

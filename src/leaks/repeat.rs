@@ -48,7 +48,7 @@ impl Repeat {
     ///
     /// # Panics
     ///
-    /// As [`repeat`](super::repeat) does.
+    /// Panics as [`repeat`](super::repeat) does.
     #[track_caller]
     pub fn run(self, mut f: impl FnMut()) {
         let Self { times, warm_ups } = self;

@@ -2,17 +2,20 @@
 
 use super::blocks::Blocks;
 use super::dominators::{Retained, retained};
+use super::doubt::{Doubt, Place};
 use super::graph::{self, Graph, NONE, Reach};
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
 use super::ownership::{
-    Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership, Statistics,
-    Step,
+    Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
+    StaticPlace, Statistics, Step,
 };
 use super::rules::{Rule, Rules};
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
 use super::symbols::Image;
 use crate::event::{HandleId, ObjectId};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// What there is to search.
 pub(super) struct Picture {
@@ -27,7 +30,7 @@ pub(super) struct Picture {
     /// The files of the areas.
     pub(super) images: Vec<Image>,
     /// Why nothing can be proven.
-    pub(super) doubts: Vec<String>,
+    pub(super) doubts: Vec<Doubt>,
     pub(super) rules: Rules,
     /// Whether a ticket is a whole handle: its place has the pointer.
     pub(super) thin: bool,
@@ -35,7 +38,7 @@ pub(super) struct Picture {
 
 /// What is said of a thread.
 pub(super) struct ThreadInfo {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// Where the program's own thread-locals begin. 0: not known.
     pub(super) locals: u64,
 }
@@ -102,6 +105,7 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
         retained: &retained,
         threads: &threads,
         images: &images,
+        task_of: &|block| task_at(memory, &images, block),
         node_of: Vec::new(),
         nodes: Vec::new(),
     };
@@ -126,22 +130,20 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
     };
     result.cycles.sort_by(|a, b| a.objects.cmp(&b.objects));
     // `Held::Cycle` names them by their place.
-    let places: Vec<u32> = (result.nodes.iter())
-        .map(|node| match (&node.held, node.kind) {
-            (Held::Cycle(_), NodeKind::Object(id)) => result
-                .cycles
-                .iter()
-                .position(|cycle| cycle.objects.binary_search(&id).is_ok())
-                .map_or(NONE, |at| at as u32),
-            _ => NONE,
-        })
+    let mut cycle_of: Vec<(ObjectId, u32)> = (result.cycles.iter().zip(0..))
+        .flat_map(|(cycle, place)| cycle.objects.iter().map(move |&id| (id, place)))
         .collect();
+    cycle_of.sort_unstable();
+    let place = |id: ObjectId| {
+        let at = cycle_of.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+        Some(cycle_of[at].1)
+    };
     let mut now = vec![NONE; components.len()];
-    for (node, &place) in result.nodes.iter().zip(&places) {
-        if let Held::Cycle(before) = node.held
-            && place != NONE
+    for node in &result.nodes {
+        if let (Held::Cycle(before), NodeKind::Object(id)) = (&node.held, node.kind)
+            && let Some(place) = place(id)
         {
-            now[before as usize] = place;
+            now[*before as usize] = place;
         }
     }
     for node in &mut result.nodes {
@@ -152,26 +154,41 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
     result
 }
 
-fn doubts_of(scanned: &Scanned, handles: &[HandleInput], missing: &[u32]) -> Vec<String> {
+fn doubts_of(scanned: &Scanned, handles: &[HandleInput], missing: &[u32]) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     if scanned.is_cut {
-        doubts.push("The search ran out of time or memory before it had read everything.".into());
+        doubts.push(Doubt::Cut);
     }
     if scanned.unread > 0 {
-        doubts.push(format!("{} B of memory could not be read.", scanned.unread));
+        doubts.push(Doubt::Unread { bytes: scanned.unread });
     }
     // An object made after the copy has no block in it, and its tickets are nowhere in it either.
     let is_missing = |found: &&super::scan::Sighting| {
         missing.binary_search(&handles[found.handle as usize].object).is_ok()
     };
     if !missing.is_empty() && scanned.sightings.iter().any(|found| is_missing(&found)) {
-        doubts.push(
-            "The blocks of the heap are not known here. This line would show them: `#[global_allocator] \
-             static ALLOC: refscope::Alloc = refscope::Alloc::new();`."
-                .into(),
-        );
+        doubts.push(Doubt::BlocksUnknown);
     }
     doubts
+}
+
+/// The words at the beginning of a task's block among which its table of functions is.
+const TASK_HEADER: usize = 6;
+
+/// The name of the task in a block, if the block is one of an async runtime: it begins with words of which one points to the
+/// runtime's functions for the task.
+fn task_at(memory: &impl Memory, images: &[Image], block: Range<u64>) -> Option<String> {
+    let is_possible = |image: &&Image| image.has_tasks();
+    images.iter().find(is_possible)?;
+    let mut header = [0; TASK_HEADER];
+    let words = (((block.end - block.start) / 8) as usize).min(TASK_HEADER);
+    let read = memory.read(block.start, &mut header[..words]);
+    header[..read].iter().find_map(|&table| {
+        let image = images.iter().filter(is_possible).find(|image| image.contains(table))?;
+        let mut function = [0];
+        let is_read = table % 8 == 0 && memory.read(table, &mut function) == 1;
+        is_read.then(|| image.task_at(function[0])).flatten()
+    })
 }
 
 struct Assembly<'a> {
@@ -180,6 +197,8 @@ struct Assembly<'a> {
     retained: &'a [Retained],
     threads: &'a [ThreadInfo],
     images: &'a [Image],
+    /// The name of the task that a block is.
+    task_of: &'a dyn Fn(Range<u64>) -> Option<String>,
     /// The node of a block, or [`NONE`].
     node_of: Vec<u32>,
     nodes: Vec<Node>,
@@ -233,7 +252,11 @@ impl Assembly<'_> {
             graph::Held::Unreferenced if self.object(block).is_some() => Held::Dropped,
             graph::Held::Unreferenced | graph::Held::Not => Held::Unreferenced,
         };
-        Node { kind, held }
+        let task = match kind {
+            NodeKind::Block(_) => (self.task_of)(self.graph.blocks.range(block as usize)),
+            NodeKind::Object(_) => None,
+        };
+        Node { kind, task: task.map(Arc::from), held }
     }
 
     fn object(&self, block: u32) -> Option<&ObjectInput> {
@@ -259,23 +282,25 @@ impl Assembly<'_> {
         match &self.graph.areas[area] {
             AreaKind::Static(path) => {
                 let image = self.images.iter().find(|image| image.path == *path);
-                Owner::Static {
+                Owner::Static(Box::new(StaticPlace {
                     image: image.map_or(path.as_str(), Image::name).to_owned(),
                     address: image.map_or(address, |image| image.address(address)),
                     symbol: image.and_then(|image| image.static_at(address)),
-                }
+                    field: None,
+                    type_name: None,
+                }))
             }
             AreaKind::ThreadLocal(thread) => Owner::ThreadLocal {
                 thread: self.thread(*thread),
-                symbol: self.thread_local_at(*thread, address),
+                symbol: self.thread_local_at(*thread, address).map(Arc::from),
             },
             AreaKind::Stack(thread) => Owner::Stack { thread: self.thread(*thread) },
             AreaKind::Unknown | AreaKind::Freed => Owner::Unknown { address },
         }
     }
 
-    fn thread(&self, thread: usize) -> String {
-        self.threads.get(thread).map_or_else(String::new, |thread| thread.name.clone())
+    fn thread(&self, thread: usize) -> Arc<str> {
+        self.threads.get(thread).map_or_else(|| "".into(), |thread| Arc::clone(&thread.name))
     }
 
     fn thread_local_at(&self, thread: usize, address: u64) -> Option<String> {
@@ -334,6 +359,7 @@ impl Assembly<'_> {
                             size: 8 * u64::from(graph.blocks.words[block as usize]),
                             offset,
                             node: self.node_of[block as usize],
+                            field: None,
                         },
                     }
                 }
@@ -343,7 +369,7 @@ impl Assembly<'_> {
         }
     }
 
-    fn cycle(&self, blocks: &[u32], reached: Option<&[Option<Reach>]>, doubts: &[String]) -> Cycle {
+    fn cycle(&self, blocks: &[u32], reached: Option<&[Option<Reach>]>, doubts: &[Doubt]) -> Cycle {
         let objects = blocks.iter().filter_map(|&block| self.object(block));
         let mut objects: Vec<_> = objects.map(|object| ObjectId::from_number(object.id)).collect();
         objects.sort_unstable();
@@ -369,28 +395,26 @@ impl Assembly<'_> {
         }
     }
 
-    fn reason(&self, why: Reach) -> String {
+    fn reason(&self, why: Reach) -> Doubt {
         match why {
-            Reach::Area(area) => match &self.graph.areas[area as usize] {
-                AreaKind::Static(image) => {
-                    let image = image.rsplit('/').next().unwrap_or(image);
-                    format!("A word in the statics of {image} leads there.")
-                }
-                AreaKind::ThreadLocal(thread) => {
-                    format!("A word in a thread-local of {} leads there.", self.thread(*thread))
-                }
-                AreaKind::Stack(thread) => {
-                    format!("A word on the stack of {} leads there.", self.thread(*thread))
-                }
-                AreaKind::Unknown => "A word in memory that nobody knows leads there.".to_owned(),
-                AreaKind::Freed => "A word in freed memory leads there.".to_owned(),
-            },
-            Reach::NotFound => "One of its handles was not found in memory.".to_owned(),
-            Reach::Raw => "One of its handles is a raw pointer now.".to_owned(),
-            Reach::Untraced => "std counts other owners than refscope does.".to_owned(),
-            Reach::StdRc => {
-                "A pointer of std's in between may have an owner that was not found.".to_owned()
+            Reach::Area(area) => {
+                let place = match &self.graph.areas[area as usize] {
+                    AreaKind::Static(image) => {
+                        Place::Statics(image.rsplit('/').next().unwrap_or(image).to_owned())
+                    }
+                    AreaKind::ThreadLocal(thread) => {
+                        Place::ThreadLocal(self.thread(*thread).to_string())
+                    }
+                    AreaKind::Stack(thread) => Place::Stack(self.thread(*thread).to_string()),
+                    AreaKind::Unknown => Place::Unknown,
+                    AreaKind::Freed => Place::Freed,
+                };
+                Doubt::Word { place }
             }
+            Reach::NotFound => Doubt::NotFound,
+            Reach::Raw => Doubt::Raw,
+            Reach::Untraced => Doubt::Untraced,
+            Reach::StdRc => Doubt::StdPointer,
         }
     }
 }

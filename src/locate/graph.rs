@@ -37,6 +37,14 @@ pub(super) struct Graph<'a> {
     in_blocks: usize,
 }
 
+/// Roots are looked at in turns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Statics,
+    Stacks,
+    Unknown,
+}
+
 /// Why a block is held in the guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
@@ -272,19 +280,22 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Who holds each block, by the shortest way: statics and thread-locals first, stacks last.
+    /// Who holds each block, by the shortest way: statics and thread-locals first, then stacks, and last memory that nobody
+    /// knows, where old words stand as well.
     pub(super) fn holders(&self, memory: &impl Memory) -> Vec<Held> {
         let mut held = vec![Held::Not; self.blocks.len()];
         let mut queue = VecDeque::new();
-        let is_stack = |area: u32| self.is_doubtful(area);
-        let is_freed = |area: u32| matches!(self.areas[area as usize], AreaKind::Freed);
-        for stacks in [false, true] {
-            let from_stacks = stacks.then(|| self.held_by_stacks(memory));
+        let turn = |area: u32| match self.areas[area as usize] {
+            AreaKind::Freed => None,
+            AreaKind::Unknown => Some(Turn::Unknown),
+            _ if self.is_doubtful(area) => Some(Turn::Stacks),
+            _ => Some(Turn::Statics),
+        };
+        for now in [Turn::Statics, Turn::Stacks, Turn::Unknown] {
+            let from_stacks = (now == Turn::Stacks).then(|| self.held_by_stacks(memory));
             for (index, edge) in self.scanned.from_areas.iter().enumerate() {
-                let counts = match &from_stacks {
-                    None => !is_stack(edge.area) && !is_freed(edge.area),
-                    Some(allowed) => is_stack(edge.area) && allowed.contains(&(index as u32)),
-                };
+                let counts = turn(edge.area) == Some(now)
+                    && from_stacks.as_ref().is_none_or(|allowed| allowed.contains(&(index as u32)));
                 if counts && self.owners[edge.to as usize] == 0 {
                     hold(&mut held, &mut queue, edge.to, Held::Area(edge.area, edge.address));
                 }
@@ -299,13 +310,13 @@ impl<'a> Graph<'a> {
                 }
                 let found = &self.scanned.sightings[sighting as usize];
                 let Some(area) = found.source.as_area() else { continue };
-                if is_stack(area as u32) == stacks && !is_freed(area as u32) {
+                if turn(area as u32) == Some(now) {
                     let by = Held::Area(area as u32, found.address);
                     hold(&mut held, &mut queue, block, by);
                 }
             }
             self.flood(&mut held, &mut queue);
-            if !stacks {
+            if now == Turn::Statics {
                 for (block, by) in self.hidden() {
                     hold(&mut held, &mut queue, block, by);
                 }

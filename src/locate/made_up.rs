@@ -190,7 +190,7 @@ impl Program {
             handles: self.handles.clone(),
             blocks,
             areas: self.areas.clone(),
-            threads: vec![ThreadInfo { name: "main".to_owned(), locals: 0 }],
+            threads: vec![ThreadInfo { name: "main".into(), locals: 0 }],
             images: Vec::new(),
             doubts: Vec::new(),
             rules: Rules::default(),

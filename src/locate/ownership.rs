@@ -1,7 +1,9 @@
 //! The result of a search: plain data.
 
+use super::doubt::Doubt;
 use crate::event::{HandleId, Kind, ObjectId};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Where each living handle is stored, and who holds what. Given by [`Search::run`](super::Search::run).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,8 +21,8 @@ pub struct Ownership {
     /// The name of the thread that asked: what stands on its stack are the asker's locals, most likely. No other thread's
     /// name is the same.
     pub asked_by: String,
-    /// Why nothing is proven, a sentence each. Empty: what is graded so is.
-    pub doubts: Vec<String>,
+    /// Why nothing is proven. Empty: what is graded so is.
+    pub doubts: Vec<Doubt>,
     /// What the search read.
     pub statistics: Statistics,
 }
@@ -73,7 +75,7 @@ pub enum Owner {
         /// The offset in the value.
         offset: u64,
         /// The field's name, where it is known.
-        field: Option<String>,
+        field: Option<Arc<str>>,
     },
     /// In a block of the heap.
     Block {
@@ -83,27 +85,23 @@ pub enum Owner {
         offset: u64,
         /// Its index in [`Ownership::nodes`].
         node: u32,
+        /// The element or field there, where it is known.
+        #[cfg_attr(feature = "serde", serde(default))]
+        field: Option<Arc<str>>,
     },
     /// In a static.
-    Static {
-        /// The program or library that it belongs to.
-        image: String,
-        /// The address in the file.
-        address: u64,
-        /// The static's name, where it is known.
-        symbol: Option<String>,
-    },
+    Static(Box<StaticPlace>),
     /// In a thread-local.
     ThreadLocal {
         /// The thread's name.
-        thread: String,
+        thread: Arc<str>,
         /// The static's name, where it is known.
-        symbol: Option<String>,
+        symbol: Option<Arc<str>>,
     },
     /// On a thread's stack, or in one of its registers: in a living local, most likely.
     Stack {
         /// The thread's name.
-        thread: String,
+        thread: Arc<str>,
     },
     /// In memory that is neither the heap's nor a thread's.
     Unknown {
@@ -118,6 +116,25 @@ pub enum Owner {
     Untraced,
 }
 
+/// A place in a static.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct StaticPlace {
+    /// The program or library that the static belongs to.
+    pub image: String,
+    /// The address in the file.
+    pub address: u64,
+    /// The static's name, where it is known.
+    pub symbol: Option<String>,
+    /// The field of it, where it is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub field: Option<String>,
+    /// The static's type, without paths and shortened, where it is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub type_name: Option<String>,
+}
+
 /// An object, or a block of the heap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -125,6 +142,10 @@ pub enum Owner {
 pub struct Node {
     /// Which of the two.
     pub kind: NodeKind,
+    /// The name of the task of an async runtime, if the block is one: of its future, where the program's symbols have it, else of
+    /// the runtime.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub task: Option<Arc<str>>,
     /// By whom it is held: the last step of the shortest path.
     pub held: Held,
 }
@@ -167,7 +188,7 @@ pub struct Step {
     /// Where the pointer stands: in an object's value, or in a block.
     pub offset: u64,
     /// The field's name, where it is known.
-    pub field: Option<String>,
+    pub field: Option<Arc<str>>,
 }
 
 /// A cycle of strong handles that no root holds.
@@ -193,8 +214,8 @@ pub struct Cycle {
 pub enum Grade {
     /// The program cannot reach it any more.
     Proven,
-    /// It seems so; why that is not certain, a sentence each.
-    Likely(Vec<String>),
+    /// It seems so; why that is not certain.
+    Likely(Vec<Doubt>),
 }
 
 /// What a search read, and how.
@@ -250,6 +271,8 @@ impl Ownership {
 
     /// Returns the cycle that an object is part of.
     pub fn cycle_of(&self, id: ObjectId) -> Option<&Cycle> {
-        self.cycles.iter().find(|cycle| cycle.objects.binary_search(&id).is_ok())
+        let node = self.object(id)?.node?;
+        let Held::Cycle(cycle) = self.nodes.get(node as usize)?.held else { return None };
+        self.cycles.get(cycle as usize)
     }
 }

@@ -102,7 +102,7 @@ impl Ownership {
                 Held::Cycle(cycle) => Held::Cycle(now(&kept.cycles, *cycle)?),
                 held => held.clone(),
             };
-            Some(Node { kind: node.kind, held })
+            Some(Node { kind: node.kind, task: node.task.clone(), held })
         };
         let cycle = |&at: &u32| {
             let cycle = self.cycles.get(at as usize)?;
@@ -116,9 +116,10 @@ impl Ownership {
         // Those of objects on the way that are stored elsewhere are not shown.
         let handle = |handle: &LocatedHandle| {
             let owner = match &handle.owner {
-                Owner::Block { size, offset, node } => {
+                Owner::Block { size, offset, node, field } => {
                     let node = now(&kept.nodes, *node)?;
-                    Owner::Block { size: *size, offset: *offset, node }
+                    let field = field.clone();
+                    Owner::Block { size: *size, offset: *offset, node, field }
                 }
                 Owner::Object { object, .. } if !ids.contains(object) => return None,
                 owner => owner.clone(),

@@ -2,6 +2,7 @@
 
 use super::assemble::{Picture, ThreadInfo, assemble};
 use super::blocks::{Blocks, Heap, walk};
+use super::doubt::Doubt;
 use super::fork::Frozen;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE, ProcessMemory, Region, without};
@@ -13,6 +14,7 @@ use super::symbols::images;
 use super::threads::{self, Room, Stopped, Thread};
 use crate::alloc::map;
 use crate::event::Strength;
+use crate::runtime::clock::own_stacks;
 use crate::runtime::view;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -82,7 +84,7 @@ struct Moment {
     all_known: bool,
     regions: Vec<Region>,
     stopped_ns: u64,
-    doubts: Vec<String>,
+    doubts: Vec<Doubt>,
 }
 
 fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailable> {
@@ -110,10 +112,10 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     let (objects, handles) = inputs();
     let mut doubts = moment.doubts.clone();
     if !moment.all_known {
-        doubts.push("A thread's registers are not known.".to_owned());
+        doubts.push(Doubt::Registers);
     }
     if search.walk && !heap.is_whole {
-        doubts.push("The heap could not be walked to its end.".to_owned());
+        doubts.push(Doubt::HeapNotWalked);
     }
     let mut heap = heap;
     if search.alloc {
@@ -147,6 +149,8 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     let limits = Limits { until: begin + search.budget, edges: EDGES };
     let asked_by = moment.threads.first().map_or_else(String::new, |own| own.name.clone());
     let mut result = assemble(&moment.memory, picture, limits);
+    #[cfg(feature = "stacks")]
+    super::fields::name_fields(&mut result, search.budget);
     result.asked_by = asked_by;
     result.statistics.is_frozen = is_frozen;
     result.statistics.stopped_ns = stopped_ns;
@@ -156,12 +160,12 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
 
 /// Adds the blocks that an [`Alloc`](crate::Alloc) knows. Where glibc's heap is not walked, what lies between them is free,
 /// or another's.
-fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<String>) {
+fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<Doubt>) {
     if !map::is_used() {
         return;
     }
     if map::missed() > 0 {
-        doubts.push(format!("refscope::Alloc had no room to note {} blocks.", map::missed()));
+        doubts.push(Doubt::BlocksMissed { blocks: map::missed() });
     }
     let read = |address: u64, into: &mut [u64]| moment.memory.read(address, into);
     let (own, known) = (map::ranges(), heap.blocks.len());
@@ -216,14 +220,14 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     let frozen = match frozen {
         Some(Ok(frozen)) => Some(frozen),
         Some(Err(error)) => {
-            doubts.push(format!("The process could not be copied ({error})."));
+            doubts.push(Doubt::NotCopied { error: error.to_string() });
             None
         }
         None => None,
     };
     if frozen.is_none() && threads.len() > 1 {
         all_known = false;
-        doubts.push("Other threads ran while the memory was read.".to_owned());
+        doubts.push(Doubt::NotFrozen);
     }
     let memory = match &frozen {
         Some(frozen) => ProcessMemory::of(frozen.pid()),
@@ -288,7 +292,7 @@ fn stacks(moment: &Moment) -> Vec<Range<u64>> {
 /// What the result says of threads.
 fn infos(moment: &Moment) -> Vec<ThreadInfo> {
     let info = |thread: &Thread| ThreadInfo {
-        name: thread.name.clone(),
+        name: thread.name.as_str().into(),
         locals: thread.thread_pointer.map_or(0, |pointer| locals_start(pointer, &moment.memory)),
     };
     moment.threads.iter().map(info).collect()
@@ -312,6 +316,16 @@ fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
         }
         out.push(range);
     };
+    // What refscope's own threads work with: addresses that the ledger gave them, for one.
+    for top in own_stacks(threads::current_tid()) {
+        let top = top as u64;
+        let at = moment.regions.iter().position(|region| region.range.contains(&top));
+        let Some(at) = at.and_then(|at| at.checked_sub(1)) else { continue };
+        let (guard, stack) = (&moment.regions[at], &moment.regions[at + 1]);
+        if !guard.readable && guard.range.end == stack.range.start {
+            out.push(stack.range.start..top);
+        }
+    }
     let locals = static_locals(&moment.memory);
     for (index, thread) in moment.threads.iter().enumerate() {
         claim(thread.registers.clone(), AreaKind::Stack(index), &mut out);

@@ -1,5 +1,6 @@
 //! What a report needs of an ownership graph.
 
+use super::dominator_tree::dominators;
 use super::ownership::{Held, NodeKind, Owner, Ownership};
 use crate::analysis::{Part, Retention};
 use crate::event::ObjectId;
@@ -9,8 +10,8 @@ use std::collections::BTreeSet;
 const FARTHEST: usize = 64;
 
 impl Ownership {
-    /// Returns who keeps whom alive, for a report: the cycles; which objects another one holds alone, since it holds every
-    /// strong handle of theirs; and what the paths to the others begin with.
+    /// Returns who keeps whom alive, for a report: the cycles; which objects hang on another one or on a cycle, since every
+    /// strong handle of theirs is in it or in what hangs on it; and what the paths to the others begin with.
     pub fn retention(&self) -> Retention {
         let mut retention = Retention::new();
         let starts = Starts::new(self);
@@ -21,26 +22,84 @@ impl Ownership {
             cycle.objects.iter().for_each(|&id| retention.is_in(id, Part::Leaked));
         }
         for object in self.objects.iter().filter(|object| !in_cycle.contains(&object.id)) {
-            if let Some(owner) = self.only_owner(object.id) {
-                retention.hangs_on(object.id, owner);
-            }
             if let Some(part) = object.node.and_then(|node| starts.part(node)) {
                 retention.is_in(object.id, part);
             }
         }
+        self.hang(&mut retention);
         retention
     }
 
-    /// The object that holds every strong handle of another, in its value or in blocks of its own.
-    fn only_owner(&self, id: ObjectId) -> Option<ObjectId> {
-        let strong = self.handles_of(id).iter().filter(|handle| handle.is_strong);
-        let mut owners = strong.map(|handle| match handle.owner {
-            Owner::Object { object, .. } => Some(object),
-            Owner::Block { node, .. } => self.object_of(node),
-            _ => None,
+    /// Says of each object which one it hangs on: its immediate dominator, where a cycle counts as one object.
+    fn hang(&self, retention: &mut Retention) {
+        // A vertex for each cycle, and for each object that is in none; and the object that stands for it.
+        let mut vertex = vec![u32::MAX; self.objects.len()];
+        let mut objects: Vec<ObjectId> = Vec::new();
+        let index = |id| self.objects.binary_search_by_key(&id, |object| object.id).ok();
+        for cycle in &self.cycles {
+            let Some(&first) = cycle.objects.first() else { continue };
+            let members = cycle.objects.iter().filter_map(|&id| index(id));
+            members.for_each(|member| vertex[member] = objects.len() as u32);
+            objects.push(first);
+        }
+        let cycles = objects.len();
+        for (object, vertex) in self.objects.iter().zip(&mut vertex) {
+            if *vertex == u32::MAX {
+                *vertex = objects.len() as u32;
+                objects.push(object.id);
+            }
+        }
+        let mut out: Vec<Vec<u32>> = vec![Vec::new(); objects.len()];
+        let mut is_root = vec![false; objects.len()];
+        is_root[..cycles].fill(true);
+        for (object, &to) in
+            self.objects.iter().zip(&vertex).filter(|(_, to)| **to as usize >= cycles)
+        {
+            let strong = self.handles_of(object.id).iter().filter(|handle| handle.is_strong);
+            let mut owners = strong.map(|handle| match handle.owner {
+                Owner::Object { object, .. } => Some(object),
+                Owner::Block { node, .. } => self.object_of(node),
+                _ => None,
+            });
+            let mut is_held = false;
+            // Of one that something else holds, too, the others don't matter.
+            let is_by_objects = owners.all(|owner| {
+                is_held = true;
+                let from = owner.and_then(index).map(|owner| vertex[owner]);
+                from.is_some_and(|from| {
+                    if from != to {
+                        out[from as usize].push(to);
+                    }
+                    true
+                })
+            });
+            is_root[to as usize] = !(is_held && is_by_objects);
+        }
+        let roots = |is_root: &[bool]| {
+            let all = is_root.iter().zip(0_u32..).filter(|(is_root, _)| **is_root);
+            all.map(|(_, vertex)| vertex).collect::<Vec<_>>()
+        };
+        // Those that hold each other, and that no cycle was found of, begin where nothing else does.
+        let mut reached = is_root.clone();
+        let mut way = roots(&is_root);
+        for vertex in 0..objects.len() as u32 {
+            if way.is_empty() && !reached[vertex as usize] {
+                (is_root[vertex as usize], reached[vertex as usize]) = (true, true);
+                way.push(vertex);
+            }
+            while let Some(at) = way.pop() {
+                let next = out[at as usize].iter().copied();
+                way.extend(next.filter(|&to| !std::mem::replace(&mut reached[to as usize], true)));
+            }
+        }
+        let (order, dominator) = dominators(objects.len(), roots(&is_root).into_iter(), |at| {
+            out[at as usize].iter().copied()
         });
-        let owner = owners.next()??;
-        (owner != id && owners.all(|other| other == Some(owner))).then_some(owner)
+        for (own, &above) in dominator.iter().enumerate().skip(1).filter(|(_, above)| **above != 0)
+        {
+            let of = |number: usize| objects[order[number] as usize];
+            retention.hangs_on(of(own), of(above as usize));
+        }
     }
 
     /// The object that a block belongs to.
@@ -63,10 +122,13 @@ pub(crate) struct Starts<'a> {
     starts: Vec<Start>,
 }
 
-/// The first node of a path, and whether a handle on the way could be another word of the memory.
+/// The first node of a path, the task that it leads through, and whether a handle on the way could be another word of the
+/// memory.
 #[derive(Clone, Copy)]
 struct Start {
     node: u32,
+    /// The node that is a task, the last one on the way.
+    task: Option<u32>,
     is_guess: bool,
 }
 
@@ -84,10 +146,13 @@ impl<'a> Starts<'a> {
                 way.push(at);
                 match &nodes[at as usize].held {
                     Held::By(step) => at = step.from,
-                    _ => break Start { node: at, is_guess: false },
+                    _ => break Start { node: at, task: None, is_guess: false },
                 }
             };
             while let Some(node) = way.pop() {
+                if nodes[node as usize].task.is_some() {
+                    start.task = Some(node);
+                }
                 if let NodeKind::Object(id) = nodes[node as usize].kind {
                     let handles = ownership.handles_of(id).iter();
                     start.is_guess |= handles.clone().any(|it| it.is_strong && it.copies > 1);
@@ -99,9 +164,19 @@ impl<'a> Starts<'a> {
         Self { ownership, starts }
     }
 
-    /// What the path to a node begins with.
+    /// What the path to a node begins with; the task, if it leads through one.
     fn part(&self, node: u32) -> Option<Part> {
         let start = self.starts.get(node as usize)?;
+        let part = self.part_of_start(start)?;
+        let task = start.task.and_then(|task| self.ownership.nodes[task as usize].task.as_ref());
+        Some(match (part, task) {
+            // One that nothing reaches runs no more.
+            (part @ (Part::Leaked | Part::Raw), _) | (part, None) => part,
+            (_, Some(task)) => Part::Task(task.to_string()),
+        })
+    }
+
+    fn part_of_start(&self, start: &Start) -> Option<Part> {
         match &self.ownership.nodes.get(start.node as usize)?.held {
             Held::Cycle(_) => Some(Part::Leaked),
             Held::Root(owner) => self.part_of_root(owner),
@@ -113,13 +188,14 @@ impl<'a> Starts<'a> {
 
     fn part_of_root(&self, owner: &Owner) -> Option<Part> {
         match owner {
-            Owner::Static { symbol, .. } | Owner::ThreadLocal { symbol, .. } => {
-                Some(Part::Static(symbol.clone().unwrap_or_default()))
+            Owner::Static(place) => Some(Part::Static(place.symbol.clone().unwrap_or_default())),
+            Owner::ThreadLocal { symbol, .. } => {
+                Some(Part::ThreadLocal(symbol.as_deref().unwrap_or_default().to_owned()))
             }
-            Owner::Stack { thread } if *thread == self.ownership.asked_by => {
-                Some(Part::Stack(thread.clone()))
+            Owner::Stack { thread } if **thread == *self.ownership.asked_by => {
+                Some(Part::Stack(thread.to_string()))
             }
-            Owner::Stack { thread } => Some(Part::Thread(thread.clone())),
+            Owner::Stack { thread } => Some(Part::Thread(thread.to_string())),
             Owner::Raw => Some(Part::Raw),
             // No word of the memory is it.
             Owner::NotFound => self.is_sure().then_some(Part::Leaked),

@@ -35,6 +35,7 @@ impl Rules {
 mod tests {
     use super::super::assemble::{Picture, ThreadInfo, assemble};
     use super::super::blocks::Blocks;
+    use super::super::doubt::Doubt;
     use super::super::inputs::{HandleInput, ObjectInput};
     use super::super::made_up::MadeUp;
     use super::super::ownership::Grade;
@@ -55,7 +56,7 @@ mod tests {
         memory: MadeUp,
         objects: Vec<ObjectInput>,
         handles: Vec<HandleInput>,
-        doubts: Vec<String>,
+        doubts: Vec<Doubt>,
         stack: Range<u64>,
         thin: bool,
     }
@@ -140,7 +141,7 @@ mod tests {
                     area(range(STATIC), AreaKind::Static("program".to_owned())),
                     area(self.stack.clone(), AreaKind::Stack(0)),
                 ],
-                threads: vec![ThreadInfo { name: "main".to_owned(), locals: 0 }],
+                threads: vec![ThreadInfo { name: "main".into(), locals: 0 }],
                 images: Vec::new(),
                 doubts: self.doubts.clone(),
                 rules: Rules { without },
@@ -259,7 +260,7 @@ mod tests {
     #[test]
     fn what_is_not_known_of_threads_and_blocks() {
         needs(Rule::Doubts, |ring| {
-            ring.doubts.push("A thread's registers are not known.".to_owned());
+            ring.doubts.push(Doubt::Registers);
         });
     }
 

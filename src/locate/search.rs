@@ -99,7 +99,7 @@ impl Search {
         self
     }
 
-    /// Searches.
+    /// Searches the memory of this process, and returns who holds what.
     ///
     /// # Errors
     ///

@@ -117,12 +117,12 @@ mod tests {
 
     fn held_by(from: u32) -> Node {
         let held = Held::By(Step { from, offset: 8, field: None });
-        Node { kind: NodeKind::Block(16), held }
+        Node { kind: NodeKind::Block(16), task: None, held }
     }
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        let root = Node { kind: NodeKind::Block(16), held: Held::Unreferenced };
+        let root = Node { kind: NodeKind::Block(16), task: None, held: Held::Unreferenced };
         for (nodes, says) in [
             (vec![root.clone(), held_by(0), held_by(1), held_by(0)], None),
             (vec![held_by(7)], Some("not in it")),

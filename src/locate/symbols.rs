@@ -1,6 +1,7 @@
 //! The files that are mapped, and the names of the statics in them: by their symbol tables, with the feature `stacks`.
 
 use super::memory::Region;
+use std::ops::Range;
 
 /// A program or library in memory.
 pub(super) struct Image {
@@ -8,6 +9,8 @@ pub(super) struct Image {
     pub(super) path: String,
     /// Where its first byte is.
     base: u64,
+    /// From its first to its last byte in memory.
+    range: Range<u64>,
     /// Whether it is the program, and not a library.
     pub(super) is_program: bool,
     #[cfg(feature = "stacks")]
@@ -25,6 +28,9 @@ pub(super) fn images(regions: &[Region]) -> Vec<Image> {
             image.is_program = program == std::path::Path::new(&image.path);
             images.push(image);
         }
+        if let Some(image) = images.last_mut() {
+            image.range.end = region.range.end;
+        }
     }
     images
 }
@@ -34,6 +40,7 @@ impl Image {
         Self {
             path,
             base,
+            range: base..base,
             is_program: false,
             #[cfg(feature = "stacks")]
             symbols: std::cell::OnceCell::new(),
@@ -48,6 +55,34 @@ impl Image {
     /// An address in the file, of one in memory.
     pub(super) fn address(&self, address: u64) -> u64 {
         address.wrapping_sub(self.base)
+    }
+
+    pub(super) fn contains(&self, address: u64) -> bool {
+        self.range.contains(&address)
+    }
+
+    /// Whether it is a program or library that has an async runtime's tasks.
+    #[cfg(feature = "stacks")]
+    pub(super) fn has_tasks(&self) -> bool {
+        self.is_program && self.symbols().has_tasks()
+    }
+
+    /// The name of the task that the function at an address is a runtime's for.
+    #[cfg(feature = "stacks")]
+    pub(super) fn task_at(&self, function: u64) -> Option<String> {
+        self.symbols().task_at(self.address(function))
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    #[allow(clippy::unused_self)] // as with the feature
+    pub(super) fn has_tasks(&self) -> bool {
+        false
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    #[allow(clippy::unused_self)] // as with the feature
+    pub(super) fn task_at(&self, _: u64) -> Option<String> {
+        None
     }
 
     /// The name of the static at an address in memory, where the file has a symbol for it.
@@ -84,6 +119,34 @@ impl Image {
     }
 }
 
+/// The running program's file.
+#[cfg(feature = "stacks")]
+pub(super) struct Program {
+    name: String,
+    map: memmap2::Mmap,
+}
+
+#[cfg(feature = "stacks")]
+impl Program {
+    pub(super) fn map() -> Option<Self> {
+        // What runs may have been deleted, or be another file by now.
+        let file = std::fs::File::open("/proc/self/exe").ok()?;
+        let path = std::fs::read_link("/proc/self/exe").ok()?;
+        // SAFETY: PROGRAM: nobody can write to a file while it is run as a program.
+        let map = unsafe { memmap2::Mmap::map(&file) }.ok()?;
+        Some(Self { name: path.file_name()?.to_string_lossy().into_owned(), map })
+    }
+
+    /// Its name without the path.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+}
+
 #[cfg(feature = "stacks")]
 mod table {
     use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
@@ -96,6 +159,8 @@ mod table {
         statics: BTreeMap<u64, (u64, String)>,
         /// By offset in a thread's.
         thread_locals: BTreeMap<u64, (u64, String)>,
+        /// The functions that async runtimes have for a task, by address in the file's memory.
+        tasks: BTreeMap<u64, (u64, String)>,
         /// What is added to a place in the file to get the address that symbols have.
         bias: u64,
     }
@@ -118,6 +183,7 @@ mod table {
                 let table = match symbol.kind() {
                     SymbolKind::Data => &mut symbols.statics,
                     SymbolKind::Tls => &mut symbols.thread_locals,
+                    SymbolKind::Text if symbol.name().is_ok_and(is_of_task) => &mut symbols.tasks,
                     _ => continue,
                 };
                 if !symbol.is_undefined()
@@ -131,12 +197,56 @@ mod table {
             Some(symbols)
         }
 
+        pub(super) fn has_tasks(&self) -> bool {
+            !self.tasks.is_empty()
+        }
+
+        pub(super) fn task_at(&self, function: u64) -> Option<String> {
+            let (_, name) = self.tasks.get(&function.wrapping_add(self.bias))?;
+            Some(task_name(&demangled(name)))
+        }
+
         pub(super) fn static_at(&self, address: u64) -> Option<String> {
             named(&self.statics, address.wrapping_add(self.bias))
         }
 
         pub(super) fn thread_local_at(&self, offset: u64) -> Option<String> {
             named(&self.thread_locals, offset)
+        }
+    }
+
+    /// Whether a symbol, as the linker has it, is a function that tokio, or async-task (smol, async-std), has for a task.
+    fn is_of_task(mangled: &str) -> bool {
+        ["5tokio7runtime4task3raw", "10async_task3raw"].iter().any(|path| mangled.contains(path))
+    }
+
+    /// The future's name, of a runtime's function for it; the runtime's, where the symbol does not have it.
+    fn task_name(function: &str) -> String {
+        let future = function.split_once("::<").map_or("", |(_, rest)| rest);
+        // The first of the type parameters.
+        let mut depth = 0_usize;
+        let end = future.find(|c| {
+            match c {
+                '<' | '(' | '[' => depth += 1,
+                '>' | ')' | ']' if depth > 0 => depth -= 1,
+                ',' | '>' => return depth == 0,
+                _ => {}
+            }
+            false
+        });
+        match end {
+            Some(end) => written(&future[..end]),
+            None => function.split("::").next().unwrap_or(function).trim_start_matches('<').into(),
+        }
+    }
+
+    /// A future's name as its source has it: an async function is a closure in one of that name, and a method stands behind its
+    /// type in angle brackets.
+    fn written(future: &str) -> String {
+        let function = future.split("::{").next().unwrap_or(future);
+        match function.strip_prefix('<').and_then(|rest| rest.split_once(">::")) {
+            Some((of, method)) if !of.contains(['<', ' ']) => format!("{of}::{method}"),
+            _ => function.to_owned(),
         }
     }
 
@@ -153,7 +263,9 @@ mod table {
 
     /// The name as the source has it: `thread_local!` puts its static into a closure of a constant of that name.
     fn without_macros(mut name: String) -> String {
-        for end in ["::{{constant}}", "::{constant#", "::{{closure}}", "::{closure#", "::__getit"] {
+        for end in
+            ["::{{constant}}", "::{constant#", "::{K#", "::{{closure}}", "::{closure#", "::__getit"]
+        {
             if let Some(at) = name.find(end).filter(|&at| at > 0 && name.ends_with("VAL")) {
                 name.truncate(at);
             }
@@ -164,7 +276,7 @@ mod table {
     #[cfg(test)]
     mod tests {
         use super::super::images;
-        use super::{Symbols, demangled, without_macros};
+        use super::{Symbols, demangled, task_name, without_macros};
         use crate::locate::memory::ProcessMemory;
         use std::cell::Cell;
         use std::sync::atomic::{AtomicU64, Ordering};
@@ -198,6 +310,27 @@ mod table {
             assert!(Symbols::read("/dev/zero").is_none());
             assert!(Symbols::read("/proc/self/maps").is_none());
             assert!(Symbols::read("/nowhere").is_none());
+        }
+
+        #[test]
+        fn tasks_have_their_futures_names() {
+            for (function, name) in [
+                ("tokio::runtime::task::raw::poll", "tokio"),
+                (
+                    "tokio::runtime::task::raw::poll::<app::serve::{closure#0}, alloc::sync::Arc<tokio::Handle>>",
+                    "app::serve",
+                ),
+                (
+                    "tokio::runtime::task::raw::poll::<<app::Server>::run::{closure#0}::{closure#1}, S>",
+                    "app::Server::run",
+                ),
+                (
+                    "tokio::runtime::task::raw::poll::<app::Wrap<(u8, u16)>, S>",
+                    "app::Wrap<(u8, u16)>",
+                ),
+            ] {
+                assert_eq!(task_name(function), name);
+            }
         }
 
         #[test]

@@ -1,8 +1,9 @@
 //! A path, and a cycle, as text.
 
-use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, Step};
+use super::doubt::sentences;
+use super::ownership::{Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, StaticPlace, Step};
 use crate::event::ObjectId;
-use crate::text::{bytes, escape};
+use crate::text::{bytes, escape, possessive};
 use std::fmt;
 
 /// Steps of a path that are shown at its beginning and at its end.
@@ -34,8 +35,13 @@ impl Ownership {
         CycleText { ownership: self, cycle }
     }
 
-    /// `Rc<Node> #7`, or a block.
+    /// `Rc<Node> #7`, a block, or a task.
     pub(crate) fn node_text(&self, node: &Node) -> String {
+        if let (Some(task), NodeKind::Block(size)) = (&node.task, node.kind) {
+            // The runtime's name alone.
+            let of = if task.contains("::") { "" } else { "of " };
+            return format!("task {of}{}, {}", escape(task), bytes(size));
+        }
         match node.kind {
             NodeKind::Block(size) => format!("heap block, {}", bytes(size)),
             NodeKind::Object(id) => match self.object(id) {
@@ -50,7 +56,7 @@ impl Ownership {
 }
 
 /// A type's name without the paths in it.
-fn without_paths(name: &str) -> String {
+pub(super) fn without_paths(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     let mut word = 0;
     let mut rest = name;
@@ -77,32 +83,32 @@ fn step_text(step: &Step) -> String {
 }
 
 pub(crate) fn offset_text(offset: u64, field: Option<&str>) -> String {
-    field.map_or_else(|| format!("+{offset}"), |field| format!(".{}", escape(field)))
+    match field {
+        None => format!("+{offset}"),
+        // An element.
+        Some(field) if field.starts_with('[') => escape(field).into_owned(),
+        Some(field) => format!(".{}", escape(field)),
+    }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Object { object, offset, field: None } => {
-                write!(f, "object {object}, +{offset}")
+            Self::Object { object, offset, field } => {
+                write!(f, "object {object}, {}", offset_text(*offset, field.as_deref()))
             }
-            Self::Object { object, field: Some(field), .. } => {
-                write!(f, "object {object}, .{field}")
+            Self::Block { size, offset, field, .. } => {
+                let at = offset_text(*offset, field.as_deref());
+                write!(f, "heap block, {}, {at}", bytes(*size))
             }
-            Self::Block { size, offset, .. } => {
-                write!(f, "heap block, {}, +{offset}", bytes(*size))
-            }
-            Self::Static { symbol: Some(symbol), .. } => write!(f, "static {}", escape(symbol)),
-            Self::Static { image, address, symbol: None } => {
-                write!(f, "a static of {} (at {address:#x})", escape(image))
-            }
+            Self::Static(place) => place.fmt(f),
             Self::ThreadLocal { thread, symbol: Some(symbol) } => {
                 write!(f, "thread-local {} of {}", escape(symbol), escape(thread))
             }
             Self::ThreadLocal { thread, symbol: None } => {
                 write!(f, "a thread-local of {}", escape(thread))
             }
-            Self::Stack { thread } => write!(f, "a word on {}'s stack", escape(thread)),
+            Self::Stack { thread } => write!(f, "a word on {} stack", escape(&possessive(thread))),
             Self::Unknown { .. } => f.write_str("memory that is neither the heap's nor a thread's"),
             Self::Raw => f.write_str("a raw pointer"),
             Self::NotFound => {
@@ -110,6 +116,19 @@ impl fmt::Display for Owner {
             }
             Self::Untraced => f.write_str("a pointer of std's that is not traced"),
         }
+    }
+}
+
+impl fmt::Display for StaticPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(symbol) = &self.symbol else {
+            return write!(f, "a static of {} (at {:#x})", escape(&self.image), self.address);
+        };
+        write!(f, "static {}", escape(symbol))?;
+        if self.field.is_some() {
+            f.write_str(&offset_text(0, self.field.as_deref()))?;
+        }
+        self.type_name.as_ref().map_or(Ok(()), |name| write!(f, " ({})", escape(name)))
     }
 }
 
@@ -192,7 +211,7 @@ impl fmt::Display for CycleText<'_> {
         }
         match &cycle.grade {
             Grade::Proven => f.write_str("; nothing else reaches them"),
-            Grade::Likely(reasons) => write!(f, "; not proven: {}", reasons.join(" ")),
+            Grade::Likely(reasons) => write!(f, "; not proven: {}", escape(&sentences(reasons))),
         }
     }
 }

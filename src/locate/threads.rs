@@ -153,6 +153,15 @@ fn thread_pointer() -> u64 {
     pointer
 }
 
+/// The processor's time that this thread has had.
+#[cfg(feature = "stacks")]
+pub(super) fn own_time() -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: SYSCALL: writes the time, which outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// The thread pointer of the thread that asks.
 pub(super) fn current_thread_pointer() -> u64 {
     thread_pointer()

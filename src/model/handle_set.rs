@@ -131,9 +131,7 @@ impl<H: Copy> HandleSet<H> {
             let raw = &mut self.raw.get_or_insert_default()[strength as usize];
             raw.returned.push_back(number);
             raw.returns += 1;
-            if raw.returned.len() > 2 * raw.returns + SLACK {
-                self.tidy(strength);
-            }
+            self.tidy(strength);
         }
     }
 
@@ -169,9 +167,7 @@ impl<H: Copy> HandleSet<H> {
         raw.returns -= usize::from(state == State::Returned);
         raw.waits += 1;
         raw.waiting.push(number);
-        if raw.waiting.len() > 2 * raw.waits + SLACK {
-            self.tidy(strength);
-        }
+        self.tidy(strength);
         Some(handle)
     }
 
@@ -210,9 +206,19 @@ impl<H: Copy> HandleSet<H> {
         self.raw.as_mut().map(|raw| &mut raw[strength as usize])
     }
 
-    /// Clears the lists of a side of outdated numbers.
-    #[cold]
+    /// Clears each list of a side of outdated numbers, if they are in the majority.
     fn tidy(&mut self, strength: Strength) {
+        let Some(lists) = self.side(strength) else { return };
+        // Each for itself: the other may be long, and would be gone through in vain.
+        let waiting = lists.waiting.len() > 2 * lists.waits + SLACK;
+        let returned = lists.returned.len() > 2 * lists.returns + SLACK;
+        if waiting || returned {
+            self.tidy_lists(strength, waiting, returned);
+        }
+    }
+
+    #[cold]
+    fn tidy_lists(&mut self, strength: Strength, waiting: bool, returned: bool) {
         let Some(mut raw) = self.raw.take() else { return };
         let is = |number: u64, state| {
             self.find(number).is_some_and(|at| {
@@ -220,8 +226,12 @@ impl<H: Copy> HandleSet<H> {
             })
         };
         let lists = &mut raw[strength as usize];
-        lists.waiting.retain(|&number| is(number, State::Raw));
-        lists.returned.retain(|&number| is(number, State::Returned));
+        if waiting {
+            lists.waiting.retain(|&number| is(number, State::Raw));
+        }
+        if returned {
+            lists.returned.retain(|&number| is(number, State::Returned));
+        }
         self.raw = Some(raw);
     }
 

@@ -94,7 +94,7 @@ impl<H> ObjectState<H> {
 
 impl<H: Copy> ObjectState<H> {
     /// Applies an event. `make` gives what is kept of a new handle, from what is kept of the one that it was
-    /// made from; `changed` is told what became of others.
+    /// made from; `changed` gets what became of others.
     pub(crate) fn apply(
         &mut self,
         step: &Step,

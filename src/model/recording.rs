@@ -305,7 +305,7 @@ enum Fault {
 }
 
 impl Mismatch {
-    /// The event.
+    /// Returns the event.
     pub fn event(&self) -> &EventRecord {
         &self.event
     }

@@ -3,8 +3,10 @@
 //! Counting each allocation would cost every allocation something, so a thread counts what is alive from time to time. What
 //! comes and goes between two counts is not seen.
 
-use crate::event::{Object, Time};
+use crate::event::{Location, Object, Time};
 use crate::lock::Mutex;
+use crate::model::LiveObject;
+use crate::render::Terminal;
 use crate::text::{age, count, short_file};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -26,6 +28,9 @@ struct Peak {
     now: u64,
     /// When they were last counted to be more than half the peak.
     high: Time,
+    /// The line whose handles kept most of them, and how many there were when that was looked for.
+    holder: Option<Location>,
+    looked_at: u64,
 }
 
 #[derive(Default)]
@@ -37,6 +42,7 @@ static PEAKS: Mutex<Option<Peaks>> = Mutex::new(None);
 
 /// Counts from time to time, for ever.
 pub(super) fn watch() {
+    crate::runtime::view::leave_out(&PEAKS);
     loop {
         let start = Instant::now();
         count_now();
@@ -46,7 +52,19 @@ pub(super) fn watch() {
 
 fn count_now() {
     let objects = crate::model::living_objects();
-    PEAKS.lock().get_or_insert_default().add(&objects, Time::coarse());
+    let mut peaks = PEAKS.lock();
+    let peaks = peaks.get_or_insert_default();
+    peaks.add(&objects, Time::coarse());
+    if peaks.known.values().any(Peak::has_grown) {
+        peaks.look(&crate::model::alive());
+    }
+}
+
+impl Peak {
+    /// Whether there are so many more that who holds them is worth another look.
+    fn has_grown(&self) -> bool {
+        self.now > 1 && self.now * 2 > self.looked_at * 3
+    }
 }
 
 impl Peaks {
@@ -55,7 +73,7 @@ impl Peaks {
         for &object in objects {
             let key =
                 (std::ptr::from_ref(object.ty).addr(), std::ptr::from_ref(object.location).addr());
-            let new = || Peak { object, peak: 0, now: 0, high: now };
+            let new = || Peak { object, peak: 0, now: 0, high: now, holder: None, looked_at: 0 };
             self.known.entry(key).or_insert_with(new).now += 1;
         }
         for peak in self.known.values_mut() {
@@ -63,6 +81,26 @@ impl Peaks {
             if peak.now * 2 > peak.peak {
                 peak.high = now;
             }
+        }
+    }
+
+    /// Finds the lines that hold what has grown.
+    fn look(&mut self, objects: &[LiveObject]) {
+        let mut lines: HashMap<_, HashMap<&Location, u64>> = HashMap::new();
+        for object in objects {
+            // A stack is not resolved here: it takes long, and a lock that the exit's report needs.
+            let line = object.fault().and_then(|handle| handle.location());
+            if let Some(line) = line.filter(|line| line.is_users()) {
+                let all = lines.entry((&*object.type_name, &object.location)).or_default();
+                *all.entry(line).or_default() += 1;
+            }
+        }
+        for peak in self.known.values_mut().filter(|peak| peak.has_grown()) {
+            peak.looked_at = peak.now;
+            let created = peak.object.location();
+            let of = lines.get(&(peak.object.type_name(), &created));
+            let most = of.and_then(|of| of.iter().max_by_key(|(line, n)| (**n, *line)));
+            peak.holder = most.map(|(line, _)| (*line).clone()).filter(|line| *line != created);
         }
     }
 
@@ -82,12 +120,15 @@ impl Peaks {
                 0 => "all".to_owned(),
                 now => count(peak.peak - now),
             };
+            let line = |file: &str, line: u32| format!("{}:{line}", short_file(file));
+            let held = peak.holder.as_ref().map_or_else(String::new, |holder| {
+                format!(" (kept by handles of {})", line(&holder.file, holder.line))
+            });
             format!(
-                "{}<{}> at {}:{}: {} at the peak, {dropped} dropped in the last {}",
+                "{}<{}> at {}: {} at the peak{held}, {dropped} dropped in the last {}",
                 object.kind(),
                 crate::text::escape(&name),
-                short_file(&location.file),
-                location.line,
+                line(&location.file, location.line),
                 count(peak.peak),
                 age(peak.high.until(now)),
             )
@@ -108,6 +149,7 @@ pub(super) fn report() -> Option<String> {
     (!lines.is_empty()).then(|| {
         let intro =
             "refscope: gone at exit, and alive shortly before (counted from time to time):\n";
-        lines.iter().fold(intro.to_owned(), |text, line| text + "  " + line + "\n")
+        let terminal = Terminal::stderr();
+        lines.iter().fold(intro.to_owned(), |text, line| text + &terminal.fold(line, "  ", "    "))
     })
 }

@@ -1,7 +1,7 @@
 use crate::analysis::{Timeline, Timelines};
 use std::fmt::Write as _;
 
-/// An object's clone tree as a DOT graph: a node for each handle, an edge from the one that it was made from. Living
+/// Returns an object's clone tree as a DOT graph: a node for each handle, an edge from the one that it was made from. Living
 /// handles are drawn bold.
 ///
 /// # Examples

@@ -1,7 +1,8 @@
-use super::json::Json;
-use super::{html, ownership_svg};
+use super::{html, ownership_svg, safe_json};
 use crate::analysis::Timelines;
+use crate::event::ObjectId;
 use crate::locate::Ownership;
+use serde::Serialize;
 
 /// The section without its data, and where they go.
 const SCRIPT: &str = include_str!("held.js");
@@ -9,6 +10,14 @@ const MARK: &str = "/*HELD*/null";
 
 /// Objects that a page has pictures of: each takes some two kilobytes.
 const PICTURES: usize = 5_000;
+
+/// What the script shows.
+#[derive(Serialize)]
+struct Held {
+    all: usize,
+    objects: Vec<ObjectId>,
+    pictures: Vec<String>,
+}
 
 /// Timelines as a [page](html), with what holds each object: the path from a root, and a cycle as a cycle, as
 /// [`ownership_svg`] draws them. Both are to be of the same moment of the same process.
@@ -32,16 +41,9 @@ pub fn html_with_ownership(timelines: &Timelines<'_>, ownership: &Ownership) -> 
     let pictures = located.clone().take(PICTURES);
     let pictures =
         pictures.filter_map(|object| Some((object.id, ownership_svg(ownership, object.id)?)));
-    let (ids, pictures): (Vec<_>, Vec<_>) =
-        pictures.map(|(id, svg)| (id.number().to_string(), Json(&svg).to_string())).unzip();
-    let data = format!(
-        r#"{{"all":{},"objects":[{}],"pictures":[{}]}}"#,
-        located.count(),
-        ids.join(","),
-        pictures.join(",")
-    );
-    // A text may hold what would end the script. Outside of strings JSON has no `<`.
-    let script = SCRIPT.replacen(MARK, &data.replace('<', "\\u003c"), 1);
+    let (objects, pictures) = pictures.unzip();
+    let data = safe_json::text(&Held { all: located.count(), objects, pictures });
+    let script = SCRIPT.replacen(MARK, &data, 1);
     let page = html(timelines);
     let (before, after) = page.rsplit_once("</html>").unwrap_or((&page, ""));
     format!("{before}<script>\n{script}</script>\n</html>{after}")

@@ -38,7 +38,7 @@ pub fn html(timelines: &Timelines<'_>) -> String {
     html_with_sources(timelines, None)
 }
 
-/// The same, with source lines from below `root`.
+/// Returns the same, with source lines from below `root`.
 #[doc(hidden)]
 pub fn html_with_sources(timelines: &Timelines<'_>, root: Option<&std::path::Path>) -> String {
     let page = PARTS.iter().fold(PAGE.to_owned(), |page, (mark, part)| page.replace(mark, part));

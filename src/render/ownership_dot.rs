@@ -3,7 +3,7 @@ use crate::locate::{Grade, Held, Node, NodeKind, Owner, Ownership, offset_text};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// An ownership graph as a DOT graph: a box for each object, with what it retains; a note for each block of the heap; an
+/// Returns an ownership graph as a DOT graph: a box for each object, with what it retains; a note for each block of the heap; an
 /// ellipse for each root; and an arrow from what holds to what is held, with the offset.
 ///
 /// The paths are drawn bold, cycles that nothing reaches red, weak handles dashed. [`Ownership::of`] gives the part for some
@@ -31,7 +31,7 @@ pub fn ownership_dot(ownership: &Ownership) -> String {
         let _ = writeln!(text, "  n{at} [{}];", graph.node(node));
     }
     for object in ownership.objects.iter().filter(|object| object.node.is_none()) {
-        let node = Node { kind: NodeKind::Object(object.id), held: Held::Unreferenced };
+        let node = Node { kind: NodeKind::Object(object.id), task: None, held: Held::Unreferenced };
         let _ = writeln!(text, "  o{} [{}];", object.id, graph.node(&node));
     }
     graph.collect();

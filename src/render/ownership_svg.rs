@@ -14,7 +14,7 @@ const MARGIN: usize = 12;
 /// Where boxes begin, to the right of what leads back.
 const LEFT: usize = 44;
 
-/// The path from a root to an object as a picture: an SVG, from the root down. Where the path begins with a cycle, that is
+/// Returns the path from a root to an object as a picture: an SVG, from the root down. Where the path begins with a cycle, that is
 /// drawn as one, red, with the arrow that closes it. `None` if the object is not alive, or has no storage.
 ///
 /// The lines have the colour of the text around it (`currentColor`).
@@ -42,7 +42,7 @@ pub fn ownership_svg(ownership: &Ownership, id: ObjectId) -> Option<String> {
             let cycle = ownership.cycles.get(*cycle as usize)?;
             let grade = match &cycle.grade {
                 Grade::Proven => "PROVEN".to_owned(),
-                Grade::Likely(reasons) => format!("LIKELY: {}", reasons.join(" ")),
+                Grade::Likely(reasons) => format!("LIKELY: {}", crate::locate::sentences(reasons)),
             };
             caption = Some(format!("cycle ({grade})"));
             // The path goes on from the last of it.

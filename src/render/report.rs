@@ -53,6 +53,21 @@ impl Terminal {
     }
 }
 
+#[cfg(feature = "trace")]
+impl Terminal {
+    /// A text in lines of the terminal's width, with what the first and each further line begin with.
+    pub(crate) fn fold(&self, text: &str, first: &str, further: &str) -> String {
+        let room = self.width.saturating_sub(further.len()).max(20);
+        let mut all = String::new();
+        for (number, line) in fold(text, room).iter().enumerate() {
+            all.push_str(if number == 0 { first } else { further });
+            all.push_str(line);
+            all.push('\n');
+        }
+        all
+    }
+}
+
 /// The names of all files in a report.
 fn names(report: &LeakReport) -> Names<'_> {
     let leaks = report.leaks.iter().take(SHOWN);
@@ -223,7 +238,7 @@ impl<'r> ReportStyle<'r> {
         if let (Some(ownership), Some(alike)) = (report.ownership(), alike) {
             self.stored(ownership, &alike.paths(leak), out)?;
         }
-        self.row(out, "help", &leak.help)
+        self.row(out, "help", &leak.help.in_report(report.kind).to_string())
     }
 
     /// A row for each type and line that allocated objects; for one that is alone, two.

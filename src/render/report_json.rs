@@ -1,14 +1,14 @@
-use super::json::Json;
 use super::report::outside;
+use super::safe_json;
 use crate::analysis::{Leak, LeakReport, Part, ReportKind, totals};
-use crate::event::Location;
-use crate::model::Handle;
-use std::fmt::Write as _;
+use crate::event::{Kind, Location, ObjectId, Op, Strength};
+use crate::model::{Handle, LiveObject, PathStep};
+use serde::Serialize;
 
 /// Objects of one cause that are named.
 const IDS: usize = 1_000;
 
-/// A leak report as JSON, one object on one line:
+/// Returns a leak report as JSON, one object on one line:
 ///
 /// ```json
 /// {"refscope_leaks":2, "verdict":"…", "passes":false, "when":"exit", "objects":3, "allowed":0, "traced_nothing":false,
@@ -24,7 +24,8 @@ const IDS: usize = 1_000;
 ///      "file":"src/main.rs","line":10,"column":17}}]}
 /// ```
 ///
-/// `when` is `check`, `exit`, `mark`, `stopped` or `now`. Of each cause, `count`, `bytes` and `handles` are totals over all its
+/// `when` is `check`, `exit`, `mark`, `stopped` or `now`, and a part `leaked`, `raw`, `task`, `thread`, `static`,
+/// `thread_local`, `stack` or `unknown`. Of each cause, `count`, `bytes` and `handles` are totals over all its
 /// objects (`count` and `bytes` with those that are `retained` below it); bytes are the values' own, without what they have
 /// on the heap. Of handles that came about alike `count` says how many there are, and the rest is the youngest one's; a
 /// path ends with `into raw` or `leak` where `raw` is true. `ids` are the first thousand
@@ -32,141 +33,206 @@ const IDS: usize = 1_000;
 ///
 /// Keys may be added in later versions; `refscope_leaks` is the version, and changes when one changes its meaning.
 pub fn report_json(report: &LeakReport) -> String {
-    let mut text = String::new();
-    let when = match report.kind {
-        ReportKind::Check => "check",
-        ReportKind::Exit => "exit",
-        ReportKind::Mark => "mark",
-        ReportKind::Stopped => "stopped",
-        ReportKind::Alive => "now",
-    };
-    let _ = write!(
-        text,
-        r#"{{"refscope_leaks":2,"verdict":{},"passes":{},"when":"{when}","objects":{},"allowed":{},"traced_nothing":{},"outside":{},"untraced":{{"objects":{},"events":{}}},"leaks":["#,
-        Json(&report.verdict()),
-        report.passes(),
-        report.objects,
-        report.allowed,
-        report.traced_nothing,
-        optional(outside(report).as_deref()),
-        report.untraced.objects(),
-        report.untraced.lost
-    );
-    for (number, leak) in report.leaks.iter().enumerate() {
-        if number > 0 {
-            text.push(',');
+    safe_json::text(&ReportView::new(report))
+}
+
+/// What is written of a report.
+#[derive(Serialize)]
+pub(super) struct ReportView<'a> {
+    refscope_leaks: u32,
+    verdict: String,
+    passes: bool,
+    when: &'static str,
+    objects: u64,
+    allowed: u64,
+    traced_nothing: bool,
+    outside: Option<String>,
+    untraced: Untraced,
+    leaks: Vec<LeakView<'a>>,
+}
+
+#[derive(Serialize)]
+struct Untraced {
+    objects: u64,
+    events: u64,
+}
+
+#[derive(Serialize)]
+struct LeakView<'a> {
+    fingerprint: String,
+    cause: Step<'a>,
+    parts: Vec<PartView<'a>>,
+    in_cycle: bool,
+    count: u64,
+    bytes: u64,
+    age_ns: u128,
+    help: String,
+    ids: Vec<ObjectId>,
+    faults: Vec<Option<u64>>,
+    objects: Vec<TotalView>,
+    retained: Vec<TotalView>,
+    handles: Vec<GroupView<'a>>,
+    example: Example<'a>,
+}
+
+/// An operation, and its line where that is known.
+#[derive(Serialize)]
+struct Step<'a> {
+    op: Option<Op>,
+    #[serde(flatten)]
+    location: Option<&'a Location>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
+}
+
+#[derive(Serialize)]
+struct PartView<'a> {
+    part: &'static str,
+    name: Option<&'a str>,
+    count: u64,
+}
+
+/// The objects of one type and line.
+#[derive(Serialize)]
+struct TotalView {
+    kind: Kind,
+    #[serde(rename = "type")]
+    type_name: String,
+    count: u64,
+    bytes: u64,
+    #[serde(flatten)]
+    location: Location,
+}
+
+#[derive(Serialize)]
+struct GroupView<'a> {
+    count: u64,
+    fault: bool,
+    strength: Strength,
+    thread: &'a str,
+    age_ns: u64,
+    raw: bool,
+    span: Option<&'a str>,
+    path: Vec<Step<'a>>,
+}
+
+#[derive(Serialize)]
+struct Example<'a> {
+    id: ObjectId,
+    kind: Kind,
+    #[serde(rename = "type")]
+    type_name: &'a str,
+    label: Option<&'a str>,
+    thread: &'a str,
+    span: Option<&'a str>,
+    strong: u32,
+    #[serde(flatten)]
+    location: &'a Location,
+}
+
+impl<'a> ReportView<'a> {
+    pub(super) fn new(report: &'a LeakReport) -> Self {
+        Self {
+            refscope_leaks: 2,
+            verdict: report.verdict(),
+            passes: report.passes(),
+            when: match report.kind {
+                ReportKind::Check => "check",
+                ReportKind::Exit => "exit",
+                ReportKind::Mark => "mark",
+                ReportKind::Stopped => "stopped",
+                ReportKind::Alive => "now",
+            },
+            objects: report.objects,
+            allowed: report.allowed,
+            traced_nothing: report.traced_nothing,
+            outside: outside(report),
+            untraced: Untraced { objects: report.untraced.objects(), events: report.untraced.lost },
+            leaks: report.leaks.iter().map(|leak| LeakView::new(report, leak)).collect(),
         }
-        write_leak(&mut text, leak);
     }
-    text.push_str("]}");
-    text
 }
 
-fn place(place: &Location) -> String {
-    let (file, line, column) = (Json(&place.file), place.line, place.column);
-    format!(r#""file":{file},"line":{line},"column":{column}"#)
+impl<'a> LeakView<'a> {
+    fn new(report: &LeakReport, leak: &'a Leak) -> Self {
+        let example = leak.example();
+        let now = example.created.as_nanos().saturating_add(leak.age.as_nanos() as u64);
+        let shown = || leak.all_objects().take(IDS);
+        let fault = |object: &LiveObject| Some(object.fault()?.id.number());
+        let location = leak.cause.location.as_ref();
+        Self {
+            fingerprint: format!("{:016x}", leak.fingerprint),
+            cause: Step { op: leak.cause.op, location, cut: false },
+            parts: leak.parts.iter().map(|(part, &count)| PartView::new(part, count)).collect(),
+            in_cycle: leak.in_cycle,
+            count: leak.count(),
+            bytes: leak.bytes(),
+            age_ns: leak.age.as_nanos(),
+            help: leak.help.in_report(report.kind).to_string(),
+            ids: shown().map(|object| object.id).collect(),
+            faults: shown().map(fault).collect(),
+            objects: totals_of(&leak.objects),
+            retained: totals_of(&leak.retained),
+            handles: (leak.handles.iter())
+                .map(|group| GroupView {
+                    count: group.count,
+                    fault: group.is_fault,
+                    strength: group.example.strength,
+                    thread: &group.example.thread,
+                    age_ns: now.saturating_sub(group.example.created.as_nanos()),
+                    raw: group.example.raw,
+                    span: group.example.span.as_deref(),
+                    path: path(&group.example),
+                })
+                .collect(),
+            example: Example {
+                id: example.id,
+                kind: example.kind,
+                type_name: &example.type_name,
+                label: example.label.as_deref(),
+                thread: &example.thread,
+                span: example.span.as_deref(),
+                strong: example.strong,
+                location: &example.location,
+            },
+        }
+    }
 }
 
-fn optional(text: Option<&str>) -> String {
-    text.map_or_else(|| "null".to_owned(), |text| Json(text).to_string())
+impl<'a> PartView<'a> {
+    fn new(part: &'a Part, count: u64) -> Self {
+        let (part, name) = match part {
+            Part::Leaked => ("leaked", None),
+            Part::Raw => ("raw", None),
+            Part::Task(name) => ("task", Some(&**name)),
+            Part::Thread(name) => ("thread", Some(&**name)),
+            Part::Static(name) => ("static", Some(&**name)),
+            Part::ThreadLocal(name) => ("thread_local", Some(&**name)),
+            Part::Stack(name) => ("stack", Some(&**name)),
+            Part::Unknown => ("unknown", None),
+        };
+        Self { part, name, count }
+    }
 }
 
-fn write_leak(text: &mut String, leak: &Leak) {
-    let example = leak.example();
-    let shown = || leak.all_objects().take(IDS);
-    let ids: Vec<_> = shown().map(|object| object.id.number().to_string()).collect();
-    let faults: Vec<_> = shown()
-        .map(|object| {
-            object.fault().map_or("null".to_owned(), |handle| handle.id.number().to_string())
+fn totals_of(objects: &[LiveObject]) -> Vec<TotalView> {
+    let totals = totals(objects).into_iter().map(|total| TotalView {
+        kind: total.kind,
+        type_name: total.type_name.into_owned(),
+        count: total.objects,
+        bytes: total.bytes,
+        location: total.location,
+    });
+    totals.collect()
+}
+
+fn path(handle: &Handle) -> Vec<Step<'_>> {
+    let steps = handle.path.iter().chain(&handle.left);
+    steps
+        .map(|PathStep { op, location, cut }| Step {
+            op: Some(*op),
+            location: location.as_ref(),
+            cut: *cut,
         })
-        .collect();
-    let op = optional(leak.cause.op.map(|op| op.name()));
-    let location =
-        leak.cause.location.as_ref().map_or_else(String::new, |at| format!(",{}", place(at)));
-    let part = |part: &Part| match part {
-        Part::Leaked => "leaked",
-        Part::Raw => "raw",
-        Part::Thread(_) => "thread",
-        Part::Static(_) => "static",
-        Part::Stack(_) => "stack",
-        Part::Unknown => "unknown",
-    };
-    let name = |part: &Part| match part {
-        Part::Thread(name) | Part::Static(name) | Part::Stack(name) => Json(name).to_string(),
-        Part::Leaked | Part::Raw | Part::Unknown => "null".to_owned(),
-    };
-    let parts = leak.parts.iter().map(|(of, objects)| {
-        format!(r#"{{"part":"{}","name":{},"count":{objects}}}"#, part(of), name(of))
-    });
-    let parts = parts.collect::<Vec<_>>().join(",");
-    let _ = write!(
-        text,
-        r#"{{"fingerprint":"{:016x}","cause":{{"op":{op}{location}}},"parts":[{parts}],"in_cycle":{},"count":{},"bytes":{},"age_ns":{},"help":{},"ids":[{}],"faults":[{}],"objects":["#,
-        leak.fingerprint,
-        leak.in_cycle,
-        leak.count(),
-        leak.bytes(),
-        leak.age.as_nanos(),
-        Json(&leak.help),
-        ids.join(","),
-        faults.join(",")
-    );
-    write_totals(text, &leak.objects);
-    text.push_str(r#"],"retained":["#);
-    write_totals(text, &leak.retained);
-    text.push_str(r#"],"handles":["#);
-    let now = example.created.as_nanos().saturating_add(leak.age.as_nanos() as u64);
-    for (number, group) in leak.handles.iter().enumerate() {
-        let handle = &group.example;
-        let _ = write!(
-            text,
-            r#"{}{{"count":{},"fault":{},"strength":"{}","thread":{},"age_ns":{},"raw":{},"span":{},"path":[{}]}}"#,
-            if number > 0 { "," } else { "" },
-            group.count,
-            group.is_fault,
-            handle.strength,
-            Json(&handle.thread),
-            now.saturating_sub(handle.created.as_nanos()),
-            handle.raw,
-            optional(handle.span.as_deref()),
-            path(handle)
-        );
-    }
-    let _ = write!(
-        text,
-        r#"],"example":{{"id":{},"kind":"{}","type":{},"label":{},"thread":{},"span":{},"strong":{},{}}}}}"#,
-        example.id.number(),
-        example.kind,
-        Json(&example.type_name),
-        optional(example.label.as_deref()),
-        Json(&example.thread),
-        optional(example.span.as_deref()),
-        example.strong,
-        place(&example.location)
-    );
-}
-
-fn write_totals(text: &mut String, objects: &[crate::model::LiveObject]) {
-    for (number, total) in totals(objects).iter().enumerate() {
-        let _ = write!(
-            text,
-            r#"{}{{"kind":"{}","type":{},"count":{},"bytes":{},{}}}"#,
-            if number > 0 { "," } else { "" },
-            total.kind,
-            Json(&total.type_name),
-            total.objects,
-            total.bytes,
-            place(&total.location)
-        );
-    }
-}
-
-fn path(handle: &Handle) -> String {
-    let steps = handle.path.iter().chain(&handle.left).map(|step| {
-        let at = step.location.as_ref();
-        let at = at.map_or_else(String::new, |at| format!(",{}", place(at)));
-        let cut = if step.cut { r#","cut":true"# } else { "" };
-        format!(r#"{{"op":{}{at}{cut}}}"#, Json(step.op.name()))
-    });
-    steps.collect::<Vec<_>>().join(",")
+        .collect()
 }

@@ -63,6 +63,8 @@ impl<'a> AlikePaths<'a> {
                 let object = ownership.object(id);
                 object.map(|object| (object.kind, &object.type_name)).hash(&mut hasher);
             }
+            // Tasks of one runtime are alike, whatever their futures hold besides.
+            NodeKind::Block(_) if node.task.is_some() => node.task.hash(&mut hasher),
             NodeKind::Block(size) => size.hash(&mut hasher),
         }
         match &node.held {
@@ -73,14 +75,14 @@ impl<'a> AlikePaths<'a> {
                 (1, (!is_block).then_some((step.offset, &step.field))).hash(&mut hasher);
             }
             Held::Root(owner) => (2, owner).hash(&mut hasher),
-            // Cycles are alike where their types and offsets are.
+            // Cycles are alike where their types, and the offsets in these, are.
             Held::Cycle(cycle) => {
                 3.hash(&mut hasher);
                 let cycle = ownership.cycles.get(*cycle as usize);
                 for step in cycle.into_iter().flat_map(|cycle| &cycle.round) {
-                    step.offset.hash(&mut hasher);
                     match ownership.nodes[step.from as usize].kind {
                         NodeKind::Object(id) => {
+                            step.offset.hash(&mut hasher);
                             ownership.object(id).map(|object| &object.type_name).hash(&mut hasher);
                         }
                         NodeKind::Block(size) => size.hash(&mut hasher),

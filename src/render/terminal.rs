@@ -73,7 +73,7 @@ impl Terminal {
         .ascii(ascii)
     }
 
-    /// Without colour, `width` columns wide (at least 60).
+    /// Creates one without colour, `width` columns wide (at least 60).
     pub fn plain(width: usize) -> Self {
         Self {
             source: None,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 const DEEPEST: usize = 24;
 
 impl Terminal {
-    /// Who cloned whom, as a tree: each handle below the one that it was made from, with the line that made it and
+    /// Returns who cloned whom, as a tree: each handle below the one that it was made from, with the line that made it and
     /// what became of it. A branch in which more handles were made than ended is marked: that is where one is missing.
     ///
     /// The idea is that of Gecko's balance trees.

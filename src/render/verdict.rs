@@ -35,11 +35,14 @@ impl LeakReport {
     fn parts(&self) -> String {
         type Is = fn(&Part) -> bool;
         let mut text = String::new();
-        let parts: [(&str, Is); 5] = [
+        let parts: [(&str, Is); 6] = [
             ("leaked", |part| matches!(part, Part::Leaked)),
             ("away as raw pointers", |part| matches!(part, Part::Raw)),
-            ("held by tasks and threads", |part| matches!(part, Part::Thread(_))),
-            ("held by statics and thread-locals", |part| matches!(part, Part::Static(_))),
+            ("held by tasks", |part| matches!(part, Part::Task(_))),
+            ("held by threads", |part| matches!(part, Part::Thread(_))),
+            ("held by statics and thread-locals", |part| {
+                matches!(part, Part::Static(_) | Part::ThreadLocal(_))
+            }),
             ("held by a word on a stack", |part| matches!(part, Part::Stack(_))),
         ];
         let mut left = self.objects;
@@ -63,7 +66,8 @@ impl LeakReport {
         outside(self).map(|note| format!("refscope: {}", super::escape_lines(&note)))
     }
 
-    /// Returns the report as JSON: one object, documented at [`report_json`](super::report_json).
+    /// Returns the report as JSON: one object, documented at [`report_json`](super::report_json). Needs the feature `json`.
+    #[cfg(feature = "json")]
     pub fn json(&self) -> String {
         super::report_json(self)
     }
@@ -81,12 +85,17 @@ impl fmt::Display for Part {
         match self {
             Self::Leaked => f.write_str("leaked"),
             Self::Raw => f.write_str("away as a raw pointer"),
+            // The runtime's name alone.
+            Self::Task(name) if !name.contains("::") => write!(f, "held by a task of {name}"),
+            Self::Task(name) => write!(f, "held by the task {name}"),
             Self::Thread(name) => write!(f, "held by the thread {name}"),
-            Self::Static(name) if name.is_empty() => {
-                f.write_str("held by a static or thread-local")
-            }
+            Self::Static(name) if name.is_empty() => f.write_str("held by a static"),
+            Self::ThreadLocal(name) if name.is_empty() => f.write_str("held by a thread-local"),
+            Self::ThreadLocal(name) => write!(f, "held by the thread-local {name}"),
             Self::Static(name) => write!(f, "held by the static {name}"),
-            Self::Stack(name) => write!(f, "held by a word on {name}'s stack"),
+            Self::Stack(name) => {
+                write!(f, "held by a word on {} stack", crate::text::possessive(name))
+            }
             Self::Unknown => f.write_str("not searched"),
         }
     }
@@ -97,8 +106,9 @@ pub(super) fn heading(leak: &Leak) -> &'static str {
     match leak.parts.keys().next() {
         Some(Part::Leaked) => "Leaked: nothing reaches it, or only what leaked does",
         Some(Part::Raw) => "Away as raw pointers",
-        Some(Part::Thread(_)) => "Held by tasks and threads that go on",
-        Some(Part::Static(_)) => "Still held by statics and thread-locals",
+        Some(Part::Task(_)) => "Held by tasks that have not ended",
+        Some(Part::Thread(_)) => "Held by threads that go on",
+        Some(Part::Static(_) | Part::ThreadLocal(_)) => "Still held by statics and thread-locals",
         Some(Part::Stack(_)) => "Still held by a word on a stack: a local, most likely",
         Some(Part::Unknown) | None => "Held by what was not found",
     }

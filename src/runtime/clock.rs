@@ -6,7 +6,7 @@
 
 use crate::primitive::TICKER;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ fn start() -> bool {
     let thread = without_signals(|| {
         std::thread::Builder::new().name("refscope clock".to_owned()).stack_size(64 << 10).spawn(
             || {
-                note_own_thread();
+                note_own_thread(&OWN[..1]);
                 TICKING.get_or_init(std::thread::current);
                 loop {
                     tick();
@@ -130,29 +130,78 @@ fn tick() {
     PARKED.store(false, Ordering::Relaxed);
 }
 
-/// The system's numbers of the threads that only wait for work of refscope's: they hold no handle of the program's.
-static OWN: [AtomicI32; 4] = [const { AtomicI32::new(0) }; 4];
+/// A thread that only works for refscope: it holds no handle of the program's.
+struct Own {
+    /// The system's number of it, or 0.
+    tid: AtomicI32,
+    /// An address in its first frames: below lies what it works with.
+    top: AtomicUsize,
+}
 
-/// Notes that this thread is one of refscope's own, which holds nothing while it waits.
-pub(crate) fn note_own_thread() {
+/// The first is the ticking thread.
+static OWN: [Own; 8] = [const { Own { tid: AtomicI32::new(0), top: AtomicUsize::new(0) } }; 8];
+
+/// While it lives, its thread is known as one of refscope's own. (Another thread may get its number afterwards.)
+pub(crate) struct OwnThread(Option<&'static Own>);
+
+impl OwnThread {
+    /// Notes that this thread is one of refscope's own.
+    pub(crate) fn note() -> Self {
+        Self(note_own_thread(&OWN[1..]))
+    }
+}
+
+impl Drop for OwnThread {
+    fn drop(&mut self) {
+        if let Some(own) = self.0 {
+            own.top.store(0, Ordering::Relaxed);
+            own.tid.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The first of these that is free is the thread's.
+fn note_own_thread(all: &'static [Own]) -> Option<&'static Own> {
     #[cfg(target_os = "linux")]
     {
         // SAFETY: SIGNALS: no memory is touched.
         let tid = unsafe { libc::syscall(libc::SYS_gettid) } as i32;
-        for own in &OWN {
-            // Relaxed: a number that is read by those who ask the system for the thread.
-            if own.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                return;
-            }
-        }
+        // Relaxed: a number that is read by those who ask the system for the thread.
+        let take = |own: &&Own| {
+            own.tid.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        let own = all.iter().find(take)?;
+        own.top.store(std::ptr::from_ref(&tid).addr(), Ordering::Relaxed);
+        Some(own)
     }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = all;
+        None
+    }
+}
+
+/// In a process that was forked: none of these threads is in it.
+#[cfg(unix)]
+pub(crate) fn forget_own_threads() {
+    for own in &OWN {
+        own.top.store(0, Ordering::Relaxed);
+        own.tid.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Where the stacks of refscope's own threads begin, but for that of the thread with this number.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) fn own_stacks(but: i32) -> impl Iterator<Item = usize> {
+    let others = OWN.iter().filter(move |own| own.tid.load(Ordering::Relaxed) != but);
+    others.map(|own| own.top.load(Ordering::Relaxed)).filter(|&top| top != 0)
 }
 
 /// Waits until the ticking thread, if it was started, is known by its number; a moment at most.
 #[allow(dead_code)] // where nothing is searched
 pub(crate) fn wait_for_own_thread() {
     for _ in 0..100 {
-        let is_known = OWN[0].load(Ordering::Relaxed) != 0;
+        let is_known = OWN[0].tid.load(Ordering::Relaxed) != 0;
         if is_known || SOURCE.load(Ordering::Relaxed) != THREAD {
             return;
         }
@@ -163,7 +212,7 @@ pub(crate) fn wait_for_own_thread() {
 /// Whether the thread of this number is one of refscope's own.
 #[allow(dead_code)] // where nothing is searched
 pub(crate) fn is_own_thread(tid: i32) -> bool {
-    OWN.iter().any(|own| own.load(Ordering::Relaxed) == tid)
+    OWN.iter().any(|own| own.tid.load(Ordering::Relaxed) == tid)
 }
 
 /// Starts a thread that no signal of the program is delivered to.

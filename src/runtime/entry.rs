@@ -406,6 +406,23 @@ impl Entry {
     }
 }
 
+/// For tests of the limits.
+#[cfg(test)]
+#[allow(dead_code)]
+impl Entry {
+    pub(crate) fn set_withheld(&self, withheld: u32) {
+        self.withheld.store(withheld, RELAXED);
+    }
+
+    pub(crate) fn set_seq(&self, seq: u64) {
+        self.state.store(Position { seq, ..self.position() }.state(), RELAXED);
+    }
+
+    pub(crate) fn set_strong(&self, strong: u32) {
+        self.state.store(Position { strong, ..self.position() }.state(), RELAXED);
+    }
+}
+
 /// A copy of an entry's fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryDetails {

@@ -88,7 +88,7 @@ impl Local {
         if before == READY {
             LEDGER.places.empty(&self.places);
             LEDGER.entries.empty(&self.entries);
-            self.tails.leave();
+            self.tails.end();
         }
         self.set_phase(ENDED);
     }

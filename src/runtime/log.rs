@@ -13,6 +13,7 @@
 pub(crate) mod evicted;
 mod options;
 pub(crate) mod record;
+mod returned;
 pub(crate) mod segment;
 pub(crate) mod tail;
 
@@ -22,6 +23,7 @@ pub(crate) use self::record::{Birth, NewRecord, Record};
 pub(crate) use self::segment::Segment;
 pub(crate) use self::tail::{Room, Tails};
 
+use self::returned::RETURNED;
 use self::segment::Store;
 use super::clock;
 use super::ledger::LEDGER;
@@ -61,6 +63,13 @@ struct Late(Tails);
 // SAFETY: TAIL: whoever has the lock is the only one that writes.
 unsafe impl Send for Late {}
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // What ended threads have of it.
+        RETURNED.take_in();
+    }
+}
+
 impl Drop for Late {
     fn drop(&mut self) {
         self.0.leave();
@@ -70,12 +79,13 @@ impl Drop for Late {
 impl Log {
     pub(crate) fn new(overflow: Overflow, bytes: usize, clock: Clock) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
+        RETURNED.take_in();
         Self {
             inner: Arc::new(Inner {
                 id: IDS.fetch_add(1, Ordering::Relaxed),
                 clock,
                 store: Store::new(overflow, bytes),
-                late: Mutex::new(Late(Tails::new())),
+                late: Mutex::new(Late(Tails::locked())),
             }),
         }
     }
@@ -108,22 +118,15 @@ impl Log {
             Some(local) => {
                 self.write_to(&local.tails, event, path(Some(local)), local::thread(Some(local)));
             }
+            // A signal's handler that interrupted the runtime: what is to be written to may be locked, and so may the
+            // allocator. (Or an allocator that uses traced pointers, within the runtime.)
+            None if !local::may_wait() => self.inner.store.lose(),
             None => {
                 let (path, thread) = (path(None), local::thread(None));
-                let late = if local::may_wait() {
-                    Some(self.inner.late.lock())
-                } else {
-                    // In a signal's handler, which must not wait for what it interrupted.
-                    self.inner.late.try_lock()
-                };
-                match late {
-                    Some(late) => {
-                        // Another thread may have written there last.
-                        late.0.leave();
-                        self.write_to(&late.0, event, path, thread);
-                    }
-                    None => self.inner.store.lose(),
-                }
+                let late = self.inner.late.lock();
+                // Another thread may have written there last.
+                late.0.leave();
+                self.write_to(&late.0, event, path, thread);
             }
         });
     }

@@ -10,6 +10,7 @@ use super::paths::Step;
 use super::slab::read;
 use super::ticket::word;
 use crate::event::Caller;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A living handle.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +66,29 @@ pub(crate) fn location(path: u32) -> Option<Caller> {
     LEDGER.paths.get(path).map(|node| node.step.1)
 }
 
+/// A static that a search leaves out.
+struct LeftOut {
+    start: AtomicUsize,
+    size: AtomicUsize,
+}
+
+static LEFT_OUT: [LeftOut; 4] =
+    [const { LeftOut { start: AtomicUsize::new(0), size: AtomicUsize::new(0) } }; 4];
+
+/// Has searches leave out a static of refscope's own, which leads to no handle of the program's, but to memory in which old
+/// addresses may stand. Of no use a second time.
+pub(crate) fn leave_out<T>(own: &'static T) {
+    let start = std::ptr::from_ref(own).addr();
+    for slot in &LEFT_OUT {
+        // Relaxed: a search that comes too early for it finds more words, and proves less.
+        match slot.start.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return slot.size.store(size_of::<T>(), Ordering::Relaxed),
+            Err(other) if other == start => return,
+            Err(_) => {}
+        }
+    }
+}
+
 /// The memory of the ledger and its tables, which a search of the process's memory leaves out.
 #[allow(dead_code)] // for the search
 pub(crate) fn ranges() -> Vec<std::ops::Range<usize>> {
@@ -73,5 +97,17 @@ pub(crate) fn ranges() -> Vec<std::ops::Range<usize>> {
     // Its lists of free slots, and what was in them, lead to blocks that were used again.
     let ledger = (&raw const LEDGER).addr();
     ranges.push(ledger..ledger + size_of_val(&LEDGER));
+    ranges.extend(LEFT_OUT.iter().filter_map(|slot| {
+        let (start, size) = (slot.start.load(Ordering::Relaxed), slot.size.load(Ordering::Relaxed));
+        (start > 0).then(|| start..start + size)
+    }));
     ranges
+}
+
+/// Gives a living object's entry to a test.
+#[cfg(test)]
+#[allow(dead_code)] // where nothing but a model is tested
+pub(crate) fn change<R>(object: u64, f: impl FnOnce(&Entry) -> R) -> Option<R> {
+    let is = |entry: &&Entry| read(*entry, |entry, _| entry.id() == object) == Some(true);
+    LEDGER.entries.iter().find(is).map(f)
 }

@@ -86,49 +86,49 @@ pub struct ObjectFilter {
 }
 
 impl ObjectFilter {
-    /// Every object.
+    /// Creates a filter that accepts every object.
     pub fn all() -> Self {
         let (types, sites) = (Vec::new(), Vec::new());
         Self { types, sites, sizes: 0..=u64::MAX, one_in: 1, met: AtomicU64::new(0) }
     }
 
-    /// Those whose type's full name contains `name`: `"Session"`, `"app::net::Session"`.
+    /// Accepts only objects whose type's full name contains `name`: `"Session"`, `"app::net::Session"`.
     pub fn of_type(mut self, name: impl Into<String>) -> Self {
         self.types.push(name.into());
         self
     }
 
-    /// Those that are allocated on a line whose file's path contains `place`: `"src/net"`, `"session.rs"`. A module's
-    /// path does as well: `net::session` is `net/session`.
+    /// Accepts only objects that are allocated on a line whose file's path contains `place`: `"src/net"`, `"session.rs"`.
+    /// A module's path does as well: `net::session` is `net/session`.
     pub fn located_in(mut self, place: impl Into<String>) -> Self {
         self.sites.push(place.into().replace("::", "/"));
         self
     }
 
-    /// Those whose value has at least so many bytes.
+    /// Accepts only objects whose value has at least so many bytes.
     pub fn at_least(mut self, bytes: u64) -> Self {
         self.sizes = bytes..=*self.sizes.end();
         self
     }
 
-    /// Those whose value has at most so many bytes.
+    /// Accepts only objects whose value has at most so many bytes.
     pub fn at_most(mut self, bytes: u64) -> Self {
         self.sizes = *self.sizes.start()..=bytes;
         self
     }
 
-    /// Of those that the other conditions leave, the first and every `n`th after it.
+    /// Accepts, of those that the other conditions leave, only the first and every `n`th after it.
     ///
     /// # Panics
     ///
-    /// When `n` is 0.
+    /// Panics if `n` is 0.
     pub fn one_in(mut self, n: u64) -> Self {
         assert!(n > 0, "one in 0 objects: 1 takes them all");
         self.one_in = n;
         self
     }
 
-    /// Whether `object` is one of them. Counts it for [`one_in`](Self::one_in).
+    /// Returns whether `object` is accepted. Counts it for [`one_in`](Self::one_in).
     pub fn accepts(&self, object: &Object) -> bool {
         let any = |texts: &[String], text: &str| {
             texts.is_empty() || texts.iter().any(|part| text.contains(part.as_str()))

@@ -2,7 +2,7 @@
 
 use super::{Clock, Overflow, Recorder};
 
-/// Memory that a recorder may use unless it is told otherwise.
+/// Memory that a recorder may use unless another budget is set.
 const DEFAULT_BUDGET: usize = 64 << 20;
 
 /// Sets a [`Recorder`] up. Made by [`Recorder::builder`].

@@ -45,7 +45,7 @@ pub enum Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// Whether a person wrote it for the program or a crate that it uses: neither std, refscope nor a derive.
+    /// Returns whether a person wrote it for the program or a crate that it uses: neither std, refscope nor a derive.
     #[must_use]
     pub const fn is_users(self) -> bool {
         matches!(self, Self::User | Self::Dependency(_))

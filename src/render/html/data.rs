@@ -3,13 +3,15 @@
 //! The numbers are LEB128 varints; signed ones are zigzag-coded. The first stream has a row for each object, and is read when
 //! the page opens; the second has each object's events and handles, and is read where the object is looked at.
 
-use crate::analysis::{LeakReport, Timeline, Timelines};
-use crate::event::{HandleId, ObjectId, Op, Strength, short_type};
-use crate::model::{LiveObject, Origin, Recording};
+use crate::analysis::{Leak, LeakReport, Timeline, Timelines};
+use crate::event::{HandleId, Location, ObjectId, Op, Strength, Time, short_type};
+use crate::model::{LiveObject, Recording};
 use crate::render::excerpt::characters_before;
-use crate::render::json::Json;
 use crate::render::report::at;
+use crate::render::report_json::ReportView;
+use crate::render::safe_json;
 use crate::render::source::{Recorded, Sources};
+use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -34,9 +36,7 @@ pub(super) fn write(page: &mut String, timelines: &Timelines<'_>, root: Option<&
         tables.write_row(&mut rows, timeline, &findings, details.len() - start);
     }
     page.push_str("<script type=\"application/json\" id=\"data\">");
-    // A text may hold what would end the script, or open a comment in it: `</script>`, `<!--<script>`. Outside of
-    // strings JSON has no `<`.
-    page.push_str(&json(recording, &report, &sources, &tables).replace('<', "\\u003c"));
+    page.push_str(&safe_json::text(&Data::new(recording, &report, &sources, &tables)));
     page.push_str("</script>\n");
     write_base64(page, "rows", &rows);
     write_base64(page, "details", &details);
@@ -51,65 +51,79 @@ fn report(timelines: &Timelines<'_>) -> LeakReport {
     LeakReport::of_living(recording, living, cut)
 }
 
-fn json(recording: &Recording, report: &LeakReport, sources: &Sources, tables: &Tables) -> String {
-    let mut text = String::from("{");
-    let _ = write!(text, "\"end\":{},\"lost\":{},", recording.end().as_nanos(), recording.lost());
-    let origin = recording.origin().map_or_else(|| "null".to_owned(), origin);
-    let _ = write!(text, "\"origin\":{origin},");
-    write_list(&mut text, "threads", recording.threads().iter().map(|name| Json(name).to_string()));
-    let places = recording.locations().iter().map(|place| {
-        let source = sources.line(place).map_or_else(String::new, |line| line.trim().to_owned());
-        let (name, file) = (at(place), Json(&place.file).to_string());
-        format!("[{},{},{file},{},{}]", Json(&name), Json(&source), place.line, place.column)
-    });
-    write_list(&mut text, "places", places);
-    write_list(&mut text, "ops", Op::ALL.iter().map(|op| Json(op.name()).to_string()));
-    write_list(&mut text, "types", tables.types.iter().map(|name| Json(name).to_string()));
-    write_list(&mut text, "labels", tables.labels.iter().map(|label| Json(label).to_string()));
-    let ways = tables.ways.iter().map(|way| {
-        let way: Vec<String> = way.iter().map(u32::to_string).collect();
-        format!("[{}]", way.join(","))
-    });
-    write_list(&mut text, "ways", ways);
-    let excerpts = report.leaks().iter().map(|leak| {
-        let Some(place) = &leak.cause.location else { return "null".to_owned() };
-        let from = place.line.saturating_sub(CONTEXT).max(1);
-        let line = sources.line(place).unwrap_or_default();
-        let start = characters_before(&line, place.column);
-        let lines = (from..=place.line.saturating_add(CONTEXT)).map(|line| {
-            let mut near = place.clone();
-            near.line = line;
-            sources.line(&near).map_or_else(|| "null".to_owned(), |line| Json(&line).to_string())
-        });
-        format!("[{from},{start},{}]", lines.collect::<Vec<_>>().join(","))
-    });
-    write_list(&mut text, "excerpts", excerpts);
-    let _ = write!(text, "\"leaks\":{}}}", report.json());
-    text
+/// The tables that the page's script reads.
+#[derive(Serialize)]
+struct Data<'a> {
+    end: Time,
+    lost: u64,
+    origin: Option<OriginView<'a>>,
+    threads: &'a [std::sync::Arc<str>],
+    /// Short name, source line, file, line, column.
+    places: Vec<(String, String, &'a str, u32, u32)>,
+    ops: Vec<Op>,
+    types: &'a [String],
+    labels: &'a [String],
+    ways: &'a [Vec<u32>],
+    excerpts: Vec<Option<Excerpt>>,
+    leaks: ReportView<'a>,
 }
 
-fn origin(origin: &Origin) -> String {
-    let arguments: Vec<_> = origin.arguments.iter().map(|text| Json(text).to_string()).collect();
-    format!(
-        r#"{{"pid":{},"program":{},"args":[{}],"dir":{},"host":{},"started":{}}}"#,
-        origin.pid,
-        Json(&origin.program),
-        arguments.join(","),
-        Json(&origin.directory),
-        Json(&origin.host),
-        origin.started
-    )
+#[derive(Serialize)]
+struct OriginView<'a> {
+    pid: u32,
+    program: &'a str,
+    args: &'a [String],
+    dir: &'a str,
+    host: &'a str,
+    started: u64,
 }
 
-fn write_list(text: &mut String, name: &str, items: impl Iterator<Item = String>) {
-    let _ = write!(text, "\"{name}\":[");
-    for (number, item) in items.enumerate() {
-        if number > 0 {
-            text.push(',');
+/// The number of the first line, the characters before the column in that of the cause, and the lines, where they are known.
+#[derive(Serialize)]
+struct Excerpt(u32, usize, Vec<Option<String>>);
+
+impl<'a> Data<'a> {
+    fn new(
+        recording: &'a Recording,
+        report: &'a LeakReport,
+        sources: &Sources,
+        tables: &'a Tables,
+    ) -> Self {
+        let place = |place: &'a Location| {
+            let source =
+                sources.line(place).map_or_else(String::new, |line| line.trim().to_owned());
+            (at(place), source, &*place.file, place.line, place.column)
+        };
+        let excerpt = |leak: &Leak| {
+            let place = leak.cause.location.as_ref()?;
+            let from = place.line.saturating_sub(CONTEXT).max(1);
+            let line = sources.line(place).unwrap_or_default();
+            let start = characters_before(&line, place.column);
+            let lines = (from..=place.line.saturating_add(CONTEXT))
+                .map(|line| sources.line(&Location::new(place.file.clone(), line, place.column)));
+            Some(Excerpt(from, start, lines.map(|line| Some(line?.to_string())).collect()))
+        };
+        Self {
+            end: recording.end(),
+            lost: recording.lost(),
+            origin: recording.origin().map(|origin| OriginView {
+                pid: origin.pid,
+                program: &origin.program,
+                args: &origin.arguments,
+                dir: &origin.directory,
+                host: &origin.host,
+                started: origin.started,
+            }),
+            threads: recording.threads(),
+            places: recording.locations().iter().map(place).collect(),
+            ops: Op::ALL.to_vec(),
+            types: &tables.types,
+            labels: &tables.labels,
+            ways: &tables.ways,
+            excerpts: report.leaks().iter().map(excerpt).collect(),
+            leaks: ReportView::new(report),
         }
-        text.push_str(&item);
     }
-    text.push_str("],\n");
 }
 
 /// Which finding an object belongs to, and the handle that keeps it.

@@ -43,6 +43,7 @@ function detail(i) {
     el("p", { class: "dim" }, "created at ", placeOf(places[objects.place[i]]), ` · ${bytes(objects.size[i])} · ${plural(objects.events[i], "event")} · ${plural(shown.handles, "handle")}`),
     ...(chosen >= 0 ? [el("h2", {}, state.h === null ? holds : "Handle"), el("div", { id: "handle" }, ...handleFacts(shown, chosen, state.h === null && finding))] : []),
     finding && finding.leak.count > 1 ? el("button", { class: "more", "data-key": "finding", onclick: () => go({ f: finding.key, o: null, z: null, h: null }) }, isRetained(i) ? `It hangs on what ${finding.place ? finding.place.short : "one line"} keeps: all ${number(finding.leak.count)} objects` : `One of ${number(finding.leak.count)} objects that this line keeps alive`) : "",
+    ...balanceView(shown),
     el("h2", {}, "Counts and handles"),
     el("p", { class: "legend dim" }, el("span", {}, "— strong"), el("span", {}, "- - weak"),
       ...[...threads].sort((a, b) => a - b).slice(0, 24).map((thread) => el("span", {}, el("svg", { width: 26, height: 8, "aria-hidden": "true" }, el("line", { x1: 0, x2: 26, y1: 4, y2: 4, stroke: hue(thread), "stroke-width": 4, "stroke-dasharray": dash(thread) })), ` ${DATA.threads[thread]}`)),
@@ -51,6 +52,53 @@ function detail(i) {
     el("div", { class: "plot" }, counts(shown)),
     el("div", { class: "virtual", id: "rows", tabindex: "-1" }));
   lifelines();
+}
+
+/** Which lines made strong handles, which ended them, and what each has left: those with most of them first. */
+function balance(shown) {
+  const made = new Map(), raw = new Map(), id = objects.id[shown.index];
+  for (let k = 0; k < shown.handles; k++) {
+    const line = (field) => shown.lines[k * LINE.size + field];
+    if (line(LINE.weak)) continue;
+    // One that was a raw pointer for a while goes on under another number.
+    const before = op(line(LINE.op)) === "from raw" && line(LINE.fromObject) === id ? raw.get(line(LINE.from)) : null;
+    const key = `${line(LINE.place)} ${line(LINE.op)}`;
+    const group = before || made.get(key) || { place: places[line(LINE.place) - 1], op: op(line(LINE.op)), count: 0, alive: 0, ended: new Map() };
+    if (!before) {
+      made.set(key, group);
+      group.count++;
+      group.alive++;
+    }
+    if (line(LINE.end) < 0) continue;
+    if (op(line(LINE.endOp)) === "into raw") { raw.set(line(LINE.handle), group); continue; }
+    group.alive--;
+    const by = `${line(LINE.endPlace)} ${line(LINE.endOp)}`;
+    const end = group.ended.get(by) || { place: places[line(LINE.endPlace) - 1], op: op(line(LINE.endOp)), count: 0 };
+    end.count++;
+    group.ended.set(by, end);
+  }
+  return [...made.values()].sort((a, b) => b.alive - a.alive || b.count - a.count);
+}
+
+/** Lines of a balance, and of what ended one line's handles, that are shown. */
+const BALANCE = 12, ENDS = 4;
+function balanceView(shown) {
+  if (shown.handles < 2) return [];
+  const all = balance(shown);
+  const rows = all.slice(0, BALANCE).map((made) => {
+    const ends = [...made.ended.values()].sort((a, b) => b.count - a.count);
+    const rest = ends.slice(ENDS).reduce((sum, end) => sum + end.count, 0);
+    return el("li", {},
+      el("div", {}, placeOf(made.place), " made ", el("b", {}, `${number(made.count)} × ${made.op}`), ", ",
+        made.alive ? el("b", { class: "alive" }, `${number(made.alive)} alive`) : el("span", { class: "dim" }, "none alive")),
+      ...ends.slice(0, ENDS).map((end) => el("div", { class: "end" }, `${number(end.count)} × ${end.op}`, ...(end.place ? [" at ", placeOf(end.place)] : []))),
+      rest ? el("div", { class: "end dim" }, `${number(rest)} more, on other lines`) : null);
+  });
+  return [
+    el("h2", {}, "Balance by line"),
+    el("ul", { class: "balance", id: "balance" }, ...rows),
+    all.length > BALANCE ? el("p", { class: "dim" }, `and ${plural(all.length - BALANCE, "more line")}`) : null,
+  ].filter(Boolean);
 }
 
 /** What is known of a handle. */

@@ -43,7 +43,7 @@ async function copy(text, button) {
 /** Source lines around a place, the one at fault marked. */
 function excerptOf(excerpt, place) {
   if (!excerpt || !place) return null;
-  const [from, column, ...lines] = excerpt;
+  const [from, column, lines] = excerpt;
   if (lines[place.line - from] == null) return null;
   const known = lines.filter((line) => line !== null && line.trim());
   const indent = known.reduce((least, line) => Math.min(least, line.length - line.trimStart().length), 99);
@@ -125,7 +125,7 @@ function findingHead({ leak, place, excerpt }) {
     el("dl", { class: "facts" },
       el("dt", {}, "objects"), el("dd", {}, `${what}, ${bytes(leak.bytes)}`),
       el("dt", {}, "created"), el("dd", {}, placeText(leak.example), ` on ${leak.example.thread}${leak.count > 1 ? " (the oldest)" : ""}, ${time(leak.age_ns)} old`),
-      ...(leak.parts.length ? [el("dt", {}, "of them"), el("dd", {}, leak.parts.map((part) => `${number(part.count)} ${part.part}${part.name ? ` ${part.name}` : ""}`).join(", "))] : []),
+      ...(leak.parts.length ? [el("dt", {}, "of them"), el("dd", {}, leak.parts.map((part) => `${number(part.count)} ${part.part.replace("_", "-")}${part.name ? ` ${part.name}` : ""}`).join(", "))] : []),
       el("dt", {}, "help"), el("dd", {}, leak.help)),
   ];
 }

@@ -2,9 +2,10 @@
 
 use super::{ReportStyle, at};
 use crate::analysis::Leak;
-use crate::event::{Location, Op};
+use crate::event::{Location, Op, Strength};
 use crate::model::Handle;
 use crate::stack;
+use crate::text::count;
 use std::fmt;
 
 /// Lines of a stack that are shown.
@@ -18,8 +19,12 @@ impl ReportStyle<'_> {
         holder: &Handle,
         out: &mut impl fmt::Write,
     ) -> fmt::Result {
-        let made = holder.location().filter(|made| !made.is_users() && !leak.cause.raw);
-        let Some(made) = made else { return Ok(()) };
+        if leak.cause.raw {
+            return Ok(());
+        }
+        let Some(made) = holder.location().filter(|made| !made.is_users()) else {
+            return self.others_made(leak, out);
+        };
         let op = holder.op().unwrap_or(Op::Clone);
         let maker = if made.is_std() { "std" } else { "a derive" };
         let made = at(made);
@@ -37,6 +42,23 @@ impl ReportStyle<'_> {
             ),
         };
         self.row(out, "made by", &text)
+    }
+
+    /// What is said of handles that nobody knows the user's line of, where another one's is the headline.
+    fn others_made(&self, leak: &Leak, out: &mut impl fmt::Write) -> fmt::Result {
+        let unknown = leak.handles.iter().filter(|group| {
+            group.example.strength == Strength::Strong && !group.example.has_users_line()
+        });
+        let unknown = unknown.filter(|group| group.example.location().is_some());
+        let handles = unknown.map(|group| group.count).sum::<u64>();
+        if handles == 0 {
+            return Ok(());
+        }
+        let text = format!(
+            "std or a derive made {} of these handles, for callers that are not known",
+            count(handles)
+        );
+        self.row(out, "note", &text)
     }
 
     /// The stack on which the handle at fault was made, where stacks were asked for: the program's functions, and how many

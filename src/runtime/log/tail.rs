@@ -1,8 +1,10 @@
 //! The end of a log at which a thread writes.
 
 use super::record::{Birth, NewRecord, Words, stack, thread};
+use super::returned::{Chain, RETURNED};
 use super::segment::{AtomicWords, Segment, USEFUL};
 use super::{Clock, Inner, Log};
+use crate::lock::gate;
 use crate::primitive::{Arc, Ordering, SEGMENT};
 use std::cell::Cell;
 use std::sync::Weak;
@@ -16,7 +18,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         if let (Some(inner), Some(segment)) = (self.inner.upgrade(), &self.segment) {
             inner.store.leave(segment);
         }
@@ -39,7 +41,9 @@ pub(crate) struct Tails {
     /// What of the coarse clock's time is stamped: all, or nothing.
     mask: Cell<u64>,
     // Taken out while it changes, so that nothing is borrowed twice.
-    all: Cell<Vec<Tail>>,
+    all: Cell<Option<Box<Chain>>>,
+    /// Whoever uses them has a lock: see [`Late`](super::Late).
+    locked: bool,
 }
 
 /// No log's number, and not what stands for a log that is off.
@@ -76,13 +80,23 @@ impl Room<'_> {
 
 impl Tails {
     pub(crate) const fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// Those that several threads use, in turn.
+    pub(super) const fn locked() -> Self {
+        Self::with(true)
+    }
+
+    const fn with(locked: bool) -> Self {
         Self {
             log: Cell::new(NO_LOG),
             segment: Cell::new(std::ptr::null()),
             words: Cell::new(std::ptr::null()),
             at: Cell::new(SEGMENT),
             mask: Cell::new(0),
-            all: Cell::new(Vec::new()),
+            all: Cell::new(None),
+            locked,
         }
     }
 
@@ -150,7 +164,15 @@ impl Tails {
     #[cold]
     #[inline(never)]
     fn extend(&self, log: &Log, records: usize, number: u32) -> bool {
-        let mut all = self.all.take();
+        if gate::is_passed() && !self.locked {
+            // A signal's handler, which must not wait for a lock that what it interrupted has; or an allocator that uses
+            // traced pointers.
+            log.inner.store.lose();
+            return false;
+        }
+        RETURNED.take_in();
+        let mut chain = self.all.take().unwrap_or_default();
+        let all = &mut chain.tails;
         let place = all.iter().position(|tail| tail.log == log.inner.id).unwrap_or_else(|| {
             all.retain(|tail| tail.inner.strong_count() > 0);
             let inner = std::sync::Arc::downgrade(&log.inner);
@@ -175,7 +197,7 @@ impl Tails {
             None => self.close(),
         }
         let new = len.is_none_or(|len| len + records > SEGMENT);
-        self.all.set(all);
+        self.all.set(Some(chain));
         if !found {
             log.inner.store.lose();
         } else if new {
@@ -203,9 +225,17 @@ impl Tails {
         self.at.set(SEGMENT);
     }
 
-    /// Leaves every segment: the thread ends.
-    pub(crate) fn leave(&self) {
+    /// Leaves every segment.
+    pub(super) fn leave(&self) {
         self.close();
-        self.all.take().iter().for_each(Tail::leave);
+        self.all.take().iter().for_each(|chain| chain.tails.iter().for_each(Tail::leave));
+    }
+
+    /// The thread ends: has its segments left by who next needs one.
+    pub(crate) fn end(&self) {
+        self.close();
+        if let Some(chain) = self.all.take() {
+            RETURNED.push(chain);
+        }
     }
 }

@@ -276,6 +276,14 @@ fn drops_have_lines() {
     let rows = rows.as_str().unwrap();
     assert_eq!(rows.matches("→ drop ").count(), 3, "{rows}");
     assert_eq!(rows.matches(&place).count(), 3, "{rows}");
+    // What each line made, and what ended it: in the page as `balance` says it.
+    let balance = browser.evaluate("document.querySelector('#balance').textContent");
+    let balance = balance.as_str().unwrap().replace("copy", "");
+    let first = balance.find("1 alive").expect("the first handle is alive");
+    let clones = balance.find("3 × clone, none alive").unwrap_or_else(|| panic!("{balance}"));
+    assert!(first < clones, "what is alive comes first: {balance}");
+    let ended = balance[clones..].find("3 × drop at").map(|at| &balance[clones + at..]);
+    assert!(ended.is_some_and(|ended| ended.contains(&place)), "{balance}");
     browser.screenshot("drops");
 }
 

@@ -64,7 +64,7 @@ fn peers() -> Arc<Peer> {
 }
 
 fn is_stack_of(name: &str) -> impl Fn(&Owner) -> bool {
-    move |owner| matches!(owner, Owner::Stack { thread } if thread == name)
+    move |owner| matches!(owner, Owner::Stack { thread } if **thread == *name)
 }
 
 fn is_static(owner: &Owner) -> bool {
@@ -163,7 +163,7 @@ thread_local! {
 }
 
 fn is_thread_local(owner: &Owner) -> bool {
-    matches!(owner, Owner::ThreadLocal { thread, .. } if thread == "main")
+    matches!(owner, Owner::ThreadLocal { thread, .. } if &**thread == "main")
 }
 
 #[inline(never)]

@@ -121,3 +121,23 @@ fn with_neither() {
     all("walk", "neither", "fork", "alone", ALL);
     all("walk", "neither", "live", "threads", ALL);
 }
+
+#[test]
+fn a_report_at_the_exit_proves_cycles() {
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_at_exit"));
+        let output = command.env("REFSCOPE", "leaks").output().expect("the program starts");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let is_proven = |text: &String| text.contains("(PROVEN)") && text.contains("(100 alike)");
+    // On a machine with other work a thread may not answer in time.
+    let mut text = String::new();
+    for _ in 0..3 {
+        text = run();
+        if is_proven(&text) {
+            break;
+        }
+    }
+    assert!(text.contains("200 leaked"), "{text}");
+    assert!(!cfg!(debug_assertions) || is_proven(&text), "{text}");
+}

@@ -1,0 +1,472 @@
+//! The names of the fields that handles and pointers stand in, for the paths of a result.
+
+use super::dwarf::{Member, Origin, Shape, ShapeKind, TypeId, Types};
+use super::ownership::{Cycle, Held, Node, NodeKind, Owner, Ownership, StaticPlace, Step};
+use super::symbols::Program;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Structs in structs that are gone into.
+const DEPTH: u32 = 64;
+
+/// Names the fields in paths, cycles and owners, where the program has debug information of its types that is read within the
+/// budget, of the processor's time: what the machine does besides is not to decide what a report says.
+pub(super) fn name_fields(ownership: &mut Ownership, budget: Duration) {
+    let names: HashSet<&str> = ownership.objects.iter().map(|object| &*object.type_name).collect();
+    let has_static =
+        ownership.nodes.iter().any(|node| matches!(node.held, Held::Root(Owner::Static { .. })));
+    let Some(program) = Program::map() else { return };
+    let types = Types::read(program.bytes(), program.name(), &names, has_static, budget);
+    let Some(types) = types else { return };
+    let fields = Fields::new(&types, program.name(), ownership);
+    let nodes = fields.of_nodes(ownership);
+    let rounds = fields.of_cycles(ownership);
+    let owners = fields.of_handles(ownership);
+    for (node, name) in ownership.nodes.iter_mut().zip(nodes) {
+        match &mut node.held {
+            Held::By(step) => step.field = name.field,
+            Held::Root(Owner::Static(place)) => name.of_static(place),
+            _ => {}
+        }
+    }
+    let steps = ownership.cycles.iter_mut().flat_map(|cycle| &mut cycle.round);
+    for (step, field) in steps.zip(rounds) {
+        step.field = field;
+    }
+    for (handle, name) in ownership.handles.iter_mut().zip(owners) {
+        match &mut handle.owner {
+            Owner::Object { field, .. } | Owner::Block { field, .. } => *field = name.field,
+            Owner::Static(place) => name.of_static(place),
+            _ => {}
+        }
+    }
+}
+
+/// What is said of a place.
+#[derive(Clone, Debug, Default)]
+struct Named {
+    field: Option<Arc<str>>,
+    type_name: Option<String>,
+}
+
+impl Named {
+    fn of_static(self, place: &mut StaticPlace) {
+        place.field = self.field.map(|field| field.to_string());
+        place.type_name = self.type_name;
+    }
+}
+
+/// What memory consists of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Layout {
+    Unknown,
+    /// One of these, whichever.
+    One(Vec<TypeId>),
+    /// One after another. In a ring their number says nothing.
+    Many {
+        element: TypeId,
+        is_ring: bool,
+    },
+}
+
+/// What a word is, by its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum What {
+    /// A number, most likely.
+    Other,
+    Pointer,
+    /// A handle of refscope's.
+    Handle,
+}
+
+/// What stands at an offset.
+#[derive(Clone, Debug)]
+struct Found {
+    /// The names on the way there.
+    pieces: Vec<String>,
+    what: What,
+    /// What it points to.
+    target: Layout,
+}
+
+/// The name of what stands somewhere, and the layout of what that points to.
+type Looked = (Option<Arc<str>>, usize);
+
+struct Fields<'a> {
+    types: &'a Types<'a>,
+    program: &'a str,
+    /// What each node consists of.
+    layouts: Vec<usize>,
+    /// All layouts that there are; the first is [`Layout::Unknown`].
+    known: Vec<Layout>,
+    numbers: HashMap<Layout, usize>,
+    /// By layout, offset in it or in one of its elements, and what is to be there.
+    found: HashMap<(usize, u64, What), Looked>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(types: &'a Types<'a>, program: &'a str, ownership: &Ownership) -> Self {
+        let mut fields = Self {
+            types,
+            program,
+            layouts: Vec::new(),
+            known: vec![Layout::Unknown],
+            numbers: HashMap::from([(Layout::Unknown, 0)]),
+            found: HashMap::new(),
+        };
+        fields.lay_out(ownership);
+        fields
+    }
+
+    /// Finds out what each node consists of: objects by their type, blocks by what points to them.
+    fn lay_out(&mut self, ownership: &Ownership) {
+        let mut by_type = HashMap::new();
+        let mut layouts = vec![None; ownership.nodes.len()];
+        // What leads to the blocks of cycles.
+        let into: HashMap<u32, &Step> = (ownership.cycles.iter())
+            .flat_map(|cycle| cycle.round.iter().zip(cycle.round.iter().cycle().skip(1)))
+            .map(|(step, next)| (next.from, step))
+            .collect();
+        let before = |node: usize| match &ownership.nodes[node].held {
+            Held::By(step) => Some(step),
+            _ => into.get(&(node as u32)).copied(),
+        };
+        for node in 0..ownership.nodes.len() {
+            let (mut at, mut above) = (node, Vec::new());
+            let mut layout = loop {
+                if let Some(known) = layouts[at] {
+                    break known;
+                }
+                let node = &ownership.nodes[at];
+                let layout = match (node.kind, &node.held) {
+                    (NodeKind::Object(id), _) => {
+                        let object = ownership.object(id);
+                        object.map_or(0, |object| {
+                            let of = (&*object.type_name, object.size);
+                            *by_type.entry(of).or_insert_with(|| {
+                                let candidates = self.types.candidates(of.0, of.1);
+                                self.number(if candidates.is_empty() {
+                                    Layout::Unknown
+                                } else {
+                                    Layout::One(candidates)
+                                })
+                            })
+                        })
+                    }
+                    (NodeKind::Block(_), Held::Root(Owner::Static(place))) => {
+                        let found = self.in_static(&place.image, place.address, What::Pointer);
+                        let target = found.map_or(Layout::Unknown, |(found, _)| found.target);
+                        self.number(target)
+                    }
+                    (NodeKind::Block(_), _) => match before(at) {
+                        Some(step) if above.len() < ownership.nodes.len() => {
+                            above.push(at);
+                            at = step.from as usize;
+                            continue;
+                        }
+                        _ => 0,
+                    },
+                };
+                layouts[at] = Some(layout);
+                break layout;
+            };
+            while let Some(block) = above.pop() {
+                if let Some(step) = before(block) {
+                    layout = self.look(layout, step.offset, What::Pointer).1;
+                }
+                layouts[block] = Some(layout);
+            }
+        }
+        self.layouts = layouts.into_iter().map(Option::unwrap_or_default).collect();
+        // Of all that is asked later, so that asking changes nothing.
+        for (node, offset, what) in steps(ownership) {
+            self.look(self.layouts[node as usize], offset, what);
+        }
+    }
+
+    fn number(&mut self, layout: Layout) -> usize {
+        let next = self.known.len();
+        let number = *self.numbers.entry(layout.clone()).or_insert(next);
+        if number == next {
+            self.known.push(layout);
+        }
+        number
+    }
+
+    /// The number of the element that an offset lies in, and the offset in that.
+    fn element(&self, layout: usize, offset: u64) -> (Option<String>, u64) {
+        let Layout::Many { element, is_ring } = &self.known[layout] else { return (None, offset) };
+        match self.types.shape(*element).map_or(0, |shape| shape.size) {
+            0 => (None, offset),
+            size if *is_ring => (Some("[..]".to_owned()), offset % size),
+            size => (Some(format!("[{}]", offset / size)), offset % size),
+        }
+    }
+
+    /// The name of what stands at an offset, and what that points to.
+    fn look(&mut self, layout: usize, offset: u64, what: What) -> Looked {
+        let (element, inner) = self.element(layout, offset);
+        let (name, target) = if let Some(known) = self.found.get(&(layout, inner, what)) {
+            known.clone()
+        } else {
+            let found = match &self.known[layout] {
+                Layout::Unknown => None,
+                Layout::One(candidates) => {
+                    let found =
+                        candidates.iter().map(|&id| self.descend(id, inner, what, false, 0));
+                    self.agreed(found.collect(), what)
+                }
+                Layout::Many { element, .. } => self.descend(*element, inner, what, false, 0),
+            };
+            let target = found.as_ref().map_or(0, |found| self.number(found.target.clone()));
+            let name = found.and_then(|found| joined(&found.pieces));
+            self.found.insert((layout, inner, what), (name.clone(), target));
+            (name, target)
+        };
+        (with_element(element, name), target)
+    }
+
+    /// As [`look`](Self::look), of what was looked at before.
+    fn name(&self, node: u32, offset: u64, what: What) -> Option<Arc<str>> {
+        let layout = *self.layouts.get(node as usize)?;
+        let (element, inner) = self.element(layout, offset);
+        with_element(element, self.found.get(&(layout, inner, what))?.0.clone())
+    }
+
+    fn of_nodes(&self, ownership: &Ownership) -> Vec<Named> {
+        let name = |node: &Node| match &node.held {
+            Held::By(step) => self.plain(step.from, step.offset, what(node)),
+            Held::Root(owner) => self.of_owner(owner, what(node)),
+            _ => Named::default(),
+        };
+        ownership.nodes.iter().map(name).collect()
+    }
+
+    fn of_cycles(&self, ownership: &Ownership) -> Vec<Option<Arc<str>>> {
+        let rounds = ownership.cycles.iter().flat_map(|cycle| round(ownership, cycle));
+        rounds.map(|(node, offset, what)| self.name(node, offset, what)).collect()
+    }
+
+    fn of_handles(&self, ownership: &Ownership) -> Vec<Named> {
+        let named = |owner: &Owner| match owner {
+            Owner::Object { object, offset, .. } => {
+                let node = ownership.object(*object).and_then(|object| object.node);
+                node.map_or_else(Named::default, |node| self.plain(node, *offset, What::Handle))
+            }
+            owner => self.of_owner(owner, What::Handle),
+        };
+        ownership.handles.iter().map(|handle| named(&handle.owner)).collect()
+    }
+
+    fn plain(&self, node: u32, offset: u64, what: What) -> Named {
+        Named { field: self.name(node, offset, what), type_name: None }
+    }
+
+    fn of_owner(&self, owner: &Owner, what: What) -> Named {
+        match owner {
+            Owner::Block { node, offset, .. } => self.plain(*node, *offset, what),
+            Owner::Static(place) => {
+                let Some((found, shape)) = self.in_static(&place.image, place.address, what) else {
+                    return Named::default();
+                };
+                let type_name = Some(super::type_name::shortened(&shape.name));
+                Named { field: joined(&found.pieces), type_name }
+            }
+            _ => Named::default(),
+        }
+    }
+
+    /// What stands in a static, and the static's type.
+    fn in_static(&self, image: &str, place: u64, what: What) -> Option<(Found, Rc<Shape>)> {
+        let (id, offset) = (image == self.program).then(|| self.types.static_at(place))??;
+        let nothing = Found { pieces: Vec::new(), what: What::Other, target: Layout::Unknown };
+        Some((self.descend(id, offset, what, false, 0).unwrap_or(nothing), self.types.shape(id)?))
+    }
+
+    /// Follows the members of a type to what stands at an offset. Inside of a foreign type's own fields it is silent.
+    fn descend(
+        &self,
+        id: TypeId,
+        offset: u64,
+        wanted: What,
+        is_silent: bool,
+        depth: u32,
+    ) -> Option<Found> {
+        let shape = self.types.shape(id).filter(|_| depth < DEPTH)?;
+        let is_foreign = shape.from != Origin::Program;
+        let is_silent = is_silent && !has_fields(&shape) || is_foreign;
+        let mut found = match &shape.kind {
+            ShapeKind::Other => {
+                Found { pieces: Vec::new(), what: What::Other, target: Layout::Unknown }
+            }
+            ShapeKind::Pointer { to } => {
+                Found { pieces: Vec::new(), what: What::Pointer, target: self.pointee(*to) }
+            }
+            ShapeKind::Array { element } => {
+                let size = self.types.shape(*element)?.size;
+                let index = offset.checked_div(size)?;
+                let mut found =
+                    self.descend(*element, offset % size, wanted, is_silent, depth + 1)?;
+                if !is_silent {
+                    found.pieces.insert(0, format!("[{index}]"));
+                }
+                found
+            }
+            ShapeKind::Struct { members, variants, .. } => {
+                let lies_in = |member: &&Member| {
+                    let size = self.types.shape(member.ty).map_or(0, |shape| shape.size);
+                    (member.offset..member.offset.saturating_add(size)).contains(&offset)
+                };
+                let follow = |member: &Member, is_variant: bool| {
+                    let within = offset - member.offset;
+                    let mut found =
+                        self.descend(member.ty, within, wanted, is_silent, depth + 1)?;
+                    if !is_silent && !is_state_of(is_variant, &shape) {
+                        found.pieces.splice(0..0, piece(&member.name));
+                    }
+                    Some(found)
+                };
+                match members.iter().find(lies_in) {
+                    Some(member) => follow(member, false)?,
+                    None => {
+                        let parts = variants.iter().filter(lies_in);
+                        self.agreed(parts.map(|part| follow(part, true)).collect(), wanted)?
+                    }
+                }
+            }
+        };
+        let is = |start: &str| shape.name.starts_with(start);
+        if is_foreign
+            && let ShapeKind::Struct { parameter: Some(element), .. } = shape.kind
+            && (is("Vec<") || is("VecDeque<"))
+        {
+            // Their pointers are of bytes.
+            found.target = Layout::Many { element, is_ring: is("VecDeque<") };
+        }
+        if shape.from == Origin::Refscope && ["Rc<", "Arc<", "Weak<", "Box<"].into_iter().any(is) {
+            found.what = What::Handle;
+        }
+        Some(found)
+    }
+
+    /// What all of them say: the names that they have in common, of those that are what is wanted, if any is.
+    fn agreed(&self, all: Vec<Option<Found>>, wanted: What) -> Option<Found> {
+        let has = all.iter().flatten().any(|found| found.what == wanted);
+        let mut all = all.into_iter().flatten().filter(|found| !has || found.what == wanted);
+        let mut found = all.next()?;
+        for other in all {
+            let same = found.pieces.iter().zip(&other.pieces).take_while(|(a, b)| a == b).count();
+            found.pieces.truncate(same);
+            if !self.is_same(&found.target, &other.target) {
+                found.target = Layout::Unknown;
+            }
+        }
+        Some(found)
+    }
+
+    /// Whether two layouts are the same, by name: each codegen unit has types of its own.
+    fn is_same(&self, one: &Layout, other: &Layout) -> bool {
+        let is_same = |one: &TypeId, other: &TypeId| {
+            let shapes = (self.types.shape(*one), self.types.shape(*other));
+            matches!(shapes, (Some(one), Some(other)) if one.name == other.name && one.size == other.size)
+        };
+        match (one, other) {
+            (Layout::One(one), Layout::One(other)) => {
+                one.iter().zip(other).all(|(one, other)| is_same(one, other))
+            }
+            (
+                Layout::Many { element: one, is_ring },
+                Layout::Many { element: other, is_ring: is_other_ring },
+            ) => is_same(one, other) && is_ring == is_other_ring,
+            (one, other) => one == other,
+        }
+    }
+
+    /// What a pointer to a type points to: bytes could be anything.
+    fn pointee(&self, to: TypeId) -> Layout {
+        match self.types.shape(to) {
+            Some(shape) if shape.size > 1 => Layout::One(vec![to]),
+            _ => Layout::Unknown,
+        }
+    }
+}
+
+/// What leads to a node.
+fn what(node: &Node) -> What {
+    match node.kind {
+        NodeKind::Object(_) => What::Handle,
+        NodeKind::Block(_) => What::Pointer,
+    }
+}
+
+/// The steps of a cycle, and what each of them is.
+fn round<'a>(
+    ownership: &'a Ownership,
+    cycle: &'a Cycle,
+) -> impl Iterator<Item = (u32, u64, What)> + 'a {
+    let next = cycle.round.iter().cycle().skip(1);
+    let of = |(step, next): (&Step, &Step)| {
+        (step.from, step.offset, what(&ownership.nodes[next.from as usize]))
+    };
+    cycle.round.iter().zip(next).map(of)
+}
+
+/// Each node and offset that a name is wanted of.
+fn steps(ownership: &Ownership) -> Vec<(u32, u64, What)> {
+    let of_nodes = ownership.nodes.iter().filter_map(|node| match &node.held {
+        Held::By(step) => Some((step.from, step.offset, what(node))),
+        _ => None,
+    });
+    let of_cycles = ownership.cycles.iter().flat_map(|cycle| round(ownership, cycle));
+    let of_handles = ownership.handles.iter().filter_map(|handle| match handle.owner {
+        Owner::Object { object, offset, .. } => {
+            Some((ownership.object(object)?.node?, offset, What::Handle))
+        }
+        Owner::Block { node, offset, .. } => Some((node, offset, What::Handle)),
+        _ => None,
+    });
+    of_nodes.chain(of_cycles).chain(of_handles).collect()
+}
+
+/// Whether a type's fields have names that the program gave. (A tuple in a foreign type has not.)
+fn has_fields(shape: &Shape) -> bool {
+    matches!(shape.kind, ShapeKind::Struct { .. })
+        && shape.from == Origin::Program
+        && !shape.name.starts_with('(')
+}
+
+/// Whether a member is a state of an async block or a coroutine.
+fn is_state_of(is_variant: bool, shape: &Shape) -> bool {
+    is_variant && shape.name.starts_with('{')
+}
+
+/// A field's name as the source has it; `None` for what rustc made up.
+fn piece(name: &str) -> Option<String> {
+    match name.strip_prefix("__") {
+        Some(number) if number.parse::<u32>().is_ok() => Some(number.to_owned()),
+        Some(_) => None,
+        None => Some(name.strip_prefix("_ref__").unwrap_or(name).to_owned()),
+    }
+}
+
+/// `children[0].parent`.
+fn joined<T: AsRef<str>>(pieces: &[T]) -> Option<Arc<str>> {
+    let mut text = String::new();
+    for piece in pieces.iter().map(AsRef::as_ref) {
+        if !text.is_empty() && !piece.starts_with('[') {
+            text.push('.');
+        }
+        text.push_str(piece);
+    }
+    (!text.is_empty()).then(|| text.into())
+}
+
+fn with_element(element: Option<String>, name: Option<Arc<str>>) -> Option<Arc<str>> {
+    match (element, name) {
+        (Some(element), Some(name)) => joined(&[&*element, &*name]),
+        (Some(element), None) => Some(element.into()),
+        (None, name) => name,
+    }
+}

@@ -1,0 +1,282 @@
+//! The fields in paths and cycles, by the debug information of this program (which this package is built with).
+#![cfg(all(
+    feature = "trace",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+#![expect(dead_code, reason = "fields are looked for in memory")]
+
+use refscope::locate::{Owner, Ownership, Search};
+use refscope::{Arc, Box, ObjectId, Rc};
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+fn search() -> Ownership {
+    // One at a time: the others would wait.
+    static SEARCH: Mutex<()> = Mutex::new(());
+    let _one = SEARCH.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Search::new().budget(Duration::from_secs(30)).run().expect("this is Linux")
+}
+
+fn id<T: refscope::Inspect>(pointer: &T) -> ObjectId {
+    refscope::holders(pointer).object().expect("it is traced").id()
+}
+
+struct Leaf([u64; 3]);
+
+fn leaf() -> Rc<Leaf> {
+    Rc::new(Leaf([1, 2, 3]))
+}
+
+/// The text of the path to each leaf ends with the field that holds it.
+fn path(of: &Rc<Leaf>) -> String {
+    search().path_to(id(of)).expect("it is alive").to_string()
+}
+
+/// Makes a value that holds a leaf, and returns the path to that while another handle is forgotten.
+fn held_in<T>(make: impl FnOnce(Rc<Leaf>) -> T) -> String {
+    let leaf = leaf();
+    let object = leaf_id(&leaf);
+    let holder = Rc::new(make(leaf));
+    let ownership = search();
+    let text = ownership.path_to(object).expect("it is alive").to_string();
+    drop(holder);
+    text
+}
+
+fn leaf_id(leaf: &Rc<Leaf>) -> ObjectId {
+    id(leaf)
+}
+
+fn track() {
+    // More than one test does.
+    let _ = refscope::track();
+}
+
+#[derive(Default)]
+struct Plain {
+    _before: [u64; 5],
+    named: Option<Rc<Leaf>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    _count: u32,
+    deep: RefCell<Vec<Rc<Leaf>>>,
+}
+
+#[derive(Default)]
+struct Outer {
+    _name: String,
+    inner: Mutex<Inner>,
+    pair: (u8, Option<Rc<Leaf>>),
+    slots: [Option<Rc<Leaf>>; 4],
+    queue: VecDeque<Rc<Leaf>>,
+    std_box: Option<std::boxed::Box<Inner>>,
+    std_rc: Option<std::rc::Rc<RefCell<Plain>>>,
+    map: BTreeMap<u8, Plain>,
+    hashed: HashMap<u8, Rc<Leaf>>,
+}
+
+enum Shape {
+    Empty,
+    Group(u64, Vec<Rc<Leaf>>),
+    Named { number: u64, only: Rc<Leaf> },
+}
+
+struct Generic<T> {
+    _before: u64,
+    value: T,
+}
+
+struct Wrapper(Rc<Leaf>);
+
+#[test]
+fn the_field_of_a_struct_is_named() {
+    track();
+    let text = held_in(|leaf| Plain { named: Some(leaf), ..Plain::default() });
+    assert!(text.contains(".named → Rc<Leaf>"), "{text}");
+}
+
+#[test]
+fn fields_within_fields_are_named_without_those_of_std() {
+    track();
+    let text = held_in(|leaf| Outer {
+        inner: Mutex::new(Inner { deep: RefCell::new(vec![leaf]), ..Inner::default() }),
+        ..Outer::default()
+    });
+    assert!(text.contains(".inner.deep → heap block"), "{text}");
+    assert!(text.contains("─[0]→ Rc<Leaf>"), "{text}");
+    let text = held_in(|leaf| Outer { pair: (1, Some(leaf)), ..Outer::default() });
+    assert!(text.contains(".pair.1 → "), "{text}");
+    let text = held_in(|leaf| Outer { slots: [None, None, Some(leaf), None], ..Outer::default() });
+    assert!(text.contains(".slots[2] → "), "{text}");
+    let text = held_in(Wrapper);
+    assert!(text.contains(".0 → "), "{text}");
+}
+
+#[test]
+fn elements_of_blocks_are_named() {
+    track();
+    let text = held_in(|leaf| Inner {
+        deep: RefCell::new(vec![self::leaf(), self::leaf(), leaf]),
+        ..Inner::default()
+    });
+    assert!(text.contains(".deep → heap block"), "{text}");
+    assert!(text.contains("─[2]→ Rc<Leaf>"), "{text}");
+    // Which of a ring it is, the place in its buffer does not say.
+    let text = held_in(|leaf| Outer { queue: VecDeque::from([leaf]), ..Outer::default() });
+    assert!(text.contains(".queue → heap block"), "{text}");
+    assert!(text.contains("─[..]→ Rc<Leaf>"), "{text}");
+    let text = held_in(|leaf| Outer {
+        map: BTreeMap::from([(7, Plain { named: Some(leaf), ..Plain::default() })]),
+        ..Outer::default()
+    });
+    assert!(text.contains(".map → heap block"), "{text}");
+    assert!(text.contains("─.named→ Rc<Leaf>"), "{text}");
+    let text = held_in(|leaf| Outer { hashed: HashMap::from([(7, leaf)]), ..Outer::default() });
+    assert!(text.contains(".hashed → heap block"), "{text}");
+}
+
+#[test]
+fn pointers_of_std_in_between_are_followed() {
+    track();
+    let inner = |leaf| Inner { deep: RefCell::new(vec![leaf]), ..Inner::default() };
+    let text = held_in(|leaf| Outer {
+        std_box: Some(std::boxed::Box::new(inner(leaf))),
+        ..Outer::default()
+    });
+    assert!(text.contains(".std_box → heap block"), "{text}");
+    assert!(text.contains("─.deep→ heap block") || text.contains(".deep → heap block"), "{text}");
+    let text = held_in(|leaf| Outer {
+        std_rc: Some(std::rc::Rc::new(RefCell::new(Plain {
+            named: Some(leaf),
+            ..Plain::default()
+        }))),
+        ..Outer::default()
+    });
+    assert!(text.contains(".std_rc → heap block"), "{text}");
+    assert!(text.contains("─.named→ Rc<Leaf>"), "{text}");
+}
+
+#[test]
+fn variants_and_generic_types_are_told_apart() {
+    track();
+    let text = held_in(|leaf| Shape::Named { number: 1, only: leaf });
+    assert!(text.contains(".Named.only → "), "{text}");
+    let text = held_in(|leaf| Shape::Group(1, vec![leaf]));
+    assert!(text.contains(".Group.1 → heap block"), "{text}");
+    // Of one size, and generic over different types.
+    let text = held_in(|leaf| Generic { _before: 1, value: Wrapper(leaf) });
+    assert!(text.contains(".value.0 → "), "{text}");
+    let text = held_in(|leaf| Generic { _before: 1, value: leaf });
+    assert!(text.contains(".value → "), "{text}");
+}
+
+#[test]
+fn what_closures_and_async_blocks_captured_is_named() {
+    track();
+    let captured = leaf();
+    let object = leaf_id(&captured);
+    let number = 7_u64;
+    let closure: std::boxed::Box<dyn Any> = std::boxed::Box::new(0);
+    let call = Box::new(move || (number, Rc::strong_count(&captured), closure.is::<u8>()));
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(text.contains(".captured → Rc<Leaf>"), "{text}");
+    drop(call);
+
+    let awaited = leaf();
+    let object = leaf_id(&awaited);
+    let future = Box::pin(async move {
+        std::future::pending::<()>().await;
+        drop(awaited);
+    });
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(text.contains(".awaited → Rc<Leaf>"), "{text}");
+    drop(future);
+}
+
+#[test]
+fn a_cycle_names_its_fields() {
+    track();
+    struct Parent {
+        children: RefCell<Vec<Rc<Child>>>,
+    }
+    struct Child {
+        parent: RefCell<Option<Rc<Parent>>>,
+    }
+    let parent = Rc::new(Parent { children: RefCell::default() });
+    let child = Rc::new(Child { parent: RefCell::new(Some(parent.clone())) });
+    parent.children.borrow_mut().push(child);
+    let object = id(&parent);
+    drop(parent);
+    let ownership = search();
+    let cycle = ownership.cycle_of(object);
+    let text = match cycle {
+        Some(cycle) => ownership.cycle_text(cycle).to_string(),
+        // A word that the search's caller left on its stack.
+        None => ownership.path_to(object).expect("it is alive").to_string(),
+    };
+    assert!(text.contains(".children"), "{text}");
+    assert!(text.contains("─[0]→ Rc<Child>"), "{text}");
+    assert!(cycle.is_none() || text.contains(".parent→"), "{text}");
+    let owners = ownership.handles_of(object).iter().map(|handle| &handle.owner);
+    let named = |owner: &Owner| matches!(owner, Owner::Object { field: Some(field), .. } if **field == *"parent");
+    assert!(owners.into_iter().any(named), "{ownership:?}");
+}
+
+struct Registry {
+    _version: u64,
+    sessions: Mutex<Vec<Arc<Leaf>>>,
+}
+
+static REGISTRY: Registry = Registry { _version: 1, sessions: Mutex::new(Vec::new()) };
+static SLOT: Mutex<Option<Arc<Leaf>>> = Mutex::new(None);
+
+#[test]
+fn statics_have_their_field_and_type() {
+    track();
+    let session = Arc::new(Leaf([0; 3]));
+    let object = id(&session);
+    REGISTRY.sessions.lock().expect("not poisoned").push(session);
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(text.contains("static fields::REGISTRY.sessions (Registry)"), "{text}");
+    assert!(text.contains("─[0]→ Arc<Leaf>"), "{text}");
+
+    let session = Arc::new(Leaf([0; 3]));
+    let object = id(&session);
+    *SLOT.lock().expect("not poisoned") = Some(session);
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(text.contains("static fields::SLOT (Mutex<Option<..>>)"), "{text}");
+}
+
+mod one {
+    pub(crate) struct Twin {
+        pub(crate) _before: u64,
+        pub(crate) of_one: refscope::Rc<super::Leaf>,
+    }
+}
+
+mod two {
+    pub(crate) struct Twin {
+        pub(crate) of_two: refscope::Rc<super::Leaf>,
+        pub(crate) _behind: u64,
+    }
+}
+
+#[test]
+fn namesakes_are_not_mixed_up() {
+    track();
+    let text = held_in(|leaf| one::Twin { _before: 1, of_one: leaf });
+    assert!(text.contains(".of_one → ") && !text.contains("of_two"), "{text}");
+    let text = held_in(|leaf| two::Twin { of_two: leaf, _behind: 1 });
+    assert!(text.contains(".of_two → ") && !text.contains("of_one"), "{text}");
+    // What has no fields of its own has none named.
+    let text = held_in(|leaf| RefCell::new(Some(leaf)));
+    assert!(text.contains('+'), "{text}");
+    let kept = leaf();
+    assert!(path(&kept).contains("stack"), "{}", path(&kept));
+}
