@@ -6,6 +6,9 @@
 //!
 //! [What refscope cannot do](crate#what-it-cannot-do) has the remedies for what does not compile.
 
+// Of two words, std's pointer is a reference; of one, a view to be borrowed.
+#![allow(clippy::needless_borrow)]
+
 // STABLE: the value of an `Arc` stays where it is while a pointer to it lives, as std promises for
 // the pointer inside, and `Deref` is not under a user's control.
 

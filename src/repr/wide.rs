@@ -72,8 +72,10 @@ macro_rules! pointer {
                 &self.identity
             }
 
+            // A reference, and known as such: in a debug build each step to it takes room in a frame that recurses.
             #[inline(always)]
-            fn std(&self) -> impl std::ops::Deref<Target = $Std> {
+            #[allow(refining_impl_trait)]
+            fn std(&self) -> &$Std {
                 &self.std
             }
 
