@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 /// A cfg, and what must compile for it to be set.
-const PROBES: [(&str, &str); 6] = [
+const PROBES: [(&str, &str); 7] = [
     // Stable since Rust 1.92. What std's pointers have not, ours have not.
     (
         "refscope_zeroed",
@@ -28,6 +28,31 @@ const PROBES: [(&str, &str); 6] = [
         impl<T: ?Sized> LegacyReceiver for P<T> {}
         pub fn f(p: P<u8>) -> P<dyn Send> { p }
         pub trait Tr { fn m(self: P<Self>); }",
+    ),
+    // A pointer of one word. No address of a user's has the highest bit on x86-64, which other architectures let a program
+    // use as it likes; and what is in the word's place is what std's pointer has there.
+    (
+        "refscope_thin",
+        "#![feature(coerce_unsized, unsize, pin_coerce_unsized_trait, legacy_receiver_trait)]
+        #![feature(dispatch_from_dyn, dropck_eyepatch)]
+        #[cfg(not(all(target_arch = \"x86_64\", target_pointer_width = \"64\")))]
+        compile_error!(\"an address may have any bit\");
+        use std::{marker::Unsize, mem::transmute, ops::{CoerceUnsized, Deref, DispatchFromDyn, LegacyReceiver}};
+        use std::{pin::{Pin, PinCoerceUnsized}, ptr::NonNull, rc, sync};
+        pub struct P<T: ?Sized>(rc::Rc<T>);
+        unsafe impl<#[may_dangle] T: ?Sized> Drop for P<T> { fn drop(&mut self) {} }
+        impl<T: ?Sized> Deref for P<T> { type Target = T; fn deref(&self) -> &T { &self.0 } }
+        impl<T: ?Sized + Unsize<U>, U: ?Sized> CoerceUnsized<P<U>> for P<T> {}
+        impl<T: ?Sized + Unsize<U>, U: ?Sized> DispatchFromDyn<P<U>> for P<T> {}
+        unsafe impl<T: ?Sized> PinCoerceUnsized for P<T> {}
+        impl<T: ?Sized> LegacyReceiver for P<T> {}
+        pub trait Tr { fn m(self: P<Self>); fn n(self: Pin<P<Self>>); }
+        pub fn f(p: P<dyn Tr>) { p.m(); }
+        const _: () = assert!(size_of::<rc::Rc<u8>>() == 8 && size_of::<sync::Arc<u8>>() == 8);
+        const _: () = assert!(size_of::<NonNull<str>>() == 16 && size_of::<rc::Rc<str>>() == 16);
+        const fn check(words: [usize; 2]) { assert!(words[0] == usize::MAX && words[1] == 3); }
+        const _: () = check(unsafe { transmute::<rc::Weak<[u8]>, _>(rc::Weak::<[u8; 3]>::new()) });
+        const _: () = check(unsafe { transmute::<sync::Weak<[u8]>, _>(sync::Weak::<[u8; 3]>::new()) });",
     ),
     (
         "refscope_fn",
@@ -89,6 +114,7 @@ const PROBES: [(&str, &str); 6] = [
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=RUSTC_BOOTSTRAP");
+    println!("cargo:rustc-check-cfg=cfg(refscope_wide)");
     for (cfg, _) in PROBES {
         println!("cargo:rustc-check-cfg=cfg({cfg})");
     }
@@ -97,7 +123,9 @@ fn main() {
         return;
     }
     for (cfg, source) in PROBES {
-        if compiles(cfg, source) {
+        // `--cfg refscope_wide` has two words where one would do.
+        let wanted = cfg != "refscope_thin" || env::var_os("CARGO_CFG_REFSCOPE_WIDE").is_none();
+        if wanted && compiles(cfg, source) {
             println!("cargo:rustc-cfg={cfg}");
         }
     }

@@ -6,6 +6,9 @@
 //!
 //! [What refscope cannot do](crate#what-it-cannot-do) has the remedies for what does not compile.
 
+// Of two words, std's pointer is a reference; of one, a view to be borrowed.
+#![allow(clippy::needless_borrow)]
+
 // STABLE: the value of a `Box` stays where it is while the pointer lives, as std promises for the
 // pointer inside, and `Deref` is not under a user's control.
 //
@@ -15,6 +18,7 @@
 use crate::StdPtr;
 use crate::event::{Kind, Op, Type};
 use crate::forward;
+use crate::repr::{self, Repr, pointer};
 use crate::runtime::handle::{self as ticket, Value};
 use std::any::Any;
 use std::borrow::{BorrowMut, Cow};
@@ -36,26 +40,24 @@ use std::task::{Context, Poll};
 // The rest of `std::boxed`; items defined here shadow the glob's.
 pub use std::boxed::*;
 
-/// A pointer that owns its value, traced: [`std::boxed::Box`] and a ticket that identifies it.
-///
-/// Only std's box is known to the compiler, so `*boxed` borrows the value and cannot move it out:
-/// use [`unbox(boxed)`](crate::unbox).
-///
-/// # Examples
-///
-/// ```
-/// use refscope::boxed::Box;
-///
-/// let mut one = Box::new(vec![1, 2, 3]);
-/// one.push(4);
-/// let values: Vec<i32> = refscope::unbox(one);
-/// assert_eq!(values.len(), 4);
-/// ```
-#[cfg_attr(refscope_fundamental, fundamental)]
-pub struct Box<T: ?Sized> {
-    // First, so that a drop is emitted before what it destroys.
-    pub(crate) ticket: ticket::Strong<false>,
-    pub(crate) inner: boxed::Box<T>,
+pointer! {
+    /// A pointer that owns its value, traced: [`std::boxed::Box`] and a ticket that identifies it.
+    ///
+    /// Only std's box is known to the compiler, so `*boxed` borrows the value and cannot move it out:
+    /// use [`unbox(boxed)`](crate::unbox).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::boxed::Box;
+    ///
+    /// let mut one = Box::new(vec![1, 2, 3]);
+    /// one.push(4);
+    /// let values: Vec<i32> = refscope::unbox(one);
+    /// assert_eq!(values.len(), 4);
+    /// ```
+    #[cfg_attr(refscope_fundamental, fundamental)]
+    pub struct Box<T>: ticket::Strong<false>, boxed::Box<T>, stored as ptr::NonNull<T>;
 }
 
 impl<T: ?Sized> Box<T> {
@@ -63,15 +65,18 @@ impl<T: ?Sized> Box<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn wrap_new(inner: boxed::Box<T>) -> Self {
+        if ticket::is_idle() {
+            return Self::from_std_alone(inner);
+        }
         let ticket = ticket::Strong::birth(Type::boxed::<T>(), Value::of(&*inner), Op::New);
-        Self { ticket, inner }
+        Self::from_parts(ticket, inner)
     }
 
     /// Returns std's box and ends the handle. Emits `op`.
     #[inline]
     #[track_caller]
     pub(crate) fn end(self, op: Op) -> boxed::Box<T> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         ticket.end(op);
         inner
     }
@@ -138,16 +143,16 @@ impl<T> Box<MaybeUninit<T>> {
     ///
     /// As for [`std::boxed::Box::assume_init`]: the value must be initialized.
     pub unsafe fn assume_init(self) -> Box<T> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         // SAFETY: STD: the caller keeps std's contract.
-        Box { ticket, inner: unsafe { inner.assume_init() } }
+        Box::from_parts(ticket, unsafe { inner.assume_init() })
     }
 
     /// Writes `value` and converts to the initialized type. The handle stays the same; emits
     /// nothing.
     pub fn write(boxed: Self, value: T) -> Box<T> {
-        let Self { ticket, inner } = boxed;
-        Box { ticket, inner: boxed::Box::write(inner, value) }
+        let (ticket, inner) = boxed.into_parts();
+        Box::from_parts(ticket, boxed::Box::write(inner, value))
     }
 }
 
@@ -158,9 +163,9 @@ impl<T> Box<[MaybeUninit<T>]> {
     ///
     /// As for [`std::boxed::Box::assume_init`]: the values must be initialized.
     pub unsafe fn assume_init(self) -> Box<[T]> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         // SAFETY: STD: the caller keeps std's contract.
-        Box { ticket, inner: unsafe { inner.assume_init() } }
+        Box::from_parts(ticket, unsafe { inner.assume_init() })
     }
 }
 
@@ -193,7 +198,8 @@ impl<T: ?Sized> Box<T> {
     pub unsafe fn from_raw(raw: *mut T) -> Self {
         // SAFETY: STD: the caller keeps std's contract.
         let inner = unsafe { boxed::Box::from_raw(raw) };
-        Self { ticket: ticket::Strong::from_raw(ticket::at(Kind::Box, &*inner)), inner }
+        let at = ticket::at(Kind::Box, &*inner);
+        Self::from_parts(ticket::Strong::from_raw(at, repr::address(&inner)), inner)
     }
 
     /// Returns std's box, whose address is about to become a raw pointer. Emits `op`.
@@ -202,7 +208,7 @@ impl<T: ?Sized> Box<T> {
     /// [`Op::IntoStd`] instead.
     #[track_caller]
     fn release(self, op: Op) -> boxed::Box<T> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         // A box is the only one: what was known at its address is old.
         ticket.into_raw(ticket::at(Kind::Box, &*inner), op, || 0);
         inner
@@ -247,10 +253,10 @@ macro_rules! downcast {
             /// Returns the box if the value is of another type.
             #[inline]
             pub fn downcast<T: $bound + 'static>(self) -> Result<Box<T>, Self> {
-                let Self { ticket, inner } = self;
+                let (ticket, inner) = self.into_parts();
                 match inner.downcast() {
-                    Ok(inner) => Ok(Box { ticket, inner }),
-                    Err(inner) => Err(Self { ticket, inner }),
+                    Ok(inner) => Ok(Box::from_parts(ticket, inner)),
+                    Err(inner) => Err(Self::from_parts(ticket, inner)),
                 }
             }
         }
@@ -306,13 +312,13 @@ impl<T: Clone> Clone for Box<T> {
     #[inline(always)]
     #[track_caller]
     fn clone(&self) -> Self {
-        Self::wrap_new(self.inner.clone())
+        Self::wrap_new(boxed::Box::clone(&self.std()))
     }
 
     /// Clones the value into the existing allocation. Emits nothing.
     #[inline]
     fn clone_from(&mut self, source: &Self) {
-        self.inner.clone_from(&source.inner);
+        (**self).clone_from(source);
     }
 }
 
@@ -320,7 +326,7 @@ impl<T: Clone> Clone for Box<[T]> {
     /// Allocates clones of the values. Emits [`Op::New`].
     #[track_caller]
     fn clone(&self) -> Self {
-        Self::wrap_new(self.inner.clone())
+        Self::wrap_new(boxed::Box::clone(&self.std()))
     }
 
     /// Clones the values into the existing allocation if there are as many, and emits nothing then.
@@ -340,7 +346,7 @@ macro_rules! clone {
             /// Allocates a copy of the text. Emits [`Op::New`].
             #[track_caller]
             fn clone(&self) -> Self {
-                Self::wrap_new(self.inner.clone())
+                Self::wrap_new(boxed::Box::clone(&self.std()))
             }
         }
     )*};
@@ -355,21 +361,21 @@ forward::traits! { Box, wrap_new }
 impl<T: ?Sized> DerefMut for Box<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.inner
+        self.value_mut()
     }
 }
 
 impl<T: ?Sized> AsMut<T> for Box<T> {
     #[inline]
     fn as_mut(&mut self) -> &mut T {
-        &mut self.inner
+        self.value_mut()
     }
 }
 
 impl<T: ?Sized> BorrowMut<T> for Box<T> {
     #[inline]
     fn borrow_mut(&mut self) -> &mut T {
-        &mut self.inner
+        self.value_mut()
     }
 }
 
@@ -385,31 +391,31 @@ impl<I: Iterator + ?Sized> Iterator for Box<I> {
 
     #[inline]
     fn next(&mut self) -> Option<I::Item> {
-        self.inner.next()
+        (**self).next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.inner.size_hint()
+        (**self).size_hint()
     }
 
     fn nth(&mut self, n: usize) -> Option<I::Item> {
-        self.inner.nth(n)
+        (**self).nth(n)
     }
 }
 
 impl<I: DoubleEndedIterator + ?Sized> DoubleEndedIterator for Box<I> {
     fn next_back(&mut self) -> Option<I::Item> {
-        self.inner.next_back()
+        (**self).next_back()
     }
 
     fn nth_back(&mut self, n: usize) -> Option<I::Item> {
-        self.inner.nth_back(n)
+        (**self).nth_back(n)
     }
 }
 
 impl<I: ExactSizeIterator + ?Sized> ExactSizeIterator for Box<I> {
     fn len(&self) -> usize {
-        self.inner.len()
+        (**self).len()
     }
 }
 
@@ -429,7 +435,7 @@ impl<F: Future + Unpin + ?Sized> Future for Box<F> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        Pin::new(&mut *self.inner).poll(context)
+        Pin::new(&mut **self).poll(context)
     }
 }
 
@@ -705,8 +711,8 @@ impl<T: ?Sized> From<Box<T>> for Pin<Box<T>> {
 /// The handle stays the same; emits nothing.
 impl From<Box<str>> for Box<[u8]> {
     fn from(text: Box<str>) -> Self {
-        let Box { ticket, inner } = text;
-        Self { ticket, inner: inner.into() }
+        let (ticket, inner) = text.into_parts();
+        Self::from_parts(ticket, inner.into())
     }
 }
 
@@ -790,7 +796,7 @@ impl<T: ?Sized> StdPtr for Box<T> {
     #[track_caller]
     fn from_std(inner: boxed::Box<T>) -> Self {
         let value = Value::of(&*inner);
-        Self { ticket: ticket::Strong::birth(Type::boxed::<T>(), value, Op::FromStd), inner }
+        Self::from_parts(ticket::Strong::birth(Type::boxed::<T>(), value, Op::FromStd), inner)
     }
 
     #[track_caller]
@@ -799,6 +805,6 @@ impl<T: ?Sized> StdPtr for Box<T> {
     }
 
     fn as_std(&self) -> &boxed::Box<T> {
-        &self.inner
+        self.lend()
     }
 }

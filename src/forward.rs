@@ -10,21 +10,21 @@ macro_rules! traits {
 
             #[inline]
             fn deref(&self) -> &T {
-                &self.inner
+                self.value()
             }
         }
 
         impl<T: ?Sized> AsRef<T> for $Ptr<T> {
             #[inline]
             fn as_ref(&self) -> &T {
-                &self.inner
+                self.value()
             }
         }
 
         impl<T: ?Sized> std::borrow::Borrow<T> for $Ptr<T> {
             #[inline]
             fn borrow(&self) -> &T {
-                &self.inner
+                self.value()
             }
         }
 
@@ -42,7 +42,7 @@ macro_rules! traits {
 
         impl<T: ?Sized> std::fmt::Pointer for $Ptr<T> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Pointer::fmt(&self.inner, f)
+                std::fmt::Pointer::fmt(&*self.std(), f)
             }
         }
 
@@ -51,13 +51,13 @@ macro_rules! traits {
         impl<T: ?Sized + PartialEq> PartialEq for $Ptr<T> {
             #[inline(always)]
             fn eq(&self, other: &Self) -> bool {
-                self.inner == other.inner
+                *self.std() == *other.std()
             }
 
             #[inline(always)]
             #[allow(clippy::partialeq_ne_impl)]
             fn ne(&self, other: &Self) -> bool {
-                self.inner != other.inner
+                *self.std() != *other.std()
             }
         }
 
@@ -66,34 +66,34 @@ macro_rules! traits {
         impl<T: ?Sized + PartialOrd> PartialOrd for $Ptr<T> {
             #[inline(always)]
             fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-                self.inner.partial_cmp(&other.inner)
+                self.std().partial_cmp(&other.std())
             }
 
             #[inline(always)]
             fn lt(&self, other: &Self) -> bool {
-                self.inner < other.inner
+                *self.std() < *other.std()
             }
 
             #[inline(always)]
             fn le(&self, other: &Self) -> bool {
-                self.inner <= other.inner
+                *self.std() <= *other.std()
             }
 
             #[inline(always)]
             fn gt(&self, other: &Self) -> bool {
-                self.inner > other.inner
+                *self.std() > *other.std()
             }
 
             #[inline(always)]
             fn ge(&self, other: &Self) -> bool {
-                self.inner >= other.inner
+                *self.std() >= *other.std()
             }
         }
 
         impl<T: ?Sized + Ord> Ord for $Ptr<T> {
             #[inline(always)]
             fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-                self.inner.cmp(&other.inner)
+                self.std().cmp(&other.std())
             }
         }
 
@@ -180,10 +180,10 @@ macro_rules! traits {
             type Error = $Ptr<[T]>;
 
             fn try_from(slice: $Ptr<[T]>) -> Result<Self, $Ptr<[T]>> {
-                let $Ptr { ticket, inner } = slice;
+                let (ticket, inner) = slice.into_parts();
                 match inner.try_into() {
-                    Ok(inner) => Ok(Self { ticket, inner }),
-                    Err(inner) => Err($Ptr { ticket, inner }),
+                    Ok(inner) => Ok(Self::from_parts(ticket, inner)),
+                    Err(inner) => Err($Ptr::from_parts(ticket, inner)),
                 }
             }
         }
@@ -262,14 +262,14 @@ macro_rules! weak_traits {
             #[inline]
             #[track_caller]
             fn clone(&self) -> Self {
-                let inner = self.inner.clone();
-                Self { ticket: self.ticket.cloned(), inner }
+                let site = std::panic::Location::caller();
+                self.derive(Clone::clone, |ticket| ticket.cloned(site))
             }
         }
 
         impl<T: ?Sized> std::fmt::Debug for $Weak<T> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Debug::fmt(&self.inner, f)
+                std::fmt::Debug::fmt(&*self.std(), f)
             }
         }
 

@@ -71,7 +71,7 @@ macro_rules! traced {
     ($($Ptr:ty: |$this:ident| $counts:expr;)*) => {$(
         impl<T: ?Sized> Inspect for $Ptr {
             fn status(&self) -> Option<ObjectStatus> {
-                let status = crate::runtime::handle::Identity::from(&self.ticket).status()?;
+                let status = crate::runtime::handle::Identity::from(&*crate::repr::Repr::identity(self)).status()?;
                 Some(ObjectStatus {
                     object: status.object,
                     handle: status.handle,
@@ -88,17 +88,17 @@ macro_rules! traced {
 
             #[track_caller]
             fn name(&self, text: &str) {
-                crate::runtime::handle::Identity::from(&self.ticket).label(text);
+                crate::runtime::handle::Identity::from(&*crate::repr::Repr::identity(self)).label(text);
             }
 
             fn watched(&self) -> Option<Watched> {
-                let entry = crate::runtime::handle::Identity::from(&self.ticket).watched()?;
+                let entry = crate::runtime::handle::Identity::from(&*crate::repr::Repr::identity(self)).watched()?;
                 Some(Watched { entry })
             }
 
             #[track_caller]
             fn allow(&self) {
-                crate::runtime::handle::Identity::from(&self.ticket).allow();
+                crate::runtime::handle::Identity::from(&*crate::repr::Repr::identity(self)).allow();
             }
         }
     )*};

@@ -94,13 +94,16 @@
 //! RUSTC_BOOTSTRAP = "refscope"
 //! ```
 //!
-//! Without them the crate builds as plain stable, and these need other words:
+//! Without them the crate builds as plain stable, and these need other words (what is said of x86-64 is as on plain stable on
+//! other processors, where a program may use any bit of an address; `--cfg refscope_wide` in `RUSTFLAGS` has it so everywhere):
 //!
 //! | what | fully drop-in | plain stable |
 //! | --- | --- | --- |
 //! | `Rc<T>` to `Rc<dyn Trait>`, `Rc<[T; N]>` to `Rc<[T]>` | coerces | [`coerce!`] or [`unsize!`] |
 //! | `Pin<Box<T>>` to `Pin<Box<dyn Future>>` | coerces | [`coerce!`] or [`unsize!`] |
 //! | `self: Rc<Self>`, `self: &Arc<Self>` | as std's | `this: Rc<Self>` |
+//! | `Rc<dyn Trait>` where a method has `self: Rc<Self>` | as std's, on x86-64 | `&self`; or `where Self: Sized` on that method |
+//! | the size of a handle, and of an `Option` of it | std's, on x86-64 | one word more |
 //! | `f(2)` on a `Box<dyn FnOnce(i32)>` | as std's | `f.into_std()(2)`; a `Fn` or `FnMut` is called as it is |
 //! | a box of a closure as an argument: `iter.map(f)` | as std's | `iter.map(&*f)` or `iter.map(f.into_std())` |
 //! | `for x in boxed_slice` | as std's | `for x in boxed_slice.into_vec()` |
@@ -115,8 +118,6 @@
 //! | --- | --- |
 //! | move out by `*boxed`, or by a box pattern | [`unbox(boxed)`](unbox) |
 //! | borrow two fields behind a box at once | `let both = &mut *boxed;`, then its fields |
-//! | trait objects of a trait that has a method with `self: Rc<Self>` or `Box<Self>` | `&self`; or `where Self: Sized` on that method |
-//! | be as small as std's pointer: a handle has one word more | relax what the program asserts |
 //! | `?` from our `Box<dyn Error>` to std's (the orphan rule) | `.map_err(StdPtr::into_std)?` |
 //! | `From<Box<T>>` for std's box, but for `[T]`, texts, paths and `dyn Any` | [`into_std`](StdPtr::into_std) |
 //! | `From` std's `Box<dyn Trait>`, but for `Error` and `Any` | [`from_std`](StdPtr::from_std) |
@@ -136,7 +137,7 @@
 //! | E0507: cannot move out of dereference of `refscope::Box<String>` | both | `unbox(boxed)` |
 //! | E0507: cannot move out of dereference of `refscope::Box<dyn FnOnce(i32) -> i32>` | plain stable | `once.into_std()(2)` |
 //! | E0658: `refscope::Arc<Task>` cannot be used as the type of `self` without the `arbitrary_self_types` feature | plain stable | `this: Arc<Self>` |
-//! | E0038: the trait `Job` is not dyn compatible | both | `where Self: Sized` on the method |
+//! | E0038: the trait `Job` is not dyn compatible | plain stable; not on x86-64: both | `where Self: Sized` on the method |
 //! | E0277: `?` couldn't convert the error: `dyn std::error::Error: Sized` is not satisfied | both | `.map_err(StdPtr::into_std)?` |
 //! | E0277: `[u8]` is not an iterator | plain stable | `boxed_slice.into_vec()` |
 //! | E0277: expected a `FnMut({integer})` closure, found `refscope::Box<dyn Fn(i32) -> i32>` | plain stable | `iter.map(&*f)` |
@@ -167,6 +168,7 @@
     refscope_coerce,
     feature(coerce_unsized, unsize, pin_coerce_unsized_trait, legacy_receiver_trait)
 )]
+#![cfg_attr(refscope_thin, feature(dispatch_from_dyn, dropck_eyepatch))]
 #![cfg_attr(refscope_fn, feature(fn_traits, unboxed_closures, tuple_trait))]
 #![cfg_attr(refscope_async_fn, feature(async_fn_traits))]
 #![cfg_attr(
@@ -194,6 +196,8 @@ mod make_mut;
 mod off;
 #[cfg(feature = "trace")]
 pub mod rc;
+#[cfg(feature = "trace")]
+mod repr;
 mod sealed;
 mod start;
 mod std_ptr;

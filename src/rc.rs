@@ -6,65 +6,68 @@
 //!
 //! [What refscope cannot do](crate#what-it-cannot-do) has the remedies for what does not compile.
 
+// Of two words, std's pointer is a reference; of one, a view to be borrowed.
+#![allow(clippy::needless_borrow)]
+
 // STABLE: the value of an `Rc` stays where it is while a pointer to it lives, as std promises for
 // the pointer inside, and `Deref` is not under a user's control.
 
 use crate::event::{Kind, Op, Type};
 use crate::forward;
 use crate::make_mut::MakeMut;
+use crate::repr::{self, Repr, pointer};
 use crate::runtime::handle::{self as ticket, Value};
 use crate::{StdPtr, boxed::Box};
 use std::any::Any;
 use std::borrow::Cow;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
+use std::panic::Location;
 use std::pin::Pin;
+use std::ptr;
 use std::rc;
 
 // The rest of `std::rc`; items defined here shadow the glob's.
 pub use std::rc::*;
 
-/// A single-threaded reference-counting pointer, traced: [`std::rc::Rc`] and a ticket that
-/// identifies the handle.
-///
-/// # Examples
-///
-/// ```
-/// use refscope::rc::Rc;
-///
-/// let one = Rc::new(vec![1, 2, 3]);
-/// let two = Rc::clone(&one);
-/// assert_eq!(Rc::strong_count(&one), 2);
-/// assert_eq!(two.len(), 3);
-/// ```
-///
-/// # Coercion
-///
-/// An `Rc<T>` becomes an `Rc<dyn Trait>` by itself in the [fully drop-in
-/// build](crate#fully-drop-in). On plain stable the compiler says "mismatched types"; there
-/// [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
-pub struct Rc<T: ?Sized> {
-    // First, so that a drop is emitted before what it destroys.
-    pub(crate) ticket: ticket::Strong<false>,
-    pub(crate) inner: rc::Rc<T>,
+pointer! {
+    /// A single-threaded reference-counting pointer, traced: [`std::rc::Rc`] and a ticket that
+    /// identifies the handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::rc::Rc;
+    ///
+    /// let one = Rc::new(vec![1, 2, 3]);
+    /// let two = Rc::clone(&one);
+    /// assert_eq!(Rc::strong_count(&one), 2);
+    /// assert_eq!(two.len(), 3);
+    /// ```
+    ///
+    /// # Coercion
+    ///
+    /// An `Rc<T>` becomes an `Rc<dyn Trait>` by itself in the [fully drop-in
+    /// build](crate#fully-drop-in). On plain stable the compiler says "mismatched types"; there
+    /// [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
+    pub struct Rc<T>: ticket::Strong<false>, rc::Rc<T>, stored as rc::Rc<T>;
 }
 
-/// A handle that does not keep the value alive, traced: [`std::rc::Weak`] and a ticket that
-/// identifies it.
-///
-/// # Examples
-///
-/// ```
-/// use refscope::rc::Rc;
-///
-/// let strong = Rc::new(5);
-/// let weak = Rc::downgrade(&strong);
-/// assert_eq!(weak.upgrade().as_deref(), Some(&5));
-/// drop(strong);
-/// assert!(weak.upgrade().is_none());
-/// ```
-pub struct Weak<T: ?Sized> {
-    pub(crate) ticket: ticket::Weak<false>,
-    pub(crate) inner: rc::Weak<T>,
+pointer! {
+    /// A handle that does not keep the value alive, traced: [`std::rc::Weak`] and a ticket that
+    /// identifies it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::rc::Rc;
+    ///
+    /// let strong = Rc::new(5);
+    /// let weak = Rc::downgrade(&strong);
+    /// assert_eq!(weak.upgrade().as_deref(), Some(&5));
+    /// drop(strong);
+    /// assert!(weak.upgrade().is_none());
+    /// ```
+    pub struct Weak<T>: ticket::Weak<false>, rc::Weak<T>, stored as rc::Weak<T>;
 }
 
 impl<T: ?Sized> Rc<T> {
@@ -72,7 +75,11 @@ impl<T: ?Sized> Rc<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn wrap_new(inner: rc::Rc<T>) -> Self {
-        Self { ticket: ticket::Strong::birth(Type::rc::<T>(), Value::of(&*inner), Op::New), inner }
+        if ticket::is_idle() {
+            return Self::from_std_alone(inner);
+        }
+        let value = Value::of(&*inner);
+        Self::from_parts(ticket::Strong::birth(Type::rc::<T>(), value, Op::New), inner)
     }
 }
 
@@ -113,18 +120,18 @@ impl<T> Rc<T> {
     where
         F: FnOnce(&Weak<T>) -> T,
     {
-        let site = std::panic::Location::caller();
+        let site = Location::caller();
         let announce = |address: *const T| {
             ticket::Weak::birth_at(Type::rc::<T>(), Value::at(address), Op::NewCyclic, site)
         };
         let mut ticket = None;
         let inner = rc::Rc::new_cyclic(|weak| {
-            let weak = Weak { ticket: announce(weak.as_ptr()), inner: weak.clone() };
+            let weak = Weak::from_parts(announce(weak.as_ptr()), weak.clone());
             let value = data_fn(&weak);
-            ticket = Some(ticket::Strong::of_cyclic(&weak.ticket, site));
+            ticket = Some(ticket::Strong::of_cyclic(&weak.identity(), site));
             value
         });
-        Self { ticket: ticket.expect("std has called the closure"), inner }
+        Self::from_parts(ticket.expect("std has called the closure"), inner)
     }
 
     /// Allocates memory for a value that is not initialized yet. Emits [`Op::New`].
@@ -170,9 +177,9 @@ impl<T> Rc<MaybeUninit<T>> {
     ///
     /// As for [`std::rc::Rc::assume_init`]: the value must be initialized.
     pub unsafe fn assume_init(self) -> Rc<T> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         // SAFETY: STD: the caller keeps std's contract.
-        Rc { ticket, inner: unsafe { inner.assume_init() } }
+        Rc::from_parts(ticket, unsafe { inner.assume_init() })
     }
 }
 
@@ -183,9 +190,9 @@ impl<T> Rc<[MaybeUninit<T>]> {
     ///
     /// As for [`std::rc::Rc::assume_init`]: the values must be initialized.
     pub unsafe fn assume_init(self) -> Rc<[T]> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         // SAFETY: STD: the caller keeps std's contract.
-        Rc { ticket, inner: unsafe { inner.assume_init() } }
+        Rc::from_parts(ticket, unsafe { inner.assume_init() })
     }
 }
 
@@ -200,14 +207,14 @@ impl<T> Rc<T> {
     #[inline]
     #[track_caller]
     pub fn try_unwrap(this: Self) -> Result<T, Self> {
-        let Self { mut ticket, inner } = this;
+        let (mut ticket, inner) = this.into_parts();
         ticket.settle();
         match rc::Rc::try_unwrap(inner) {
             Ok(value) => {
                 ticket.end(Op::MovedOut);
                 Ok(value)
             }
-            Err(inner) => Err(Self { ticket, inner }),
+            Err(inner) => Err(Self::from_parts(ticket, inner)),
         }
     }
 
@@ -216,7 +223,7 @@ impl<T> Rc<T> {
     #[inline]
     #[track_caller]
     pub fn into_inner(this: Self) -> Option<T> {
-        let Self { ticket, inner } = this;
+        let (ticket, inner) = this.into_parts();
         ticket.into_inner(|| rc::Rc::into_inner(inner))
     }
 
@@ -247,14 +254,15 @@ impl<T: ?Sized> Rc<T> {
     pub unsafe fn from_raw(ptr: *const T) -> Self {
         // SAFETY: STD: the caller keeps std's contract.
         let inner = unsafe { rc::Rc::from_raw(ptr) };
-        Self { ticket: ticket::Strong::from_raw(ticket::at(Kind::Rc, &*inner)), inner }
+        let at = ticket::at(Kind::Rc, &*inner);
+        Self::from_parts(ticket::Strong::from_raw(at, repr::address(&inner)), inner)
     }
 
     /// Returns a raw pointer that owns what the handle owned. Emits [`Op::IntoRaw`]; the count
     /// stays the same.
     #[track_caller]
     pub fn into_raw(this: Self) -> *const T {
-        let Self { ticket, inner } = this;
+        let (ticket, inner) = this.into_parts();
         let strong = || rc::Rc::strong_count(&inner);
         ticket.into_raw(ticket::at(Kind::Rc, &*inner), Op::IntoRaw, strong);
         rc::Rc::into_raw(inner)
@@ -290,7 +298,7 @@ impl<T: ?Sized> Rc<T> {
     /// Returns a raw pointer to the value. Emits nothing.
     #[inline]
     pub fn as_ptr(this: &Self) -> *const T {
-        rc::Rc::as_ptr(&this.inner)
+        rc::Rc::as_ptr(&this.std())
     }
 }
 
@@ -301,32 +309,32 @@ impl<T: ?Sized> Rc<T> {
     #[inline]
     #[track_caller]
     pub fn downgrade(this: &Self) -> Weak<T> {
-        let inner = rc::Rc::downgrade(&this.inner);
-        Weak { ticket: this.ticket.downgraded(), inner }
+        let site = Location::caller();
+        this.derive(rc::Rc::downgrade, |ticket| ticket.downgraded(site))
     }
 
     /// Returns std's count of weak handles.
     #[inline]
     pub fn weak_count(this: &Self) -> usize {
-        rc::Rc::weak_count(&this.inner)
+        rc::Rc::weak_count(&this.std())
     }
 
     /// Returns std's count of strong handles.
     #[inline]
     pub fn strong_count(this: &Self) -> usize {
-        rc::Rc::strong_count(&this.inner)
+        rc::Rc::strong_count(&this.std())
     }
 
     /// Returns a mutable reference if no other strong or weak handle exists. Emits nothing.
     #[inline]
     pub fn get_mut(this: &mut Self) -> Option<&mut T> {
-        rc::Rc::get_mut(&mut this.inner)
+        this.value_mut_by(rc::Rc::get_mut)
     }
 
     /// Returns whether both handles point to the same object.
     #[inline]
     pub fn ptr_eq(this: &Self, other: &Self) -> bool {
-        rc::Rc::ptr_eq(&this.inner, &other.inner)
+        rc::Rc::ptr_eq(&this.std(), &other.std())
     }
 }
 
@@ -339,13 +347,19 @@ impl<T: ?Sized + MakeMut> Rc<T> {
     #[inline]
     #[track_caller]
     pub fn make_mut(this: &mut Self) -> &mut T {
-        this.ticket.settle();
-        let before = rc::Rc::as_ptr(&this.inner);
-        let value = T::rc_make_mut(&mut this.inner);
-        if !std::ptr::addr_eq(before, value) {
-            this.ticket.copied(Type::rc::<T>(), Value::of(value));
-        }
-        value
+        let value = {
+            #[allow(unused_mut)] // of two words
+            let mut parts = this.parts_mut();
+            parts.identity.settle();
+            let before = rc::Rc::as_ptr(&*parts.std);
+            let value = T::rc_make_mut(&mut *parts.std);
+            if !ptr::addr_eq(before, value) {
+                parts.identity.copied(Type::rc::<T>(), Value::of(value));
+            }
+            ptr::from_mut(value)
+        };
+        // SAFETY: STABLE: it is the value of the handle, which is borrowed.
+        unsafe { &mut *value }
     }
 }
 
@@ -357,10 +371,10 @@ impl Rc<dyn Any> {
     /// Returns the handle if the value is of another type.
     #[inline]
     pub fn downcast<T: Any>(self) -> Result<Rc<T>, Self> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         match inner.downcast() {
-            Ok(inner) => Ok(Rc { ticket, inner }),
-            Err(inner) => Err(Self { ticket, inner }),
+            Ok(inner) => Ok(Rc::from_parts(ticket, inner)),
+            Err(inner) => Err(Self::from_parts(ticket, inner)),
         }
     }
 }
@@ -370,9 +384,8 @@ impl<T: ?Sized> Clone for Rc<T> {
     #[inline]
     #[track_caller]
     fn clone(&self) -> Self {
-        // Nothing unwinds between the two, which the compiler does not know.
-        let inner = ManuallyDrop::new(rc::Rc::clone(&self.inner));
-        Self { ticket: self.ticket.cloned(), inner: ManuallyDrop::into_inner(inner) }
+        let site = Location::caller();
+        self.derive(rc::Rc::clone, |ticket| ticket.cloned(site))
     }
 }
 
@@ -392,7 +405,7 @@ impl<T: ?Sized> From<std::boxed::Box<T>> for Rc<T> {
 impl<T: ?Sized> From<Box<T>> for Rc<T> {
     #[track_caller]
     fn from(boxed: Box<T>) -> Self {
-        let Box { ticket, inner } = boxed;
+        let (ticket, inner) = boxed.into_parts();
         let inner = rc::Rc::from(inner);
         ticket.end(Op::MovedOut);
         Self::wrap_new(inner)
@@ -417,8 +430,8 @@ where
 /// The handle stays the same; emits nothing.
 impl From<Rc<str>> for Rc<[u8]> {
     fn from(text: Rc<str>) -> Self {
-        let Rc { ticket, inner } = text;
-        Self { ticket, inner: inner.into() }
+        let (ticket, inner) = text.into_parts();
+        Self::from_parts(ticket, inner.into())
     }
 }
 
@@ -444,18 +457,18 @@ impl<T: ?Sized> StdPtr for Rc<T> {
     #[track_caller]
     fn from_std(inner: rc::Rc<T>) -> Self {
         let value = Value::of(&*inner);
-        Self { ticket: ticket::Strong::birth(Type::rc::<T>(), value, Op::FromStd), inner }
+        Self::from_parts(ticket::Strong::birth(Type::rc::<T>(), value, Op::FromStd), inner)
     }
 
     #[track_caller]
     fn into_std(self) -> rc::Rc<T> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         ticket.end(Op::IntoStd);
         inner
     }
 
     fn as_std(&self) -> &rc::Rc<T> {
-        &self.inner
+        self.lend()
     }
 }
 
@@ -465,7 +478,7 @@ impl<T> Weak<T> {
     /// Returns a weak handle that points to no object and never upgrades. Emits nothing.
     #[inline]
     pub const fn new() -> Self {
-        Self { ticket: ticket::Weak::DANGLING, inner: rc::Weak::new() }
+        Self::untraced(rc::Weak::new())
     }
 }
 
@@ -480,15 +493,16 @@ impl<T: ?Sized> Weak<T> {
     /// As for [`std::rc::Weak::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        let ticket = ticket::Weak::from_raw((Kind::Rc, ptr.addr()));
         // SAFETY: STD: the caller keeps std's contract.
-        Self { ticket, inner: unsafe { rc::Weak::from_raw(ptr) } }
+        let inner = unsafe { rc::Weak::from_raw(ptr) };
+        let at = (Kind::Rc, ptr.addr());
+        Self::from_parts(ticket::Weak::from_raw(at, repr::address(&inner)), inner)
     }
 
     /// Returns a raw pointer that owns what the weak handle owned. Emits [`Op::WeakIntoRaw`].
     #[track_caller]
     pub fn into_raw(self) -> *const T {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         let ptr = inner.into_raw();
         ticket.into_raw((Kind::Rc, ptr.addr()));
         ptr
@@ -497,7 +511,7 @@ impl<T: ?Sized> Weak<T> {
     /// Returns a raw pointer to where the value is, or was. Emits nothing.
     #[inline]
     pub fn as_ptr(&self) -> *const T {
-        self.inner.as_ptr()
+        self.std().as_ptr()
     }
 
     /// Returns a strong handle if the value is still alive. Emits [`Op::Upgrade`] or
@@ -505,31 +519,30 @@ impl<T: ?Sized> Weak<T> {
     #[inline]
     #[track_caller]
     pub fn upgrade(&self) -> Option<Rc<T>> {
-        match self.inner.upgrade() {
-            Some(inner) => Some(Rc { ticket: self.ticket.upgraded(), inner }),
-            None => {
-                self.ticket.upgrade_failed();
-                None
-            }
-        }
+        let site = Location::caller();
+        self.try_derive(
+            rc::Weak::upgrade,
+            |ticket| ticket.upgraded(site),
+            |ticket| ticket.upgrade_failed(site),
+        )
     }
 
     /// Returns std's count of strong handles.
     #[inline]
     pub fn strong_count(&self) -> usize {
-        self.inner.strong_count()
+        self.std().strong_count()
     }
 
     /// Returns std's count of weak handles.
     #[inline]
     pub fn weak_count(&self) -> usize {
-        self.inner.weak_count()
+        self.std().weak_count()
     }
 
     /// Returns whether both handles point to the same object, or both to none.
     #[inline]
     pub fn ptr_eq(&self, other: &Self) -> bool {
-        self.inner.ptr_eq(&other.inner)
+        self.std().ptr_eq(&other.std())
     }
 }
 
@@ -558,7 +571,7 @@ impl<T: ?Sized> StdPtr for Weak<T> {
     fn from_std(inner: rc::Weak<T>) -> Self {
         // The pointee may be gone, so its size is unknown. A dangling pointer has no object.
         let ticket = if inner.as_ptr().addr() == usize::MAX {
-            ticket::Weak::DANGLING
+            ticket::Weak::UNTRACED
         } else {
             ticket::Weak::birth(
                 Type::rc::<T>(),
@@ -566,17 +579,17 @@ impl<T: ?Sized> StdPtr for Weak<T> {
                 Op::WeakFromStd,
             )
         };
-        Self { ticket, inner }
+        Self::from_parts(ticket, inner)
     }
 
     #[track_caller]
     fn into_std(self) -> rc::Weak<T> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         ticket.end(Op::WeakIntoStd);
         inner
     }
 
     fn as_std(&self) -> &rc::Weak<T> {
-        &self.inner
+        self.lend()
     }
 }

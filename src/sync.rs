@@ -6,12 +6,16 @@
 //!
 //! [What refscope cannot do](crate#what-it-cannot-do) has the remedies for what does not compile.
 
+// Of two words, std's pointer is a reference; of one, a view to be borrowed.
+#![allow(clippy::needless_borrow)]
+
 // STABLE: the value of an `Arc` stays where it is while a pointer to it lives, as std promises for
 // the pointer inside, and `Deref` is not under a user's control.
 
 use crate::event::{Kind, Op, Type};
 use crate::forward;
 use crate::make_mut::MakeMut;
+use crate::repr::{self, Repr, pointer};
 use crate::runtime::handle::{self as ticket, Value};
 use crate::{StdPtr, boxed::Box};
 use std::any::Any;
@@ -19,55 +23,54 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fs::File;
 use std::io;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
+use std::panic::Location;
 use std::pin::Pin;
+use std::ptr;
 use std::sync;
 
 // The rest of `std::sync`; items defined here shadow the glob's.
 pub use std::sync::*;
 
-/// A thread-safe reference-counting pointer, traced: [`std::sync::Arc`] and a ticket that
-/// identifies the handle.
-///
-/// # Examples
-///
-/// ```
-/// use refscope::sync::Arc;
-///
-/// let one = Arc::new(vec![1, 2, 3]);
-/// let two = Arc::clone(&one);
-/// assert_eq!(Arc::strong_count(&one), 2);
-/// assert_eq!(two.len(), 3);
-/// ```
-///
-/// # Coercion
-///
-/// An `Arc<T>` becomes an `Arc<dyn Trait>` by itself in the [fully drop-in
-/// build](crate#fully-drop-in). On plain stable the compiler says "mismatched types"; there
-/// [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
-pub struct Arc<T: ?Sized> {
-    // First, so that a drop is emitted before what it destroys.
-    pub(crate) ticket: ticket::Strong<true>,
-    pub(crate) inner: sync::Arc<T>,
+pointer! {
+    /// A thread-safe reference-counting pointer, traced: [`std::sync::Arc`] and a ticket that
+    /// identifies the handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::sync::Arc;
+    ///
+    /// let one = Arc::new(vec![1, 2, 3]);
+    /// let two = Arc::clone(&one);
+    /// assert_eq!(Arc::strong_count(&one), 2);
+    /// assert_eq!(two.len(), 3);
+    /// ```
+    ///
+    /// # Coercion
+    ///
+    /// An `Arc<T>` becomes an `Arc<dyn Trait>` by itself in the [fully drop-in
+    /// build](crate#fully-drop-in). On plain stable the compiler says "mismatched types"; there
+    /// [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
+    pub struct Arc<T>: ticket::Strong<true>, sync::Arc<T>, stored as sync::Arc<T>;
 }
 
-/// A handle that does not keep the value alive, traced: [`std::sync::Weak`] and a ticket that
-/// identifies it.
-///
-/// # Examples
-///
-/// ```
-/// use refscope::sync::Arc;
-///
-/// let strong = Arc::new(5);
-/// let weak = Arc::downgrade(&strong);
-/// assert_eq!(weak.upgrade().as_deref(), Some(&5));
-/// drop(strong);
-/// assert!(weak.upgrade().is_none());
-/// ```
-pub struct Weak<T: ?Sized> {
-    pub(crate) ticket: ticket::Weak<true>,
-    pub(crate) inner: sync::Weak<T>,
+pointer! {
+    /// A handle that does not keep the value alive, traced: [`std::sync::Weak`] and a ticket that
+    /// identifies it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::sync::Arc;
+    ///
+    /// let strong = Arc::new(5);
+    /// let weak = Arc::downgrade(&strong);
+    /// assert_eq!(weak.upgrade().as_deref(), Some(&5));
+    /// drop(strong);
+    /// assert!(weak.upgrade().is_none());
+    /// ```
+    pub struct Weak<T>: ticket::Weak<true>, sync::Weak<T>, stored as sync::Weak<T>;
 }
 
 impl<T: ?Sized> Arc<T> {
@@ -75,7 +78,11 @@ impl<T: ?Sized> Arc<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn wrap_new(inner: sync::Arc<T>) -> Self {
-        Self { ticket: ticket::Strong::birth(Type::arc::<T>(), Value::of(&*inner), Op::New), inner }
+        if ticket::is_idle() {
+            return Self::from_std_alone(inner);
+        }
+        let value = Value::of(&*inner);
+        Self::from_parts(ticket::Strong::birth(Type::arc::<T>(), value, Op::New), inner)
     }
 }
 
@@ -116,18 +123,18 @@ impl<T> Arc<T> {
     where
         F: FnOnce(&Weak<T>) -> T,
     {
-        let site = std::panic::Location::caller();
+        let site = Location::caller();
         let announce = |address: *const T| {
             ticket::Weak::birth_at(Type::arc::<T>(), Value::at(address), Op::NewCyclic, site)
         };
         let mut ticket = None;
         let inner = sync::Arc::new_cyclic(|weak| {
-            let weak = Weak { ticket: announce(weak.as_ptr()), inner: weak.clone() };
+            let weak = Weak::from_parts(announce(weak.as_ptr()), weak.clone());
             let value = data_fn(&weak);
-            ticket = Some(ticket::Strong::of_cyclic(&weak.ticket, site));
+            ticket = Some(ticket::Strong::of_cyclic(&weak.identity(), site));
             value
         });
-        Self { ticket: ticket.expect("std has called the closure"), inner }
+        Self::from_parts(ticket.expect("std has called the closure"), inner)
     }
 
     /// Allocates memory for a value that is not initialized yet. Emits [`Op::New`].
@@ -173,9 +180,9 @@ impl<T> Arc<MaybeUninit<T>> {
     ///
     /// As for [`std::sync::Arc::assume_init`]: the value must be initialized.
     pub unsafe fn assume_init(self) -> Arc<T> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         // SAFETY: STD: the caller keeps std's contract.
-        Arc { ticket, inner: unsafe { inner.assume_init() } }
+        Arc::from_parts(ticket, unsafe { inner.assume_init() })
     }
 }
 
@@ -186,9 +193,9 @@ impl<T> Arc<[MaybeUninit<T>]> {
     ///
     /// As for [`std::sync::Arc::assume_init`]: the values must be initialized.
     pub unsafe fn assume_init(self) -> Arc<[T]> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         // SAFETY: STD: the caller keeps std's contract.
-        Arc { ticket, inner: unsafe { inner.assume_init() } }
+        Arc::from_parts(ticket, unsafe { inner.assume_init() })
     }
 }
 
@@ -203,14 +210,14 @@ impl<T> Arc<T> {
     #[inline]
     #[track_caller]
     pub fn try_unwrap(this: Self) -> Result<T, Self> {
-        let Self { mut ticket, inner } = this;
+        let (mut ticket, inner) = this.into_parts();
         ticket.settle();
         match sync::Arc::try_unwrap(inner) {
             Ok(value) => {
                 ticket.end(Op::MovedOut);
                 Ok(value)
             }
-            Err(inner) => Err(Self { ticket, inner }),
+            Err(inner) => Err(Self::from_parts(ticket, inner)),
         }
     }
 
@@ -219,7 +226,7 @@ impl<T> Arc<T> {
     #[inline]
     #[track_caller]
     pub fn into_inner(this: Self) -> Option<T> {
-        let Self { ticket, inner } = this;
+        let (ticket, inner) = this.into_parts();
         ticket.into_inner(|| sync::Arc::into_inner(inner))
     }
 
@@ -250,14 +257,15 @@ impl<T: ?Sized> Arc<T> {
     pub unsafe fn from_raw(ptr: *const T) -> Self {
         // SAFETY: STD: the caller keeps std's contract.
         let inner = unsafe { sync::Arc::from_raw(ptr) };
-        Self { ticket: ticket::Strong::from_raw(ticket::at(Kind::Arc, &*inner)), inner }
+        let at = ticket::at(Kind::Arc, &*inner);
+        Self::from_parts(ticket::Strong::from_raw(at, repr::address(&inner)), inner)
     }
 
     /// Returns a raw pointer that owns what the handle owned. Emits [`Op::IntoRaw`]; the count
     /// stays the same.
     #[track_caller]
     pub fn into_raw(this: Self) -> *const T {
-        let Self { ticket, inner } = this;
+        let (ticket, inner) = this.into_parts();
         let strong = || sync::Arc::strong_count(&inner);
         ticket.into_raw(ticket::at(Kind::Arc, &*inner), Op::IntoRaw, strong);
         sync::Arc::into_raw(inner)
@@ -293,7 +301,7 @@ impl<T: ?Sized> Arc<T> {
     /// Returns a raw pointer to the value. Emits nothing.
     #[inline]
     pub fn as_ptr(this: &Self) -> *const T {
-        sync::Arc::as_ptr(&this.inner)
+        sync::Arc::as_ptr(&this.std())
     }
 }
 
@@ -304,32 +312,32 @@ impl<T: ?Sized> Arc<T> {
     #[inline]
     #[track_caller]
     pub fn downgrade(this: &Self) -> Weak<T> {
-        let inner = sync::Arc::downgrade(&this.inner);
-        Weak { ticket: this.ticket.downgraded(), inner }
+        let site = Location::caller();
+        this.derive(sync::Arc::downgrade, |ticket| ticket.downgraded(site))
     }
 
     /// Returns std's count of weak handles.
     #[inline]
     pub fn weak_count(this: &Self) -> usize {
-        sync::Arc::weak_count(&this.inner)
+        sync::Arc::weak_count(&this.std())
     }
 
     /// Returns std's count of strong handles.
     #[inline]
     pub fn strong_count(this: &Self) -> usize {
-        sync::Arc::strong_count(&this.inner)
+        sync::Arc::strong_count(&this.std())
     }
 
     /// Returns a mutable reference if no other strong or weak handle exists. Emits nothing.
     #[inline]
     pub fn get_mut(this: &mut Self) -> Option<&mut T> {
-        sync::Arc::get_mut(&mut this.inner)
+        this.value_mut_by(sync::Arc::get_mut)
     }
 
     /// Returns whether both handles point to the same object.
     #[inline]
     pub fn ptr_eq(this: &Self, other: &Self) -> bool {
-        sync::Arc::ptr_eq(&this.inner, &other.inner)
+        sync::Arc::ptr_eq(&this.std(), &other.std())
     }
 }
 
@@ -342,13 +350,19 @@ impl<T: ?Sized + MakeMut> Arc<T> {
     #[inline]
     #[track_caller]
     pub fn make_mut(this: &mut Self) -> &mut T {
-        this.ticket.settle();
-        let before = sync::Arc::as_ptr(&this.inner);
-        let value = T::arc_make_mut(&mut this.inner);
-        if !std::ptr::addr_eq(before, value) {
-            this.ticket.copied(Type::arc::<T>(), Value::of(value));
-        }
-        value
+        let value = {
+            #[allow(unused_mut)] // of two words
+            let mut parts = this.parts_mut();
+            parts.identity.settle();
+            let before = sync::Arc::as_ptr(&*parts.std);
+            let value = T::arc_make_mut(&mut *parts.std);
+            if !ptr::addr_eq(before, value) {
+                parts.identity.copied(Type::arc::<T>(), Value::of(value));
+            }
+            ptr::from_mut(value)
+        };
+        // SAFETY: STABLE: it is the value of the handle, which is borrowed.
+        unsafe { &mut *value }
     }
 }
 
@@ -360,10 +374,10 @@ impl Arc<dyn Any + Send + Sync> {
     /// Returns the handle if the value is of another type.
     #[inline]
     pub fn downcast<T: Any + Send + Sync>(self) -> Result<Arc<T>, Self> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         match inner.downcast() {
-            Ok(inner) => Ok(Arc { ticket, inner }),
-            Err(inner) => Err(Self { ticket, inner }),
+            Ok(inner) => Ok(Arc::from_parts(ticket, inner)),
+            Err(inner) => Err(Self::from_parts(ticket, inner)),
         }
     }
 }
@@ -373,9 +387,8 @@ impl<T: ?Sized> Clone for Arc<T> {
     #[inline]
     #[track_caller]
     fn clone(&self) -> Self {
-        // Nothing unwinds between the two, which the compiler does not know.
-        let inner = ManuallyDrop::new(sync::Arc::clone(&self.inner));
-        Self { ticket: self.ticket.cloned(), inner: ManuallyDrop::into_inner(inner) }
+        let site = Location::caller();
+        self.derive(sync::Arc::clone, |ticket| ticket.cloned(site))
     }
 }
 
@@ -395,7 +408,7 @@ impl<T: ?Sized> From<std::boxed::Box<T>> for Arc<T> {
 impl<T: ?Sized> From<Box<T>> for Arc<T> {
     #[track_caller]
     fn from(boxed: Box<T>) -> Self {
-        let Box { ticket, inner } = boxed;
+        let (ticket, inner) = boxed.into_parts();
         let inner = sync::Arc::from(inner);
         ticket.end(Op::MovedOut);
         Self::wrap_new(inner)
@@ -420,8 +433,8 @@ where
 /// The handle stays the same; emits nothing.
 impl From<Arc<str>> for Arc<[u8]> {
     fn from(text: Arc<str>) -> Self {
-        let Arc { ticket, inner } = text;
-        Self { ticket, inner: inner.into() }
+        let (ticket, inner) = text.into_parts();
+        Self::from_parts(ticket, inner.into())
     }
 }
 
@@ -501,18 +514,18 @@ impl<T: ?Sized> StdPtr for Arc<T> {
     #[track_caller]
     fn from_std(inner: sync::Arc<T>) -> Self {
         let value = Value::of(&*inner);
-        Self { ticket: ticket::Strong::birth(Type::arc::<T>(), value, Op::FromStd), inner }
+        Self::from_parts(ticket::Strong::birth(Type::arc::<T>(), value, Op::FromStd), inner)
     }
 
     #[track_caller]
     fn into_std(self) -> sync::Arc<T> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         ticket.end(Op::IntoStd);
         inner
     }
 
     fn as_std(&self) -> &sync::Arc<T> {
-        &self.inner
+        self.lend()
     }
 }
 
@@ -522,7 +535,7 @@ impl<T> Weak<T> {
     /// Returns a weak handle that points to no object and never upgrades. Emits nothing.
     #[inline]
     pub const fn new() -> Self {
-        Self { ticket: ticket::Weak::DANGLING, inner: sync::Weak::new() }
+        Self::untraced(sync::Weak::new())
     }
 }
 
@@ -537,15 +550,16 @@ impl<T: ?Sized> Weak<T> {
     /// As for [`std::sync::Weak::from_raw`].
     #[track_caller]
     pub unsafe fn from_raw(ptr: *const T) -> Self {
-        let ticket = ticket::Weak::from_raw((Kind::Arc, ptr.addr()));
         // SAFETY: STD: the caller keeps std's contract.
-        Self { ticket, inner: unsafe { sync::Weak::from_raw(ptr) } }
+        let inner = unsafe { sync::Weak::from_raw(ptr) };
+        let at = (Kind::Arc, ptr.addr());
+        Self::from_parts(ticket::Weak::from_raw(at, repr::address(&inner)), inner)
     }
 
     /// Returns a raw pointer that owns what the weak handle owned. Emits [`Op::WeakIntoRaw`].
     #[track_caller]
     pub fn into_raw(self) -> *const T {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         let ptr = inner.into_raw();
         ticket.into_raw((Kind::Arc, ptr.addr()));
         ptr
@@ -554,7 +568,7 @@ impl<T: ?Sized> Weak<T> {
     /// Returns a raw pointer to where the value is, or was. Emits nothing.
     #[inline]
     pub fn as_ptr(&self) -> *const T {
-        self.inner.as_ptr()
+        self.std().as_ptr()
     }
 
     /// Returns a strong handle if the value is still alive. Emits [`Op::Upgrade`] or
@@ -562,31 +576,30 @@ impl<T: ?Sized> Weak<T> {
     #[inline]
     #[track_caller]
     pub fn upgrade(&self) -> Option<Arc<T>> {
-        match self.inner.upgrade() {
-            Some(inner) => Some(Arc { ticket: self.ticket.upgraded(), inner }),
-            None => {
-                self.ticket.upgrade_failed();
-                None
-            }
-        }
+        let site = Location::caller();
+        self.try_derive(
+            sync::Weak::upgrade,
+            |ticket| ticket.upgraded(site),
+            |ticket| ticket.upgrade_failed(site),
+        )
     }
 
     /// Returns std's count of strong handles.
     #[inline]
     pub fn strong_count(&self) -> usize {
-        self.inner.strong_count()
+        self.std().strong_count()
     }
 
     /// Returns std's count of weak handles.
     #[inline]
     pub fn weak_count(&self) -> usize {
-        self.inner.weak_count()
+        self.std().weak_count()
     }
 
     /// Returns whether both handles point to the same object, or both to none.
     #[inline]
     pub fn ptr_eq(&self, other: &Self) -> bool {
-        self.inner.ptr_eq(&other.inner)
+        self.std().ptr_eq(&other.std())
     }
 }
 
@@ -615,7 +628,7 @@ impl<T: ?Sized> StdPtr for Weak<T> {
     fn from_std(inner: sync::Weak<T>) -> Self {
         // The pointee may be gone, so its size is unknown. A dangling pointer has no object.
         let ticket = if inner.as_ptr().addr() == usize::MAX {
-            ticket::Weak::DANGLING
+            ticket::Weak::UNTRACED
         } else {
             ticket::Weak::birth(
                 Type::arc::<T>(),
@@ -623,17 +636,17 @@ impl<T: ?Sized> StdPtr for Weak<T> {
                 Op::WeakFromStd,
             )
         };
-        Self { ticket, inner }
+        Self::from_parts(ticket, inner)
     }
 
     #[track_caller]
     fn into_std(self) -> sync::Weak<T> {
-        let Self { ticket, inner } = self;
+        let (ticket, inner) = self.into_parts();
         ticket.end(Op::WeakIntoStd);
         inner
     }
 
     fn as_std(&self) -> &sync::Weak<T> {
-        &self.inner
+        self.lend()
     }
 }

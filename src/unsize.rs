@@ -226,7 +226,8 @@ macro_rules! split {
 
             #[inline]
             fn split(self) -> (Self::Rest, Self::Std) {
-                ($Rest(self.ticket, PhantomData), self.inner)
+                let (ticket, inner) = crate::repr::Repr::into_parts(self);
+                ($Rest(ticket, PhantomData), inner)
             }
         }
 
@@ -235,7 +236,7 @@ macro_rules! split {
             /// Wraps what std's pointer was coerced to.
             #[inline]
             pub fn join<U: ?Sized>(self, std: std::$module::$Ptr<U>) -> crate::$module::$Ptr<U> {
-                crate::$module::$Ptr { ticket: self.0, inner: std }
+                crate::repr::Repr::from_parts(self.0, std)
             }
         }
     )*};
@@ -322,6 +323,8 @@ mod coerce {
             // SAFETY: STABLE: `Deref` goes to the same value before and after a coercion.
             unsafe impl<T: ?Sized> PinCoerceUnsized for $Ptr<T> {}
             impl<T: ?Sized> LegacyReceiver for $Ptr<T> {}
+            #[cfg(refscope_thin)]
+            impl<T: ?Sized + Unsize<U>, U: ?Sized> std::ops::DispatchFromDyn<$Ptr<U>> for $Ptr<T> {}
         )*};
     }
 

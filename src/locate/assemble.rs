@@ -32,6 +32,8 @@ pub(super) struct Picture {
     /// Why nothing can be proven.
     pub(super) doubts: Vec<Doubt>,
     pub(super) rules: Rules,
+    /// Whether a ticket is a whole handle: its place has the pointer.
+    pub(super) thin: bool,
 }
 
 /// What is said of a thread.
@@ -78,9 +80,10 @@ fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Vec<u32>, Vec<
 /// Searches the memory that the picture shows.
 pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limits) -> Ownership {
     let (block_of, owners, missing) = match_blocks(&picture.objects, &mut picture.blocks);
-    let Picture { objects, handles, blocks, areas, threads, images, mut doubts, rules } = picture;
+    let Picture { objects, handles, blocks, areas, threads, images, mut doubts, rules, thin } =
+        picture;
     let scanned = {
-        let tickets = Tickets::new(&handles);
+        let tickets = Tickets::new(&handles, thin);
         scan(memory, &blocks, &owners, &areas, (&objects, &tickets), limits)
     };
     doubts.extend(doubts_of(&scanned, &handles, &missing));

@@ -1,11 +1,13 @@
 //! What the search needs to know of the living objects and handles.
 
 use crate::event::Kind;
+use crate::runtime::entry::scrambled;
 
 /// A living handle, as the search needs it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HandleInput {
-    /// The word that stands where it is stored, but for the lowest six bits.
+    /// The word that stands where it is stored, but for the lowest six bits, [`scrambled`]: what is left of this table on the
+    /// heap must not look like a handle.
     pub(super) ticket: u64,
     /// Its number in its object's history.
     pub(super) number: u64,
@@ -17,6 +19,11 @@ pub(super) struct HandleInput {
 }
 
 impl HandleInput {
+    /// The word that stands where it is stored, but for the lowest six bits.
+    pub(super) fn word(&self) -> u64 {
+        scrambled(self.ticket)
+    }
+
     /// Whether it keeps its object alive from where it is stored.
     pub(super) fn keeps(&self) -> bool {
         self.strong && !self.raw

@@ -48,6 +48,7 @@ use super::ownership::{Grade, Held, NodeKind, Owner, Ownership};
 use super::rules::Rules;
 use super::scan::{Area, AreaKind, Limits};
 use crate::event::{Kind, ObjectId};
+use crate::runtime::entry::scrambled;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -145,7 +146,7 @@ impl Program {
             if is_stale {
                 // A copy of another handle, or a pointer that is none.
                 let copied = program.handles.iter().rfind(|handle| handle.object as usize == to);
-                program.memory.words[word] = copied.map_or(0, |handle| handle.ticket);
+                program.memory.words[word] = copied.map_or(0, |handle| handle.word());
                 program.memory.words[word + 1] =
                     starts[to] + 8 * random.below(3) * copied.map_or(1, |_| 0);
                 if copied.is_some() {
@@ -162,7 +163,7 @@ impl Program {
             program.objects[to].strong += 1;
             let number = u64::from(program.objects[to].strong);
             program.handles.push(HandleInput {
-                ticket,
+                ticket: scrambled(ticket),
                 number,
                 object: to as u32,
                 strong: true,
@@ -193,6 +194,7 @@ impl Program {
             images: Vec::new(),
             doubts: Vec::new(),
             rules: Rules::default(),
+            thin: false,
         };
         let until = Instant::now() + Duration::from_secs(60);
         assemble(&self.memory, picture, Limits { until, edges: 1 << 20 })

@@ -121,6 +121,9 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     if search.alloc {
         add_alloc(&moment, &mut heap, search.walk, &mut doubts);
     }
+    // The ledger's own tables, of which the first are on the heap: they lead to all that is traced.
+    let tables: Vec<u64> = view::ranges().iter().map(|range| range.start as u64).collect();
+    heap.blocks.remove(&tables);
     if !is_frozen {
         // What the search itself has by now: addresses of all blocks, for one.
         let own = [
@@ -140,6 +143,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         handles,
         doubts,
         rules: Rules::default(),
+        thin: cfg!(refscope_thin),
     };
     stacks_in_blocks(&moment.threads, &picture.blocks, &mut picture.areas);
     let limits = Limits { until: begin + search.budget, edges: EDGES };

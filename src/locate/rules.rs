@@ -42,6 +42,7 @@ mod tests {
     use super::super::scan::{Area, AreaKind, Limits};
     use super::{Rule, Rules};
     use crate::event::Kind;
+    use crate::runtime::entry::scrambled;
     use std::ops::Range;
     use std::time::{Duration, Instant};
 
@@ -57,6 +58,7 @@ mod tests {
         handles: Vec<HandleInput>,
         doubts: Vec<Doubt>,
         stack: Range<u64>,
+        thin: bool,
     }
 
     const ONE: u64 = 0;
@@ -91,6 +93,7 @@ mod tests {
                 handles: Vec::new(),
                 doubts: Vec::new(),
                 stack: range(STACK),
+                thin: false,
             };
             for (from, to) in [(ONE, TWO), (TWO, ONE)] {
                 let ticket = ring.handle(to, true, false);
@@ -109,7 +112,8 @@ mod tests {
             let number = self.handles.len() as u64 + 1;
             let ticket = 1 << 63 | 7 << 48 | (0x6000_0000_0000 + 64 * number);
             let object = to as u32;
-            self.handles.push(HandleInput { ticket, number, object, strong, raw });
+            let scrambled = scrambled(ticket);
+            self.handles.push(HandleInput { ticket: scrambled, number, object, strong, raw });
             if strong {
                 self.objects[to as usize].strong += 1;
                 self.write(to, 0, &[self.objects[to as usize].strong.into(), 1]);
@@ -141,6 +145,7 @@ mod tests {
                 images: Vec::new(),
                 doubts: self.doubts.clone(),
                 rules: Rules { without },
+                thin: self.thin,
             };
             let until = Instant::now() + Duration::from_secs(60);
             let found = assemble(&self.memory, picture, Limits { until, edges: 1 << 20 });
@@ -184,7 +189,7 @@ mod tests {
     /// What `mem::forget` leaves in a frame, or a move.
     #[test]
     fn a_stale_copy_on_a_stack() {
-        needs(Rule::Copies, |ring| ring.write(STACK, 4, &[ring.handles[0].ticket]));
+        needs(Rule::Copies, |ring| ring.write(STACK, 4, &[ring.handles[0].word()]));
     }
 
     /// The popped slot of a `Vec`.
@@ -192,7 +197,7 @@ mod tests {
     fn a_stale_copy_in_a_block_that_is_held() {
         needs(Rule::Copies, |ring| {
             ring.write(STATIC, 2, &[start(PLAIN)]);
-            ring.write(PLAIN, 5, &[ring.handles[1].ticket]);
+            ring.write(PLAIN, 5, &[ring.handles[1].word()]);
         });
     }
 
@@ -216,6 +221,22 @@ mod tests {
         });
     }
 
+    /// Where a handle is one word, the ticket is all of it.
+    #[test]
+    fn a_ticket_that_is_the_whole_handle() {
+        let mut ring = Ring::new();
+        for (from, to) in [(ONE, TWO), (TWO, ONE)] {
+            let ticket = ring.handles[from as usize].word();
+            assert_eq!(ring.handles[from as usize].object, to as u32);
+            ring.write(from, 3, &[ticket, 0]);
+        }
+        assert!(!ring.is_proven(None), "of two words, it is half a handle");
+        ring.thin = true;
+        assert!(ring.is_proven(None));
+        ring.write(STACK, 4, &[ring.handles[0].word()]);
+        assert!(!ring.is_proven(None), "a copy on a stack may be the handle");
+    }
+
     #[test]
     fn a_handle_that_is_a_raw_pointer() {
         needs(Rule::Raw, |ring| ring.lose(TWO, true, true));
@@ -230,7 +251,7 @@ mod tests {
     #[test]
     fn an_owner_of_an_rc_in_between() {
         needs(Rule::StdCounts, |ring| {
-            let ticket = ring.handles[0].ticket;
+            let ticket = ring.handles[0].word();
             ring.write(ONE, 3, &[start(PLAIN), 0]);
             ring.write(PLAIN, 0, &[2, 1, ticket, start(TWO)]);
         });
@@ -248,7 +269,7 @@ mod tests {
     fn a_local_below_the_stack_pointer() {
         let mut ring = Ring::new();
         ring.handle(ONE, true, false);
-        let ticket = ring.handles[2].ticket;
+        let ticket = ring.handles[2].word();
         ring.write(STACK, 1, &[ticket, start(ONE)]);
         assert!(!ring.is_proven(None), "a local holds it");
         // It is found, so that it counts as located; what holds it is a copy in the ring.

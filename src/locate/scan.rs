@@ -58,7 +58,7 @@ pub(super) struct Sighting {
     pub(super) address: u64,
     pub(super) handle: u32,
     pub(super) source: Source,
-    /// Whether the pointer that belongs to it stands beside it.
+    /// Whether it is a whole handle: the pointer that belongs to it stands beside it, or is in its place.
     pub(super) is_complete: bool,
 }
 
@@ -169,22 +169,26 @@ pub(super) struct Tickets<'a> {
     slots: Vec<u32>,
     /// The least and the greatest address of a place.
     places: Range<u64>,
+    /// A ticket is a whole handle.
+    alone: bool,
 }
 
 const PLACE: u64 = (1 << 48) - 64;
 const FLAGS: u64 = 63;
 
 impl<'a> Tickets<'a> {
-    pub(super) fn new(handles: &'a [HandleInput]) -> Self {
+    /// `alone` if a ticket is a whole handle, and has no pointer beside it.
+    pub(super) fn new(handles: &'a [HandleInput], alone: bool) -> Self {
         let size = (2 * handles.len()).next_power_of_two().max(2);
-        let places = || handles.iter().map(|handle| handle.ticket & PLACE);
+        let places = || handles.iter().map(|handle| handle.word() & PLACE);
         let mut tickets = Self {
             handles,
             slots: vec![0; size],
             places: places().min().unwrap_or(0)..places().max().map_or(0, |last| last + 1),
+            alone,
         };
         for (index, handle) in handles.iter().enumerate() {
-            let mut slot = tickets.slot(handle.ticket);
+            let mut slot = tickets.slot(handle.word());
             while tickets.slots[slot] != 0 {
                 slot = (slot + 1) & (size - 1);
             }
@@ -206,7 +210,7 @@ impl<'a> Tickets<'a> {
         let mut slot = self.slot(word);
         loop {
             let handle = self.slots[slot].checked_sub(1)?;
-            if self.handles[handle as usize].ticket & !FLAGS == word & !FLAGS {
+            if self.handles[handle as usize].word() & !FLAGS == word & !FLAGS {
                 return Some(handle);
             }
             slot = (slot + 1) & (self.slots.len() - 1);
@@ -351,7 +355,8 @@ impl<M: Memory> Scanner<'_, M> {
                 // The pointer may be wide, and the compiler orders the two as it likes. Where the window ends between them,
                 // they are taken to belong together.
                 let before = (1..=2).any(|by| at >= words.start + by && belongs(at - by));
-                let is_complete = object.size == 0
+                let is_complete = self.tickets.alone
+                    || object.size == 0
                     || before
                     || (1..=2)
                         .any(|by| if at + by < words.end { belongs(at + by) } else { continues });

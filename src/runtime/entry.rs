@@ -442,14 +442,15 @@ pub(crate) struct EntryDetails {
 /// What the ledger knows of a living handle: written by who makes it, freed by who ends it, and by nobody else.
 ///
 /// ```text
-///  flags   u32   op:8 | raw:1 | returned:1
+///  flags   u32   op:8 | raw:1 | returned:1 | lent:1
 /// ```
 #[repr(C, align(64))]
 pub(crate) struct Place {
     generation: AtomicU32,
     flags: AtomicU32,
     entry: AtomicPtr<Entry>,
-    /// While the slot is free: the next free one. Of a raw handle: the path of the step by which it became so, alone.
+    /// While the slot is free: the next free one. Of a raw handle: the path of the step by which it became so, alone. Of one
+    /// that came back from a raw pointer: its ticket. Else std's pointer, where the ticket stands for it.
     link: AtomicPtr<()>,
     /// The number of the event that made the handle, which is the handle's own.
     number: AtomicU64,
@@ -469,6 +470,9 @@ const _: () = assert!(cfg!(test) || size_of::<Entry>() <= 128);
 pub(crate) const IS_RAW: u32 = 1 << 8;
 /// The handle came from a raw pointer.
 pub(crate) const RETURNED: u32 = 1 << 9;
+/// A copy of std's pointer was lent: see [`lent`](crate::repr).
+#[cfg(refscope_thin)]
+pub(crate) const LENT: u32 = 1 << 10;
 
 // SAFETY: VACANT: all fields are atomics, for which zero is a value; a generation of 0 is even.
 unsafe impl Slot for Place {
@@ -546,6 +550,16 @@ impl Place {
         self.flags.store(self.flags.load(RELAXED) | IS_RAW, Ordering::Release);
     }
 
+    /// Notes the ticket of a handle that came from a raw pointer, for who looks for it in memory.
+    pub(crate) fn set_returned(&self, ticket: u64) {
+        self.link.store(std::ptr::without_provenance_mut(ticket as usize), RELAXED);
+    }
+
+    /// Marks a handle that came from a raw pointer as one like any other.
+    pub(crate) fn settle(&self) {
+        self.flags.store(self.flags.load(RELAXED) & !RETURNED, RELAXED);
+    }
+
     /// The generation of the handle that has the place now, or had it last.
     pub(crate) fn current(&self) -> u32 {
         self.generation.load(RELAXED)
@@ -560,6 +574,8 @@ impl Place {
             op: crate::event::Op::from_number(flags as u8),
             raw,
             left: if raw { self.link.load(RELAXED).addr() as u32 } else { 0 },
+            returned: (!raw && flags & RETURNED != 0)
+                .then(|| self.link.load(RELAXED).addr() as u64),
             entry: self.entry(),
             number: self.number(),
             parent: self.parent.load(RELAXED),
@@ -572,6 +588,39 @@ impl Place {
     }
 }
 
+/// What a place is where the ticket stands for std's pointer.
+#[cfg(refscope_thin)]
+impl Place {
+    /// Notes std's pointer. Only who has the handle does, before anyone else may have it.
+    #[inline]
+    pub(crate) fn set_std(&self, std: *mut ()) {
+        self.link.store(std, RELAXED);
+    }
+
+    /// std's pointer. Relaxed: whoever has the handle got it from the thread that noted the pointer, after it did.
+    #[inline]
+    pub(crate) fn std(&self) -> *mut () {
+        self.link.load(RELAXED)
+    }
+
+    /// Where it stands.
+    #[inline]
+    pub(crate) fn std_memory(&self) -> *const *mut () {
+        self.link.as_ptr().cast_const()
+    }
+
+    /// Whether a copy of std's pointer was lent, ever. Only who has the handle asks.
+    #[inline]
+    pub(crate) fn is_lent(&self) -> bool {
+        self.flags.load(RELAXED) & LENT != 0
+    }
+
+    /// Marks it as lent, and returns whether it was so.
+    pub(crate) fn set_lent(&self) -> bool {
+        self.flags.fetch_or(LENT, RELAXED) & LENT != 0
+    }
+}
+
 /// A copy of a place's fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlaceDetails {
@@ -579,6 +628,8 @@ pub(crate) struct PlaceDetails {
     pub(crate) raw: bool,
     /// The path of the step by which it became a raw pointer; 0 for none.
     pub(crate) left: u32,
+    /// The ticket of a handle that came from a raw pointer.
+    pub(crate) returned: Option<u64>,
     pub(crate) entry: *const Entry,
     pub(crate) number: u64,
     pub(crate) parent: u64,

@@ -83,10 +83,21 @@ pub(crate) fn at<T: ?Sized>(kind: Kind, value: &T) -> Option<(Kind, usize)> {
     (size_of_val(value) > 0).then(|| (kind, std::ptr::from_ref(value).addr()))
 }
 
+/// Whether no object is traced that begins now, which is the common case: asked before anything is made ready for one.
+#[inline(always)]
+pub(crate) fn is_idle() -> bool {
+    dispatch::idle()
+}
+
 /// The identity of a strong handle: eight bytes, none of which is used while the handle is untraced.
 pub(crate) struct Strong<const SHARED: bool>(Option<Ticket>);
 
 impl<const SHARED: bool> Strong<SHARED> {
+    /// A handle that is untraced.
+    #[cfg(not(refscope_thin))]
+    #[allow(dead_code)] // in the models
+    pub(crate) const UNTRACED: Self = Self(None);
+
     /// A new object, if a sink wants it.
     #[inline]
     #[track_caller]
@@ -113,8 +124,7 @@ impl<const SHARED: bool> Strong<SHARED> {
 
     /// A clone's identity. Stands after std's clone.
     #[inline]
-    #[track_caller]
-    pub(crate) fn cloned(&self) -> Self {
+    pub(crate) fn cloned(&self, site: Caller) -> Self {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             if from.is_returned() {
@@ -132,14 +142,13 @@ impl<const SHARED: bool> Strong<SHARED> {
         }
         match &self.0 {
             None => Self(None),
-            Some(from) => Self(traced::<SHARED>(from, Location::caller())),
+            Some(from) => Self(traced::<SHARED>(from, site)),
         }
     }
 
     /// A weak handle's identity. Stands after std's downgrade.
     #[inline]
-    #[track_caller]
-    pub(crate) fn downgraded(&self) -> Weak<SHARED> {
+    pub(crate) fn downgraded(&self, site: Caller) -> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Strong, |entry, place| {
@@ -149,7 +158,7 @@ impl<const SHARED: bool> Strong<SHARED> {
         }
         match &self.0 {
             None => Weak(None),
-            Some(from) => Weak(traced::<SHARED>(from, Location::caller())),
+            Some(from) => Weak(traced::<SHARED>(from, site)),
         }
     }
 
@@ -159,7 +168,10 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn settle(&mut self) {
         if self.0.as_ref().is_some_and(Ticket::is_returned) {
             let held = self.0.take().and_then(|ticket| hold(ticket, Side::Strong));
-            self.0 = held.map(|held| Ticket::new(held.place, held.place.current()));
+            self.0 = held.map(|held| {
+                held.place.settle();
+                Ticket::new(held.place, held.place.current())
+            });
         }
     }
 
@@ -223,12 +235,12 @@ impl<const SHARED: bool> Strong<SHARED> {
         }
     }
 
-    /// The handle comes from a raw pointer.
+    /// The handle comes from a raw pointer; `std` is std's pointer that was made of it.
     #[inline]
     #[track_caller]
-    pub(crate) fn from_raw(at: Option<(Kind, usize)>) -> Self {
+    pub(crate) fn from_raw(at: Option<(Kind, usize)>, std: usize) -> Self {
         let site = Location::caller();
-        Self(at.and_then(|at| of_raw::<SHARED>(Side::Strong, Op::FromRaw, at, site)))
+        Self(at.and_then(|at| of_raw::<SHARED>(Side::Strong, Op::FromRaw, at, std, site)))
     }
 
     /// One more raw handle: a clone that becomes raw at once. Stands after std's.
@@ -283,8 +295,8 @@ impl<const SHARED: bool> Drop for Strong<SHARED> {
 pub(crate) struct Weak<const SHARED: bool>(Option<Ticket>);
 
 impl<const SHARED: bool> Weak<SHARED> {
-    /// A handle of no object.
-    pub(crate) const DANGLING: Self = Self(None);
+    /// A handle that is untraced, as that of no object is.
+    pub(crate) const UNTRACED: Self = Self(None);
 
     /// An object that begins with a weak handle: `new_cyclic`'s, or one that came from std.
     #[track_caller]
@@ -302,8 +314,7 @@ impl<const SHARED: bool> Weak<SHARED> {
 
     /// A clone's identity. Stands after std's clone.
     #[inline]
-    #[track_caller]
-    pub(crate) fn cloned(&self) -> Self {
+    pub(crate) fn cloned(&self, site: Caller) -> Self {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
@@ -313,14 +324,13 @@ impl<const SHARED: bool> Weak<SHARED> {
         }
         match &self.0 {
             None => Self(None),
-            Some(from) => Self(traced::<SHARED>(from, Location::caller())),
+            Some(from) => Self(traced::<SHARED>(from, site)),
         }
     }
 
     /// A strong handle's identity. Stands after std's successful upgrade.
     #[inline]
-    #[track_caller]
-    pub(crate) fn upgraded(&self) -> Strong<SHARED> {
+    pub(crate) fn upgraded(&self, site: Caller) -> Strong<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
@@ -330,16 +340,14 @@ impl<const SHARED: bool> Weak<SHARED> {
         }
         match &self.0 {
             None => Strong(None),
-            Some(from) => Strong(traced::<SHARED>(from, Location::caller())),
+            Some(from) => Strong(traced::<SHARED>(from, site)),
         }
     }
 
     /// std's upgrade found no value.
     #[inline]
-    #[track_caller]
-    pub(crate) fn upgrade_failed(&self) {
+    pub(crate) fn upgrade_failed(&self, site: Caller) {
         if let Some(ticket) = &self.0 {
-            let site = Location::caller();
             with::<SHARED, _>(ticket, Side::Weak, |entry, place| {
                 note::<SHARED>(entry, place.number(), Op::UpgradeFailed, site, false);
             });
@@ -367,11 +375,11 @@ impl<const SHARED: bool> Weak<SHARED> {
         }
     }
 
-    /// The handle comes from a raw pointer.
+    /// The handle comes from a raw pointer; `std` is std's pointer that was made of it.
     #[inline]
     #[track_caller]
-    pub(crate) fn from_raw(at: (Kind, usize)) -> Self {
-        Self(of_raw::<SHARED>(Side::Weak, Op::WeakFromRaw, at, Location::caller()))
+    pub(crate) fn from_raw(at: (Kind, usize), std: usize) -> Self {
+        Self(of_raw::<SHARED>(Side::Weak, Op::WeakFromRaw, at, std, Location::caller()))
     }
 }
 
@@ -391,3 +399,29 @@ impl<const SHARED: bool> Drop for Weak<SHARED> {
         }
     }
 }
+
+/// An identity as its ticket, which may stand for std's pointer: see [`repr`](crate::repr).
+#[allow(dead_code)] // where it stands beside it
+pub(crate) trait OfTicket {
+    fn of(ticket: Option<Ticket>) -> Self;
+    /// The ticket, whose handle has not ended.
+    fn into_ticket(self) -> Option<Ticket>;
+}
+
+macro_rules! of_ticket {
+    ($($Identity:ident)*) => {$(
+        impl<const SHARED: bool> OfTicket for $Identity<SHARED> {
+            #[inline(always)]
+            fn of(ticket: Option<Ticket>) -> Self {
+                Self(ticket)
+            }
+
+            #[inline(always)]
+            fn into_ticket(mut self) -> Option<Ticket> {
+                self.0.take()
+            }
+        }
+    )*};
+}
+
+of_ticket! { Strong Weak }

@@ -71,8 +71,8 @@ impl Handles {
 pub(crate) struct RawTable {
     by_entry: BTreeMap<usize, Raw>,
     by_address: BTreeMap<(Kind, usize), Vec<usize>>,
-    /// The entry of a stale ticket.
-    stale: BTreeMap<u64, usize>,
+    /// The entry of a ticket that returned, or is stale.
+    tickets: BTreeMap<u64, usize>,
     /// Handles that have returned so far.
     returns: u64,
 }
@@ -94,7 +94,7 @@ impl RawTable {
         Self {
             by_entry: BTreeMap::new(),
             by_address: BTreeMap::new(),
-            stale: BTreeMap::new(),
+            tickets: BTreeMap::new(),
             returns: 0,
         }
     }
@@ -187,10 +187,33 @@ impl RawTable {
         if raw.stale.len() == STALE
             && let Some(old) = raw.stale.pop_front()
         {
-            self.stale.remove(&old);
+            self.tickets.remove(&old);
         }
         raw.stale.push_back(ticket);
-        self.stale.insert(ticket, key);
+        self.tickets.insert(ticket, key);
+    }
+
+    /// A ticket that nobody is known to have, for a place that is about to be of this generation. `std` is std's pointer.
+    pub(crate) fn new_ticket(
+        &mut self,
+        place: &'static Place,
+        generation: u32,
+        std: usize,
+    ) -> Ticket {
+        let mut next = || {
+            self.returns += 1;
+            Ticket::new_returned(place, generation, self.returns, std)
+        };
+        let mut ticket = next();
+        // Where the generation is in it, the first is one. Where each number is one that is known, which takes thousands of
+        // handles at one address, two have the same, and are not told from each other.
+        for _ in 0..1 << 14 {
+            if !self.tickets.contains_key(&ticket.word()) {
+                break;
+            }
+            ticket = next();
+        }
+        ticket
     }
 
     /// The place that was [claimed](Self::claim) has this ticket now.
@@ -202,8 +225,8 @@ impl RawTable {
         ticket: &Ticket,
     ) {
         if let Some(raw) = self.by_entry.get_mut(&key(entry)) {
-            self.returns += 1;
             raw.sides[side as usize].add(self.returns, place, ticket.word());
+            self.tickets.insert(ticket.word(), key(entry));
         }
     }
 
@@ -214,19 +237,13 @@ impl RawTable {
         side: Side,
     ) -> Option<(&'static Entry, &'static Place)> {
         let word = ticket.word();
-        // A place is one of the table only as long as its ticket is: the same word cannot be another's meanwhile.
-        let entry = ticket.place().entry().addr();
-        let own = self.by_entry.get(&entry).and_then(|raw| {
-            let handles = &raw.sides[side as usize];
-            let order = handles.orders.get(&word)?;
-            Some((raw.entry, handles.returned.get(order)?.0))
-        });
-        own.or_else(|| {
-            let raw = self.by_entry.get(self.stale.get(&word)?)?;
-            let handles = &raw.sides[side as usize];
-            let returned = handles.returned.first_key_value().map(|(_, (place, _))| *place);
-            Some((raw.entry, returned.or_else(|| handles.waiting.last().copied())?))
-        })
+        let raw = self.by_entry.get(self.tickets.get(&word)?)?;
+        let handles = &raw.sides[side as usize];
+        let own = handles.orders.get(&word).and_then(|order| handles.returned.get(order));
+        // Stale: see `settle`.
+        let other = || handles.returned.first_key_value().map(|(_, returned)| returned);
+        let place = own.or_else(other).map(|(place, _)| *place);
+        Some((raw.entry, place.or_else(|| handles.waiting.last().copied())?))
     }
 
     /// A handle that had returned ends, or leaves again: the object, and the place that ends with it.
@@ -239,10 +256,10 @@ impl RawTable {
         let word = ticket.word();
         let raw = self.by_entry.get_mut(&key(entry))?;
         let handles = &mut raw.sides[side as usize];
+        self.tickets.remove(&word);
         if let Some(place) = handles.take(word) {
             return Some((entry, place));
         }
-        self.stale.remove(&word);
         raw.stale.retain(|&stale| stale != word);
         // A handle did end. Where none is known to have returned, one that waits had: of a view that was made before
         // others left.
@@ -261,8 +278,9 @@ impl RawTable {
 
     fn remove_key(&mut self, key: usize) {
         let Some(raw) = self.by_entry.remove(&key) else { return };
-        for stale in &raw.stale {
-            self.stale.remove(stale);
+        let returned = raw.sides.iter().flat_map(|handles| handles.orders.keys());
+        for ticket in raw.stale.iter().chain(returned) {
+            self.tickets.remove(ticket);
         }
         let at = (raw.kind, raw.address);
         let Some(entries) = self.by_address.get_mut(&at) else { return };

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) struct HandleView {
     /// The number of its object.
     pub(crate) object: u64,
-    /// The word that stands where the handle is stored.
+    /// The word that stands where the handle is stored, scrambled.
     pub(crate) ticket: u64,
     pub(crate) details: PlaceDetails,
 }
@@ -27,7 +27,8 @@ fn handle(place: &'static Place) -> Option<HandleView> {
         let details = place.details();
         // SAFETY: FOREVER: a place in use was filled with a slot of the ledger's.
         let entry = unsafe { &*details.entry };
-        HandleView { object: entry.id(), ticket: word(place, generation), details }
+        let ticket = details.returned.unwrap_or_else(|| word(place, generation));
+        HandleView { object: entry.id(), ticket, details }
     })
 }
 

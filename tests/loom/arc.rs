@@ -266,18 +266,18 @@ impl Arc {
     }
 
     pub(crate) fn from_raw(raw: Raw) -> Self {
-        let ticket = Strong::from_raw(at(&raw.0));
+        let ticket = Strong::from_raw(at(&raw.0), 0);
         Self { ticket, inner: raw.0 }
     }
 
     /// As `from_raw` of a pointer that nobody saw leave, at an address that another object may have had.
     pub(crate) fn adopt_unseen(address: usize) {
-        drop(Strong::<true>::from_raw(Some((Kind::Arc, address))));
+        drop(Strong::<true>::from_raw(Some((Kind::Arc, address)), 0));
     }
 
     /// A view of a raw handle, which is not dropped.
     pub(crate) fn view(raw: &Raw) -> std::mem::ManuallyDrop<Self> {
-        let ticket = Strong::from_raw(at(&raw.0));
+        let ticket = Strong::from_raw(at(&raw.0), 0);
         std::mem::ManuallyDrop::new(Self { ticket, inner: StdArc(raw.0.0.clone()) })
     }
 

@@ -45,14 +45,15 @@ pub(super) fn stranger_to_raw(side: Side, at: (Kind, usize), strong: usize) {
     }
 }
 
-/// A handle comes from a raw pointer.
+/// A handle comes from a raw pointer; `std` is std's pointer that was made of it.
 pub(super) fn of_raw<const SHARED: bool>(
     side: Side,
     op: Op,
     at: (Kind, usize),
+    std: usize,
     site: Caller,
 ) -> Option<Ticket> {
-    if LEDGER.no_raws() {
+    if LEDGER.no_raws() || !Ticket::fits(std) {
         return None;
     }
     let (entry, ticket, fact, logged) = local::enter(|local| {
@@ -63,6 +64,7 @@ pub(super) fn of_raw<const SHARED: bool>(
         }
         let (entry, claimed) = raw.claim(at, side)?;
         let (Claimed::Waiting(place) | Claimed::Shared(place)) = claimed;
+        let ticket = raw.new_ticket(place, place.current().wrapping_add(2), std);
         let position = entry.note::<SHARED>();
         // For the event's time.
         entry.share::<SHARED>();
@@ -80,7 +82,10 @@ pub(super) fn of_raw<const SHARED: bool>(
         };
         hide(place);
         place.fill(entry, &new, RETURNED);
-        let ticket = Ticket::new_returned(place, publish(place));
+        if cfg!(refscope_thin) {
+            place.set_returned(ticket.word());
+        }
+        publish(place);
         raw.returned(entry, side, place, &ticket);
         drop(raw);
         let fact = Fact { op, handle: position.seq, from, position, site: Some(site), stack: 0 };

@@ -115,14 +115,16 @@ fn btree_map() -> Vec<u64> {
 
 #[inline(never)]
 fn btree_deep() -> Vec<u64> {
-    struct Map(RefCell<BTreeMap<u32, Option<Rc<Map>>>>);
+    // With a number beside, so that a node is larger than any block that the harness had before: a word for one of those may
+    // still stand on its stack.
+    struct Map(RefCell<BTreeMap<u32, (Option<Rc<Map>>, u128)>>);
     let map = Rc::new(Map(RefCell::default()));
     let other = Rc::new(Map(RefCell::default()));
     for n in 0..5000 {
-        map.0.borrow_mut().insert(n, None);
+        map.0.borrow_mut().insert(n, (None, 0));
     }
-    map.0.borrow_mut().insert(2500, Some(other.clone()));
-    other.0.borrow_mut().insert(1, Some(map.clone()));
+    map.0.borrow_mut().insert(2500, (Some(other.clone()), 0));
+    other.0.borrow_mut().insert(1, (Some(map.clone()), 0));
     vec![id(&map), id(&other)]
 }
 

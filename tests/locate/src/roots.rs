@@ -258,16 +258,22 @@ fn waiting_task(ask: &Ask) {
     ask.root(black_box(start)(), is_static);
 }
 
-/// The two words of a handle, taken out of memory.
+/// The words of a handle, taken out of memory: two, or one and 0.
 pub(crate) fn words_of<T>(pointer: Rc<T>) -> [u64; 2] {
     let mut pointer = ManuallyDrop::new(pointer);
-    let words = std::ptr::from_mut(&mut pointer).cast::<[u64; 2]>();
-    const { assert!(size_of::<Rc<u8>>() == 16) };
-    // SAFETY: TEST: a handle is two words, and nobody uses it after they are gone.
-    let handle = unsafe { words.read_volatile() };
-    // SAFETY: TEST: as above.
-    unsafe { words.write_volatile([0; 2]) };
-    handle
+    let words = std::ptr::from_mut(&mut pointer).cast::<u64>();
+    std::array::from_fn(|word| {
+        if word >= size_of::<Rc<T>>() / 8 {
+            return 0;
+        }
+        // SAFETY: TEST: a handle has so many words, and nobody uses it after they are gone.
+        let word = unsafe { words.add(word) };
+        // SAFETY: TEST: as above.
+        let bits = unsafe { word.read_volatile() };
+        // SAFETY: TEST: as above.
+        unsafe { word.write_volatile(0) };
+        bits
+    })
 }
 
 /// Only registers that a callee saves have the handle.

@@ -1,0 +1,435 @@
+//! A handle of one word: std's pointer, or the ticket that stands for it.
+
+use super::{Repr, lent};
+use crate::runtime::handle::OfTicket;
+use crate::runtime::ticket::Ticket;
+use std::mem::{ManuallyDrop, MaybeUninit, transmute, transmute_copy};
+use std::ops::{Deref, DerefMut};
+use std::panic::UnwindSafe;
+use std::ptr::{self, NonNull};
+use std::{boxed, rc, sync};
+
+const _: () = {
+    const fn is_address_first(words: [usize; 2]) -> bool {
+        words[0] == usize::MAX && words[1] == 3
+    }
+    // SAFETY: WORD: a pointer has no bytes that are not initialized.
+    let of_rc = unsafe { transmute::<rc::Weak<[u8]>, [usize; 2]>(rc::Weak::<[u8; 3]>::new()) };
+    // SAFETY: WORD: as above.
+    let of_arc = unsafe { transmute::<sync::Weak<[u8]>, [usize; 2]>(sync::Weak::<[u8; 3]>::new()) };
+    assert!(is_address_first(of_rc) && is_address_first(of_arc), "WORD");
+};
+
+/// Declares a pointer type.
+macro_rules! pointer {
+    ($(#[$meta:meta])* pub struct $Ptr:ident<T>: $Identity:ty, $Std:ty, stored as $Stored:ty;) => {
+        $(#[$meta])*
+        pub struct $Ptr<T: ?Sized> {
+            // Dropped after what `Drop` does, so that a drop is emitted before what it destroys.
+            stored: $Stored,
+            // For the drop check.
+            owns: std::marker::PhantomData<$Std>,
+        }
+
+        impl<T: ?Sized> $Ptr<T> {
+            /// An untraced handle.
+            #[allow(dead_code)] // of a pointer that always has an object
+            const fn untraced(stored: $Stored) -> Self {
+                Self { stored, owns: std::marker::PhantomData }
+            }
+        }
+
+        // SAFETY: WORD: the type that is stored is std's pointer, or one of the same layout.
+        unsafe impl<T: ?Sized> $crate::repr::Stored for $Ptr<T> {
+            type Identity = $Identity;
+            type Std = $Std;
+            type Stored = $Stored;
+
+            #[inline]
+            fn new(stored: $Stored) -> Self {
+                Self::untraced(stored)
+            }
+
+            #[inline]
+            fn stored(&self) -> &$Stored {
+                &self.stored
+            }
+
+            #[inline]
+            fn stored_mut(&mut self) -> &mut $Stored {
+                &mut self.stored
+            }
+        }
+
+        // SAFETY: MAY_DANGLE: nothing of the value is used here, but that std's pointer drops it, whose drop check the fields
+        // have.
+        unsafe impl<#[may_dangle] T: ?Sized> Drop for $Ptr<T> {
+            // Always inlined, so that a debug build needs no second frame: drops recurse.
+            #[inline(always)]
+            fn drop(&mut self) {
+                // SAFETY: WHOLE: the handle is not used any more.
+                unsafe { $crate::repr::end_identity(self) };
+                // SAFETY: WHOLE: as above; std's pointer is whole.
+                unsafe { $crate::repr::End::end(&mut self.stored) };
+            }
+        }
+    };
+}
+pub(crate) use pointer;
+
+/// A pointer type that [`pointer!`] declares.
+///
+/// # Safety
+///
+/// `Stored` has the layout of `Std`, and WORD holds for it.
+pub(crate) unsafe trait Stored: Sized {
+    type Identity: OfTicket;
+    type Std;
+    type Stored;
+
+    fn new(stored: Self::Stored) -> Self;
+    fn stored(&self) -> &Self::Stored;
+    fn stored_mut(&mut self) -> &mut Self::Stored;
+}
+
+/// How what is stored ends, after the identity.
+pub(crate) trait End {
+    /// Drops std's pointer, if it is not a field that is dropped anyway.
+    ///
+    /// # Safety
+    ///
+    /// WHOLE: the bits are those of std's pointer, which is not used any more.
+    unsafe fn end(&mut self);
+}
+
+macro_rules! ends_as_a_field {
+    ($($Std:ty),*) => {$(
+        impl<T: ?Sized> End for $Std {
+            #[inline(always)]
+            unsafe fn end(&mut self) {}
+        }
+    )*};
+}
+
+ends_as_a_field! { rc::Rc<T>, rc::Weak<T>, sync::Arc<T>, sync::Weak<T> }
+
+// A ticket may not stand in std's box, of which the compiler assumes that it points to a value.
+impl<T: ?Sized> End for NonNull<T> {
+    #[inline(always)]
+    unsafe fn end(&mut self) {
+        let boxed = ptr::from_mut(self).cast::<boxed::Box<T>>();
+        // SAFETY: WHOLE: passed on to the caller.
+        unsafe { ptr::drop_in_place(boxed) };
+    }
+}
+
+// What std's box is, though a `NonNull` is not.
+
+// SAFETY: SEND: it owns its value, as std's box does.
+unsafe impl<T: ?Sized + Send> Send for crate::boxed::Box<T> {}
+// SAFETY: SEND: as above.
+unsafe impl<T: ?Sized + Sync> Sync for crate::boxed::Box<T> {}
+impl<T: ?Sized + UnwindSafe> UnwindSafe for crate::boxed::Box<T> {}
+
+/// The first word.
+#[inline]
+fn word<B>(stored: &B) -> *mut () {
+    const { assert!(size_of::<B>() >= size_of::<*mut ()>()) };
+    // SAFETY: WORD: it is a pointer.
+    unsafe { ptr::from_ref(stored).cast::<*mut ()>().read() }
+}
+
+#[inline]
+fn set_word<B>(stored: &mut B, word: *mut ()) {
+    const { assert!(size_of::<B>() >= size_of::<*mut ()>()) };
+    // SAFETY: WORD: it is a pointer.
+    unsafe { ptr::from_mut(stored).cast::<*mut ()>().write(word) };
+}
+
+/// The same bits as another type.
+///
+/// # Safety
+///
+/// WORD: the two types have the same layout. WHOLE: of what owns something, only one is used.
+#[inline]
+unsafe fn same_bits<A, B>(bits: &A) -> B {
+    const { assert!(size_of::<A>() == size_of::<B>() && align_of::<A>() == align_of::<B>(), "WORD") };
+    // SAFETY: WORD: passed on to the caller.
+    unsafe { transmute_copy(bits) }
+}
+
+/// A copy of the bits of std's pointer, which owns nothing.
+struct View<S>(MaybeUninit<S>);
+
+impl<S> View<S> {
+    #[inline]
+    fn of<P: Stored<Std = S>>(handle: &P) -> Self {
+        // SAFETY: WORD. WHOLE: a view owns nothing.
+        let mut bits: MaybeUninit<S> = unsafe { same_bits(handle.stored()) };
+        if let Some(ticket) = Ticket::of(word(handle.stored())) {
+            set_word(&mut bits, ticket.std());
+        }
+        Self(bits)
+    }
+}
+
+impl<S> Deref for View<S> {
+    type Target = S;
+
+    #[inline]
+    fn deref(&self) -> &S {
+        // SAFETY: WHOLE: the handle lives, whose pointer this is. PLACE, NOTED: it was in the place.
+        unsafe { self.0.assume_init_ref() }
+    }
+}
+
+impl<S> DerefMut for View<S> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut S {
+        // SAFETY: WHOLE: as above; only what does not change the pointer is done with it.
+        unsafe { self.0.assume_init_mut() }
+    }
+}
+
+/// Ends what was lent of a handle that ends, or changes hands.
+#[inline]
+fn end_loans<const WIDE: bool>(ticket: &Ticket) {
+    if ticket.is_returned() || (WIDE && ticket.place().is_lent()) {
+        lent::end(ticket.word());
+    }
+}
+
+/// Ends the identity of a handle, and leaves std's pointer in it.
+///
+/// # Safety
+///
+/// WHOLE: the handle is dropped, and not used any more.
+#[inline]
+pub(crate) unsafe fn end_identity<P: Stored>(handle: &mut P) {
+    // Neither generic over the pointee, nor inlined, and it does not unwind (sinks' panics are caught, and anything else
+    // aborts): so the drop of an untraced handle is std's, but for a look.
+    #[inline(never)]
+    #[allow(improper_ctypes_definitions)] // it is not called from C
+    extern "C" fn traced<I: OfTicket, const WIDE: bool>(ticket: Ticket) -> *mut () {
+        let std = ticket.std();
+        end_loans::<WIDE>(&ticket);
+        drop(I::of(Some(ticket)));
+        std
+    }
+    if let Some(ticket) = Ticket::of(word(handle.stored())) {
+        let std = if size_of::<P::Std>() > size_of::<usize>() {
+            traced::<P::Identity, true>(ticket)
+        } else {
+            traced::<P::Identity, false>(ticket)
+        };
+        set_word(handle.stored_mut(), std);
+    }
+}
+
+/// Has a ticket stand for std's pointer.
+#[inline]
+fn put_in<B>(ticket: Ticket, std: &mut B) {
+    if ticket.is_returned() {
+        // Of another handle with this word, long ago.
+        lent::end(ticket.word());
+    }
+    let replaced = ticket.replace(word(std));
+    set_word(std, replaced);
+}
+
+/// An untraced handle as what it is.
+///
+/// # Safety
+///
+/// WORD: the handle is untraced.
+#[inline]
+unsafe fn as_std<P: Stored>(handle: &P) -> &P::Std {
+    // SAFETY: WORD: passed on to the caller.
+    unsafe { &*ptr::from_ref(handle.stored()).cast() }
+}
+
+/// Makes another handle of a traced one. Not inlined: so what is done to an untraced one is what std does, but for a look.
+#[inline(never)]
+fn derive_traced<P: Stored, Q: Repr>(
+    handle: &P,
+    std: impl FnOnce(&P::Std) -> Q::Std,
+    identity: impl FnOnce(&P::Identity) -> Q::Identity,
+) -> Q {
+    // Nothing unwinds between the two, which the compiler does not know.
+    let std = ManuallyDrop::new(std(&View::of(handle)));
+    Q::from_parts(identity(&handle.identity()), ManuallyDrop::into_inner(std))
+}
+
+#[inline(never)]
+fn try_derive_traced<P: Stored, Q: Repr>(
+    handle: &P,
+    std: impl FnOnce(&P::Std) -> Option<Q::Std>,
+    identity: impl FnOnce(&P::Identity) -> Q::Identity,
+    failed: impl FnOnce(&P::Identity),
+) -> Option<Q> {
+    let Some(std) = std(&View::of(handle)) else {
+        failed(&handle.identity());
+        return None;
+    };
+    let std = ManuallyDrop::new(std);
+    Some(Q::from_parts(identity(&handle.identity()), ManuallyDrop::into_inner(std)))
+}
+
+impl<P: Stored> Repr for P {
+    type Identity = P::Identity;
+    type Std = P::Std;
+
+    #[inline]
+    fn from_parts(identity: P::Identity, std: P::Std) -> Self {
+        // SAFETY: WORD. WHOLE: std's pointer is not used any more.
+        let mut stored: P::Stored = unsafe { same_bits(&ManuallyDrop::new(std)) };
+        if let Some(ticket) = identity.into_ticket() {
+            put_in(ticket, &mut stored);
+        }
+        P::new(stored)
+    }
+
+    #[inline]
+    fn from_std_alone(std: P::Std) -> Self {
+        // SAFETY: WORD. WHOLE: std's pointer is not used any more.
+        P::new(unsafe { same_bits(&ManuallyDrop::new(std)) })
+    }
+
+    #[inline]
+    fn derive<Q: Repr>(
+        &self,
+        std: impl FnOnce(&P::Std) -> Q::Std,
+        identity: impl FnOnce(&P::Identity) -> Q::Identity,
+    ) -> Q {
+        if Ticket::is_in(word(self.stored())) {
+            return derive_traced(self, std, identity);
+        }
+        // SAFETY: WORD: untraced, it is std's pointer.
+        Q::from_std_alone(std(unsafe { as_std(self) }))
+    }
+
+    #[inline]
+    fn try_derive<Q: Repr>(
+        &self,
+        std: impl FnOnce(&P::Std) -> Option<Q::Std>,
+        identity: impl FnOnce(&P::Identity) -> Q::Identity,
+        failed: impl FnOnce(&P::Identity),
+    ) -> Option<Q> {
+        if Ticket::is_in(word(self.stored())) {
+            return try_derive_traced(self, std, identity, failed);
+        }
+        // SAFETY: WORD: untraced, it is std's pointer.
+        std(unsafe { as_std(self) }).map(Q::from_std_alone)
+    }
+
+    #[inline]
+    fn into_parts(self) -> (P::Identity, P::Std) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: WORD. WHOLE: the handle is not used any more.
+        let mut std: MaybeUninit<P::Std> = unsafe { same_bits(this.stored()) };
+        let ticket = Ticket::of(word(this.stored()));
+        if let Some(ticket) = &ticket {
+            set_word(&mut std, ticket.std());
+            if size_of::<P::Std>() > size_of::<usize>() {
+                end_loans::<true>(ticket);
+            } else {
+                end_loans::<false>(ticket);
+            }
+        }
+        // SAFETY: WHOLE: its bits are together again.
+        (P::Identity::of(ticket), unsafe { std.assume_init() })
+    }
+
+    #[inline]
+    fn identity(&self) -> impl Deref<Target = P::Identity> {
+        ManuallyDrop::new(P::Identity::of(Ticket::of(word(self.stored()))))
+    }
+
+    #[inline]
+    fn std(&self) -> impl Deref<Target = P::Std> {
+        View::of(self)
+    }
+
+    #[inline]
+    fn parts_mut(&mut self) -> PartsMut<'_, Self> {
+        let ticket = Ticket::of(word(self.stored()));
+        if let Some(ticket) = &ticket {
+            set_word(self.stored_mut(), ticket.std());
+        }
+        let std = ptr::from_mut(self.stored_mut()).cast::<P::Std>();
+        // SAFETY: WORD. WHOLE: it is std's pointer until the parts are dropped.
+        PartsMut { identity: ManuallyDrop::new(P::Identity::of(ticket)), std: unsafe { &mut *std } }
+    }
+
+    fn lend(&self) -> &P::Std {
+        let std = match Ticket::of(word(self.stored())) {
+            None => ptr::from_ref(self.stored()).cast::<P::Std>(),
+            Some(ticket) => match ticket.memory() {
+                Some(memory) if size_of::<P::Std>() == size_of::<usize>() => memory.cast(),
+                memory => {
+                    let is_first = memory.is_some() && !ticket.place().set_lent();
+                    lent::lend(ticket.word(), is_first, &View::of(self).0)
+                }
+            },
+        };
+        // SAFETY: WORD. PLACE, LENT: it stays as it is for as long as the handle is borrowed.
+        unsafe { &*std }
+    }
+
+    #[inline]
+    fn value<T: ?Sized>(&self) -> &T
+    where
+        P::Std: Deref<Target = T>,
+    {
+        let value: *const T = &**View::of(self);
+        // SAFETY: STABLE: it stays where it is for as long as the handle is borrowed.
+        unsafe { &*value }
+    }
+
+    #[inline]
+    fn value_mut<T: ?Sized>(&mut self) -> &mut T
+    where
+        P::Std: DerefMut<Target = T>,
+    {
+        let value: *mut T = &mut **View::of(self);
+        // SAFETY: STABLE: it stays where it is for as long as the handle is borrowed.
+        unsafe { &mut *value }
+    }
+
+    #[inline]
+    fn value_mut_by<T: ?Sized>(
+        &mut self,
+        get: impl FnOnce(&mut P::Std) -> Option<&mut T>,
+    ) -> Option<&mut T>
+    where
+        P::Std: Deref<Target = T>,
+    {
+        let value: *mut T = get(&mut View::of(self))?;
+        // SAFETY: STABLE: it stays where it is for as long as the handle is borrowed.
+        Some(unsafe { &mut *value })
+    }
+}
+
+/// The parts of a handle, to be changed: std's pointer stands in the handle meanwhile. The identity is put into it again when
+/// this is dropped, while unwinding too.
+pub(crate) struct PartsMut<'a, P: Repr> {
+    pub(crate) identity: ManuallyDrop<P::Identity>,
+    pub(crate) std: &'a mut P::Std,
+}
+
+impl<P: Repr> Drop for PartsMut<'_, P> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: WHOLE: it is not used any more.
+        let identity = unsafe { ManuallyDrop::take(&mut self.identity) };
+        if let Some(ticket) = identity.into_ticket() {
+            put_in(ticket, self.std);
+        }
+    }
+}
+
+/// std's pointer as a number: what a ticket of a handle that came from a raw pointer has in itself.
+#[inline]
+pub(crate) fn address<S>(std: &S) -> usize {
+    word(std).addr()
+}
