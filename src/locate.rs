@@ -23,8 +23,9 @@
 //! **PROVEN**: no root leads there. No word in any writable memory of the process points to it, stale ones and those of
 //! weak handles included; each of its handles was found, in memory that nothing leads to; std counts as many owners as
 //! refscope does; each thread's stack pointer and registers are known; the memory was copied at one moment, and the blocks
-//! of the heap are known. A pointer that the program encodes (an XOR, tags in the high bits, one past the end), that the
-//! kernel keeps for it, or that stands in memory that a fork does not copy, is beyond any search.
+//! of the heap are known. A pointer that the program encodes (an XOR, tags in the high bits, one past the end), that is not
+//! aligned (in a `repr(packed)` struct), that the kernel keeps for it, or that stands in memory that a fork does not copy or
+//! that may not be read (`PROT_NONE`), is beyond the search.
 //!
 //! **LIKELY**: all else, with the reasons in words.
 //!

@@ -81,4 +81,16 @@ fn timelines() {
         assert_eq!(text.contains('\x1b'), name == "color");
     }
     assert_eq!(timelines.to_string(), Terminal::plain(80).to_string(&timelines));
+    a_long_line_is_cut_around_the_call();
+}
+
+fn a_long_line_is_cut_around_the_call() {
+    let recorder = Recorder::new();
+    #[rustfmt::skip]
+    let keep = || { let before = "what stands before it, at length"; let kept = Rc::new(9_u8); std::mem::forget(kept); let behind = "what stands behind it"; let _ = (before, behind); };
+    Scope::new(recorder.clone()).run(keep);
+    let text = Terminal::plain(60).to_string(&recorder.recording().timelines());
+    let keeper = text.lines().rfind(|line| line.contains("kept by")).expect("it is alive");
+    assert!(keeper.contains("= Rc::new(9_u8)"), "{keeper}");
+    assert!(keeper.ends_with('…') && keeper.chars().count() <= 60, "{keeper}");
 }

@@ -154,8 +154,8 @@ impl fmt::Display for Help {
                 At(location.as_ref())
             ),
             Self::BreakCycle => f.write_str(
-                "these objects hold each other, and nothing else holds them: let the handle that this line makes be a \
-                 `Weak`",
+                "these objects hold each other, and nothing else was found to hold them: let the handle that this line \
+                 makes be a `Weak`",
             ),
             Self::AllowOrRelease { part, objects } => write_held(f, part, *objects, true),
             Self::DropHandle => f.write_str(

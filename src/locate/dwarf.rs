@@ -310,8 +310,10 @@ impl<'a> Types<'a> {
                     let last = || number(gimli::DW_AT_upper_bound).map(|last| last + 1);
                     count = number(gimli::DW_AT_count).or_else(last).unwrap_or(count);
                 }
-                let size = self.shape(element)?.size.checked_mul(count)?;
-                shape(size, ShapeKind::Array { element })
+                let of = self.shape(element)?;
+                let size = of.size.checked_mul(count)?;
+                let name = format!("[{}; {count}]", of.name);
+                Some(Shape { name, size, kind: ShapeKind::Array { element }, from })
             }
             gimli::DW_TAG_typedef => {
                 let same = self.shape(to?)?;

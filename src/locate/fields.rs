@@ -337,7 +337,7 @@ impl<'a> Fields<'a> {
                     let within = offset - member.offset;
                     let mut found =
                         self.descend(member.ty, within, wanted, is_silent, depth + 1)?;
-                    if !is_silent && !is_state_of(is_variant, &shape) {
+                    if !is_silent && !is_state_of(is_variant, &shape) && !is_wide(members) {
                         found.pieces.splice(0..0, piece(&member.name));
                     }
                     Some(found)
@@ -454,6 +454,14 @@ fn has_fields(shape: &Shape) -> bool {
 /// Whether a member is a state of an async block or a coroutine.
 fn is_state_of(is_variant: bool, shape: &Shape) -> bool {
     is_variant && shape.name.starts_with('{')
+}
+
+/// Whether these are the two words of a pointer to a slice or a trait object, whose names rustc made up.
+fn is_wide(members: &[Member]) -> bool {
+    matches!(members, [one, two] if matches!(
+        (&*one.name, &*two.name),
+        ("data_ptr", "length") | ("pointer", "vtable")
+    ))
 }
 
 /// A field's name as the source has it; `None` for what rustc made up.

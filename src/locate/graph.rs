@@ -293,13 +293,7 @@ impl<'a> Graph<'a> {
         };
         for now in [Turn::Statics, Turn::Stacks, Turn::Unknown] {
             let from_stacks = (now == Turn::Stacks).then(|| self.held_by_stacks(memory));
-            for (index, edge) in self.scanned.from_areas.iter().enumerate() {
-                let counts = turn(edge.area) == Some(now)
-                    && from_stacks.as_ref().is_none_or(|allowed| allowed.contains(&(index as u32)));
-                if counts && self.owners[edge.to as usize] == 0 {
-                    hold(&mut held, &mut queue, edge.to, Held::Area(edge.area, edge.address));
-                }
-            }
+            // Handles first: what an object's own value leads to is not to be said of an old word in a block.
             for (handle, &sighting) in self.chosen.iter().enumerate() {
                 if !self.handles[handle].keeps() {
                     continue;
@@ -313,6 +307,13 @@ impl<'a> Graph<'a> {
                 if turn(area as u32) == Some(now) {
                     let by = Held::Area(area as u32, found.address);
                     hold(&mut held, &mut queue, block, by);
+                }
+            }
+            for (index, edge) in self.scanned.from_areas.iter().enumerate() {
+                let counts = turn(edge.area) == Some(now)
+                    && from_stacks.as_ref().is_none_or(|allowed| allowed.contains(&(index as u32)));
+                if counts && self.owners[edge.to as usize] == 0 {
+                    hold(&mut held, &mut queue, edge.to, Held::Area(edge.area, edge.address));
                 }
             }
             self.flood(&mut held, &mut queue);

@@ -312,7 +312,11 @@ fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
     let mut areas = Vec::new();
     let mut claim = |range: Range<u64>, kind: AreaKind, out: &mut Vec<Range<u64>>| {
         for range in without(range.clone(), out) {
-            areas.push(Area { range, kind: kind.clone() });
+            // What is left out ends where it may: the words of the rest are aligned all the same.
+            let range = range.start.next_multiple_of(8)..range.end & !7;
+            if !range.is_empty() {
+                areas.push(Area { range, kind: kind.clone() });
+            }
         }
         out.push(range);
     };

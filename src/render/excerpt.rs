@@ -102,22 +102,28 @@ fn says(leak: &Leak, holder: &Handle) -> String {
 }
 
 /// The part of a line that fits.
-struct Window {
-    ascii: bool,
-    room: usize,
+pub(in crate::render) struct Window {
+    pub(in crate::render) ascii: bool,
+    pub(in crate::render) room: usize,
 }
 
 /// A line as it is shown, with the columns before the caret and those under it.
 #[derive(Debug, PartialEq)]
-struct Shown {
-    text: String,
+pub(in crate::render) struct Shown {
+    pub(in crate::render) text: String,
     before: usize,
     caret: usize,
 }
 
 impl Window {
     /// The part in which the word at `start`, and what is said below it, fit as well.
-    fn of(&self, text: &[char], start: usize, length: usize, says: usize) -> Shown {
+    pub(in crate::render) fn of(
+        &self,
+        text: &[char],
+        start: usize,
+        length: usize,
+        says: usize,
+    ) -> Shown {
         let ellipsis = if self.ascii { '~' } else { '…' };
         // As they will be shown: what is escaped or a tab is no single column.
         let shown = |c: &char| match c {

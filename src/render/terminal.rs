@@ -1,4 +1,5 @@
 use super::chart::{self, Axis, By};
+use super::excerpt::{Window, characters_before};
 use super::source::{Recorded, Sources};
 use super::style::{ASCII, Glyphs, Line, Look, UNICODE};
 use super::{age, bytes, count, plural};
@@ -401,10 +402,16 @@ impl Object<'_> {
         row.put(Look::Plain, " ");
         let room = self.how.width.saturating_sub(row.width());
         // What does not fit is cut off where the handle was not made.
-        let (text, indent) = (source.trim(), source.len() - source.trim_start().len());
-        let column = (location.column as usize).saturating_sub(indent + 1);
-        let cut = if column + 12 > room { shorten_front } else { shorten };
-        row.put(Look::Plain, &cut(text, room, glyphs));
+        let source = source.trim_end();
+        let indent = source.chars().take_while(|c| c.is_whitespace()).count();
+        let start = characters_before(source, location.column).saturating_sub(indent);
+        let text: Vec<char> = source.chars().skip(indent).collect();
+        let is_word = |c: &&char| c.is_alphanumeric() || **c == '_';
+        let length = text.iter().skip(start).take_while(is_word).count().max(1);
+        // With some of what follows.
+        let behind = text.len().saturating_sub(start + length).min(room / 2).saturating_sub(1);
+        let shown = Window { ascii: self.how.ascii, room }.of(&text, start, length, behind);
+        row.put(Look::Plain, &shown.text);
         writeln!(out, "{}", row.finish())
     }
 

@@ -3,9 +3,10 @@
 use crate::event::is_std_path;
 use crate::source_file::{is_rust, read};
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// Whose line a location names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,18 +103,46 @@ pub(super) fn whose(text: &str, line: u32, column: u32) -> Whose {
     }
     if in_derive(text, at) { Whose::Derive } else { Whose::User }
 }
+
+/// What [`is_users`](crate::event::Location::is_users) found out: a report asks it of each handle, and most were made by few
+/// lines. It has no lock, and nothing on the heap, for a report may be one of a process that was forked, or of its exit.
+static USERS: [AtomicU64; SLOTS] = [const { AtomicU64::new(0) }; SLOTS];
+
 impl crate::event::Location {
     /// Returns whether the line is the user's own: neither std's nor a derive's, for all that the source tells.
     ///
     /// What a recording names is read only if it is a file of Rust.
     pub(crate) fn is_users(&self) -> bool {
+        if self.is_std() {
+            return false;
+        }
+        let (slot, hash) = self.known_at();
+        let known = slot.load(Ordering::Relaxed);
+        if known & !1 == hash {
+            return known & 1 == 1;
+        }
+        let is_users = self.is_users_by_source();
+        slot.store(hash | u64::from(is_users), Ordering::Relaxed);
+        is_users
+    }
+
+    /// Where it is remembered whether the line is the user's, and as what: a hash, whose lowest bit is the answer's.
+    fn known_at(&self) -> (&'static AtomicU64, u64) {
+        let mut hasher = DefaultHasher::new();
+        (&self.file, self.line, self.column).hash(&mut hasher);
+        let hash = hasher.finish();
+        // No search of the memory shall take it for an address.
+        (&USERS[hash as usize % SLOTS], (hash | 1 << 63) & !1)
+    }
+
+    fn is_users_by_source(&self) -> bool {
         let is_ours = matches!(self.file, Cow::Borrowed(_));
         let source = || {
             let readable = is_ours || is_rust(Path::new(&*self.file));
             readable.then(|| read_source(&self.file)).flatten()
         };
         let is_derive = |text: String| whose(&text, self.line, self.column) == Whose::Derive;
-        !self.is_std() && !source().is_some_and(is_derive)
+        !source().is_some_and(is_derive)
     }
 
     /// The line of a frame, as a path from the working directory where it is below that.
@@ -353,5 +382,17 @@ mod tests {
     fn sources_are_found_from_below() {
         assert!(read_source("src/stack/location.rs").is_some());
         assert!(read_source("no/such/file.rs").is_none());
+    }
+
+    #[test]
+    fn a_source_is_read_once_for_a_line() {
+        let file = std::env::temp_dir().join(format!("refscope-once-{}.rs", std::process::id()));
+        std::fs::write(&file, "#[derive(Clone)]\nstruct A;\n").expect("a file to write");
+        let at = crate::event::Location::new(file.display().to_string(), 1, 10);
+        assert!(!at.is_users());
+        std::fs::remove_file(&file).expect("it is there");
+        assert!(!at.is_users(), "a report asks for each handle");
+        let other = crate::event::Location::new(file.display().to_string(), 2, 1);
+        assert!(other.is_users());
     }
 }

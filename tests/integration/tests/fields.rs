@@ -253,6 +253,41 @@ fn statics_have_their_field_and_type() {
     assert!(text.contains("static fields::SLOT (Mutex<Option<..>>)"), "{text}");
 }
 
+static SLOTS: [Mutex<Option<Arc<Leaf>>>; 3] = [const { Mutex::new(None) }; 3];
+static CALLS: Mutex<Vec<std::boxed::Box<dyn Fn() -> usize + Send>>> = Mutex::new(Vec::new());
+
+#[test]
+fn an_array_has_a_type_and_a_wide_pointer_no_fields() {
+    track();
+    let session = Arc::new(Leaf([0; 3]));
+    let object = id(&session);
+    *SLOTS[2].lock().expect("not poisoned") = Some(session);
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(text.contains("static fields::SLOTS[2] ([Mutex<Option<..>>; 3])"), "{text}");
+
+    let session = Arc::new(Leaf([0; 3]));
+    let object = id(&session);
+    let call = move || Arc::strong_count(&session);
+    CALLS.lock().expect("not poisoned").push(std::boxed::Box::new(call));
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(text.contains("─[0]→ heap block"), "{text}");
+}
+
+#[test]
+fn what_an_object_leads_to_is_not_said_of_a_block() {
+    track();
+    let leaf = leaf();
+    let object = leaf_id(&leaf);
+    let mut kept = vec![leaf];
+    let address = kept.as_mut_ptr() as u64;
+    // An old word, as free room in a block has them.
+    let stale = std::hint::black_box(vec![address; 8]);
+    let holder = Rc::new(Inner { deep: RefCell::new(kept), ..Inner::default() });
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(text.contains("Rc<Inner>"), "{text}");
+    drop((stale, holder));
+}
+
 mod one {
     pub(crate) struct Twin {
         pub(crate) _before: u64,
