@@ -141,12 +141,21 @@ fn hand_over() {
 static CLOCK: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
 
 #[cfg(target_os = "linux")]
+unsafe extern "C" {
+    // Older versions of the crate libc do not declare it.
+    fn pthread_getcpuclockid(
+        thread: libc::pthread_t,
+        clock: *mut libc::clockid_t,
+    ) -> std::ffi::c_int;
+}
+
+#[cfg(target_os = "linux")]
 fn note_clock() {
     let mut clock = 0;
     // SAFETY: EXIT: takes nothing.
     let own = unsafe { libc::pthread_self() };
     // SAFETY: EXIT: about this thread, into a variable that lives here.
-    if unsafe { libc::pthread_getcpuclockid(own, &raw mut clock) } == 0 {
+    if unsafe { pthread_getcpuclockid(own, &raw mut clock) } == 0 {
         CLOCK.store(clock, Ordering::Relaxed);
     }
 }

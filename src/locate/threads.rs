@@ -312,10 +312,21 @@ fn handler() -> libc::sighandler_t {
     handler as libc::sighandler_t
 }
 
+unsafe extern "C" {
+    // What the crate libc's `SIGRTMIN` calls, which its older versions do not have.
+    safe fn __libc_current_sigrtmin() -> c_int;
+    safe fn __libc_current_sigrtmax() -> c_int;
+}
+
+/// The real-time signals that libc leaves to the program.
+fn real_time_signals() -> std::ops::RangeInclusive<c_int> {
+    __libc_current_sigrtmin()..=__libc_current_sigrtmax()
+}
+
 impl Signal {
     /// The highest real-time signal that has no handler, or ours still.
     fn unused() -> Option<c_int> {
-        (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev().find(|&signal| {
+        real_time_signals().rev().find(|&signal| {
             let mut now = MaybeUninit::<libc::sigaction>::uninit();
             // SAFETY: SYSCALL: asks, and writes what is asked for.
             let asked = unsafe { libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) };

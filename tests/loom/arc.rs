@@ -208,7 +208,7 @@ impl Arc {
 
     pub(crate) fn downgrade(&self) -> Weak {
         let inner = self.inner.downgrade();
-        Weak { ticket: self.ticket.downgraded(), inner }
+        Weak { ticket: self.ticket.downgraded(std::panic::Location::caller()), inner }
     }
 
     pub(crate) fn try_unwrap(self) -> Result<(), Self> {
@@ -318,16 +318,18 @@ impl Arc {
 impl Clone for Arc {
     fn clone(&self) -> Self {
         let inner = self.inner.clone();
-        Self { ticket: self.ticket.cloned(), inner }
+        Self { ticket: self.ticket.cloned(std::panic::Location::caller()), inner }
     }
 }
 
 impl Weak {
     pub(crate) fn upgrade(&self) -> Option<Arc> {
         match self.inner.upgrade() {
-            Some(inner) => Some(Arc { ticket: self.ticket.upgraded(), inner }),
+            Some(inner) => {
+                Some(Arc { ticket: self.ticket.upgraded(std::panic::Location::caller()), inner })
+            }
             None => {
-                self.ticket.upgrade_failed();
+                self.ticket.upgrade_failed(std::panic::Location::caller());
                 None
             }
         }
@@ -337,6 +339,6 @@ impl Weak {
 impl Clone for Weak {
     fn clone(&self) -> Self {
         let inner = self.inner.clone();
-        Self { ticket: self.ticket.cloned(), inner }
+        Self { ticket: self.ticket.cloned(std::panic::Location::caller()), inner }
     }
 }

@@ -105,10 +105,13 @@ pub(super) fn loaded() -> Vec<Module> {
     modules
 }
 
+/// Of a segment: it may be executed. (Older versions of the crate libc do not have it.)
+const PF_X: u32 = 1;
+
 fn module(info: &libc::dl_phdr_info, main: bool) -> Option<Module> {
     let all = segments(info);
     let find = |kind| all.iter().find(|segment| segment.p_type == kind);
-    let code = all.iter().find(|s| s.p_type == libc::PT_LOAD && s.p_flags & libc::PF_X != 0);
+    let code = all.iter().find(|s| s.p_type == libc::PT_LOAD && s.p_flags & PF_X != 0);
     let unwind_header =
         find(libc::PT_GNU_EH_FRAME).map(|s| in_memory(info, s)).and_then(|header| {
             let loaded = all.iter().filter(|s| s.p_type == libc::PT_LOAD);

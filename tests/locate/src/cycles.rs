@@ -117,7 +117,8 @@ fn btree_map() -> Vec<u64> {
 fn btree_deep() -> Vec<u64> {
     // With a number beside, so that a node is larger than any block that the harness had before: a word for one of those may
     // still stand on its stack.
-    struct Map(RefCell<BTreeMap<u32, (Option<Rc<Map>>, u128)>>);
+    type Value = (Option<Rc<Map>>, u128);
+    struct Map(RefCell<BTreeMap<u32, Value>>);
     let map = Rc::new(Map(RefCell::default()));
     let other = Rc::new(Map(RefCell::default()));
     for n in 0..5000 {
