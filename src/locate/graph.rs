@@ -368,7 +368,10 @@ impl<'a> Graph<'a> {
         targets.sort_unstable();
         targets.dedup();
         let mut pointers = vec![0_u64; targets.len()];
-        for &to in &self.scanned.edges.to {
+        // Of memory that nothing leads to, what points there is old.
+        let led_to = self.led_to();
+        let from = (0..self.blocks.len() as u32).filter(|&block| led_to[block as usize]);
+        for &to in from.flat_map(|block| self.scanned.edges.targets(block)) {
             if let Ok(at) = targets.binary_search(&to) {
                 pointers[at] += 1;
             }
@@ -383,6 +386,27 @@ impl<'a> Graph<'a> {
             pointers[at] == 0 || counted
         };
         on_stacks.into_iter().filter(|&(to, _)| allowed(to)).map(|(_, index)| index).collect()
+    }
+
+    /// Which blocks are values of objects, or what any words lead to.
+    fn led_to(&self) -> Vec<bool> {
+        let mut led_to: Vec<bool> = self.owners.iter().map(|&owner| owner != 0).collect();
+        let mut queue: Vec<u32> =
+            (0..self.blocks.len() as u32).filter(|&block| led_to[block as usize]).collect();
+        for edge in &self.scanned.from_areas {
+            let is_freed = matches!(self.areas[edge.area as usize], AreaKind::Freed);
+            if !is_freed && !std::mem::replace(&mut led_to[edge.to as usize], true) {
+                queue.push(edge.to);
+            }
+        }
+        while let Some(block) = queue.pop() {
+            for &to in self.scanned.edges.targets(block) {
+                if !std::mem::replace(&mut led_to[to as usize], true) {
+                    queue.push(to);
+                }
+            }
+        }
+        led_to
     }
 
     /// The blocks that areas hold, besides those that they hold first.

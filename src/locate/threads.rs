@@ -630,9 +630,20 @@ pub(super) fn running(stack_pointer: u64) -> (Vec<Thread>, bool) {
     (threads, alone)
 }
 
+/// The system's name of a thread: 15 bytes at most. One without a name of its own has the program's there.
 fn name(tid: i32) -> String {
-    let name = std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).unwrap_or_default();
-    if tid as u32 == std::process::id() { "main".to_owned() } else { name.trim().to_owned() }
+    let main = std::process::id() as i32;
+    if tid == main {
+        return "main".to_owned();
+    }
+    let name = |tid| {
+        let name = std::fs::read_to_string(format!("/proc/self/task/{tid}/comm"));
+        name.map(|name| name.trim().to_owned()).unwrap_or_default()
+    };
+    match name(tid) {
+        unnamed if unnamed == name(main) => format!("unnamed-{tid}"),
+        name => name,
+    }
 }
 
 /// All threads, with the stack pointers of those that wait in the kernel.

@@ -451,11 +451,19 @@ pub(in crate::render) fn at(location: &Location) -> String {
     format!("{}:{}:{}", short_file(&location.file), location.line, location.column)
 }
 
+/// Words with this between them stay in one line, where there is room: it becomes a space.
+pub(super) const GLUE: char = '\u{a0}';
+
 /// A text in lines of at most `room` columns, broken between words.
 pub(super) fn fold(text: &str, room: usize) -> Vec<String> {
     let indent: String = text.chars().take_while(|c| *c == ' ').collect();
     let mut lines = vec![indent.clone()];
-    for word in text.split_whitespace() {
+    let parts = |word: &str| match width(word) <= room {
+        true => vec![word.replace(GLUE, " ")],
+        false => word.split(GLUE).map(str::to_owned).collect(),
+    };
+    for word in text.split([' ', '\n']).filter(|word| !word.is_empty()).flat_map(parts) {
+        let word = word.as_str();
         let last = lines.last_mut().expect("there is one");
         if last.len() == indent.len() {
             last.push_str(word);

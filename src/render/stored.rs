@@ -1,7 +1,7 @@
 //! The rows of a report that say what holds a finding's objects now.
 
 use super::count;
-use super::report::{INDENT, ReportStyle, fold};
+use super::report::{GLUE, INDENT, ReportStyle, fold};
 use super::style::Look;
 use crate::analysis::Leak;
 use crate::event::ObjectId;
@@ -114,6 +114,26 @@ impl<'a> AlikePaths<'a> {
     }
 }
 
+/// A path's line, in which no step is torn: `─.children→ heap block, 72 B`, `(19 alike)`.
+fn glued(step: &str) -> String {
+    let mut text = String::with_capacity(step.len());
+    let mut before = "";
+    for word in step.split(' ') {
+        let is_unit = matches!(word, "B" | "KiB" | "MiB" | "GiB");
+        let is_one = before.ends_with('→')
+            || before == "block,"
+            || (before, word) == ("heap", "block,")
+            || (is_unit && before.ends_with(|c: char| c.is_ascii_digit()))
+            || (word.starts_with('#') && before.ends_with('>'))
+            || (before.starts_with('(') && word == "alike)");
+        text.push(if is_one { GLUE } else { ' ' });
+        text.push_str(word);
+        before = word;
+    }
+    // What stands before the first word.
+    text.split_off(1)
+}
+
 impl ReportStyle<'_> {
     /// What holds the objects of a leak now: the path from a root, or the cycle.
     pub(super) fn stored(
@@ -133,6 +153,7 @@ impl ReportStyle<'_> {
                 if number == 0 && path.count > 1 {
                     step.push_str(&format!("  ({} alike)", count(path.count)));
                 }
+                step = glued(&step);
                 if self.ascii {
                     step = step.replace('─', "-").replace('→', ">").replace('└', "`");
                     step = step.replace('…', "...");
@@ -159,5 +180,25 @@ impl ReportStyle<'_> {
             writeln!(out, "       and {}, held in other ways", super::plural(rest, "object"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GLUE, glued};
+
+    #[test]
+    fn steps_are_not_torn() {
+        let shown = |step: &str| glued(step).replace(GLUE, "~");
+        for (step, text) in [
+            (
+                "   └─ Rc<A> #1 ─.b→ heap block, 72 B ─[0]→ Rc<A> #2",
+                "   └─ Rc<A>~#1 ─.b→~heap~block,~72~B ─[0]→~Rc<A>~#2",
+            ),
+            ("a static  (19 alike)", "a static  (19~alike)"),
+            ("Rc<A> #1     this one", "Rc<A>~#1     this one"),
+        ] {
+            assert_eq!(shown(step), text);
+        }
     }
 }

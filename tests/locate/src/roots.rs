@@ -22,6 +22,7 @@ pub const ROOTS: &[Case] = &[
     ("leaked_box", leaked_box),
     ("thread_local", thread_local),
     ("thread_local_lazy", thread_local_lazy),
+    ("unnamed_thread", unnamed_thread),
     ("waiting_thread", waiting_thread),
     ("running_thread", running_thread),
     ("thread_closure", thread_closure),
@@ -189,9 +190,8 @@ fn thread_local_lazy(ask: &Ask) {
 }
 
 /// Starts a thread that makes a ring, tells its number, and holds it while it does `wait`.
-fn holding(wait: fn()) -> u64 {
+fn holding(thread: std::thread::Builder, wait: fn()) -> u64 {
     let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::Builder::new().name("holder".to_owned());
     let hold = move || {
         let held = peers();
         sender.send(id(&held)).expect("main listens");
@@ -204,16 +204,32 @@ fn holding(wait: fn()) -> u64 {
     id
 }
 
+fn holder() -> std::thread::Builder {
+    std::thread::Builder::new().name("holder".to_owned())
+}
+
+/// The system has the program's name for it.
+#[inline(never)]
+fn unnamed_thread(ask: &Ask) {
+    let id = holding(std::thread::Builder::new(), || {
+        std::thread::sleep(Duration::from_secs(1000));
+    });
+    ask.root(
+        id,
+        |owner| matches!(owner, Owner::Stack { thread } if thread.starts_with("unnamed-")),
+    );
+}
+
 #[inline(never)]
 fn waiting_thread(ask: &Ask) {
-    let id = holding(|| std::thread::sleep(Duration::from_secs(1000)));
+    let id = holding(holder(), || std::thread::sleep(Duration::from_secs(1000)));
     ask.root(id, is_stack_of("holder"));
 }
 
 #[inline(never)]
 fn running_thread(ask: &Ask) {
     static GO_ON: AtomicBool = AtomicBool::new(true);
-    let id = holding(|| {
+    let id = holding(holder(), || {
         while GO_ON.load(Ordering::Relaxed) {
             std::hint::spin_loop();
         }
