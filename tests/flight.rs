@@ -1,6 +1,6 @@
 //! The flight recorder: what it writes reads back as what happened, however the process ends and whatever becomes of the
 //! file.
-#![cfg(all(unix, feature = "json"))]
+#![cfg(all(unix, feature = "json", feature = "trace"))]
 
 use refscope::model::RecordingEnd;
 use refscope::sink::{FlightRecorder, Recorder};

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// either the one that keeps most.
 ///
 /// `Display` is the report as plain text; [`Terminal::render_report`](crate::render::Terminal::render_report) adapts
-/// to the terminal, [`json`](Self::json) is for programs, and [`annotations`](Self::annotations) for the logs of a CI.
+/// to the terminal, `json` (feature `json`) is for programs, and [`annotations`](Self::annotations) for the logs of a CI.
 #[derive(Clone)]
 pub struct LeakReport {
     pub(crate) leaks: Vec<Leak>,
