@@ -115,6 +115,10 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=RUSTC_BOOTSTRAP");
     println!("cargo:rustc-check-cfg=cfg(refscope_wide)");
+    println!("cargo:rustc-check-cfg=cfg(refscope_search)");
+    if is_searched() {
+        println!("cargo:rustc-cfg=refscope_search");
+    }
     for (cfg, _) in PROBES {
         println!("cargo:rustc-check-cfg=cfg({cfg})");
     }
@@ -129,6 +133,15 @@ fn main() {
             println!("cargo:rustc-cfg={cfg}");
         }
     }
+}
+
+/// Whether the target's memory can be searched for handles.
+fn is_searched() -> bool {
+    let target = |name: &str| env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
+    env::var_os("CARGO_FEATURE_TRACE").is_some()
+        && target("OS") == "linux"
+        && target("POINTER_WIDTH") == "64"
+        && matches!(&*target("ARCH"), "x86_64" | "aarch64")
 }
 
 /// Whether the crate's compiler, called as Cargo calls it, accepts `source`.

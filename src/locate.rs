@@ -53,121 +53,37 @@ mod stored;
 mod text;
 
 // Where it works.
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod assemble;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod blocks;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod dominators;
-#[cfg(all(
-    feature = "stacks",
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(all(refscope_search, feature = "stacks"))]
 mod dwarf;
-#[cfg(all(
-    feature = "stacks",
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(all(refscope_search, feature = "stacks"))]
 mod fields;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod fork;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod graph;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod inputs;
-#[cfg(all(
-    test,
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(all(refscope_search, test))]
 mod made_up;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod memory;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod process;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod rules;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod scan;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod symbols;
-#[cfg(all(
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(refscope_search)]
 mod threads;
-#[cfg(all(
-    feature = "stacks",
-    feature = "trace",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(all(refscope_search, feature = "stacks"))]
 mod type_name;
 
 pub(crate) use doubt::sentences;

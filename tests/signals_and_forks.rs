@@ -360,6 +360,21 @@ fn exit_in_a_handler_with_a_recorder() {
 
 static HANDLED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
+/// Has a handler interrupt this thread, some thousand times a second, until [`STOP`]: by the thread that is returned.
+fn interrupted_by(handler: extern "C" fn(libc::c_int)) -> std::thread::JoinHandle<()> {
+    // SAFETY: the handler takes a number; what it does is what is tested.
+    unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+    // SAFETY: takes nothing.
+    let me = unsafe { libc::pthread_self() } as usize;
+    std::thread::spawn(move || {
+        while !STOP.load(Ordering::Relaxed) {
+            // SAFETY: the thread waits for this one, and so is there.
+            unsafe { libc::pthread_kill(me as libc::pthread_t, libc::SIGUSR1) };
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    })
+}
+
 /// A thread that clones and drops without end, and whose signals' handler does the same with an object of its own
 /// and with the thread's.
 fn handles_signals() {
@@ -379,19 +394,7 @@ fn handles_signals() {
         let clones: Vec<_> = (0..60).map(|_| SHARED.get().unwrap().clone()).collect();
         drop(clones.iter().map(Arc::downgrade).collect::<Vec<_>>());
     }
-    // SAFETY: the handler takes a number; what it does is what is tested: counts, which allocate nothing.
-    unsafe {
-        libc::signal(libc::SIGUSR1, handler as extern "C" fn(libc::c_int) as libc::sighandler_t)
-    };
-    // SAFETY: takes nothing.
-    let me = unsafe { libc::pthread_self() } as usize;
-    let sender = std::thread::spawn(move || {
-        while !STOP.load(Ordering::Relaxed) {
-            // SAFETY: the thread waits for this one, and so is there.
-            unsafe { libc::pthread_kill(me as libc::pthread_t, libc::SIGUSR1) };
-            std::thread::sleep(Duration::from_micros(20));
-        }
-    });
+    let sender = interrupted_by(handler);
     let shared = SHARED.get().unwrap();
     let until = Instant::now() + Duration::from_secs(60);
     while HANDLED.load(Ordering::Relaxed) < 5_000 && Instant::now() < until {
@@ -446,19 +449,7 @@ fn handles_signals_with_a_recorder() {
     }
     let before = 1 + 6 + 2 * 240;
     HANDLED.store(0, Ordering::Relaxed);
-    // SAFETY: the handler takes a number; what it does is what is tested.
-    unsafe {
-        libc::signal(libc::SIGUSR1, handler as extern "C" fn(libc::c_int) as libc::sighandler_t)
-    };
-    // SAFETY: takes nothing.
-    let me = unsafe { libc::pthread_self() } as usize;
-    let sender = std::thread::spawn(move || {
-        while !STOP.load(Ordering::Relaxed) {
-            // SAFETY: the thread waits for this one, and so is there.
-            unsafe { libc::pthread_kill(me as libc::pthread_t, libc::SIGUSR1) };
-            std::thread::sleep(Duration::from_micros(20));
-        }
-    });
+    let sender = interrupted_by(handler);
     let until = Instant::now() + Duration::from_secs(60);
     let mut rounds = 0;
     while HANDLED.load(Ordering::Relaxed) < 5_000 && Instant::now() < until {

@@ -298,7 +298,7 @@ fn infos(moment: &Moment) -> Vec<ThreadInfo> {
     moment.threads.iter().map(info).collect()
 }
 
-/// glibc's own data of a thread, behind the thread pointer.
+/// How far the search looks behind the thread pointer: on x86-64 glibc's own data of the thread are there, else thread-locals.
 const THREAD_DATA: u64 = 0x1000;
 
 /// All writable memory but the blocks of the heap, and what is refscope's own.
@@ -339,7 +339,13 @@ fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
         }
         if let Some(pointer) = thread.thread_pointer {
             let end = (pointer + THREAD_DATA).min(region_end(&moment.regions, pointer));
-            claim(pointer - locals..end, AreaKind::ThreadLocal(index), &mut out);
+            // What glibc notes of a thread stays there when it is old: the address of what the thread was started with, for one.
+            let [before, behind] = match cfg!(target_arch = "x86_64") {
+                true => [AreaKind::ThreadLocal(index), AreaKind::Unknown],
+                false => [AreaKind::Unknown, AreaKind::ThreadLocal(index)],
+            };
+            claim(pointer - locals..pointer, before, &mut out);
+            claim(pointer..end, behind, &mut out);
         }
     }
     for (index, region) in moment.regions.iter().enumerate() {

@@ -106,22 +106,12 @@ impl Search {
     /// On a system other than Linux on x86-64 or AArch64; where the process may not read its own memory; and where another
     /// search has not ended after twice the budget.
     pub fn run(&self) -> Result<Ownership, Unavailable> {
-        #[cfg(all(
-            feature = "trace",
-            target_os = "linux",
-            target_pointer_width = "64",
-            any(target_arch = "x86_64", target_arch = "aarch64")
-        ))]
+        #[cfg(refscope_search)]
         {
             super::process::clear_dead_stack();
             super::process::run(self)
         }
-        #[cfg(not(all(
-            feature = "trace",
-            target_os = "linux",
-            target_pointer_width = "64",
-            any(target_arch = "x86_64", target_arch = "aarch64")
-        )))]
+        #[cfg(not(refscope_search))]
         Err(Unavailable(if crate::ENABLED {
             "this system's memory cannot be read by it".to_owned()
         } else {

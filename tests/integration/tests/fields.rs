@@ -47,13 +47,6 @@ fn held_in<T>(make: impl FnOnce(Rc<Leaf>) -> T) -> String {
     text
 }
 
-/// With room for more: to a block of a size that is used often, old words of other threads may lead.
-fn list<const N: usize>(leaves: [Rc<Leaf>; N]) -> Vec<Rc<Leaf>> {
-    let mut list = Vec::with_capacity(100 + 10 * N);
-    list.extend(leaves);
-    list
-}
-
 fn leaf_id(leaf: &Rc<Leaf>) -> ObjectId {
     id(leaf)
 }
@@ -112,7 +105,7 @@ fn the_field_of_a_struct_is_named() {
 fn fields_within_fields_are_named_without_those_of_std() {
     track();
     let text = held_in(|leaf| Outer {
-        inner: Mutex::new(Inner { deep: RefCell::new(list([leaf])), ..Inner::default() }),
+        inner: Mutex::new(Inner { deep: RefCell::new(vec![leaf]), ..Inner::default() }),
         ..Outer::default()
     });
     assert!(text.contains(".inner.deep → heap block"), "{text}");
@@ -129,13 +122,13 @@ fn fields_within_fields_are_named_without_those_of_std() {
 fn elements_of_blocks_are_named() {
     track();
     let text = held_in(|leaf| Inner {
-        deep: RefCell::new(list([self::leaf(), self::leaf(), leaf])),
+        deep: RefCell::new(vec![self::leaf(), self::leaf(), leaf]),
         ..Inner::default()
     });
     assert!(text.contains(".deep → heap block"), "{text}");
     assert!(text.contains("─[2]→ Rc<Leaf>"), "{text}");
     // Which of a ring it is, the place in its buffer does not say.
-    let text = held_in(|leaf| Outer { queue: list([leaf]).into(), ..Outer::default() });
+    let text = held_in(|leaf| Outer { queue: VecDeque::from([leaf]), ..Outer::default() });
     assert!(text.contains(".queue → heap block"), "{text}");
     assert!(text.contains("─[..]→ Rc<Leaf>"), "{text}");
     let text = held_in(|leaf| Outer {
@@ -151,7 +144,7 @@ fn elements_of_blocks_are_named() {
 #[test]
 fn pointers_of_std_in_between_are_followed() {
     track();
-    let inner = |leaf| Inner { deep: RefCell::new(list([leaf])), ..Inner::default() };
+    let inner = |leaf| Inner { deep: RefCell::new(vec![leaf]), ..Inner::default() };
     let text = held_in(|leaf| Outer {
         std_box: Some(std::boxed::Box::new(inner(leaf))),
         ..Outer::default()
@@ -174,7 +167,7 @@ fn variants_and_generic_types_are_told_apart() {
     track();
     let text = held_in(|leaf| Shape::Named { number: 1, only: leaf });
     assert!(text.contains(".Named.only → "), "{text}");
-    let text = held_in(|leaf| Shape::Group(1, list([leaf])));
+    let text = held_in(|leaf| Shape::Group(1, vec![leaf]));
     assert!(text.contains(".Group.1 → heap block"), "{text}");
     // Of one size, and generic over different types.
     let text = held_in(|leaf| Generic { _before: 1, value: Wrapper(leaf) });
@@ -217,6 +210,7 @@ fn a_cycle_names_its_fields() {
     }
     let parent = Rc::new(Parent { children: RefCell::default() });
     let child = Rc::new(Child { parent: RefCell::new(Some(parent.clone())) });
+    // Nothing holds it, so that an old word of the harness would: few lead to blocks of this size.
     parent.children.borrow_mut().reserve(130);
     parent.children.borrow_mut().push(child);
     let object = id(&parent);
@@ -250,7 +244,6 @@ fn statics_have_their_field_and_type() {
     let session = Arc::new(Leaf([0; 3]));
     let object = id(&session);
     let mut sessions = REGISTRY.sessions.lock().expect("not poisoned");
-    sessions.reserve(150);
     sessions.push(session);
     drop(sessions);
     let text = search().path_to(object).expect("it is alive").to_string();
@@ -289,7 +282,7 @@ fn what_an_object_leads_to_is_not_said_of_a_block() {
     track();
     let leaf = leaf();
     let object = leaf_id(&leaf);
-    let mut kept = list([leaf]);
+    let mut kept = vec![leaf];
     let address = kept.as_mut_ptr() as u64;
     // An old word, as free room in a block has them.
     let stale = std::hint::black_box(vec![address; 8]);
@@ -337,14 +330,14 @@ fn thread_locals_have_their_fields_and_elements() {
     track();
     let kept = leaf();
     let object = leaf_id(&kept);
-    LAZY.with_borrow_mut(|lazy| *lazy = list([kept]));
+    LAZY.with_borrow_mut(|lazy| *lazy = vec![kept]);
     let text = search().path_to(object).expect("it is alive").to_string();
     assert!(text.contains("thread-local fields::LAZY of "), "{text}");
     assert!(text.contains("─[0]→ Rc<Leaf>"), "{text}");
 
     let kept = leaf();
     let object = leaf_id(&kept);
-    STATE.with_borrow_mut(|state| state.queue = list([kept]).into());
+    STATE.with_borrow_mut(|state| state.queue = VecDeque::from([kept]));
     let text = search().path_to(object).expect("it is alive").to_string();
     assert!(text.contains("thread-local fields::STATE.queue of "), "{text}");
     assert!(text.contains("─[..]→ Rc<Leaf>"), "{text}");
