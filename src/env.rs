@@ -20,36 +20,47 @@ use std::time::Duration;
 const HELP: &str = "\
 REFSCOPE says what refscope does in this program. Words are separated by commas:
 
-  print            each event as a line on stderr
-  record=PATH      each event to a file that survives the process; `{pid}` in PATH becomes the process id. As JSON Lines
-                   where PATH ends with .jsonl or .json, or is a pipe
-  max=SIZE         the file becomes no larger; the oldest events go (KiB, MiB or GiB)
-  track            what is alive, for a debugger and for the program's own questions; nothing is printed
-  leaks            what is alive when the process ends, with its holders, on stderr
-  every=10s        what was allocated and is alive, on stderr, every so often (s, m or h)
-  signals          the same on SIGUSR1 (all) and SIGUSR2 (since the last); needs the feature `signals`
-  off              nothing, whatever else is said
-  help             this text
+  print        each event as a line on stderr
+  record=PATH  each event to a file that survives the process; `{pid}` in PATH
+               becomes the process id. As JSON Lines where PATH ends with .jsonl
+               or .json, or is a pipe
+  max=SIZE     the file becomes no larger; the oldest events go (KiB, MiB or GiB)
+  track        what is alive, for a debugger and for the program's own
+               questions; nothing is printed
+  leaks        what is alive when the process ends, with its holders, on stderr
+  every=10s    what was allocated and is alive, on stderr, every so often
+               (s, m or h)
+  signals      the same on SIGUSR1 (all) and SIGUSR2 (since the last); needs the
+               feature `signals`
+  off          nothing, whatever else is said
+  help         this text
 
 and which objects are traced; without these words all are:
 
-  type=NAME        only types whose path contains NAME (repeat for any of several)
-  site=PLACE       only those allocated in a file or module whose path contains PLACE (repeat for any of several)
-  min=BYTES        only values of at least BYTES bytes
-  one-in=N         one in N of those
+  type=NAME    only types whose path contains NAME (repeat for any of several)
+  site=PLACE   only those allocated in a file or module whose path contains
+               PLACE (repeat for any of several)
+  min=BYTES    only values of at least BYTES bytes
+  one-in=N     one in N of those
 
 and how:
 
-  stacks           with the stack of each allocation, clone and drop, 24 functions deep
-  stacks=WHAT      of some alone, and how deep: `drop`, `birth+clone+48`
+  stacks       with the stack of each allocation, clone and drop, 24 functions
+               deep
+  stacks=WHAT  of some alone, and how deep: `drop`, `birth+clone+48`
   stacks-type=NAME, stacks-site=PLACE, stacks-one-in=N
-                   only of these objects, while others are traced without stacks
-  nosearch         reports do not search the memory for where handles are stored
-  clock=system     no thread of refscope's own moves the clock; each event asks the system for the time
+               only of these objects, while others are traced without stacks
+  nosearch     reports do not search the memory for where handles are stored
+  clock=system no thread of refscope's own moves the clock; each event asks the
+               system for the time
 
-A debugger can call `refscope_print_alive_0_1()` where one of leaks, every and signals is asked for.
-REFSCOPE=leaks,type=Session   REFSCOPE=print,record=run-{pid}.refscope   REFSCOPE=every=30s,one-in=100
-A sink that the program itself installs takes over from its installation on.";
+Where one of leaks, every and signals is asked for, a debugger can call
+`refscope_print_alive_0_1()`. A sink that the program itself installs takes over
+from its installation on. Examples:
+
+  REFSCOPE=leaks,type=Session
+  REFSCOPE=print,record=run-{pid}.refscope
+  REFSCOPE=every=30s,one-in=100";
 
 /// Every word, for the one that is nearest to an unknown one.
 const WORDS: [&str; 19] = [
@@ -200,7 +211,7 @@ fn stacks(what: &str) -> Option<Depths> {
 
 fn unknown(word: &str) -> String {
     let key = |word: &str| word.split('=').next().unwrap_or_default().to_owned();
-    let asked = key(word);
+    let asked = key(word).to_lowercase();
     let nearest = WORDS.iter().min_by_key(|known| distance(&asked, &key(known)));
     match nearest.filter(|known| distance(&asked, &key(known)) <= asked.len().div_ceil(2)) {
         Some(nearest) => format!("`{word}` is not known; is it `{nearest}`?"),
@@ -443,6 +454,13 @@ mod tests {
     }
 
     #[test]
+    fn help_fits_a_terminal() {
+        // The first line follows `refscope: `.
+        let wide = HELP.lines().filter(|line| line.len() > 80).collect::<Vec<_>>();
+        assert!(wide.is_empty(), "{wide:#?}");
+    }
+
+    #[test]
     fn the_grammar() {
         assert_eq!(parse("print"), Ok(vec![Directive::Print]));
         let depths =
@@ -488,6 +506,8 @@ mod tests {
             ("record=", "record=PATH"),
             ("prnt", "`prnt` is not known; is it `print`?"),
             ("leak", "is it `leaks`?"),
+            ("LEAKS", "is it `leaks`?"),
+            ("Record=x", "is it `record=`?"),
             ("evry=1s", "is it `every=`?"),
             ("something", "`something` is not known"),
             ("print=3", "`print=3` is not known"),

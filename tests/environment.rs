@@ -66,6 +66,10 @@ fn program() {
             std::thread::sleep(std::time::Duration::from_millis(600));
         }
     }
+    #[cfg(target_os = "linux")]
+    if mode == "no threads" {
+        return threads_end();
+    }
     if mode == "mark" {
         // Its owner goes at the exit, and the report of that alone would show nothing.
         let registry: Vec<_> = (0..5_i64).map(|n| refscope::Arc::new(n)).collect();
@@ -97,6 +101,26 @@ fn program() {
         "abort" => std::process::abort(),
         _ => {}
     }
+}
+
+/// Waits until the thread that counts peaks is there, and then, when tracing is switched off, until it is not.
+#[cfg(target_os = "linux")]
+fn threads_end() {
+    let counts = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let name = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default()
+        };
+        tasks.map(name).any(|name| name.trim_end() == "refscope peaks")
+    };
+    while !counts() {
+        std::thread::yield_now();
+    }
+    refscope::switch_off();
+    while counts() {
+        std::thread::yield_now();
+    }
+    println!("ended");
 }
 
 /// Leaves a result in a file, and something alive.
@@ -448,6 +472,13 @@ fn what_the_shutdown_hides_is_seen() {
     // However it is folded.
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains(": 5 at the peak, all dropped in the last "), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_end_when_tracing_is_switched_off() {
+    let output = run("leaks", "no threads");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("ended"), "{output:?}");
 }
 
 /// A recording says whose it is, and whether the process ended by itself.

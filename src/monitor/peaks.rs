@@ -40,10 +40,10 @@ pub(super) struct Peaks {
 
 static PEAKS: Mutex<Option<Peaks>> = Mutex::new(None);
 
-/// Counts from time to time, for ever.
+/// Counts from time to time, until the global sink is switched off.
 pub(super) fn watch() {
     crate::runtime::view::leave_out(&PEAKS);
-    loop {
+    while !crate::runtime::dispatch::is_switched_off() {
         let start = Instant::now();
         count_now();
         std::thread::sleep(INTERVAL.max(start.elapsed() * REST));

@@ -337,6 +337,13 @@ pub(crate) fn install_from_env<S: Sink>(sink: S) {
     let _ = install_in(&FROM_ENV, sink);
 }
 
+/// Whether there was a global sink, and none of them is on any more.
+pub(crate) fn is_switched_off() -> bool {
+    let mut all = [FROM_ENV.get(), FROM_CODE.get()].into_iter().flatten().peekable();
+    // Relaxed: see `switch_off`.
+    all.peek().is_some() && all.all(|dispatch| !dispatch.on.load(Ordering::Relaxed))
+}
+
 fn install_in<S: Sink>(place: &OnceLock<Dispatch>, sink: S) -> Result<(), InstallError<S>> {
     let mut sink = Some(sink);
     place.get_or_init(|| {
@@ -352,6 +359,9 @@ fn install_in<S: Sink>(place: &OnceLock<Dispatch>, sink: S) -> Result<(), Instal
 
 /// Silences the global sink for good: objects made from now on are untraced (outside of a [`Scope`](crate::Scope)),
 /// and events of the objects that it has are no longer delivered.
+///
+/// The thread that counts peaks for the report at the exit ends soon after, and the one that moves the clock sleeps from
+/// then on, until an object of a scope asks for the time.
 ///
 /// # Examples
 ///
