@@ -306,7 +306,7 @@ suite! { across_threads, sync, Arc, dyn Any + Send + Sync }
 #[test]
 fn an_arc_on_many_threads() {
     use sync::Arc;
-    const ROUNDS: usize = if cfg!(miri) { 30 } else { 1000 };
+    const ROUNDS: usize = if cfg!(miri) { 8 } else { 1000 };
     watched(|| {
         let one = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let threads: Vec<_> = (0..4)
