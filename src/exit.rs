@@ -82,18 +82,16 @@ pub(crate) fn at_exit(f: Last) {
 }
 
 fn start() {
-    let thread = crate::runtime::clock::without_signals(|| {
-        std::thread::Builder::new().name("refscope exit".to_owned()).spawn(|| {
-            let _own = crate::runtime::clock::OwnThread::note();
-            note_clock();
-            // Acquire: pairs with the hook's exchange.
-            while PHASE.load(Ordering::Acquire) != ENDING {
-                std::thread::park();
-            }
-            run();
-            // Release: what was done is done before the hook goes on.
-            PHASE.store(DONE, Ordering::Release);
-        })
+    let thread = std::thread::Builder::new().name("refscope exit".to_owned());
+    let thread = crate::runtime::threads::spawn(thread, || {
+        note_clock();
+        // Acquire: pairs with the hook's exchange.
+        while PHASE.load(Ordering::Acquire) != ENDING {
+            std::thread::park();
+        }
+        run();
+        // Release: what was done is done before the hook goes on.
+        PHASE.store(DONE, Ordering::Release);
     });
     if let Ok(thread) = thread {
         let _ = WAITING.set(thread.thread().clone());

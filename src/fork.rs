@@ -64,7 +64,7 @@ fn at_fork() {
     }
     extern "C" fn child() {
         gate::open_in_child();
-        crate::runtime::clock::forget_own_threads();
+        crate::runtime::threads::forget_own_threads();
         FORKS.fetch_add(1, Ordering::Relaxed);
         FIRST.store(handle::next_object(), Ordering::Relaxed);
         clock::without_thread();

@@ -157,15 +157,8 @@ pub(crate) fn every(interval: Duration) -> io::Result<Reporter> {
     }))
 }
 
-/// Starts a thread that no signal of the program is delivered to.
 fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    crate::runtime::clock::without_signals(|| {
-        thread.spawn(move || {
-            let _own = crate::runtime::clock::OwnThread::note();
-            f();
-        })
-    })
+    crate::runtime::threads::spawn(std::thread::Builder::new().name(name.to_owned()), f)
 }
 
 /// Prints what is alive and was allocated since, and returns the snapshot to compare with next.

@@ -8,7 +8,7 @@
 //!    ├─ log    ── record · segment · tail · evicted
 //!    ├─ dispatch ── scope · sink (the trait)
 //!    ├─ stacks (which are taken)
-//!    └─ local (what each thread has) · clock
+//!    └─ local (what each thread has) · clock · threads (refscope's own)
 //! ```
 
 pub(crate) mod clock;
@@ -24,5 +24,6 @@ pub(crate) mod scope;
 pub(crate) mod sink;
 pub(crate) mod slab;
 pub(crate) mod stacks;
+pub(crate) mod threads;
 pub(crate) mod ticket;
 pub(crate) mod view;

@@ -14,7 +14,7 @@ use super::symbols::images;
 use super::threads::{self, Room, Stopped, Thread};
 use crate::alloc::map;
 use crate::event::Strength;
-use crate::runtime::clock::own_stacks;
+use crate::runtime::threads::own_stacks;
 use crate::runtime::view;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};

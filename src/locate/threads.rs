@@ -5,7 +5,7 @@
 //! other thread is stopped by a signal, whose frame has them all (vector registers too), until the memory is copied.
 //! Nothing is proven while a thread is not known so well.
 
-use crate::runtime::clock::is_own_thread;
+use crate::runtime::threads::is_own_thread;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;

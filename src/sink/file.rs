@@ -191,9 +191,8 @@ impl FileSink {
         });
         inner.write_out();
         let weak = Arc::downgrade(&inner);
-        let thread = std::thread::Builder::new()
-            .name("refscope writer".to_owned())
-            .spawn(move || write_on(&weak))?;
+        let thread = std::thread::Builder::new().name("refscope writer".to_owned());
+        let thread = crate::runtime::threads::spawn(thread, move || write_on(&weak))?;
         let _ = inner.writer.set(thread.thread().clone());
         let weak = Arc::downgrade(&inner);
         at_exit(Box::new(move || {

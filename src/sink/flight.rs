@@ -13,8 +13,8 @@ use super::{Clock, Route, Sink};
 use crate::event::{Event, Time};
 use crate::exit::at_exit;
 use crate::lock::{Mutex, MutexGuard, gate};
-use crate::runtime::clock;
 use crate::runtime::log::{Backing, Log, Segment, Subject};
+use crate::runtime::{clock, threads};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -90,11 +90,8 @@ impl FlightRecorder {
         }));
         let weak = Arc::downgrade(&inner);
         // Where no thread can be started, a killed process leaves a recording without the hashes of its sources.
-        let _ = clock::without_signals(|| {
-            std::thread::Builder::new()
-                .name("refscope writer".to_owned())
-                .spawn(move || write_on(&weak))
-        });
+        let thread = std::thread::Builder::new().name("refscope writer".to_owned());
+        let _ = threads::spawn(thread, move || write_on(&weak));
         FILES.lock().push(Arc::downgrade(&inner));
         Ok(Self { inner, log })
     }

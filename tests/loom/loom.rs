@@ -24,6 +24,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, clippy::arc_with_non_send_sync)]
 
 mod arc;
+mod clock;
 mod log;
 mod models;
 mod places;

@@ -122,22 +122,33 @@ fn with_neither() {
     all("walk", "neither", "live", "threads", ALL);
 }
 
+/// Whatever threads of refscope's own there are, and files that are mapped.
 #[test]
 fn a_report_at_the_exit_proves_cycles() {
-    let run = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_at_exit"));
-        let output = command.env("REFSCOPE", "leaks").output().expect("the program starts");
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    };
-    let is_proven = |text: &String| text.contains("(PROVEN)") && text.contains("(100 alike)");
-    // On a machine with other work a thread may not answer in time.
-    let mut text = String::new();
-    for _ in 0..3 {
-        text = run();
-        if is_proven(&text) {
-            break;
+    let folder = std::env::temp_dir().join(format!("refscope-at-exit-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for record in ["", "run.refscope", "run.jsonl"] {
+        let words = match record {
+            "" => "leaks".to_owned(),
+            name => format!("leaks,record={}", folder.join(name).display()),
+        };
+        let run = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_at_exit"));
+            let output = command.env("REFSCOPE", &words).output().expect("the program starts");
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        };
+        let is_proven = |text: &String| text.contains("(PROVEN)") && text.contains("(100 alike)");
+        // On a machine with other work a thread may not answer in time.
+        let mut text = String::new();
+        for _ in 0..3 {
+            text = run();
+            if is_proven(&text) {
+                break;
+            }
         }
+        assert!(text.contains("200 leaked"), "{words}: {text}");
+        assert!(!cfg!(debug_assertions) || is_proven(&text), "{words}: {text}");
+        assert!(record.is_empty() || folder.join(record).exists(), "{words}");
     }
-    assert!(text.contains("200 leaked"), "{text}");
-    assert!(!cfg!(debug_assertions) || is_proven(&text), "{text}");
+    std::fs::remove_dir_all(&folder).unwrap();
 }
