@@ -272,6 +272,8 @@ pub use watch::{Watch, watch};
 pub const ENABLED: bool = cfg!(feature = "trace");
 
 #[cfg(doctest)]
+mod must_not_compile;
+#[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

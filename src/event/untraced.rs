@@ -3,7 +3,7 @@
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct UntracedCounts {
-    /// Objects that a filter or a cap left out.
+    /// Objects that a filter left out.
     pub filtered: u64,
     /// Objects allocated inside a sink.
     pub inside_sink: u64,
@@ -20,7 +20,7 @@ pub struct UntracedCounts {
 }
 
 impl UntracedCounts {
-    /// Returns how many objects were left out by a filter, a cap or a full ledger.
+    /// Returns how many objects were left out by a filter or a full ledger.
     pub const fn objects(&self) -> u64 {
         self.filtered.saturating_add(self.ledger_full)
     }

@@ -35,7 +35,7 @@ struct Peak {
 
 #[derive(Default)]
 pub(super) struct Peaks {
-    known: HashMap<(usize, usize), Peak>,
+    known: HashMap<(&'static str, std::panic::Location<'static>), Peak>,
 }
 
 static PEAKS: Mutex<Option<Peaks>> = Mutex::new(None);
@@ -69,12 +69,18 @@ impl Peak {
 
 impl Peaks {
     fn add(&mut self, objects: &[Object], now: Time) {
-        self.known.values_mut().for_each(|peak| peak.now = 0);
+        // By address, and then by what is there: a line in generic code has several locations.
+        let mut counts: HashMap<(usize, usize), (Object, u64)> = HashMap::new();
         for &object in objects {
             let key =
                 (std::ptr::from_ref(object.ty).addr(), std::ptr::from_ref(object.location).addr());
+            counts.entry(key).or_insert((object, 0)).1 += 1;
+        }
+        self.known.values_mut().for_each(|peak| peak.now = 0);
+        for (object, count) in counts.into_values() {
             let new = || Peak { object, peak: 0, now: 0, high: now, holder: None, looked_at: 0 };
-            self.known.entry(key).or_insert_with(new).now += 1;
+            let key = (object.type_name(), *object.location);
+            self.known.entry(key).or_insert_with(new).now += count;
         }
         for peak in self.known.values_mut() {
             peak.peak = peak.peak.max(peak.now);

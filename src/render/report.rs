@@ -152,7 +152,13 @@ impl<'r> ReportStyle<'r> {
         }
         let untraced = report.untraced();
         for (number, thing, what) in [
-            (untraced.objects(), "object", "not traced (a filter, a cap, a full ledger)"),
+            (untraced.objects(), "object", "not traced (a filter, or a full ledger)"),
+            (untraced.inside_sink, "object", "not traced, since a sink allocated it"),
+            (
+                untraced.past_limits,
+                "handle or event",
+                "not traced, since an object was near its limits",
+            ),
             (untraced.lost, "event", "lost: what is said of handles may be incomplete"),
             (untraced.paths_cut, "path", "cut to its ends (the table of paths is full)"),
             (untraced.spans_unknown, "handle", "without its span (the table of spans is full)"),

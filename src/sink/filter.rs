@@ -2,6 +2,7 @@
 
 use super::{Route, Sink};
 use crate::event::{Event, Object};
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -135,10 +136,22 @@ impl ObjectFilter {
         };
         self.sizes.contains(&object.size())
             && any(&self.types, object.type_name())
-            && any(&self.sites, &object.location().file.replace('\\', "/"))
+            && self.is_located(&object.location().file)
             // Relaxed: a counter.
             && (self.one_in == 1
                 || self.met.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_in))
+    }
+}
+
+impl ObjectFilter {
+    fn is_located(&self, file: &str) -> bool {
+        // This is asked at each birth: a path of Windows alone is written anew.
+        let file = if !self.sites.is_empty() && file.contains('\\') {
+            Cow::Owned(file.replace('\\', "/"))
+        } else {
+            Cow::Borrowed(file)
+        };
+        self.sites.is_empty() || self.sites.iter().any(|part| file.contains(part.as_str()))
     }
 }
 

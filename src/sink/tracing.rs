@@ -7,8 +7,8 @@ use tracing::{Level, event};
 ///
 /// The target says what happened, so that a filter can choose: `refscope::new`, `refscope::clone`, `refscope::drop`, and
 /// so on, one for each [operation](Op). Births, labels and leaks are at level `DEBUG`, the rest at `TRACE`.
-/// The fields are `object`, `kind`, `type`, `op`, `handle`, `from`, `strong`, `seq`, and `site` where there
-/// is one.
+/// The fields are `op`, `object`, `kind`, `type`, `handle`, `strong` and `seq`, and where they are known `label`, `from` and
+/// `location`.
 ///
 /// The subscriber's own locks are its own: one that the program can hold while it drops a traced pointer
 /// may wait for itself.
