@@ -31,3 +31,11 @@ fn what_is_asked_for_in_vain_is_said() {
     assert_eq!(run("leaks"), line);
     assert_eq!(run(""), "");
 }
+
+/// What compiles when tracing is on compiles when it is off.
+#[test]
+fn an_instrumented_future_can_be_moved() {
+    fn is_unpin<T: Unpin>(_: &T) {}
+    let waits = async { std::future::pending::<()>().await };
+    is_unpin(&refscope::Scope::mark().instrument(waits));
+}

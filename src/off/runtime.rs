@@ -74,8 +74,11 @@ pub(crate) mod dispatch {
 pub(crate) mod scope {
     use super::sink::Sink;
     use crate::model::LiveObject;
+    use std::fmt;
     use std::future::Future;
     use std::marker::PhantomData;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
 
     /// A part of the program. Tracing is off: nothing belongs to it.
     #[derive(Clone, Debug)]
@@ -104,7 +107,7 @@ pub(crate) mod scope {
 
         /// Returns the future.
         pub fn instrument<F: Future>(&self, future: F) -> Instrumented<F> {
-            future
+            Instrumented(Box::pin(future))
         }
 
         /// Does nothing.
@@ -129,8 +132,23 @@ pub(crate) mod scope {
         fn drop(&mut self) {}
     }
 
-    /// The future itself.
-    pub type Instrumented<F> = F;
+    /// The future. It can be moved, as it can be when tracing is on.
+    #[must_use = "a future does nothing unless it is polled"]
+    pub struct Instrumented<F>(Pin<Box<F>>);
+
+    impl<F: Future> Future for Instrumented<F> {
+        type Output = F::Output;
+
+        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+            self.0.as_mut().poll(context)
+        }
+    }
+
+    impl<F> fmt::Debug for Instrumented<F> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Instrumented").finish_non_exhaustive()
+        }
+    }
 }
 
 pub(crate) mod log {
