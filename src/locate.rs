@@ -44,6 +44,7 @@
 
 mod dominator_tree;
 mod doubt;
+mod name;
 mod ownership;
 mod part;
 mod retention;
@@ -58,6 +59,8 @@ mod assemble;
 #[cfg(refscope_search)]
 mod blocks;
 #[cfg(refscope_search)]
+mod copies;
+#[cfg(refscope_search)]
 mod dominators;
 #[cfg(all(refscope_search, feature = "stacks"))]
 mod dwarf;
@@ -68,6 +71,8 @@ mod fork;
 #[cfg(refscope_search)]
 mod graph;
 #[cfg(refscope_search)]
+mod guess;
+#[cfg(refscope_search)]
 mod inputs;
 #[cfg(all(refscope_search, test))]
 mod made_up;
@@ -75,6 +80,8 @@ mod made_up;
 mod memory;
 #[cfg(refscope_search)]
 mod process;
+#[cfg(refscope_search)]
+mod proof;
 #[cfg(refscope_search)]
 mod rules;
 #[cfg(refscope_search)]
@@ -88,6 +95,7 @@ mod type_name;
 
 pub(crate) use doubt::sentences;
 pub use doubt::{Doubt, Place};
+pub use name::Name;
 pub use ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
     StaticPlace, Statistics, Step, ThreadLocalPlace,

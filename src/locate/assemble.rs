@@ -3,13 +3,16 @@
 use super::blocks::Blocks;
 use super::dominators::{Retained, retained};
 use super::doubt::{Doubt, Place};
-use super::graph::{self, Graph, NONE, Reach};
+use super::graph::{Graph, Matched, NONE};
+use super::guess;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
+use super::name::Name;
 use super::ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
     StaticPlace, Statistics, Step, ThreadLocalPlace,
 };
+use super::proof::Reach;
 use super::rules::{Rule, Rules};
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
 use super::symbols::Image;
@@ -43,8 +46,8 @@ pub(super) struct ThreadInfo {
     pub(super) locals: u64,
 }
 
-/// Each object's block, and each block's object from 1. Objects without a known block get one of their own.
-fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+/// Each object's block, and each block's object; and the objects without a known block, which get one of their own.
+fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Matched, Vec<u32>) {
     let find = |blocks: &Blocks, object: &ObjectInput| {
         let at = blocks.start.binary_search(&object.block()).ok()?;
         (blocks.range(at).end >= object.address + object.size).then_some(at as u32)
@@ -74,62 +77,69 @@ fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Vec<u32>, Vec<
         }
         block_of[index] = block;
     }
-    (block_of, owners, missing)
+    (Matched { owners, block_of }, missing)
 }
 
 /// Searches the memory that the picture shows.
+///
+/// What is not needed any more is freed at once: with a million objects the result alone is some 190 MB.
 pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limits) -> Ownership {
-    let (block_of, owners, missing) = match_blocks(&picture.objects, &mut picture.blocks);
+    let (matched, missing) = match_blocks(&picture.objects, &mut picture.blocks);
     let Picture { objects, handles, blocks, areas, threads, images, mut doubts, rules, thin } =
         picture;
     let scanned = {
         let tickets = Tickets::new(&handles, thin);
-        scan(memory, &blocks, &owners, &areas, (&objects, &tickets), limits)
+        scan(memory, &blocks, &matched.owners, &areas, (&objects, &tickets), limits)
     };
     doubts.extend(doubts_of(&scanned, &handles, &missing));
-    let kinds: Vec<AreaKind> = areas.iter().map(|area| area.kind.clone()).collect();
-    drop(areas);
-    let graph = Graph::new(
-        (&objects, &handles),
-        (&blocks, &owners, &block_of),
-        (&scanned, &kinds, rules),
-        memory,
-    );
+    let statistics = Statistics {
+        bytes: scanned.bytes,
+        blocks: blocks.len() as u64,
+        is_cut: scanned.is_cut,
+        ..Statistics::default()
+    };
+    let kinds = areas.into_iter().map(|area| area.kind).collect();
+    let mut graph =
+        Graph::new((objects, handles), (blocks, matched), (scanned, kinds), rules, memory);
     let mut held = graph.holders(memory);
     let components = graph.cycles(&mut held);
     let reached = (!components.is_empty()).then(|| graph.reached(memory));
-    let retained = retained(&graph, &held);
+    let rounds: Vec<_> = components.iter().map(|component| graph.round(component)).collect();
+    let (of_objects, of_cycles) = retained(&graph, &held, components.len());
+    graph.free_edges();
     let mut assembly = Assembly {
-        graph: &graph,
-        held: &held,
-        retained: &retained,
+        graph,
         threads: &threads,
         images: &images,
         task_of: &|block| task_at(memory, &images, block),
         node_of: Vec::new(),
-        nodes: Vec::new(),
     };
-    assembly.number_nodes();
+    assembly.number_nodes(&held);
+    let nodes = assembly.nodes(&held);
+    drop(held);
+    let cycles = (components.iter().zip(&rounds).zip(of_cycles))
+        .map(|((component, round), retained)| {
+            assembly.cycle(component, round, retained, reached.as_deref(), &doubts)
+        })
+        .collect();
+    drop(reached);
     let handles = assembly.handles();
     let mut result = Ownership {
-        objects: assembly.objects(),
         handles,
-        cycles: components
-            .iter()
-            .map(|component| assembly.cycle(component, reached.as_deref(), &doubts))
-            .collect(),
-        nodes: assembly.nodes,
+        objects: assembly.objects(&of_objects),
+        cycles,
+        nodes,
         asked_by: String::new(),
         doubts,
-        statistics: Statistics {
-            bytes: scanned.bytes,
-            blocks: blocks.len() as u64,
-            is_cut: scanned.is_cut,
-            ..Statistics::default()
-        },
+        statistics,
     };
+    sort_cycles(&mut result, components.len());
+    result
+}
+
+/// Puts the cycles in order. Nodes name them by their place.
+fn sort_cycles(result: &mut Ownership, cycles: usize) {
     result.cycles.sort_by(|a, b| a.objects.cmp(&b.objects));
-    // `Held::Cycle` names them by their place.
     let mut cycle_of: Vec<(ObjectId, u32)> = (result.cycles.iter().zip(0..))
         .flat_map(|(cycle, place)| cycle.objects.iter().map(move |&id| (id, place)))
         .collect();
@@ -138,7 +148,7 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
         let at = cycle_of.binary_search_by_key(&id, |&(id, _)| id).ok()?;
         Some(cycle_of[at].1)
     };
-    let mut now = vec![NONE; components.len()];
+    let mut now = vec![NONE; cycles];
     for node in &result.nodes {
         if let (Held::Cycle(before), NodeKind::Object(id)) = (&node.held, node.kind)
             && let Some(place) = place(id)
@@ -151,7 +161,6 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
             *cycle = now[*cycle as usize];
         }
     }
-    result
 }
 
 fn doubts_of(scanned: &Scanned, handles: &[HandleInput], missing: &[u32]) -> Vec<Doubt> {
@@ -164,7 +173,7 @@ fn doubts_of(scanned: &Scanned, handles: &[HandleInput], missing: &[u32]) -> Vec
     }
     // An object made after the copy has no block in it, and its tickets are nowhere in it either.
     let is_missing = |found: &&super::scan::Sighting| {
-        missing.binary_search(&handles[found.handle as usize].object).is_ok()
+        missing.binary_search(&handles[found.handle() as usize].object).is_ok()
     };
     if !missing.is_empty() && scanned.sightings.iter().any(|found| is_missing(&found)) {
         doubts.push(Doubt::BlocksUnknown);
@@ -192,26 +201,23 @@ fn task_at(memory: &impl Memory, images: &[Image], block: Range<u64>) -> Option<
 }
 
 struct Assembly<'a> {
-    graph: &'a Graph<'a>,
-    held: &'a [graph::Held],
-    retained: &'a [Retained],
+    graph: Graph,
     threads: &'a [ThreadInfo],
     images: &'a [Image],
     /// The name of the task that a block is.
     task_of: &'a dyn Fn(Range<u64>) -> Option<String>,
     /// The node of a block, or [`NONE`].
     node_of: Vec<u32>,
-    nodes: Vec<Node>,
 }
 
 impl Assembly<'_> {
     /// Numbers the blocks that the result shows: objects, what holds them, and what handles are stored in.
-    fn number_nodes(&mut self) {
-        let graph = self.graph;
+    fn number_nodes(&mut self, held: &[guess::Held]) {
+        let graph = &self.graph;
         let mut shown = vec![false; graph.blocks.len()];
         let mut show = |mut block: u32| {
             while !std::mem::replace(&mut shown[block as usize], true) {
-                let graph::Held::By(from, _) = self.held[block as usize] else { break };
+                let guess::Held::By(from, _) = held[block as usize] else { break };
                 block = from;
             }
         };
@@ -222,41 +228,54 @@ impl Assembly<'_> {
                 show(block);
             }
         }
-        for (block, held) in self.held.iter().enumerate() {
-            if matches!(held, graph::Held::Cycle(_)) {
+        for (block, held) in held.iter().enumerate() {
+            if matches!(held, guess::Held::Cycle(_)) {
                 shown[block] = true;
             }
         }
         self.node_of = vec![NONE; shown.len()];
-        let blocks = || shown.iter().enumerate().filter(|(_, shown)| **shown);
-        for (node, (block, _)) in blocks().enumerate() {
+        let blocks = shown.iter().enumerate().filter(|(_, shown)| **shown);
+        for (node, (block, _)) in blocks.enumerate() {
             self.node_of[block] = node as u32;
         }
-        let mut nodes = Vec::with_capacity(blocks().count());
-        nodes.extend(blocks().map(|(block, _)| self.node(block as u32)));
-        self.nodes = nodes;
     }
 
-    fn node(&self, block: u32) -> Node {
+    fn nodes(&self, held: &[guess::Held]) -> Vec<Node> {
+        let blocks = || self.node_of.iter().enumerate().filter(|(_, node)| **node != NONE);
+        let mut nodes = Vec::with_capacity(blocks().count());
+        nodes.extend(blocks().map(|(block, _)| self.node(block as u32, held[block])));
+        nodes
+    }
+
+    fn node(&self, block: u32, held: guess::Held) -> Node {
         let kind = match self.object(block) {
             Some(object) => NodeKind::Object(ObjectId::from_number(object.id)),
             None => NodeKind::Block(8 * u64::from(self.graph.blocks.words[block as usize])),
         };
-        let held = match self.held[block as usize] {
-            graph::Held::By(from, words) => Held::By(self.step(from, words)),
-            graph::Held::Area(area, address) => Held::Root(self.area(area as usize, address)),
-            graph::Held::Raw => Held::Root(Owner::Raw),
-            graph::Held::NotFound => Held::Root(Owner::NotFound),
-            graph::Held::Untraced => Held::Root(Owner::Untraced),
-            graph::Held::Cycle(cycle) => Held::Cycle(cycle),
-            graph::Held::Unreferenced if self.object(block).is_some() => Held::Dropped,
-            graph::Held::Unreferenced | graph::Held::Not => Held::Unreferenced,
+        let scanned = &self.graph.scanned;
+        let held = match held {
+            guess::Held::By(from, words) => Held::By(self.step(from, words)),
+            guess::Held::Word(word) => {
+                let word = &scanned.from_areas[word as usize];
+                Held::Root(self.area(word.area as usize, word.address))
+            }
+            guess::Held::Handle(sighting) => {
+                let found = &scanned.sightings[sighting as usize];
+                let area = found.source.as_area();
+                Held::Root(area.map_or(Owner::NotFound, |area| self.area(area, found.address)))
+            }
+            guess::Held::Raw => Held::Root(Owner::Raw),
+            guess::Held::NotFound => Held::Root(Owner::NotFound),
+            guess::Held::Untraced => Held::Root(Owner::Untraced),
+            guess::Held::Cycle(cycle) => Held::Cycle(cycle),
+            guess::Held::Unreferenced if self.object(block).is_some() => Held::Dropped,
+            guess::Held::Unreferenced | guess::Held::Not => Held::Unreferenced,
         };
         let task = match kind {
             NodeKind::Block(_) => (self.task_of)(self.graph.blocks.range(block as usize)),
             NodeKind::Object(_) => None,
         };
-        Node { kind, task: task.map(Arc::from), held }
+        Node { kind, task: task.map(Name::from), held }
     }
 
     fn object(&self, block: u32) -> Option<&ObjectInput> {
@@ -266,7 +285,7 @@ impl Assembly<'_> {
 
     /// The offset in what the node is: in an object's value, not in its block.
     fn offset(&self, block: u32, words: u64) -> u64 {
-        let header = self.object(block).map_or(0, |object| object.address - object.block());
+        let header = self.object(block).map_or(0, ObjectInput::header);
         (8 * words).saturating_sub(header)
     }
 
@@ -318,24 +337,30 @@ impl Assembly<'_> {
         self.images.iter().find(|image| image.is_program)?.thread_local_at(offset)
     }
 
-    fn objects(&self) -> Vec<LocatedObject> {
-        let located = |(object, &block): (&ObjectInput, &u32)| {
-            let retained = self.retained.get(block as usize).copied().unwrap_or_default();
+    /// The objects, by what each of them retains. What the others of the result needed is freed by now.
+    fn objects(self, retained: &[Retained]) -> Vec<LocatedObject> {
+        let Graph { objects, owners, block_of, .. } = self.graph;
+        let located = |(index, object): (usize, &ObjectInput)| {
+            let block = Some(block_of[index]).filter(|&block| block != NONE);
+            // Of two that stand for one allocation, the first one owns it.
+            let owner = block.and_then(|block| owners[block as usize].checked_sub(1));
+            let retained = retained[owner.map_or(index, |owner| owner as usize)];
             LocatedObject {
                 id: ObjectId::from_number(object.id),
                 kind: object.kind,
                 type_name: object.type_name.into(),
                 size: object.size,
-                node: self.node_of.get(block as usize).copied().filter(|&node| node != NONE),
+                node: block.map(|block| self.node_of[block as usize]).filter(|&node| node != NONE),
                 retained_objects: retained.objects.max(1),
                 retained_bytes: retained.bytes.max(object.size),
             }
         };
-        self.graph.objects.iter().zip(self.graph.block_of).map(located).collect()
+        objects.iter().enumerate().map(located).collect()
     }
 
-    fn handles(&self) -> Vec<LocatedHandle> {
-        let graph = self.graph;
+    /// The handles. Nothing else is asked of where they stand.
+    fn handles(&mut self) -> Vec<LocatedHandle> {
+        let graph = &self.graph;
         let located = |(index, handle): (usize, &HandleInput)| LocatedHandle {
             id: HandleId::new(
                 ObjectId::from_number(graph.objects[handle.object as usize].id),
@@ -345,11 +370,15 @@ impl Assembly<'_> {
             owner: self.owner(index, handle),
             copies: graph.copies[index],
         };
-        graph.handles.iter().enumerate().map(located).collect()
+        let located = graph.handles.iter().enumerate().map(located).collect();
+        let graph = &mut self.graph;
+        (graph.handles, graph.chosen, graph.copies) = Default::default();
+        (graph.scanned, graph.blocks) = Default::default();
+        located
     }
 
     fn owner(&self, index: usize, handle: &HandleInput) -> Owner {
-        let graph = self.graph;
+        let graph = &self.graph;
         let found = graph.scanned.sightings.get(graph.chosen[index] as usize);
         match found {
             _ if handle.raw => Owner::Raw,
@@ -378,7 +407,14 @@ impl Assembly<'_> {
         }
     }
 
-    fn cycle(&self, blocks: &[u32], reached: Option<&[Option<Reach>]>, doubts: &[Doubt]) -> Cycle {
+    fn cycle(
+        &self,
+        blocks: &[u32],
+        round: &[(u32, u32)],
+        retained: Retained,
+        reached: Option<&[Option<Reach>]>,
+        doubts: &[Doubt],
+    ) -> Cycle {
         let objects = blocks.iter().filter_map(|&block| self.object(block));
         let mut objects: Vec<_> = objects.map(|object| ObjectId::from_number(object.id)).collect();
         objects.sort_unstable();
@@ -392,15 +428,12 @@ impl Assembly<'_> {
                 reasons.push(why);
             }
         }
-        let round = self.graph.round(blocks);
-        let top = blocks.iter().map(|&block| self.retained[block as usize]);
-        let top = top.max_by_key(|retained| (retained.objects, retained.bytes)).unwrap_or_default();
         Cycle {
             objects,
-            round: round.into_iter().map(|(block, words)| self.step(block, words)).collect(),
+            round: round.iter().map(|&(block, words)| self.step(block, words)).collect(),
             grade: if reasons.is_empty() { Grade::Proven } else { Grade::Likely(reasons) },
-            retained_objects: top.objects,
-            retained_bytes: top.bytes,
+            retained_objects: retained.objects,
+            retained_bytes: retained.bytes,
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) fn dominators<I: Iterator<Item = u32>>(
         }
     }
     let reached = vertex.len();
-    // Predecessors, by number.
+    // Predecessors, by number: first where each one's end, then, as they are put in from behind, where they begin.
     let mut first = vec![0_u32; reached + 1];
     for &block in &vertex[1..] {
         for to in out(block) {
@@ -45,23 +45,23 @@ pub(super) fn dominators<I: Iterator<Item = u32>>(
     }
     let mut sum = 0;
     for slot in &mut first {
-        (*slot, sum) = (sum, sum + *slot);
+        sum += *slot;
+        *slot = sum;
     }
     let mut before = vec![0_u32; sum as usize];
-    let mut next = first.clone();
     for (own, &block) in vertex.iter().enumerate().skip(1) {
         for to in out(block) {
-            let slot = &mut next[number[to as usize] as usize];
+            let slot = &mut first[number[to as usize] as usize];
+            *slot -= 1;
             before[*slot as usize] = own as u32;
-            *slot += 1;
         }
     }
-    drop(next);
     let mut semi: Vec<u32> = (0..reached as u32).collect();
     let mut is_root = vec![false; reached];
     for root in roots_in_order {
         is_root[number[root as usize] as usize] = true;
     }
+    drop(number);
     let mut forest = Forest { ancestor: vec![NONE; reached], label: (0..reached as u32).collect() };
     let mut bucket = vec![0_u32; reached];
     let mut following = vec![0_u32; reached];

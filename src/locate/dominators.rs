@@ -1,63 +1,73 @@
 //! What each block retains: everything that only it leads to, by the dominators of the guess.
 
 use super::dominator_tree::dominators;
-use super::graph::{Graph, Held};
+use super::graph::Graph;
+use super::guess::Held;
 
 /// Objects and bytes that end with a block, its own included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Retained {
     pub(super) objects: u64,
     pub(super) bytes: u64,
 }
 
-/// What each block retains. What nothing holds hangs on the blocks that begin it.
-pub(super) fn retained(graph: &Graph<'_>, held: &[Held]) -> Vec<Retained> {
+/// What each object retains, and each cycle. What nothing holds hangs on the blocks that begin it.
+pub(super) fn retained(
+    graph: &Graph,
+    held: &[Held],
+    cycles: usize,
+) -> (Vec<Retained>, Vec<Retained>) {
     let count = graph.blocks.len();
     let begins = |by: &Held| !matches!(by, Held::Not | Held::By(..) | Held::Cycle(_));
     let roots = (0..count as u32).filter(|&block| begins(&held[block as usize]));
     // One block of a cycle stands for it, the first.
-    let mut seen = Vec::new();
-    let cycles = (0..count as u32).filter(|&block| match held[block as usize] {
-        Held::Cycle(cycle) => {
-            if seen.len() <= cycle as usize {
-                seen.resize(cycle as usize + 1, false);
-            }
-            !std::mem::replace(&mut seen[cycle as usize], true)
-        }
+    let mut seen = vec![false; cycles];
+    let firsts = (0..count as u32).filter(|&block| match held[block as usize] {
+        Held::Cycle(cycle) => !std::mem::replace(&mut seen[cycle as usize], true),
         _ => false,
     });
     // Every word of an area that counts is a root; those of blocks that another way reached first, too.
     let others = graph.other_roots(held);
-    let roots: Vec<u32> = roots.chain(cycles).chain(others).collect();
+    let roots: Vec<u32> = roots.chain(firsts).chain(others).collect();
     let leaves = leaves(graph, &roots);
     let all = |block: u32| graph.out(block).map(|(to, _)| to);
     let out = |block: u32| all(block).filter(|&to| !leaves[to as usize]);
     let (vertex, dominator) = dominators(count, roots.into_iter(), out);
-    let mut retained = vec![Retained::default(); count];
-    let bytes = |block: usize| 8 * u64::from(graph.blocks.words[block]);
+    let bytes = |block: u32| 8 * u64::from(graph.blocks.words[block as usize]);
+    // By the vertices' own numbers: most blocks are leaves, and have none.
+    let mut by_vertex = vec![Retained::default(); vertex.len()];
+    let mut objects = vec![Retained::default(); graph.objects.len()];
+    let mut by_cycle = vec![Retained::default(); cycles];
     for own in (1..vertex.len()).rev() {
-        let block = vertex[own] as usize;
-        let object = graph.owners[block].checked_sub(1);
-        retained[block].objects += u64::from(object.is_some());
-        retained[block].bytes += match object {
+        let block = vertex[own];
+        let object = graph.owners[block as usize].checked_sub(1);
+        by_vertex[own].objects += u64::from(object.is_some());
+        by_vertex[own].bytes += match object {
             Some(object) => graph.objects[object as usize].size,
             None => bytes(block),
         };
-        let own_leaves = all(block as u32).filter(|&to| leaves[to as usize]);
-        retained[block].bytes += own_leaves.map(|leaf| bytes(leaf as usize)).sum::<u64>();
+        let own_leaves = all(block).filter(|&to| leaves[to as usize]);
+        by_vertex[own].bytes += own_leaves.map(bytes).sum::<u64>();
+        let retained = by_vertex[own];
         if dominator[own] != 0 {
-            let Retained { objects, bytes } = retained[block];
-            let above = &mut retained[vertex[dominator[own] as usize] as usize];
-            above.objects += objects;
-            above.bytes += bytes;
+            let above = &mut by_vertex[dominator[own] as usize];
+            above.objects += retained.objects;
+            above.bytes += retained.bytes;
+        }
+        if let Some(object) = object {
+            objects[object as usize] = retained;
+        }
+        if let Held::Cycle(cycle) = held[block as usize] {
+            let most = &mut by_cycle[cycle as usize];
+            *most = (*most).max(retained);
         }
     }
-    retained
+    (objects, by_cycle)
 }
 
 /// The blocks that lead nowhere and are pointed to once: what does so dominates them. Most are buffers, and there may be as
 /// many as all else.
-fn leaves(graph: &Graph<'_>, roots: &[u32]) -> Vec<bool> {
+fn leaves(graph: &Graph, roots: &[u32]) -> Vec<bool> {
     let mut pointers = vec![0_u8; graph.blocks.len()];
     let mut leaves = vec![false; graph.blocks.len()];
     for block in 0..graph.blocks.len() as u32 {

@@ -1,11 +1,11 @@
 //! The names of the fields that handles and pointers stand in, for the paths of a result.
 
 use super::dwarf::{Member, Origin, Shape, ShapeKind, TypeId, Types};
+use super::name::Name;
 use super::ownership::{Cycle, Held, Node, NodeKind, Owner, Ownership, StaticPlace, Step};
 use super::symbols::Program;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Structs in structs that are gone into.
@@ -51,7 +51,7 @@ pub(super) fn name_fields(ownership: &mut Ownership, budget: Duration) {
 /// What is said of a place.
 #[derive(Clone, Debug, Default)]
 struct Named {
-    field: Option<Arc<str>>,
+    field: Option<Name>,
     type_name: Option<String>,
 }
 
@@ -100,7 +100,7 @@ struct Found {
 }
 
 /// The name of what stands somewhere, and the layout of what that points to.
-type Looked = (Option<Arc<str>>, usize);
+type Looked = (Option<Name>, usize);
 
 struct Fields<'a> {
     types: &'a Types<'a>,
@@ -237,7 +237,7 @@ impl<'a> Fields<'a> {
     }
 
     /// As [`look`](Self::look), of what was looked at before.
-    fn name(&self, node: u32, offset: u64, what: What) -> Option<Arc<str>> {
+    fn name(&self, node: u32, offset: u64, what: What) -> Option<Name> {
         let layout = *self.layouts.get(node as usize)?;
         let (element, inner) = self.element(layout, offset);
         with_element(element, self.found.get(&(layout, inner, what))?.0.clone())
@@ -252,7 +252,7 @@ impl<'a> Fields<'a> {
         ownership.nodes.iter().map(name).collect()
     }
 
-    fn of_cycles(&self, ownership: &Ownership) -> Vec<Option<Arc<str>>> {
+    fn of_cycles(&self, ownership: &Ownership) -> Vec<Option<Name>> {
         let rounds = ownership.cycles.iter().flat_map(|cycle| round(ownership, cycle));
         rounds.map(|(node, offset, what)| self.name(node, offset, what)).collect()
     }
@@ -474,7 +474,7 @@ fn piece(name: &str) -> Option<String> {
 }
 
 /// `children[0].parent`.
-fn joined<T: AsRef<str>>(pieces: &[T]) -> Option<Arc<str>> {
+fn joined<T: AsRef<str>>(pieces: &[T]) -> Option<Name> {
     let mut text = String::new();
     for piece in pieces.iter().map(AsRef::as_ref) {
         if !text.is_empty() && !piece.starts_with('[') {
@@ -485,7 +485,7 @@ fn joined<T: AsRef<str>>(pieces: &[T]) -> Option<Arc<str>> {
     (!text.is_empty()).then(|| text.into())
 }
 
-fn with_element(element: Option<String>, name: Option<Arc<str>>) -> Option<Arc<str>> {
+fn with_element(element: Option<String>, name: Option<Name>) -> Option<Name> {
     match (element, name) {
         (Some(element), Some(name)) => joined(&[&*element, &*name]),
         (Some(element), None) => Some(element.into()),

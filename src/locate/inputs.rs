@@ -39,9 +39,10 @@ pub(super) struct ObjectInput {
     /// Of the value.
     pub(super) address: u64,
     pub(super) size: u64,
-    pub(super) align: u64,
     /// The strong handles that refscope counts.
     pub(super) strong: u32,
+    /// Of the alignment, which is a power of two.
+    pub(super) log2_align: u8,
 }
 
 impl ObjectInput {
@@ -52,8 +53,12 @@ impl ObjectInput {
 
     /// The address of its block: std's two counts stand before the value of an `Rc` or `Arc`.
     pub(super) fn block(&self) -> u64 {
-        let counts = if self.is_counted() { 16_u64.next_multiple_of(self.align.max(1)) } else { 0 };
-        self.address.wrapping_sub(counts)
+        self.address.wrapping_sub(self.header())
+    }
+
+    /// How many bytes of its block stand before the value.
+    pub(super) fn header(&self) -> u64 {
+        if self.is_counted() { 16.max(1 << self.log2_align) } else { 0 }
     }
 
     /// Whether it has a block at all.

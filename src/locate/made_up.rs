@@ -116,7 +116,7 @@ impl Program {
                 type_name: "Node",
                 address,
                 size: 8 * (length(object) - 2),
-                align: 8,
+                log2_align: 3,
                 strong: 0,
             });
         }

@@ -1,6 +1,7 @@
 //! The result of a search: plain data.
 
 use super::doubt::Doubt;
+use super::name::Name;
 use crate::event::{HandleId, Kind, ObjectId};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -75,7 +76,7 @@ pub enum Owner {
         /// The offset in the value.
         offset: u64,
         /// The field's name, where it is known.
-        field: Option<Arc<str>>,
+        field: Option<Name>,
     },
     /// In a block of the heap.
     Block {
@@ -87,7 +88,7 @@ pub enum Owner {
         node: u32,
         /// The element or field there, where it is known.
         #[cfg_attr(feature = "serde", serde(default))]
-        field: Option<Arc<str>>,
+        field: Option<Name>,
     },
     /// In a static.
     Static(Box<StaticPlace>),
@@ -157,7 +158,7 @@ pub struct Node {
     /// The name of the task of an async runtime, if the block is one: of its future, where the program's symbols have it, else of
     /// the runtime.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    pub task: Option<Arc<str>>,
+    pub task: Option<Name>,
     /// By whom it is held: the last step of the shortest path.
     pub held: Held,
 }
@@ -200,7 +201,7 @@ pub struct Step {
     /// Where the pointer stands: in an object's value, or in a block.
     pub offset: u64,
     /// The field's name, where it is known.
-    pub field: Option<Arc<str>>,
+    pub field: Option<Name>,
 }
 
 /// A cycle of strong handles that no root holds.

@@ -253,8 +253,8 @@ fn inputs() -> (Vec<ObjectInput>, Vec<HandleInput>) {
             type_name: details.object.type_name(),
             address: details.address as u64,
             size: details.object.size(),
-            align: details.align.into(),
             strong: details.position.strong,
+            log2_align: details.align.max(1).ilog2() as u8,
         });
     });
     objects.sort_unstable_by_key(|object| object.id);

@@ -84,7 +84,7 @@ mod tests {
                 type_name: "Node",
                 address: start(of) + 16,
                 size: 8 * (WORDS - 2),
-                align: 8,
+                log2_align: 3,
                 strong: 0,
             };
             let mut ring = Self {

@@ -52,14 +52,30 @@ impl Source {
     }
 }
 
-/// A ticket that was found. A handle that was moved leaves such copies behind.
+/// A ticket that was found. A handle that was moved leaves such copies behind. There may be tens of millions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sighting {
     pub(super) address: u64,
-    pub(super) handle: u32,
+    /// The handle, and in the highest bit whether it is whole.
+    handle: u32,
     pub(super) source: Source,
+}
+
+const COMPLETE: u32 = 1 << 31;
+
+impl Sighting {
+    pub(super) fn new(address: u64, handle: u32, source: Source, is_complete: bool) -> Self {
+        Self { address, handle: handle | if is_complete { COMPLETE } else { 0 }, source }
+    }
+
+    pub(super) fn handle(&self) -> u32 {
+        self.handle & !COMPLETE
+    }
+
     /// Whether it is a whole handle: the pointer that belongs to it stands beside it, or is in its place.
-    pub(super) is_complete: bool,
+    pub(super) fn is_complete(&self) -> bool {
+        self.handle & COMPLETE != 0
+    }
 }
 
 /// A word in an area that points to a block.
@@ -80,6 +96,7 @@ pub(super) struct Edges {
 }
 
 impl Edges {
+    #[inline]
     pub(super) fn of(&self, block: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
         let range = self.first[block as usize] as usize..self.first[block as usize + 1] as usize;
         self.to[range.clone()].iter().copied().zip(self.offset[range].iter().copied())
@@ -97,8 +114,10 @@ pub(super) struct Scanned {
     pub(super) from_areas: Vec<AreaEdge>,
     /// By block, then those in areas.
     pub(super) sightings: Vec<Sighting>,
-    /// The first two words of each object's block: std's own counts, if it has any.
-    pub(super) counts: Vec<[u64; 2]>,
+    /// Which of them stand in block `n`: `first_sighting[n]..first_sighting[n + 1]`.
+    pub(super) first_sighting: Vec<u32>,
+    /// The first word of each object's block: std's count of its strong owners, if it has one. Greater ones are `u32::MAX`.
+    pub(super) counts: Vec<u32>,
     pub(super) bytes: u64,
     /// Memory that could not be read.
     pub(super) unread: u64,
@@ -241,7 +260,7 @@ pub(super) fn scan(
         index: PageIndex::new(blocks),
         objects,
         tickets,
-        found: Scanned { counts: vec![[0; 2]; objects.len()], ..Scanned::default() },
+        found: Scanned { counts: vec![0; objects.len()], ..Scanned::default() },
         words: vec![0; WINDOW],
         window: 0..0,
         memory,
@@ -249,10 +268,13 @@ pub(super) fn scan(
     };
     scanner.found.edges.first.reserve_exact(blocks.len() + 1);
     scanner.found.edges.first.push(0);
+    scanner.found.first_sighting.reserve_exact(blocks.len() + 1);
+    scanner.found.first_sighting.push(0);
     for (block, &owner) in owners.iter().enumerate() {
         let range = blocks.range(block);
         scanner.range(range, Source::block(block as u32), owner.checked_sub(1));
         scanner.found.edges.first.push(scanner.found.edges.to.len() as u32);
+        scanner.found.first_sighting.push(scanner.found.sightings.len() as u32);
     }
     for (index, area) in areas.iter().enumerate() {
         scanner.range(area.range.clone(), Source::area(index), None);
@@ -297,7 +319,8 @@ impl<M: Memory> Scanner<'_, M> {
                 && at == range.start
                 && last - first >= 2
             {
-                self.found.counts[object as usize] = [self.words[first], self.words[first + 1]];
+                self.found.counts[object as usize] =
+                    self.words[first].min(u32::MAX.into()) as u32;
             }
             self.words(first..last, source, range.start, end < range.end);
             at = end;
@@ -361,7 +384,8 @@ impl<M: Memory> Scanner<'_, M> {
                     || (1..=2)
                         .any(|by| if at + by < words.end { belongs(at + by) } else { continues });
                 let address = base + 8 * at as u64;
-                self.found.sightings.push(Sighting { address, handle, source, is_complete });
+                let sighting = Sighting::new(address, handle, source, is_complete);
+                self.found.sightings.push(sighting);
             }
         }
     }

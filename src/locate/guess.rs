@@ -1,0 +1,324 @@
+//! Who holds what, for the text: the shortest way from a root to each block, and the cycles that none reaches.
+
+use super::graph::{Graph, NONE};
+use super::memory::Memory;
+use super::rules::Rule;
+use super::scan::AreaKind;
+use std::collections::VecDeque;
+
+/// Roots are looked at in turns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Statics,
+    Stacks,
+    Unknown,
+}
+
+/// Why a block is held in the guess. There is one for each block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Not reached yet.
+    Not,
+    /// By a word of another block, at an offset in words.
+    By(u32, u32),
+    /// By a word of an area, by its index in [`Scanned::from_areas`](super::scan::Scanned).
+    Word(u32),
+    /// By a handle in an area, by the index of the sighting.
+    Handle(u32),
+    /// By a handle that is a raw pointer now.
+    Raw,
+    /// By a handle that was found nowhere.
+    NotFound,
+    /// By pointers of std's that refscope does not know.
+    Untraced,
+    /// By a cycle, by number, that it is part of.
+    Cycle(u32),
+    /// By nothing that points to it.
+    Unreferenced,
+}
+
+impl Graph {
+    /// Who holds each block, by the shortest way: statics and thread-locals first, then stacks, and last memory that nobody
+    /// knows, where old words stand as well.
+    pub(super) fn holders(&self, memory: &impl Memory) -> Vec<Held> {
+        let mut held = vec![Held::Not; self.blocks.len()];
+        let mut queue = VecDeque::new();
+        let turn = |area: u32| match self.areas[area as usize] {
+            AreaKind::Freed => None,
+            AreaKind::Unknown => Some(Turn::Unknown),
+            _ if self.is_doubtful(area) => Some(Turn::Stacks),
+            _ => Some(Turn::Statics),
+        };
+        for now in [Turn::Statics, Turn::Stacks, Turn::Unknown] {
+            let from_stacks = (now == Turn::Stacks).then(|| self.held_by_stacks(memory));
+            // Handles first: what an object's own value leads to is not to be said of an old word in a block.
+            for (handle, &sighting) in self.chosen.iter().enumerate() {
+                if !self.handles[handle].keeps() {
+                    continue;
+                }
+                let Some(block) = self.target(handle as u32) else { continue };
+                if sighting == NONE {
+                    continue;
+                }
+                let found = &self.scanned.sightings[sighting as usize];
+                let Some(area) = found.source.as_area() else { continue };
+                if turn(area as u32) == Some(now) {
+                    hold(&mut held, &mut queue, block, Held::Handle(sighting));
+                }
+            }
+            for (index, edge) in self.scanned.from_areas.iter().enumerate() {
+                let counts = turn(edge.area) == Some(now)
+                    && from_stacks.as_ref().is_none_or(|allowed| allowed.contains(&(index as u32)));
+                if counts && self.owners[edge.to as usize] == 0 {
+                    hold(&mut held, &mut queue, edge.to, Held::Word(index as u32));
+                }
+            }
+            self.flood(&mut held, &mut queue);
+            if now == Turn::Statics {
+                for (block, by) in self.hidden() {
+                    hold(&mut held, &mut queue, block, by);
+                }
+                self.flood(&mut held, &mut queue);
+            }
+        }
+        held
+    }
+
+    /// Objects with a handle that is in no memory that was searched.
+    fn hidden(&self) -> Vec<(u32, Held)> {
+        let mut hidden = Vec::new();
+        for (handle, &sighting) in self.chosen.iter().enumerate() {
+            let input = &self.handles[handle];
+            let Some(block) = self.target(handle as u32) else { continue };
+            if input.raw && input.strong && self.rules.apply(Rule::Raw) {
+                hidden.push((block, Held::Raw));
+            } else if !input.raw
+                && input.strong
+                && sighting == NONE
+                && self.rules.apply(Rule::Handles)
+            {
+                hidden.push((block, Held::NotFound));
+            }
+        }
+        for (object, input) in self.objects.iter().enumerate() {
+            if self.block_of[object] != NONE
+                && input.is_counted()
+                && self.scanned.counts[object] > input.strong
+                && self.rules.apply(Rule::Counts)
+            {
+                hidden.push((self.block_of[object], Held::Untraced));
+            }
+        }
+        hidden
+    }
+
+    /// The words on stacks that count in the guess: a block that something else points to is not held by a word that may
+    /// be a copy, unless it counts its owners and has one more.
+    fn held_by_stacks(&self, memory: &impl Memory) -> std::collections::BTreeSet<u32> {
+        let is_stack = |area: u32| self.is_doubtful(area);
+        let on_stacks: Vec<(u32, u32)> = (self.scanned.from_areas.iter().zip(0..))
+            .filter(|(edge, _)| is_stack(edge.area) && self.owners[edge.to as usize] == 0)
+            .map(|(edge, index)| (edge.to, index))
+            .collect();
+        let mut targets: Vec<u32> = on_stacks.iter().map(|&(to, _)| to).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        let mut pointers = vec![0_u64; targets.len()];
+        // Of memory that nothing leads to, what points there is old.
+        let led_to = self.led_to();
+        let from = (0..self.blocks.len() as u32).filter(|&block| led_to[block as usize]);
+        for &to in from.flat_map(|block| self.scanned.edges.targets(block)) {
+            if let Ok(at) = targets.binary_search(&to) {
+                pointers[at] += 1;
+            }
+        }
+        let starts: Vec<u64> = targets.iter().map(|&to| self.blocks.start[to as usize]).collect();
+        let counts = memory.pairs(&starts);
+        let allowed = |to: u32| {
+            let Ok(at) = targets.binary_search(&to) else { return false };
+            let counted = counts[at].is_some_and(|[strong, weak]| {
+                (1..1 << 31).contains(&weak) && (pointers[at] + 1..1 << 31).contains(&strong)
+            });
+            pointers[at] == 0 || counted
+        };
+        on_stacks.into_iter().filter(|&(to, _)| allowed(to)).map(|(_, index)| index).collect()
+    }
+
+    /// Which blocks are values of objects, or what any words lead to.
+    fn led_to(&self) -> Vec<bool> {
+        let mut led_to: Vec<bool> = self.owners.iter().map(|&owner| owner != 0).collect();
+        let mut queue: Vec<u32> =
+            (0..self.blocks.len() as u32).filter(|&block| led_to[block as usize]).collect();
+        for edge in &self.scanned.from_areas {
+            let is_freed = matches!(self.areas[edge.area as usize], AreaKind::Freed);
+            if !is_freed && !std::mem::replace(&mut led_to[edge.to as usize], true) {
+                queue.push(edge.to);
+            }
+        }
+        while let Some(block) = queue.pop() {
+            for &to in self.scanned.edges.targets(block) {
+                if !std::mem::replace(&mut led_to[to as usize], true) {
+                    queue.push(to);
+                }
+            }
+        }
+        led_to
+    }
+
+    /// The blocks that areas hold, besides those that they hold first.
+    pub(super) fn other_roots(&self, held: &[Held]) -> Vec<u32> {
+        let is_root =
+            |area: u32| !matches!(self.areas[area as usize], AreaKind::Stack(_) | AreaKind::Freed);
+        let words = self.scanned.from_areas.iter();
+        let words = words.filter(|edge| is_root(edge.area) && self.owners[edge.to as usize] == 0);
+        let handles = self.chosen.iter().enumerate().filter_map(|(handle, &sighting)| {
+            let found = self.scanned.sightings.get(sighting as usize)?;
+            found.source.as_area().filter(|_| self.handles[handle].keeps())?;
+            self.target(handle as u32)
+        });
+        let hidden = self.hidden().into_iter().map(|(block, _)| block);
+        let roots = words.map(|edge| edge.to).chain(handles).chain(hidden);
+        roots.filter(|&block| held[block as usize] != Held::Not).collect()
+    }
+
+    fn flood(&self, held: &mut [Held], queue: &mut VecDeque<u32>) {
+        while let Some(block) = queue.pop_front() {
+            for (to, offset) in self.out(block) {
+                hold(held, queue, to, Held::By(block, offset));
+            }
+        }
+    }
+
+    /// Names the cycles among what nothing holds, and gives what they hold its holder. Returns each cycle's blocks.
+    pub(super) fn cycles(&self, held: &mut [Held]) -> Vec<Vec<u32>> {
+        let components = self.components(held);
+        let mut top = vec![true; components.len()];
+        let mut number = vec![NONE; self.blocks.len()];
+        for (component, blocks) in components.iter().enumerate() {
+            for &block in blocks {
+                number[block as usize] = component as u32;
+            }
+        }
+        for (component, blocks) in components.iter().enumerate() {
+            for &block in blocks {
+                for (to, _) in self.out(block) {
+                    let other = number[to as usize];
+                    if other != NONE && other != component as u32 {
+                        top[other as usize] = false;
+                    }
+                }
+            }
+        }
+        let mut cycles: Vec<Vec<u32>> = Vec::new();
+        let mut queue = VecDeque::new();
+        for (component, blocks) in components.into_iter().enumerate() {
+            let is_cycle = blocks.len() > 1 || self.out(blocks[0]).any(|(to, _)| to == blocks[0]);
+            let has_object = blocks.iter().any(|&block| self.owners[block as usize] != 0);
+            if is_cycle && has_object {
+                for &block in &blocks {
+                    hold(held, &mut queue, block, Held::Cycle(cycles.len() as u32));
+                }
+                cycles.push(blocks);
+            } else if top[component] {
+                hold(held, &mut queue, blocks[0], Held::Unreferenced);
+            }
+        }
+        self.flood(held, &mut queue);
+        cycles
+    }
+
+    /// Tarjan's strongly connected components of what is not held.
+    fn components(&self, held: &[Held]) -> Vec<Vec<u32>> {
+        let count = self.blocks.len();
+        let (mut order, mut low) = (vec![0_u32; count], vec![0_u32; count]);
+        let mut on_stack = vec![false; count];
+        let (mut stack, mut components, mut next) = (Vec::new(), Vec::new(), 1);
+        for root in 0..count as u32 {
+            if held[root as usize] != Held::Not || order[root as usize] != 0 {
+                continue;
+            }
+            let mut calls = vec![(root, self.open(held, root))];
+            (order[root as usize], low[root as usize]) = (next, next);
+            next += 1;
+            stack.push(root);
+            on_stack[root as usize] = true;
+            while let Some((block, rest)) = calls.last_mut() {
+                let block = *block;
+                if let Some(to) = rest.pop() {
+                    if order[to as usize] == 0 {
+                        (order[to as usize], low[to as usize]) = (next, next);
+                        next += 1;
+                        stack.push(to);
+                        on_stack[to as usize] = true;
+                        calls.push((to, self.open(held, to)));
+                    } else if on_stack[to as usize] {
+                        low[block as usize] = low[block as usize].min(order[to as usize]);
+                    }
+                    continue;
+                }
+                calls.pop();
+                if let Some((above, _)) = calls.last() {
+                    low[*above as usize] = low[*above as usize].min(low[block as usize]);
+                }
+                if low[block as usize] == order[block as usize] {
+                    let from = stack.iter().rposition(|&on| on == block).unwrap_or(0);
+                    let component = stack.split_off(from);
+                    for &block in &component {
+                        on_stack[block as usize] = false;
+                    }
+                    components.push(component);
+                }
+            }
+        }
+        components
+    }
+
+    fn open(&self, held: &[Held], block: u32) -> Vec<u32> {
+        let out = self.out(block).map(|(to, _)| to);
+        out.filter(|&to| held[to as usize] == Held::Not).collect()
+    }
+
+    /// The shortest way through a component from one of its objects back to it: `(block, offset in words)`.
+    pub(super) fn round(&self, component: &[u32]) -> Vec<(u32, u32)> {
+        let mut members = component.to_vec();
+        members.sort_unstable();
+        let at = |block: u32| members.binary_search(&block).ok();
+        let Some(&start) = members
+            .iter()
+            .filter(|&&block| self.owners[block as usize] != 0)
+            .min_by_key(|&&block| self.objects[self.owners[block as usize] as usize - 1].id)
+        else {
+            return Vec::new();
+        };
+        let mut from: Vec<Option<(u32, u32)>> = vec![None; members.len()];
+        let mut queue = VecDeque::from([start]);
+        while let Some(block) = queue.pop_front() {
+            for (to, offset) in self.out(block) {
+                let Some(index) = at(to) else { continue };
+                if from[index].is_none() {
+                    from[index] = Some((block, offset));
+                    queue.push_back(to);
+                }
+            }
+        }
+        let mut round = Vec::new();
+        let mut block = start;
+        while let Some(step) = at(block).and_then(|index| from[index]) {
+            round.push(step);
+            block = step.0;
+            if block == start {
+                break;
+            }
+        }
+        round.reverse();
+        round
+    }
+}
+
+fn hold(held: &mut [Held], queue: &mut VecDeque<u32>, block: u32, by: Held) {
+    let held = &mut held[block as usize];
+    if *held == Held::Not {
+        *held = by;
+        queue.push_back(block);
+    }
+}
