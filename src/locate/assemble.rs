@@ -17,6 +17,7 @@ use super::rules::{Rule, Rules};
 use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
 use super::symbols::Image;
 use crate::event::{HandleId, ObjectId};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -105,16 +106,20 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
     let components = graph.cycles(&mut held);
     let reached = (!components.is_empty()).then(|| graph.reached(memory));
     let rounds: Vec<_> = components.iter().map(|component| graph.round(component)).collect();
-    let (of_objects, of_cycles) = retained(&graph, &held, components.len());
+    let (mut objects, headers) = located(std::mem::take(&mut graph.objects));
+    let of_cycles = retained(&graph, &held, components.len(), &mut objects);
     graph.free_edges();
     let mut assembly = Assembly {
         graph,
+        objects,
+        headers,
         threads: &threads,
         images: &images,
         task_of: &|block| task_at(memory, &images, block),
         node_of: Vec::new(),
     };
     assembly.number_nodes(&held);
+    assembly.give_nodes();
     let nodes = assembly.nodes(&held);
     drop(held);
     let cycles = (components.iter().zip(&rounds).zip(of_cycles))
@@ -126,7 +131,7 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
     let handles = assembly.handles();
     let mut result = Ownership {
         handles,
-        objects: assembly.objects(&of_objects),
+        objects: assembly.objects,
         cycles,
         nodes,
         asked_by: String::new(),
@@ -161,6 +166,24 @@ fn sort_cycles(result: &mut Ownership, cycles: usize) {
             *cycle = now[*cycle as usize];
         }
     }
+}
+
+/// The objects as the result has them, but for their nodes and what they retain; and [`Assembly::headers`]. The others are
+/// freed.
+fn located(objects: Vec<ObjectInput>) -> (Vec<LocatedObject>, Vec<u8>) {
+    let headers = objects.iter().map(|object| object.header().checked_ilog2().unwrap_or(0) as u8);
+    let headers = headers.collect();
+    let mut names: HashMap<*const str, Name> = HashMap::new();
+    let mut located = |object: &ObjectInput| LocatedObject {
+        id: ObjectId::from_number(object.id),
+        kind: object.kind,
+        type_name: names.entry(object.type_name).or_insert_with(|| object.type_name.into()).clone(),
+        size: object.size,
+        node: None,
+        retained_objects: 0,
+        retained_bytes: 0,
+    };
+    (objects.iter().map(&mut located).collect(), headers)
 }
 
 fn doubts_of(scanned: &Scanned, handles: &[HandleInput], missing: &[u32]) -> Vec<Doubt> {
@@ -201,7 +224,11 @@ fn task_at(memory: &impl Memory, images: &[Image], block: Range<u64>) -> Option<
 }
 
 struct Assembly<'a> {
+    /// Without its objects.
     graph: Graph,
+    objects: Vec<LocatedObject>,
+    /// How many bytes of each object's block stand before its value: the power of two, or 0 for none.
+    headers: Vec<u8>,
     threads: &'a [ThreadInfo],
     images: &'a [Image],
     /// The name of the task that a block is.
@@ -249,7 +276,7 @@ impl Assembly<'_> {
 
     fn node(&self, block: u32, held: guess::Held) -> Node {
         let kind = match self.object(block) {
-            Some(object) => NodeKind::Object(ObjectId::from_number(object.id)),
+            Some(object) => NodeKind::Object(object.id),
             None => NodeKind::Block(8 * u64::from(self.graph.blocks.words[block as usize])),
         };
         let scanned = &self.graph.scanned;
@@ -278,14 +305,18 @@ impl Assembly<'_> {
         Node { kind, task: task.map(Name::from), held }
     }
 
-    fn object(&self, block: u32) -> Option<&ObjectInput> {
+    fn object(&self, block: u32) -> Option<&LocatedObject> {
         let object = self.graph.owners[block as usize].checked_sub(1)?;
-        Some(&self.graph.objects[object as usize])
+        Some(&self.objects[object as usize])
     }
 
     /// The offset in what the node is: in an object's value, not in its block.
     fn offset(&self, block: u32, words: u64) -> u64 {
-        let header = self.object(block).map_or(0, ObjectInput::header);
+        let object = self.graph.owners[block as usize].checked_sub(1);
+        let header = match object.map(|object| self.headers[object as usize]) {
+            None | Some(0) => 0,
+            Some(power) => 1 << power,
+        };
         (8 * words).saturating_sub(header)
     }
 
@@ -337,35 +368,19 @@ impl Assembly<'_> {
         self.images.iter().find(|image| image.is_program)?.thread_local_at(offset)
     }
 
-    /// The objects, by what each of them retains. What the others of the result needed is freed by now.
-    fn objects(self, retained: &[Retained]) -> Vec<LocatedObject> {
-        let Graph { objects, owners, block_of, .. } = self.graph;
-        let located = |(index, object): (usize, &ObjectInput)| {
-            let block = Some(block_of[index]).filter(|&block| block != NONE);
-            // Of two that stand for one allocation, the first one owns it.
-            let owner = block.and_then(|block| owners[block as usize].checked_sub(1));
-            let retained = retained[owner.map_or(index, |owner| owner as usize)];
-            LocatedObject {
-                id: ObjectId::from_number(object.id),
-                kind: object.kind,
-                type_name: object.type_name.into(),
-                size: object.size,
-                node: block.map(|block| self.node_of[block as usize]).filter(|&node| node != NONE),
-                retained_objects: retained.objects.max(1),
-                retained_bytes: retained.bytes.max(object.size),
-            }
-        };
-        objects.iter().enumerate().map(located).collect()
+    /// Tells each object its node.
+    fn give_nodes(&mut self) {
+        for (object, &block) in self.objects.iter_mut().zip(&self.graph.block_of) {
+            let node = self.node_of.get(block as usize).copied();
+            object.node = node.filter(|&node| node != NONE);
+        }
     }
 
     /// The handles. Nothing else is asked of where they stand.
     fn handles(&mut self) -> Vec<LocatedHandle> {
         let graph = &self.graph;
         let located = |(index, handle): (usize, &HandleInput)| LocatedHandle {
-            id: HandleId::new(
-                ObjectId::from_number(graph.objects[handle.object as usize].id),
-                handle.number,
-            ),
+            id: HandleId::new(self.objects[handle.object as usize].id, handle.number),
             is_strong: handle.strong,
             owner: self.owner(index, handle),
             copies: graph.copies[index],
@@ -388,11 +403,7 @@ impl Assembly<'_> {
                     let words = (found.address - graph.blocks.start[block as usize]) / 8;
                     let offset = self.offset(block, words);
                     match self.object(block) {
-                        Some(object) => Owner::Object {
-                            object: ObjectId::from_number(object.id),
-                            offset,
-                            field: None,
-                        },
+                        Some(object) => Owner::Object { object: object.id, offset, field: None },
                         None => Owner::Block {
                             size: 8 * u64::from(graph.blocks.words[block as usize]),
                             offset,
@@ -416,7 +427,7 @@ impl Assembly<'_> {
         doubts: &[Doubt],
     ) -> Cycle {
         let objects = blocks.iter().filter_map(|&block| self.object(block));
-        let mut objects: Vec<_> = objects.map(|object| ObjectId::from_number(object.id)).collect();
+        let mut objects: Vec<_> = objects.map(|object| object.id).collect();
         objects.sort_unstable();
         let knows = !self.graph.rules.apply(Rule::Doubts);
         let mut reasons = if knows { Vec::new() } else { doubts.to_vec() };

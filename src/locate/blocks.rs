@@ -49,22 +49,26 @@ impl Blocks {
 
     /// Puts the blocks in order, and drops what lies in another or has no words.
     pub(super) fn sort(&mut self) {
-        let mut order: Vec<u32> = (0..self.len() as u32).collect();
-        let key = |&block: &u32| (self.start[block as usize], !self.words[block as usize]);
-        if !order.is_sorted_by_key(key) {
-            order.sort_unstable_by_key(key);
+        if !self.start.is_sorted_by(|a, b| a < b) {
+            let mut order: Vec<u32> = (0..self.len() as u32).collect();
+            order.sort_unstable_by_key(|&block| {
+                (self.start[block as usize], !self.words[block as usize])
+            });
+            self.start = order.iter().map(|&block| self.start[block as usize]).collect();
+            self.words = order.iter().map(|&block| self.words[block as usize]).collect();
         }
-        let mut sorted = Self::default();
-        let mut end = 0;
-        for block in order {
-            let range = self.range(block as usize);
+        let (mut kept, mut end) = (0, 0);
+        for block in 0..self.len() {
+            let range = self.range(block);
             if range.start >= end && !range.is_empty() {
                 end = range.end;
-                sorted.start.push(range.start);
-                sorted.words.push(self.words[block as usize]);
+                self.start[kept] = range.start;
+                self.words[kept] = self.words[block];
+                kept += 1;
             }
         }
-        *self = sorted;
+        self.start.truncate(kept);
+        self.words.truncate(kept);
     }
 }
 

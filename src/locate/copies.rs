@@ -37,8 +37,9 @@ impl Graph {
         several.sort_unstable();
         several.dedup();
         // Copies that stand in the part of a buffer that is not in use come last.
-        let is_several =
-            |found: &Sighting| found.is_complete() && several.binary_search(&found.handle()).is_ok();
+        let is_several = |found: &Sighting| {
+            found.is_complete() && several.binary_search(&found.handle()).is_ok()
+        };
         let copies: Vec<usize> = (0..self.scanned.sightings.len())
             .filter(|&index| is_several(&self.scanned.sightings[index]))
             .collect();

@@ -1,8 +1,9 @@
 //! What each block retains: everything that only it leads to, by the dominators of the guess.
 
 use super::dominator_tree::dominators;
-use super::graph::Graph;
+use super::graph::{Graph, NONE};
 use super::guess::Held;
+use super::ownership::LocatedObject;
 
 /// Objects and bytes that end with a block, its own included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,12 +12,14 @@ pub(super) struct Retained {
     pub(super) bytes: u64,
 }
 
-/// What each object retains, and each cycle. What nothing holds hangs on the blocks that begin it.
+/// Writes to each object what it retains, and returns what each cycle does. What nothing holds hangs on the blocks that begin
+/// it.
 pub(super) fn retained(
     graph: &Graph,
     held: &[Held],
     cycles: usize,
-) -> (Vec<Retained>, Vec<Retained>) {
+    objects: &mut [LocatedObject],
+) -> Vec<Retained> {
     let count = graph.blocks.len();
     let begins = |by: &Held| !matches!(by, Held::Not | Held::By(..) | Held::Cycle(_));
     let roots = (0..count as u32).filter(|&block| begins(&held[block as usize]));
@@ -36,14 +39,13 @@ pub(super) fn retained(
     let bytes = |block: u32| 8 * u64::from(graph.blocks.words[block as usize]);
     // By the vertices' own numbers: most blocks are leaves, and have none.
     let mut by_vertex = vec![Retained::default(); vertex.len()];
-    let mut objects = vec![Retained::default(); graph.objects.len()];
     let mut by_cycle = vec![Retained::default(); cycles];
     for own in (1..vertex.len()).rev() {
         let block = vertex[own];
         let object = graph.owners[block as usize].checked_sub(1);
         by_vertex[own].objects += u64::from(object.is_some());
         by_vertex[own].bytes += match object {
-            Some(object) => graph.objects[object as usize].size,
+            Some(object) => objects[object as usize].size,
             None => bytes(block),
         };
         let own_leaves = all(block).filter(|&to| leaves[to as usize]);
@@ -55,14 +57,24 @@ pub(super) fn retained(
             above.bytes += retained.bytes;
         }
         if let Some(object) = object {
-            objects[object as usize] = retained;
+            let object = &mut objects[object as usize];
+            (object.retained_objects, object.retained_bytes) = (retained.objects, retained.bytes);
         }
         if let Held::Cycle(cycle) = held[block as usize] {
             let most = &mut by_cycle[cycle as usize];
             *most = (*most).max(retained);
         }
     }
-    (objects, by_cycle)
+    for index in 0..objects.len() {
+        // Of two that stand for one allocation, the first one owns it.
+        let block = Some(graph.block_of[index]).filter(|&block| block != NONE);
+        let owner = block.and_then(|block| graph.owners[block as usize].checked_sub(1));
+        let owner = owner.map_or(index, |owner| owner as usize);
+        let (count, bytes) = (objects[owner].retained_objects, objects[owner].retained_bytes);
+        let object = &mut objects[index];
+        (object.retained_objects, object.retained_bytes) = (count.max(1), bytes.max(object.size));
+    }
+    by_cycle
 }
 
 /// The blocks that lead nowhere and are pointed to once: what does so dominates them. Most are buffers, and there may be as

@@ -2,7 +2,7 @@
 
 use super::dwarf::{Member, Origin, Shape, ShapeKind, TypeId, Types};
 use super::name::Name;
-use super::ownership::{Cycle, Held, Node, NodeKind, Owner, Ownership, StaticPlace, Step};
+use super::ownership::{Cycle, Held, Node, NodeKind, Owner, Ownership, Step};
 use super::symbols::Program;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -23,46 +23,28 @@ pub(super) fn name_fields(ownership: &mut Ownership, budget: Duration) {
     let types = Types::read(program.bytes(), program.name(), &names, has_static, budget);
     let Some(types) = types else { return };
     let fields = Fields::new(&types, program.name(), ownership);
-    let nodes = fields.of_nodes(ownership);
     let rounds = fields.of_cycles(ownership);
-    let owners = fields.of_handles(ownership);
-    for (node, name) in ownership.nodes.iter_mut().zip(nodes) {
+    let Ownership { objects, handles, nodes, cycles, .. } = ownership;
+    for node in nodes.iter_mut() {
+        let what = what(node);
         match &mut node.held {
-            Held::By(step) => step.field = name.field,
-            Held::Root(Owner::Static(place)) => name.of_static(place),
-            Held::Root(Owner::ThreadLocal(place)) => place.field = name.text(),
+            Held::By(step) => step.field = fields.name(step.from, step.offset, what),
+            Held::Root(owner) => fields.name_owner(owner, what),
             _ => {}
         }
     }
-    let steps = ownership.cycles.iter_mut().flat_map(|cycle| &mut cycle.round);
+    let steps = cycles.iter_mut().flat_map(|cycle| &mut cycle.round);
     for (step, field) in steps.zip(rounds) {
         step.field = field;
     }
-    for (handle, name) in ownership.handles.iter_mut().zip(owners) {
-        match &mut handle.owner {
-            Owner::Object { field, .. } | Owner::Block { field, .. } => *field = name.field,
-            Owner::Static(place) => name.of_static(place),
-            Owner::ThreadLocal(place) => place.field = name.text(),
-            _ => {}
+    for handle in handles.iter_mut() {
+        if let Owner::Object { object, offset, field } = &mut handle.owner {
+            let at = objects.binary_search_by_key(object, |object| object.id).ok();
+            let node = at.and_then(|at| objects[at].node);
+            *field = node.and_then(|node| fields.name(node, *offset, What::Handle));
+        } else {
+            fields.name_owner(&mut handle.owner, What::Handle);
         }
-    }
-}
-
-/// What is said of a place.
-#[derive(Clone, Debug, Default)]
-struct Named {
-    field: Option<Name>,
-    type_name: Option<String>,
-}
-
-impl Named {
-    fn of_static(self, place: &mut StaticPlace) {
-        place.field = self.text();
-        place.type_name = self.type_name;
-    }
-
-    fn text(&self) -> Option<String> {
-        self.field.as_ref().map(ToString::to_string)
     }
 }
 
@@ -102,11 +84,14 @@ struct Found {
 /// The name of what stands somewhere, and the layout of what that points to.
 type Looked = (Option<Name>, usize);
 
+/// No layout was found out yet.
+const NOT_YET: u32 = u32::MAX;
+
 struct Fields<'a> {
     types: &'a Types<'a>,
     program: &'a str,
-    /// What each node consists of.
-    layouts: Vec<usize>,
+    /// What each node consists of: an index of `known`.
+    layouts: Vec<u32>,
     /// All layouts that there are; the first is [`Layout::Unknown`].
     known: Vec<Layout>,
     numbers: HashMap<Layout, usize>,
@@ -131,7 +116,7 @@ impl<'a> Fields<'a> {
     /// Finds out what each node consists of: objects by their type, blocks by what points to them.
     fn lay_out(&mut self, ownership: &Ownership) {
         let mut by_type = HashMap::new();
-        let mut layouts = vec![None; ownership.nodes.len()];
+        let mut layouts = vec![NOT_YET; ownership.nodes.len()];
         // What leads to the blocks of cycles.
         let into: HashMap<u32, &Step> = (ownership.cycles.iter())
             .flat_map(|cycle| cycle.round.iter().zip(cycle.round.iter().cycle().skip(1)))
@@ -144,8 +129,8 @@ impl<'a> Fields<'a> {
         for node in 0..ownership.nodes.len() {
             let (mut at, mut above) = (node, Vec::new());
             let mut layout = loop {
-                if let Some(known) = layouts[at] {
-                    break known;
+                if layouts[at] != NOT_YET {
+                    break layouts[at] as usize;
                 }
                 let node = &ownership.nodes[at];
                 let layout = match (node.kind, &node.held) {
@@ -177,20 +162,20 @@ impl<'a> Fields<'a> {
                         _ => 0,
                     },
                 };
-                layouts[at] = Some(layout);
+                layouts[at] = layout as u32;
                 break layout;
             };
             while let Some(block) = above.pop() {
                 if let Some(step) = before(block) {
                     layout = self.look(layout, step.offset, What::Pointer).1;
                 }
-                layouts[block] = Some(layout);
+                layouts[block] = layout as u32;
             }
         }
-        self.layouts = layouts.into_iter().map(Option::unwrap_or_default).collect();
+        self.layouts = layouts;
         // Of all that is asked later, so that asking changes nothing.
         for (node, offset, what) in steps(ownership) {
-            self.look(self.layouts[node as usize], offset, what);
+            self.look(self.layouts[node as usize] as usize, offset, what);
         }
     }
 
@@ -238,18 +223,9 @@ impl<'a> Fields<'a> {
 
     /// As [`look`](Self::look), of what was looked at before.
     fn name(&self, node: u32, offset: u64, what: What) -> Option<Name> {
-        let layout = *self.layouts.get(node as usize)?;
+        let layout = *self.layouts.get(node as usize)? as usize;
         let (element, inner) = self.element(layout, offset);
         with_element(element, self.found.get(&(layout, inner, what))?.0.clone())
-    }
-
-    fn of_nodes(&self, ownership: &Ownership) -> Vec<Named> {
-        let name = |node: &Node| match &node.held {
-            Held::By(step) => self.plain(step.from, step.offset, what(node)),
-            Held::Root(owner) => self.of_owner(owner, what(node)),
-            _ => Named::default(),
-        };
-        ownership.nodes.iter().map(name).collect()
     }
 
     fn of_cycles(&self, ownership: &Ownership) -> Vec<Option<Name>> {
@@ -257,32 +233,20 @@ impl<'a> Fields<'a> {
         rounds.map(|(node, offset, what)| self.name(node, offset, what)).collect()
     }
 
-    fn of_handles(&self, ownership: &Ownership) -> Vec<Named> {
-        let named = |owner: &Owner| match owner {
-            Owner::Object { object, offset, .. } => {
-                let node = ownership.object(*object).and_then(|object| object.node);
-                node.map_or_else(Named::default, |node| self.plain(node, *offset, What::Handle))
+    /// Names the field that an owner is, where it is no object.
+    fn name_owner(&self, owner: &mut Owner, what: What) {
+        let root = self.in_root(owner, what);
+        let field = |found: &Found| joined(&found.pieces).map(|name| name.to_string());
+        match (owner, root) {
+            (Owner::Block { node, offset, field, .. }, _) => {
+                *field = self.name(*node, *offset, what);
             }
-            owner => self.of_owner(owner, What::Handle),
-        };
-        ownership.handles.iter().map(|handle| named(&handle.owner)).collect()
-    }
-
-    fn plain(&self, node: u32, offset: u64, what: What) -> Named {
-        Named { field: self.name(node, offset, what), type_name: None }
-    }
-
-    fn of_owner(&self, owner: &Owner, what: What) -> Named {
-        match owner {
-            Owner::Block { node, offset, .. } => self.plain(*node, *offset, what),
-            Owner::Static(_) | Owner::ThreadLocal(_) => {
-                let Some((found, shape)) = self.in_root(owner, what) else {
-                    return Named::default();
-                };
-                let type_name = Some(super::type_name::shortened(&shape.name));
-                Named { field: joined(&found.pieces), type_name }
+            (Owner::Static(place), Some((found, shape))) => {
+                place.field = field(&found);
+                place.type_name = Some(super::type_name::shortened(&shape.name));
             }
-            _ => Named::default(),
+            (Owner::ThreadLocal(place), Some((found, _))) => place.field = field(&found),
+            _ => {}
         }
     }
 
@@ -427,8 +391,8 @@ fn round<'a>(
     cycle.round.iter().zip(next).map(of)
 }
 
-/// Each node and offset that a name is wanted of.
-fn steps(ownership: &Ownership) -> Vec<(u32, u64, What)> {
+/// Each node and offset that a name is wanted of. There may be some for each object.
+fn steps(ownership: &Ownership) -> impl Iterator<Item = (u32, u64, What)> + '_ {
     let of_nodes = ownership.nodes.iter().filter_map(|node| match &node.held {
         Held::By(step) => Some((step.from, step.offset, what(node))),
         _ => None,
@@ -441,7 +405,7 @@ fn steps(ownership: &Ownership) -> Vec<(u32, u64, What)> {
         Owner::Block { node, offset, .. } => Some((node, offset, What::Handle)),
         _ => None,
     });
-    of_nodes.chain(of_cycles).chain(of_handles).collect()
+    of_nodes.chain(of_cycles).chain(of_handles)
 }
 
 /// Whether a type's fields have names that the program gave. (A tuple in a foreign type has not.)

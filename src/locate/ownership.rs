@@ -3,7 +3,6 @@
 use super::doubt::Doubt;
 use super::name::Name;
 use crate::event::{HandleId, Kind, ObjectId};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Where each living handle is stored, and who holds what. Given by [`Search::run`](super::Search::run).
@@ -38,7 +37,7 @@ pub struct LocatedObject {
     /// The kind of pointer.
     pub kind: Kind,
     /// The type's full name.
-    pub type_name: Cow<'static, str>,
+    pub type_name: Name,
     /// The value's size in bytes.
     pub size: u64,
     /// Its index in [`Ownership::nodes`]. `None` for a value without storage.

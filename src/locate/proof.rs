@@ -29,7 +29,8 @@ impl Graph {
         }
         let copies = self.scanned.sightings[self.in_blocks()..].iter();
         for found in copies.filter(|_| self.rules.apply(Rule::Copies)) {
-            if let (Some(block), Some(area)) = (self.target(found.handle()), found.source.as_area()) {
+            if let (Some(block), Some(area)) = (self.target(found.handle()), found.source.as_area())
+            {
                 reach(&mut reached, &mut queue, block, Reach::Area(area as u32));
             }
         }
@@ -69,8 +70,7 @@ impl Graph {
         let mut strong = vec![0_u32; self.objects.len()];
         let mut whole = vec![false; self.handles.len()];
         let mut found = Vec::new();
-        for sighting in self.scanned.sightings.iter().filter(|sighting| sighting.is_complete())
-        {
+        for sighting in self.scanned.sightings.iter().filter(|sighting| sighting.is_complete()) {
             whole[sighting.handle() as usize] = true;
         }
         for (handle, input) in self.handles.iter().enumerate() {

@@ -128,12 +128,16 @@ pub(super) struct Scanned {
 /// Finds the block that an address points into, by its page.
 pub(super) struct PageIndex {
     bounds: Range<u64>,
-    /// For each 16 MB of the address space, which part of `pages` is theirs, from 1.
+    /// For each 64 GB of the address space, which part of `granules` is theirs, from 1.
+    spans: Vec<u32>,
+    /// For each 16 MB of those, which part of `pages` is theirs, from 1.
     granules: Vec<u32>,
     /// The first block that starts in the page or behind it: 4096 pages and one more.
     pages: Vec<u32>,
 }
 
+const SPAN: u32 = 36;
+const SPAN_GRANULES: u64 = 1 << (SPAN - GRANULE);
 const GRANULE: u32 = 24;
 const GRANULE_PAGES: u64 = (1 << GRANULE) / PAGE;
 const ADDRESS_BITS: u32 = 48;
@@ -142,29 +146,44 @@ impl PageIndex {
     pub(super) fn new(blocks: &Blocks) -> Self {
         let end = blocks.len().checked_sub(1).map_or(0, |last| blocks.range(last).end);
         let bounds = blocks.start.first().copied().unwrap_or(0)..end.min(1 << ADDRESS_BITS);
-        // Zeros that are not touched take no memory.
-        let mut granules = vec![0; (bounds.end >> GRANULE) as usize + 1];
-        let mut pages = Vec::new();
+        let mut index = Self {
+            spans: vec![0; (bounds.end >> SPAN) as usize + 1],
+            bounds,
+            granules: Vec::new(),
+            pages: Vec::new(),
+        };
         let mut next = 0;
         for block in 0..blocks.len() {
             let range = blocks.range(block);
             for granule in range.start >> GRANULE..=(range.end - 1) >> GRANULE {
-                let Some(part) = granules.get_mut(granule as usize) else { break };
+                let new = (index.pages.len() as u64 / (GRANULE_PAGES + 1)) as u32 + 1;
+                let Some(part) = index.part_of(granule) else { break };
                 if *part != 0 {
                     continue;
                 }
-                *part = (pages.len() as u64 / (GRANULE_PAGES + 1)) as u32 + 1;
+                *part = new;
                 for page in 0..=GRANULE_PAGES {
                     let start = (granule << GRANULE) + page * PAGE;
                     while blocks.start.get(next).is_some_and(|&block| block < start) {
                         next += 1;
                     }
-                    pages.push(next as u32);
+                    index.pages.push(next as u32);
                 }
                 // The next granule's begin where this one's end; the last entry looked ahead.
             }
         }
-        Self { bounds, granules, pages }
+        index
+    }
+
+    /// Which part of `pages` is a granule's. `None` past the bounds.
+    fn part_of(&mut self, granule: u64) -> Option<&mut u32> {
+        let span = self.spans.get_mut((granule / SPAN_GRANULES) as usize)?;
+        if *span == 0 {
+            *span = (self.granules.len() as u64 / SPAN_GRANULES) as u32 + 1;
+            self.granules.resize(self.granules.len() + SPAN_GRANULES as usize, 0);
+        }
+        let at = u64::from(*span - 1) * SPAN_GRANULES + granule % SPAN_GRANULES;
+        self.granules.get_mut(at as usize)
     }
 
     #[inline]
@@ -172,7 +191,9 @@ impl PageIndex {
         if !self.bounds.contains(&address) {
             return None;
         }
-        let part = self.granules[(address >> GRANULE) as usize].checked_sub(1)?;
+        let span = self.spans[(address >> SPAN) as usize].checked_sub(1)?;
+        let granule = u64::from(span) * SPAN_GRANULES + (address >> GRANULE) % SPAN_GRANULES;
+        let part = self.granules[granule as usize].checked_sub(1)?;
         let page = address >> 12 & (GRANULE_PAGES - 1);
         let at = (u64::from(part) * (GRANULE_PAGES + 1) + page) as usize;
         let (low, high) = (self.pages[at] as usize, self.pages[at + 1] as usize);
@@ -319,8 +340,7 @@ impl<M: Memory> Scanner<'_, M> {
                 && at == range.start
                 && last - first >= 2
             {
-                self.found.counts[object as usize] =
-                    self.words[first].min(u32::MAX.into()) as u32;
+                self.found.counts[object as usize] = self.words[first].min(u32::MAX.into()) as u32;
             }
             self.words(first..last, source, range.start, end < range.end);
             at = end;
