@@ -83,9 +83,13 @@ mod process;
 #[cfg(refscope_search)]
 mod proof;
 #[cfg(refscope_search)]
+mod registers;
+#[cfg(refscope_search)]
 mod rules;
 #[cfg(refscope_search)]
 mod scan;
+#[cfg(refscope_search)]
+mod stopped;
 #[cfg(refscope_search)]
 mod symbols;
 #[cfg(refscope_search)]

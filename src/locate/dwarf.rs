@@ -4,7 +4,7 @@
 //! them. (As gimli's `simple` example reads units; the encoding of enums and coroutines is rustc's, in
 //! `rustc_codegen_llvm::debuginfo::metadata`.)
 
-use super::threads;
+use super::registers::own_time;
 use super::type_name::{self, Key, crates, is_foreign, key, normalized};
 use addr2line::gimli::{self, AttributeValue, RunTimeEndian, UnitOffset};
 use object::{Object as _, ObjectSection as _, ObjectSegment as _};
@@ -129,10 +129,10 @@ impl<'a> Types<'a> {
         let wanted: HashSet<&str> = names.iter().flat_map(|name| crates(name)).collect();
         // A test's file has a hash behind its name.
         let program = program.replace('-', "_");
-        let start = threads::own_time();
+        let start = own_time();
         let mut headers = types.dwarf.units();
         while let Ok(Some(header)) = headers.next() {
-            if threads::own_time().saturating_sub(start) > budget {
+            if own_time().saturating_sub(start) > budget {
                 return None;
             }
             let Ok(unit) = types.dwarf.unit(header) else { continue };

@@ -7,11 +7,13 @@ use super::fork::Frozen;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE, ProcessMemory, Region, without};
 use super::ownership::Ownership;
+use super::registers::{current_tid, thread_pointer, with_saved_registers};
 use super::rules::Rules;
 use super::scan::{Area, AreaKind, Limits};
 use super::search::{Search, Unavailable};
+use super::stopped::{Room, Stopped};
 use super::symbols::images;
-use super::threads::{self, Room, Stopped, Thread};
+use super::threads::{self, Thread};
 use crate::alloc::map;
 use crate::event::Strength;
 use crate::runtime::threads::own_stacks;
@@ -31,7 +33,7 @@ pub(super) fn run(search: &Search) -> Result<Ownership, Unavailable> {
     let Some(_one) = One::wait(2 * search.budget) else {
         return Err(Unavailable("another search has not ended".to_owned()));
     };
-    threads::with_saved_registers(|stack_pointer| run_from(search, stack_pointer))
+    with_saved_registers(|stack_pointer| run_from(search, stack_pointer))
 }
 
 /// The right to search: threads are stopped, and the copy is waited for, by one search at a time.
@@ -321,7 +323,7 @@ fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
         out.push(range);
     };
     // What refscope's own threads work with: addresses that the ledger gave them, for one.
-    for top in own_stacks(threads::current_tid()) {
+    for top in own_stacks(current_tid()) {
         let top = top as u64;
         let at = moment.regions.iter().position(|region| region.range.contains(&top));
         let Some(at) = at.and_then(|at| at.checked_sub(1)) else { continue };
@@ -465,7 +467,7 @@ fn static_locals(_: &impl Memory) -> u64 {
 #[cfg(target_arch = "x86_64")]
 fn dead_stack(memory: &ProcessMemory, region: &Region) -> Option<u64> {
     let number = number_offset(memory)?;
-    let own = threads::current_thread_pointer();
+    let own = thread_pointer();
     let mut words = vec![0; 1 << 16];
     let mut at = region.range.start;
     while at < region.range.end {
@@ -497,7 +499,7 @@ fn dead_stack(_: &ProcessMemory, _: &Region) -> Option<u64> {
 /// Where glibc's data of a thread have its number, by those of this thread.
 #[cfg(target_arch = "x86_64")]
 fn number_offset(memory: &ProcessMemory) -> Option<u64> {
-    let (own, tid) = (threads::current_thread_pointer(), threads::current_tid() as u32);
+    let (own, tid) = (thread_pointer(), current_tid() as u32);
     let mut words = [0; 128];
     let read = memory.read(own, &mut words);
     let halves = words[..read].iter().flat_map(|&word| [word as u32, (word >> 32) as u32]);
