@@ -468,6 +468,7 @@ impl Assembly<'_> {
             Reach::Raw => Doubt::Raw,
             Reach::Untraced => Doubt::Untraced,
             Reach::StdRc => Doubt::StdPointer,
+            Reach::Hidden => Doubt::HiddenBlock,
         }
     }
 }

@@ -45,6 +45,8 @@ pub enum Doubt {
     Untraced,
     /// A pointer of std's in between may have an owner that was not found.
     StdPointer,
+    /// One of the cycle's handles is in a block that nothing was found to point to.
+    HiddenBlock,
 }
 
 /// Where a word stands that leads to a cycle.
@@ -88,6 +90,10 @@ impl fmt::Display for Doubt {
             Self::Untraced => f.write_str("std counts other owners than refscope does."),
             Self::StdPointer => f.write_str(
                 "A pointer of std's in between may have an owner that was not found.",
+            ),
+            Self::HiddenBlock => f.write_str(
+                "One of its handles is in a heap block that nothing was found to point to: the block was leaked, or its \
+                 address is encoded.",
             ),
         }
     }

@@ -29,6 +29,9 @@ pub(super) struct Region {
     pub(super) range: Range<u64>,
     pub(super) readable: bool,
     pub(super) writable: bool,
+    pub(super) executable: bool,
+    /// Whether other processes may write to it.
+    pub(super) shared: bool,
     pub(super) offset: u64,
     /// Of a file, or a name in brackets; empty for anonymous memory.
     pub(super) name: String,
@@ -61,6 +64,8 @@ fn parse_line(line: &str) -> Option<Region> {
         range: hex(start)?..hex(end)?,
         readable: flags.first() == Some(&b'r'),
         writable: flags.get(1) == Some(&b'w'),
+        executable: flags.get(2) == Some(&b'x'),
+        shared: flags.get(3) == Some(&b's'),
         offset: hex(offset)?,
         name: name.to_owned(),
     })
@@ -151,6 +156,9 @@ nonsense
         assert!(regions[0].is_file() && !regions[0].is_anonymous());
         assert!(regions[1].is_anonymous() && regions[1].writable && regions[1].readable);
         assert!(!regions[2].readable && !regions[2].writable);
+        assert!(!regions[0].shared && !regions[0].executable);
+        let text = "7f0000000000-7f0000001000 rwxs 00000000 00:01 7 /dev/zero (deleted)";
+        assert!(parse_maps(text)[0].shared && parse_maps(text)[0].executable);
         assert_eq!(regions[2].range, 0x7ffc_0000_0000..0x7ffc_0002_1000);
     }
 

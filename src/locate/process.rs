@@ -18,6 +18,7 @@ use crate::alloc::map;
 use crate::event::Strength;
 use crate::runtime::threads::own_stacks;
 use crate::runtime::view;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -350,6 +351,10 @@ fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
             claim(pointer..end, behind, &mut out);
         }
     }
+    let programs = programs(&moment.regions);
+    let is_data = |region: &Region| {
+        region.is_file() && !region.shared && programs.contains(region.name.as_str())
+    };
     for (index, region) in moment.regions.iter().enumerate() {
         let before = index.checked_sub(1).map(|before| &moment.regions[before]);
         let before = before.filter(|before| before.range.end == region.range.start);
@@ -371,9 +376,9 @@ fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
                     && own.thread_pointer.is_none_or(|pointer| region.range.contains(&pointer)));
             let start = if is_own { pointer & !7 } else { region.range.start };
             claim(start..region.range.end, AreaKind::Stack(thread), &mut out);
-        } else if region.is_file() || region.name == "[stack]" {
+        } else if is_data(region) || region.name == "[stack]" {
             claim(region.range.clone(), AreaKind::Static(region.name.clone()), &mut out);
-        } else if let Some(file) = before.filter(|before| region.is_anonymous() && before.is_file())
+        } else if let Some(file) = before.filter(|before| region.is_anonymous() && is_data(before))
         {
             claim(region.range.clone(), AreaKind::Static(file.name.clone()), &mut out);
         } else {
@@ -389,6 +394,13 @@ fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
         }
     }
     areas
+}
+
+/// The files of which some part is mapped as code: programs and libraries. What others are mapped for is not known: memory that
+/// processes share, or a file's contents.
+fn programs(regions: &[Region]) -> HashSet<&str> {
+    let code = regions.iter().filter(|region| region.is_file() && region.executable);
+    code.map(|region| region.name.as_str()).collect()
 }
 
 /// Sorts ranges and joins those that touch.

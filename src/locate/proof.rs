@@ -14,6 +14,8 @@ pub(super) enum Reach {
     Untraced,
     /// It looks as the block of an std `Rc` with more owners than were found.
     StdRc,
+    /// A handle of it is in a block that nothing was found to point to.
+    Hidden,
 }
 
 impl Graph {
@@ -43,7 +45,36 @@ impl Graph {
             reach(&mut reached, &mut queue, block, Reach::StdRc);
         }
         self.spread(&mut reached, &mut queue);
+        for block in self.hidden_targets(&reached) {
+            reach(&mut reached, &mut queue, block, Reach::Hidden);
+        }
+        self.spread(&mut reached, &mut queue);
         reached
+    }
+
+    /// What handles lead to that are in blocks which neither a root nor an object leads to: such a block was leaked, or the
+    /// program has its address in a form of its own.
+    fn hidden_targets(&self, reached: &[Option<Reach>]) -> Vec<u32> {
+        if !self.rules.apply(Rule::Blocks) {
+            return Vec::new();
+        }
+        let is_open = |block: u32| reached[block as usize].is_none();
+        let all = || (0..self.blocks.len() as u32).filter(|&block| is_open(block));
+        let mut led_to = vec![false; self.blocks.len()];
+        let mut way: Vec<u32> = all().filter(|&block| self.owners[block as usize] != 0).collect();
+        way.iter().for_each(|&block| led_to[block as usize] = true);
+        while let Some(block) = way.pop() {
+            // A handle leads to an object, and those begin a way each.
+            for &to in self.scanned.edges.targets(block) {
+                if is_open(to) && !std::mem::replace(&mut led_to[to as usize], true) {
+                    way.push(to);
+                }
+            }
+        }
+        let hidden = all().filter(|&block| !led_to[block as usize]);
+        let found = hidden.flat_map(|block| &self.scanned.sightings[self.sightings_in(block)]);
+        let whole = found.filter(|found| found.is_complete());
+        whole.filter_map(|found| self.target(found.handle())).collect()
     }
 
     fn spread(&self, reached: &mut [Option<Reach>], queue: &mut VecDeque<u32>) {

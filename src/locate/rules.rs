@@ -15,6 +15,8 @@ pub(super) enum Rule {
     Counts,
     /// So does an `Rc` of std's in between, of which only the pointers are known.
     StdCounts,
+    /// Each block that has a handle is to be led to by an object: what has its address in a form of its own is not found.
+    Blocks,
     /// The threads, the blocks and the moment are known.
     Doubts,
 }
@@ -254,6 +256,22 @@ mod tests {
             let ticket = ring.handles[0].word();
             ring.write(ONE, 3, &[start(PLAIN), 0]);
             ring.write(PLAIN, 0, &[2, 1, ticket, start(TWO)]);
+        });
+    }
+
+    /// A list that goes by the XOR of addresses, or a tag in their high bits.
+    #[test]
+    fn a_block_whose_address_is_encoded() {
+        needs(Rule::Blocks, |ring| {
+            let ticket = ring.handle(ONE, true, false);
+            ring.write(PLAIN, 2, &[ticket, start(ONE)]);
+            ring.write(STATIC, 2, &[!start(PLAIN)]);
+        });
+        // The ring has an old copy of it besides.
+        needs(Rule::Blocks, |ring| {
+            let ticket = ring.handle(ONE, true, false);
+            ring.write(PLAIN, 2, &[ticket, start(ONE)]);
+            ring.write(TWO, 6, &[ticket, start(ONE)]);
         });
     }
 

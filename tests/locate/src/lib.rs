@@ -6,6 +6,7 @@
 mod cycles;
 mod deceive;
 mod roots;
+mod strange;
 
 use refscope::ObjectId;
 use refscope::locate::{Grade, Held, NodeKind, Owner, Ownership, Search};
@@ -14,12 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use cycles::CYCLES;
 pub use deceive::DECEIVE;
 pub use roots::ROOTS;
+pub use strange::STRANGE;
 
 /// A program: its name, and what it does. It asks while what it made is there.
 pub type Case = (&'static str, fn(&Ask));
 
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    CYCLES.iter().chain(ROOTS).chain(DECEIVE)
+    CYCLES.iter().chain(ROOTS).chain(DECEIVE).chain(STRANGE)
 }
 
 /// How the question is asked.
