@@ -34,13 +34,16 @@ impl Blocks {
         self.words.push(words.min(u64::from(u32::MAX)) as u32);
     }
 
+    /// The block that an address lies in.
+    pub(super) fn find(&self, address: u64) -> Option<usize> {
+        let block = self.start.partition_point(|&start| start <= address).checked_sub(1)?;
+        self.range(block).contains(&address).then_some(block)
+    }
+
     /// Takes out the blocks that have one of these addresses.
     pub(super) fn remove(&mut self, addresses: &[u64]) {
-        for address in addresses {
-            let below = self.start.partition_point(|start| start <= address);
-            if let Some(block) = below.checked_sub(1)
-                && self.range(block).contains(address)
-            {
+        for &address in addresses {
+            if let Some(block) = self.find(address) {
                 self.words[block] = 0;
             }
         }

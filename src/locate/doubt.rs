@@ -92,8 +92,7 @@ impl fmt::Display for Doubt {
                 "A pointer of std's in between may have an owner that was not found.",
             ),
             Self::HiddenBlock => f.write_str(
-                "One of its handles is in a heap block that nothing was found to point to: the block was leaked, or its \
-                 address is encoded.",
+                "One of its handles is in a heap block that nothing was found to point to: that was leaked, or its address is encoded.",
             ),
         }
     }

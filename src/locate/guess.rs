@@ -75,7 +75,7 @@ impl Graph {
             }
             self.flood(&mut held, &mut queue);
             if now == Turn::Statics {
-                for (block, by) in self.hidden() {
+                for (block, by) in self.elsewhere() {
                     hold(&mut held, &mut queue, block, by);
                 }
                 self.flood(&mut held, &mut queue);
@@ -85,7 +85,7 @@ impl Graph {
     }
 
     /// Objects with a handle that is in no memory that was searched.
-    fn hidden(&self) -> Vec<(u32, Held)> {
+    fn elsewhere(&self) -> Vec<(u32, Held)> {
         let mut hidden = Vec::new();
         for (handle, &sighting) in self.chosen.iter().enumerate() {
             let input = &self.handles[handle];
@@ -176,7 +176,7 @@ impl Graph {
             found.source.as_area().filter(|_| self.handles[handle].keeps())?;
             self.target(handle as u32)
         });
-        let hidden = self.hidden().into_iter().map(|(block, _)| block);
+        let hidden = self.elsewhere().into_iter().map(|(block, _)| block);
         let roots = words.map(|edge| edge.to).chain(handles).chain(hidden);
         roots.filter(|&block| held[block as usize] != Held::Not).collect()
     }

@@ -126,7 +126,9 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     }
     // The ledger's own tables, of which the first are on the heap: they lead to all that is traced.
     let tables: Vec<u64> = view::ranges().iter().map(|range| range.start as u64).collect();
+    let lists = lists(&moment.memory, &heap.blocks);
     heap.blocks.remove(&tables);
+    heap.blocks.remove(&lists);
     if !is_frozen {
         // What the search itself has by now: addresses of all blocks, for one.
         let own = [
@@ -160,6 +162,25 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     result.statistics.took_ns = begin.elapsed().as_nanos() as u64;
     Ok(result)
 }
+
+/// The addresses of blocks that refscope's own statics have: lists with room to grow, in which old words of the program stand.
+fn lists(memory: &ProcessMemory, blocks: &Blocks) -> Vec<u64> {
+    let mut found = Vec::new();
+    for range in view::ranges() {
+        let (start, end) = (range.start as u64, range.end as u64);
+        // The tables are left out as they are. Some are blocks.
+        if end - start > STATIC || blocks.find(start).is_some() {
+            continue;
+        }
+        let mut words = vec![0; ((end - start) / 8) as usize];
+        let read = memory.read(start.next_multiple_of(8), &mut words);
+        found.extend(words[..read].iter().copied().filter(|&word| blocks.find(word).is_some()));
+    }
+    found
+}
+
+/// Statics of refscope's are smaller.
+const STATIC: u64 = 1 << 16;
 
 /// Adds the blocks that an [`Alloc`](crate::Alloc) knows. Where glibc's heap is not walked, what lies between them is free,
 /// or another's.
@@ -424,10 +445,7 @@ fn region_end(regions: &[Region], address: u64) -> u64 {
 fn stacks_in_blocks(threads: &[Thread], blocks: &Blocks, areas: &mut Vec<Area>) {
     for (index, thread) in threads.iter().enumerate() {
         let Some(pointer) = thread.stack_pointer else { continue };
-        let below = blocks.start.partition_point(|&start| start <= pointer);
-        if let Some(block) = below.checked_sub(1)
-            && blocks.range(block).contains(&pointer)
-        {
+        if let Some(block) = blocks.find(pointer) {
             let (range, kind) = (blocks.range(block), AreaKind::Stack(index));
             areas.push(Area { range, kind });
         }

@@ -45,7 +45,7 @@ impl Graph {
             reach(&mut reached, &mut queue, block, Reach::StdRc);
         }
         self.spread(&mut reached, &mut queue);
-        for block in self.hidden_targets(&reached) {
+        for block in self.hidden(&reached) {
             reach(&mut reached, &mut queue, block, Reach::Hidden);
         }
         self.spread(&mut reached, &mut queue);
@@ -53,8 +53,8 @@ impl Graph {
     }
 
     /// What handles lead to that are in blocks which neither a root nor an object leads to: such a block was leaked, or the
-    /// program has its address in a form of its own.
-    fn hidden_targets(&self, reached: &[Option<Reach>]) -> Vec<u32> {
+    /// program has its address in a form of its own. Plain pointers in one do not count: what owns nothing is old, most likely.
+    fn hidden(&self, reached: &[Option<Reach>]) -> Vec<u32> {
         if !self.rules.apply(Rule::Blocks) {
             return Vec::new();
         }
