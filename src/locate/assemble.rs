@@ -350,7 +350,7 @@ impl Assembly<'_> {
                 }))
             }
             AreaKind::Stack(thread) => Owner::Stack { thread: self.thread(*thread) },
-            AreaKind::Unknown | AreaKind::Freed => Owner::Unknown { address },
+            AreaKind::Unknown | AreaKind::Freed | AreaKind::Private => Owner::Unknown { address },
         }
     }
 
@@ -460,7 +460,7 @@ impl Assembly<'_> {
                     }
                     AreaKind::Stack(thread) => Place::Stack(self.thread(*thread).to_string()),
                     AreaKind::Unknown => Place::Unknown,
-                    AreaKind::Freed => Place::Freed,
+                    AreaKind::Freed | AreaKind::Private => Place::Freed,
                 };
                 Doubt::Word { place }
             }

@@ -11,7 +11,7 @@ impl Graph {
             None | Some(AreaKind::Static(_) | AreaKind::ThreadLocal(_)) => 4,
             Some(AreaKind::Unknown) => 3,
             Some(AreaKind::Stack(_)) => 2,
-            Some(AreaKind::Freed) => 0,
+            Some(AreaKind::Freed | AreaKind::Private) => 0,
         };
         if found.is_complete() { place + 8 } else { place }
     }

@@ -44,7 +44,7 @@ impl Graph {
         let mut held = vec![Held::Not; self.blocks.len()];
         let mut queue = VecDeque::new();
         let turn = |area: u32| match self.areas[area as usize] {
-            AreaKind::Freed => None,
+            AreaKind::Freed | AreaKind::Private => None,
             AreaKind::Unknown => Some(Turn::Unknown),
             _ if self.is_doubtful(area) => Some(Turn::Stacks),
             _ => Some(Turn::Statics),
@@ -150,8 +150,9 @@ impl Graph {
         let mut queue: Vec<u32> =
             (0..self.blocks.len() as u32).filter(|&block| led_to[block as usize]).collect();
         for edge in &self.scanned.from_areas {
-            let is_freed = matches!(self.areas[edge.area as usize], AreaKind::Freed);
-            if !is_freed && !std::mem::replace(&mut led_to[edge.to as usize], true) {
+            let area = &self.areas[edge.area as usize];
+            let is_none = matches!(area, AreaKind::Freed | AreaKind::Private);
+            if !is_none && !std::mem::replace(&mut led_to[edge.to as usize], true) {
                 queue.push(edge.to);
             }
         }
@@ -167,8 +168,10 @@ impl Graph {
 
     /// The blocks that areas hold, besides those that they hold first.
     pub(super) fn other_roots(&self, held: &[Held]) -> Vec<u32> {
-        let is_root =
-            |area: u32| !matches!(self.areas[area as usize], AreaKind::Stack(_) | AreaKind::Freed);
+        let is_root = |area: u32| {
+            let area = &self.areas[area as usize];
+            !matches!(area, AreaKind::Stack(_) | AreaKind::Freed | AreaKind::Private)
+        };
         let words = self.scanned.from_areas.iter();
         let words = words.filter(|edge| is_root(edge.area) && self.owners[edge.to as usize] == 0);
         let handles = self.chosen.iter().enumerate().filter_map(|(handle, &sighting)| {

@@ -12,7 +12,7 @@ use super::rules::Rules;
 use super::scan::{Area, AreaKind, Limits};
 use super::search::{Search, Unavailable};
 use super::stopped::{Room, Stopped};
-use super::symbols::images;
+use super::symbols::{Image, images};
 use super::threads::{self, Thread};
 use crate::alloc::map;
 use crate::event::Strength;
@@ -126,9 +126,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     }
     // The ledger's own tables, of which the first are on the heap: they lead to all that is traced.
     let tables: Vec<u64> = view::ranges().iter().map(|range| range.start as u64).collect();
-    let lists = lists(&moment.memory, &heap.blocks);
     heap.blocks.remove(&tables);
-    heap.blocks.remove(&lists);
     if !is_frozen {
         // What the search itself has by now: addresses of all blocks, for one.
         let own = [
@@ -139,10 +137,11 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         ];
         heap.blocks.remove(&own.map(|own| own as u64));
     }
+    let images = images(&moment.regions);
     let mut picture = Picture {
-        areas: areas(&moment, &heap),
+        areas: areas(&moment, &heap, &images),
         threads: infos(&moment),
-        images: images(&moment.regions),
+        images,
         blocks: heap.blocks,
         objects,
         handles,
@@ -162,25 +161,6 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     result.statistics.took_ns = begin.elapsed().as_nanos() as u64;
     Ok(result)
 }
-
-/// The addresses of blocks that refscope's own statics have: lists with room to grow, in which old words of the program stand.
-fn lists(memory: &ProcessMemory, blocks: &Blocks) -> Vec<u64> {
-    let mut found = Vec::new();
-    for range in view::ranges() {
-        let (start, end) = (range.start as u64, range.end as u64);
-        // The tables are left out as they are. Some are blocks.
-        if end - start > STATIC || blocks.find(start).is_some() {
-            continue;
-        }
-        let mut words = vec![0; ((end - start) / 8) as usize];
-        let read = memory.read(start.next_multiple_of(8), &mut words);
-        found.extend(words[..read].iter().copied().filter(|&word| blocks.find(word).is_some()));
-    }
-    found
-}
-
-/// Statics of refscope's are smaller.
-const STATIC: u64 = 1 << 16;
 
 /// Adds the blocks that an [`Alloc`](crate::Alloc) knows. Where glibc's heap is not walked, what lies between them is free,
 /// or another's.
@@ -325,15 +305,28 @@ fn infos(moment: &Moment) -> Vec<ThreadInfo> {
 /// How far the search looks behind the thread pointer: on x86-64 glibc's own data of the thread are there, else thread-locals.
 const THREAD_DATA: u64 = 0x1000;
 
+/// Statics of refscope's are smaller, and its tables larger.
+const STATIC: u64 = 1 << 16;
+
 /// All writable memory but the blocks of the heap, and what is refscope's own.
-fn areas(moment: &Moment, heap: &Heap) -> Vec<Area> {
-    let mut out: Vec<Range<u64>> =
-        view::ranges().iter().map(|range| range.start as u64..range.end as u64).collect();
+fn areas(moment: &Moment, heap: &Heap, images: &[Image]) -> Vec<Area> {
+    let ranges = view::ranges();
+    let own = || ranges.iter().map(|range| range.start as u64..range.end as u64);
+    // The first of the tables are blocks.
+    let is_static = |range: &Range<u64>| {
+        range.end - range.start < STATIC && heap.blocks.find(range.start).is_none()
+    };
+    let private = own().filter(is_static).chain(images.iter().filter_map(Image::backtrace_cache));
+    let private: Vec<Range<u64>> = private.collect();
+    let mut out: Vec<Range<u64>> = own().chain(private.iter().cloned()).collect();
     out.extend(map::ranges());
     out.extend(heap.extents.iter().cloned());
     coalesce(&mut out);
     out.extend(heap.arena.clone());
-    let mut areas = Vec::new();
+    let aligned = |range: Range<u64>| range.start.next_multiple_of(8)..range.end & !7;
+    let private = private.into_iter().map(aligned);
+    let mut areas: Vec<Area> =
+        private.map(|range| Area { range, kind: AreaKind::Private }).collect();
     let mut claim = |range: Range<u64>, kind: AreaKind, out: &mut Vec<Range<u64>>| {
         for range in without(range.clone(), out) {
             // What is left out ends where it may: the words of the rest are aligned all the same.

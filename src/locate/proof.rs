@@ -3,6 +3,7 @@
 use super::graph::{Graph, NONE};
 use super::memory::Memory;
 use super::rules::Rule;
+use super::scan::AreaKind;
 use std::collections::VecDeque;
 
 /// Why something may still reach a block, in the proof.
@@ -25,13 +26,15 @@ impl Graph {
         let mut queue = VecDeque::new();
         for edge in self.scanned.from_areas.iter().filter(|edge| {
             // Without the rule, a word leads to no object.
-            self.rules.apply(Rule::Words) || self.owners[edge.to as usize] == 0
+            !self.is_private(edge.area)
+                && (self.rules.apply(Rule::Words) || self.owners[edge.to as usize] == 0)
         }) {
             reach(&mut reached, &mut queue, edge.to, Reach::Area(edge.area));
         }
         let copies = self.scanned.sightings[self.in_blocks()..].iter();
         for found in copies.filter(|_| self.rules.apply(Rule::Copies)) {
             if let (Some(block), Some(area)) = (self.target(found.handle()), found.source.as_area())
+                && !self.is_private(area as u32)
             {
                 reach(&mut reached, &mut queue, block, Reach::Area(area as u32));
             }
@@ -62,6 +65,8 @@ impl Graph {
         let all = || (0..self.blocks.len() as u32).filter(|&block| is_open(block));
         let mut led_to = vec![false; self.blocks.len()];
         let mut way: Vec<u32> = all().filter(|&block| self.owners[block as usize] != 0).collect();
+        let from_private = self.scanned.from_areas.iter().filter(|edge| self.is_private(edge.area));
+        way.extend(from_private.map(|edge| edge.to).filter(|&block| is_open(block)));
         way.iter().for_each(|&block| led_to[block as usize] = true);
         while let Some(block) = way.pop() {
             // A handle leads to an object, and those begin a way each.
@@ -75,6 +80,10 @@ impl Graph {
         let found = hidden.flat_map(|block| &self.scanned.sightings[self.sightings_in(block)]);
         let whole = found.filter(|found| found.is_complete());
         whole.filter_map(|found| self.target(found.handle())).collect()
+    }
+
+    fn is_private(&self, area: u32) -> bool {
+        matches!(self.areas[area as usize], AreaKind::Private)
     }
 
     fn spread(&self, reached: &mut [Option<Reach>], queue: &mut VecDeque<u32>) {

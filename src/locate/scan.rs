@@ -26,6 +26,9 @@ pub(super) enum AreaKind {
     Unknown,
     /// Blocks of an allocator that are free, or are another's now.
     Freed,
+    /// Statics of refscope's and std's own, whose lists and caches lead to no handle of the program's, but to blocks in which
+    /// old words of it stand.
+    Private,
 }
 
 /// Where a word stands: in a block, or in an area.

@@ -97,6 +97,19 @@ impl Image {
         self.symbols().thread_local_at(offset)
     }
 
+    /// Where std keeps what it has read of the program's debug information, for the backtraces that it prints.
+    #[cfg(feature = "stacks")]
+    pub(super) fn backtrace_cache(&self) -> Option<Range<u64>> {
+        let range = self.is_program.then(|| self.symbols().backtrace_cache())??;
+        Some(range.start.wrapping_add(self.base)..range.end.wrapping_add(self.base))
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    #[allow(clippy::unused_self)] // as with the feature
+    pub(super) fn backtrace_cache(&self) -> Option<Range<u64>> {
+        None
+    }
+
     #[cfg(feature = "stacks")]
     fn symbols(&self) -> &table::Symbols {
         self.symbols.get_or_init(|| {
@@ -208,6 +221,14 @@ mod table {
 
         pub(super) fn static_at(&self, address: u64) -> Option<String> {
             named(&self.statics, address.wrapping_add(self.bias))
+        }
+
+        /// The place in the file of std's static for it.
+        pub(super) fn backtrace_cache(&self) -> Option<std::ops::Range<u64>> {
+            let is_cache = |name: &str| name.contains("14MAPPINGS_CACHE") && name.contains("gimli");
+            let (address, (size, _)) = self.statics.iter().find(|(_, (_, name))| is_cache(name))?;
+            let start = address.wrapping_sub(self.bias);
+            Some(start..start + size)
         }
 
         pub(super) fn thread_local_at(&self, offset: u64) -> Option<String> {

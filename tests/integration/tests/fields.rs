@@ -342,3 +342,29 @@ fn thread_locals_have_their_fields_and_elements() {
     assert!(text.contains("thread-local fields::STATE.queue of "), "{text}");
     assert!(text.contains("─[..]→ Rc<Leaf>"), "{text}");
 }
+
+/// What std has read for the backtraces that it prints is in memory that was the program's.
+#[test]
+fn the_cache_of_backtraces_is_no_root() {
+    track();
+    let kept: Vec<Rc<Leaf>> = (0..300).map(|_| leaf()).collect();
+    let objects: Vec<ObjectId> = kept.iter().map(leaf_id).collect();
+    // Blocks with old words, of all sizes.
+    let stale: Vec<Vec<Rc<Leaf>>> = (0..6000)
+        .map(|n| kept.iter().cycle().skip(n % 300).take(n % 90).cloned().collect())
+        .collect();
+    drop(stale);
+    let text = std::backtrace::Backtrace::force_capture().to_string();
+    assert!(text.contains("the_cache_of_backtraces_is_no_root"), "{text}");
+    // The living handles are where no search can see how one gets there.
+    let encoded: Vec<usize> = kept
+        .into_iter()
+        .map(|leaf| !std::boxed::Box::into_raw(std::boxed::Box::new((1_u64, leaf))).addr())
+        .collect();
+    let ownership = search();
+    for object in objects {
+        let path = ownership.path_to(object).expect("it is alive").to_string();
+        assert!(!path.contains("MAPPINGS_CACHE"), "{path}");
+    }
+    assert_eq!(encoded.len(), 300);
+}
