@@ -55,6 +55,8 @@ mod text;
 
 // Where it works.
 #[cfg(refscope_search)]
+mod areas;
+#[cfg(refscope_search)]
 mod assemble;
 #[cfg(refscope_search)]
 mod blocks;
@@ -92,6 +94,8 @@ mod scan;
 mod stopped;
 #[cfg(refscope_search)]
 mod symbols;
+#[cfg(refscope_search)]
+mod thread_locals;
 #[cfg(refscope_search)]
 mod threads;
 #[cfg(all(refscope_search, feature = "stacks"))]

@@ -14,7 +14,7 @@ use super::ownership::{
 };
 use super::proof::Reach;
 use super::rules::{Rule, Rules};
-use super::scan::{Area, AreaKind, Limits, Scanned, Tickets, scan};
+use super::scan::{Area, AreaKind, Limits, Locals, Scanned, Tickets, scan};
 use super::symbols::Image;
 use crate::event::{HandleId, ObjectId};
 use std::collections::HashMap;
@@ -29,8 +29,10 @@ pub(super) struct Picture {
     pub(super) handles: Vec<HandleInput>,
     pub(super) blocks: Blocks,
     pub(super) areas: Vec<Area>,
-    /// By index.
-    pub(super) threads: Vec<ThreadInfo>,
+    /// Whose the thread-locals are.
+    pub(super) locals: Vec<Locals>,
+    /// The threads' names.
+    pub(super) threads: Vec<Arc<str>>,
     /// The files of the areas.
     pub(super) images: Vec<Image>,
     /// Why nothing can be proven.
@@ -38,13 +40,6 @@ pub(super) struct Picture {
     pub(super) rules: Rules,
     /// Whether a ticket is a whole handle: its place has the pointer.
     pub(super) thin: bool,
-}
-
-/// What is said of a thread.
-pub(super) struct ThreadInfo {
-    pub(super) name: Arc<str>,
-    /// Where the program's own thread-locals begin. 0: not known.
-    pub(super) locals: u64,
 }
 
 /// Each object's block, and each block's object; and the objects without a known block, which get one of their own.
@@ -86,8 +81,18 @@ fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Matched, Vec<u
 /// What is not needed any more is freed at once: with a million objects the result alone is some 190 MB.
 pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limits) -> Ownership {
     let (matched, missing) = match_blocks(&picture.objects, &mut picture.blocks);
-    let Picture { objects, handles, blocks, areas, threads, images, mut doubts, rules, thin } =
-        picture;
+    let Picture {
+        objects,
+        handles,
+        blocks,
+        areas,
+        locals,
+        threads,
+        images,
+        mut doubts,
+        rules,
+        thin,
+    } = picture;
     let scanned = {
         let tickets = Tickets::new(&handles, thin);
         scan(memory, &blocks, &matched.owners, &areas, (&objects, &tickets), limits)
@@ -113,6 +118,7 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
         graph,
         objects,
         headers,
+        locals: &locals,
         threads: &threads,
         images: &images,
         task_of: &|block| task_at(memory, &images, block),
@@ -229,7 +235,8 @@ struct Assembly<'a> {
     objects: Vec<LocatedObject>,
     /// How many bytes of each object's block stand before its value: the power of two, or 0 for none.
     headers: Vec<u8>,
-    threads: &'a [ThreadInfo],
+    locals: &'a [Locals],
+    threads: &'a [Arc<str>],
     images: &'a [Image],
     /// The name of the task that a block is.
     task_of: &'a dyn Fn(Range<u64>) -> Option<String>,
@@ -340,12 +347,17 @@ impl Assembly<'_> {
                     type_name: None,
                 }))
             }
-            AreaKind::ThreadLocal(thread) => {
-                let offset = self.thread_local_offset(*thread, address);
+            AreaKind::ThreadLocal(of) => {
+                let locals = &self.locals[*of];
+                let image = locals.image.map(|image| &self.images[image]);
+                let offset = address.checked_sub(locals.start).filter(|_| locals.start > 0);
+                let symbol =
+                    offset.and_then(|offset| image.and_then(|image| image.thread_local_at(offset)));
                 Owner::ThreadLocal(Box::new(ThreadLocalPlace {
-                    thread: self.thread(*thread),
+                    thread: self.thread(locals.thread),
+                    image: image.map_or_else(String::new, |image| image.name().to_owned()),
                     offset,
-                    symbol: offset.and_then(|offset| self.thread_local_at(offset)),
+                    symbol,
                     field: None,
                 }))
             }
@@ -355,17 +367,7 @@ impl Assembly<'_> {
     }
 
     fn thread(&self, thread: usize) -> Arc<str> {
-        self.threads.get(thread).map_or_else(|| "".into(), |thread| Arc::clone(&thread.name))
-    }
-
-    /// The offset of an address in the program's own thread-locals of a thread.
-    fn thread_local_offset(&self, thread: usize, address: u64) -> Option<u64> {
-        let start = self.threads.get(thread).map(|thread| thread.locals).filter(|&at| at > 0)?;
-        address.checked_sub(start)
-    }
-
-    fn thread_local_at(&self, offset: u64) -> Option<String> {
-        self.images.iter().find(|image| image.is_program)?.thread_local_at(offset)
+        self.threads.get(thread).map_or_else(|| "".into(), Arc::clone)
     }
 
     /// Tells each object its node.
@@ -455,8 +457,8 @@ impl Assembly<'_> {
                     AreaKind::Static(image) => {
                         Place::Statics(image.rsplit('/').next().unwrap_or(image).to_owned())
                     }
-                    AreaKind::ThreadLocal(thread) => {
-                        Place::ThreadLocal(self.thread(*thread).to_string())
+                    AreaKind::ThreadLocal(of) => {
+                        Place::ThreadLocal(self.thread(self.locals[*of].thread).to_string())
                     }
                     AreaKind::Stack(thread) => Place::Stack(self.thread(*thread).to_string()),
                     AreaKind::Unknown => Place::Unknown,

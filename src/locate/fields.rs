@@ -256,7 +256,9 @@ impl<'a> Fields<'a> {
             Owner::Static(place) if place.image == self.program => {
                 self.types.static_at(place.address)?
             }
-            Owner::ThreadLocal(place) => self.types.thread_local_at(place.offset?)?,
+            Owner::ThreadLocal(place) if place.image == self.program => {
+                self.types.thread_local_at(place.offset?)?
+            }
             _ => return None,
         };
         let nothing = Found { pieces: Vec::new(), what: What::Other, target: Layout::Unknown };

@@ -41,7 +41,7 @@ impl Memory for MadeUp {
     }
 }
 
-use super::assemble::{Picture, ThreadInfo, assemble};
+use super::assemble::{Picture, assemble};
 use super::blocks::Blocks;
 use super::inputs::{HandleInput, ObjectInput};
 use super::ownership::{Grade, Held, NodeKind, Owner, Ownership};
@@ -190,7 +190,8 @@ impl Program {
             handles: self.handles.clone(),
             blocks,
             areas: self.areas.clone(),
-            threads: vec![ThreadInfo { name: "main".into(), locals: 0 }],
+            locals: Vec::new(),
+            threads: vec!["main".into()],
             images: Vec::new(),
             doubts: Vec::new(),
             rules: Rules::default(),

@@ -137,7 +137,10 @@ pub struct StaticPlace {
 pub struct ThreadLocalPlace {
     /// The thread's name.
     pub thread: Arc<str>,
-    /// The offset in the program's own thread-locals, where they are known.
+    /// The program or library that the thread-local belongs to. Empty where that is not known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub image: String,
+    /// The offset in the thread-locals of the program or library, where they are known.
     #[cfg_attr(feature = "serde", serde(default))]
     pub offset: Option<u64>,
     /// The static's name, where it is known.

@@ -1,24 +1,24 @@
 //! The process as a picture: its copy, its threads, its mappings, its heap, what its ledger knows.
 
-use super::assemble::{Picture, ThreadInfo, assemble};
-use super::blocks::{Blocks, Heap, walk};
+use super::areas::{areas, stacks_in_blocks};
+use super::assemble::{Picture, assemble};
+use super::blocks::{Heap, walk};
 use super::doubt::Doubt;
 use super::fork::Frozen;
 use super::inputs::{HandleInput, ObjectInput};
-use super::memory::{Memory, PAGE, ProcessMemory, Region, without};
+use super::memory::{Memory, ProcessMemory, Region};
 use super::ownership::Ownership;
-use super::registers::{current_tid, thread_pointer, with_saved_registers};
+use super::registers::with_saved_registers;
 use super::rules::Rules;
-use super::scan::{Area, AreaKind, Limits};
+use super::scan::Limits;
 use super::search::{Search, Unavailable};
 use super::stopped::{Room, Stopped};
-use super::symbols::{Image, images};
+use super::symbols::images;
+use super::thread_locals::{locals, modules};
 use super::threads::{self, Thread};
 use crate::alloc::map;
 use crate::event::Strength;
-use crate::runtime::threads::own_stacks;
 use crate::runtime::view;
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -80,12 +80,12 @@ pub(super) fn clear_dead_stack() {
 }
 
 /// A moment of the process.
-struct Moment {
+pub(super) struct Moment {
     frozen: Option<Frozen>,
-    memory: ProcessMemory,
-    threads: Vec<Thread>,
+    pub(super) memory: ProcessMemory,
+    pub(super) threads: Vec<Thread>,
     all_known: bool,
-    regions: Vec<Region>,
+    pub(super) regions: Vec<Region>,
     stopped_ns: u64,
     doubts: Vec<Doubt>,
 }
@@ -138,9 +138,15 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         heap.blocks.remove(&own.map(|own| own as u64));
     }
     let images = images(&moment.regions);
+    let modules = modules(&images);
+    // A library's thread-locals may be blocks: they are areas.
+    let locals = locals(&moment.memory, &moment.threads, &modules);
+    heap.blocks.remove(&locals.iter().map(|local| local.range.start).collect::<Vec<_>>());
+    let (areas, locals) = areas(&moment, &heap, &images, locals);
     let mut picture = Picture {
-        areas: areas(&moment, &heap, &images),
-        threads: infos(&moment),
+        areas,
+        locals,
+        threads: moment.threads.iter().map(|thread| thread.name.as_str().into()).collect(),
         images,
         blocks: heap.blocks,
         objects,
@@ -291,241 +297,4 @@ fn stacks(moment: &Moment) -> Vec<Range<u64>> {
         })
     };
     moment.regions.iter().filter(holds_stack).map(|region| region.range.clone()).collect()
-}
-
-/// What the result says of threads.
-fn infos(moment: &Moment) -> Vec<ThreadInfo> {
-    let info = |thread: &Thread| ThreadInfo {
-        name: thread.name.as_str().into(),
-        locals: thread.thread_pointer.map_or(0, |pointer| locals_start(pointer, &moment.memory)),
-    };
-    moment.threads.iter().map(info).collect()
-}
-
-/// How far the search looks behind the thread pointer: on x86-64 glibc's own data of the thread are there, else thread-locals.
-const THREAD_DATA: u64 = 0x1000;
-
-/// Statics of refscope's are smaller, and its tables larger.
-const STATIC: u64 = 1 << 16;
-
-/// All writable memory but the blocks of the heap, and what is refscope's own.
-fn areas(moment: &Moment, heap: &Heap, images: &[Image]) -> Vec<Area> {
-    let ranges = view::ranges();
-    let own = || ranges.iter().map(|range| range.start as u64..range.end as u64);
-    // The first of the tables are blocks.
-    let is_static = |range: &Range<u64>| {
-        range.end - range.start < STATIC && heap.blocks.find(range.start).is_none()
-    };
-    let private = own().filter(is_static).chain(images.iter().filter_map(Image::backtrace_cache));
-    let private: Vec<Range<u64>> = private.collect();
-    let mut out: Vec<Range<u64>> = own().chain(private.iter().cloned()).collect();
-    out.extend(map::ranges());
-    out.extend(heap.extents.iter().cloned());
-    coalesce(&mut out);
-    out.extend(heap.arena.clone());
-    let aligned = |range: Range<u64>| range.start.next_multiple_of(8)..range.end & !7;
-    let private = private.into_iter().map(aligned);
-    let mut areas: Vec<Area> =
-        private.map(|range| Area { range, kind: AreaKind::Private }).collect();
-    let mut claim = |range: Range<u64>, kind: AreaKind, out: &mut Vec<Range<u64>>| {
-        for range in without(range.clone(), out) {
-            // What is left out ends where it may: the words of the rest are aligned all the same.
-            let range = range.start.next_multiple_of(8)..range.end & !7;
-            if !range.is_empty() {
-                areas.push(Area { range, kind: kind.clone() });
-            }
-        }
-        out.push(range);
-    };
-    // What refscope's own threads work with: addresses that the ledger gave them, for one.
-    for top in own_stacks(current_tid()) {
-        let top = top as u64;
-        let at = moment.regions.iter().position(|region| region.range.contains(&top));
-        let Some(at) = at.and_then(|at| at.checked_sub(1)) else { continue };
-        let (guard, stack) = (&moment.regions[at], &moment.regions[at + 1]);
-        if !guard.readable && guard.range.end == stack.range.start {
-            out.push(stack.range.start..top);
-        }
-    }
-    let locals = static_locals(&moment.memory);
-    for (index, thread) in moment.threads.iter().enumerate() {
-        claim(thread.registers.clone(), AreaKind::Stack(index), &mut out);
-        if let Some(alternate) = &thread.alternate {
-            // Nothing runs there but the handler that stopped the thread.
-            out.push(alternate.clone());
-        }
-        if let Some(pointer) = thread.thread_pointer {
-            let end = (pointer + THREAD_DATA).min(region_end(&moment.regions, pointer));
-            // What glibc notes of a thread stays there when it is old: the address of what the thread was started with, for one.
-            let [before, behind] = match cfg!(target_arch = "x86_64") {
-                true => [AreaKind::ThreadLocal(index), AreaKind::Unknown],
-                false => [AreaKind::Unknown, AreaKind::ThreadLocal(index)],
-            };
-            claim(pointer - locals..pointer, before, &mut out);
-            claim(pointer..end, behind, &mut out);
-        }
-    }
-    let programs = programs(&moment.regions);
-    let is_data = |region: &Region| {
-        region.is_file() && !region.shared && programs.contains(region.name.as_str())
-    };
-    for (index, region) in moment.regions.iter().enumerate() {
-        let before = index.checked_sub(1).map(|before| &moment.regions[before]);
-        let before = before.filter(|before| before.range.end == region.range.start);
-        if !region.readable || region.name.starts_with("[v") || region.range.start >> 63 != 0 {
-            continue;
-        }
-        if !region.writable && !region.is_anonymous() {
-            continue;
-        }
-        let pointers: Vec<(usize, u64)> = (moment.threads.iter().enumerate())
-            .filter_map(|(index, thread)| Some((index, thread.stack_pointer?)))
-            .filter(|(_, pointer)| region.range.contains(pointer))
-            .collect();
-        if let [(thread, pointer)] = pointers[..] {
-            // Below its stack pointer a stack has nothing, if it is the thread's own: behind a guard, or the first one.
-            let own = &moment.threads[thread];
-            let is_own = region.name == "[stack]"
-                || (before.is_some_and(|before| !before.readable)
-                    && own.thread_pointer.is_none_or(|pointer| region.range.contains(&pointer)));
-            let start = if is_own { pointer & !7 } else { region.range.start };
-            claim(start..region.range.end, AreaKind::Stack(thread), &mut out);
-        } else if is_data(region) || region.name == "[stack]" {
-            claim(region.range.clone(), AreaKind::Static(region.name.clone()), &mut out);
-        } else if let Some(file) = before.filter(|before| region.is_anonymous() && is_data(before))
-        {
-            claim(region.range.clone(), AreaKind::Static(file.name.clone()), &mut out);
-        } else {
-            let mut start = region.range.start;
-            if before.is_some_and(|before| !before.readable) {
-                start = dead_stack(&moment.memory, region).unwrap_or(start);
-            }
-            let overlaps =
-                |pool: &Range<u64>| pool.start < region.range.end && region.range.start < pool.end;
-            let is_pool = heap.pools.iter().any(overlaps);
-            let kind = if is_pool { AreaKind::Freed } else { AreaKind::Unknown };
-            claim(start..region.range.end, kind, &mut out);
-        }
-    }
-    areas
-}
-
-/// The files of which some part is mapped as code: programs and libraries. What others are mapped for is not known: memory that
-/// processes share, or a file's contents.
-fn programs(regions: &[Region]) -> HashSet<&str> {
-    let code = regions.iter().filter(|region| region.is_file() && region.executable);
-    code.map(|region| region.name.as_str()).collect()
-}
-
-/// Sorts ranges and joins those that touch.
-fn coalesce(ranges: &mut Vec<Range<u64>>) {
-    ranges.sort_unstable_by_key(|range| range.start);
-    ranges.dedup_by(|next, range| {
-        let touches = next.start <= range.end;
-        if touches {
-            range.end = range.end.max(next.end);
-        }
-        touches
-    });
-}
-
-fn region_end(regions: &[Region], address: u64) -> u64 {
-    let region = regions.iter().find(|region| region.range.contains(&address));
-    region.map_or(address, |region| region.range.end)
-}
-
-/// A stack that lies in a block: a coroutine's. The whole block is the thread's.
-fn stacks_in_blocks(threads: &[Thread], blocks: &Blocks, areas: &mut Vec<Area>) {
-    for (index, thread) in threads.iter().enumerate() {
-        let Some(pointer) = thread.stack_pointer else { continue };
-        if let Some(block) = blocks.find(pointer) {
-            let (range, kind) = (blocks.range(block), AreaKind::Stack(index));
-            areas.push(Area { range, kind });
-        }
-    }
-}
-
-/// The size of the program's own thread-locals in a thread, and how they are aligned.
-fn locals_layout(memory: &impl Memory) -> Option<(u64, u64)> {
-    // SAFETY: SYSCALL: reads a table of the process's start.
-    let headers = unsafe { libc::getauxval(libc::AT_PHDR) };
-    // SAFETY: SYSCALL: as above.
-    let count = unsafe { libc::getauxval(libc::AT_PHNUM) };
-    let mut words = vec![0; 7 * count.min(64) as usize];
-    let read = memory.read(headers, &mut words);
-    // type and flags, offset, address, physical address, size in the file, size in memory, alignment
-    let header = words[..read].chunks_exact(7).find(|header| header[0] as u32 == libc::PT_TLS);
-    header.map(|header| (header[5], header[6].clamp(1, 1 << 20)))
-}
-
-/// Where the program's own thread-locals begin, in the thread with this pointer.
-#[cfg(target_arch = "x86_64")]
-fn locals_start(pointer: u64, memory: &impl Memory) -> u64 {
-    pointer - static_locals(memory)
-}
-
-/// They lie behind two words that the pointer points to.
-#[cfg(target_arch = "aarch64")]
-fn locals_start(pointer: u64, memory: &impl Memory) -> u64 {
-    let align = locals_layout(memory).map_or(1, |(_, align)| align);
-    pointer + 16_u64.next_multiple_of(align)
-}
-
-/// How many bytes of the program's own thread-locals lie before the thread pointer.
-#[cfg(target_arch = "x86_64")]
-fn static_locals(memory: &impl Memory) -> u64 {
-    locals_layout(memory).map_or(0, |(size, align)| size.next_multiple_of(align))
-}
-
-/// They lie behind it, with glibc's own data of the thread before it.
-#[cfg(target_arch = "aarch64")]
-fn static_locals(_: &impl Memory) -> u64 {
-    0x700
-}
-
-/// Where the stack of a thread that has ended, and that glibc keeps for another, ends.
-///
-/// glibc's data of the thread stand at its end: twice their own address, and a thread number that is
-/// 0, or -1 once the thread was joined.
-#[cfg(target_arch = "x86_64")]
-fn dead_stack(memory: &ProcessMemory, region: &Region) -> Option<u64> {
-    let number = number_offset(memory)?;
-    let own = thread_pointer();
-    let mut words = vec![0; 1 << 16];
-    let mut at = region.range.start;
-    while at < region.range.end {
-        let length = words.len().min(((region.range.end - at) / 8) as usize);
-        let read = memory.read(at, &mut words[..length]);
-        if read == 0 {
-            return None;
-        }
-        for (index, pair) in words[..read].windows(3).enumerate().step_by(8) {
-            let address = at + 8 * index as u64;
-            if pair[0] == address && pair[2] == address && address != own {
-                let mut word = [0];
-                let read = memory.read((address + number) & !7, &mut word);
-                let tid = (word[0] >> (8 * (number % 8))) as u32;
-                let end = (address + THREAD_DATA / 2).next_multiple_of(PAGE);
-                return (read == 1 && tid as i32 <= 0).then_some(end.min(region.range.end));
-            }
-        }
-        at += 8 * read as u64;
-    }
-    None
-}
-
-#[cfg(target_arch = "aarch64")]
-fn dead_stack(_: &ProcessMemory, _: &Region) -> Option<u64> {
-    None
-}
-
-/// Where glibc's data of a thread have its number, by those of this thread.
-#[cfg(target_arch = "x86_64")]
-fn number_offset(memory: &ProcessMemory) -> Option<u64> {
-    let (own, tid) = (thread_pointer(), current_tid() as u32);
-    let mut words = [0; 128];
-    let read = memory.read(own, &mut words);
-    let halves = words[..read].iter().flat_map(|&word| [word as u32, (word >> 32) as u32]);
-    let at = halves.enumerate().position(|(_, half)| half == tid)?;
-    Some(4 * at as u64)
 }

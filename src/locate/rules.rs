@@ -35,7 +35,7 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
-    use super::super::assemble::{Picture, ThreadInfo, assemble};
+    use super::super::assemble::{Picture, assemble};
     use super::super::blocks::Blocks;
     use super::super::doubt::Doubt;
     use super::super::inputs::{HandleInput, ObjectInput};
@@ -143,7 +143,8 @@ mod tests {
                     area(range(STATIC), AreaKind::Static("program".to_owned())),
                     area(self.stack.clone(), AreaKind::Stack(0)),
                 ],
-                threads: vec![ThreadInfo { name: "main".into(), locals: 0 }],
+                locals: Vec::new(),
+                threads: vec!["main".into()],
                 images: Vec::new(),
                 doubts: self.doubts.clone(),
                 rules: Rules { without },

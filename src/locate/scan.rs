@@ -18,7 +18,7 @@ pub(super) struct Area {
 pub(super) enum AreaKind {
     /// The data of a program or a library, its name.
     Static(String),
-    /// A thread's own data, by its index.
+    /// A thread's own data, by the index of their [`Locals`].
     ThreadLocal(usize),
     /// The part of a thread's stack that is in use, and its registers.
     Stack(usize),
@@ -29,6 +29,17 @@ pub(super) enum AreaKind {
     /// Statics of refscope's and std's own, whose lists and caches lead to no handle of the program's, but to blocks in which
     /// old words of it stand.
     Private,
+}
+
+/// Whose thread-locals some are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Locals {
+    /// The thread, by its index.
+    pub(super) thread: usize,
+    /// The program or library, by its index.
+    pub(super) image: Option<usize>,
+    /// Where they begin.
+    pub(super) start: u64,
 }
 
 /// Where a word stands: in a block, or in an area.
