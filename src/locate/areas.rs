@@ -169,15 +169,17 @@ fn region_end(regions: &[Region], address: u64) -> u64 {
     region.map_or(address, |region| region.range.end)
 }
 
-/// A stack that lies in a block: a coroutine's. The whole block is the thread's.
-pub(super) fn stacks_in_blocks(threads: &[Thread], blocks: &Blocks, areas: &mut Vec<Area>) {
+/// A stack that lies in a block: a coroutine's, or one that the program made for a thread. The whole block is the thread's.
+pub(super) fn stacks_in_blocks(threads: &[Thread], blocks: &mut Blocks, areas: &mut Vec<Area>) {
+    let mut stacks = Vec::new();
     for (index, thread) in threads.iter().enumerate() {
-        let Some(pointer) = thread.stack_pointer else { continue };
-        if let Some(block) = blocks.find(pointer) {
+        if let Some(block) = thread.stack_pointer.and_then(|pointer| blocks.find(pointer)) {
             let (range, kind) = (blocks.range(block), AreaKind::Stack(index));
+            stacks.push(range.start);
             areas.push(Area { range, kind });
         }
     }
+    blocks.remove(&stacks);
 }
 
 /// Where the stack of a thread that has ended, and that glibc keeps for another, ends.

@@ -6,7 +6,7 @@ use super::blocks::{Heap, walk};
 use super::doubt::Doubt;
 use super::fork::Frozen;
 use super::inputs::{HandleInput, ObjectInput};
-use super::memory::{Memory, ProcessMemory, Region};
+use super::memory::{Memory, ProcessMemory, Region, without};
 use super::ownership::Ownership;
 use super::registers::with_saved_registers;
 use super::rules::Rules;
@@ -139,9 +139,17 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     }
     let images = images(&moment.regions);
     let modules = modules(&images);
-    // A library's thread-locals may be blocks: they are areas.
     let locals = locals(&moment.memory, &moment.threads, &modules);
-    heap.blocks.remove(&locals.iter().map(|local| local.range.start).collect::<Vec<_>>());
+    // A library's thread-locals may be a block: it is an area now. A stack that is one stays.
+    let of_stack = |block: usize| {
+        let range = heap.blocks.range(block);
+        let pointers = moment.threads.iter().filter_map(|thread| thread.thread_pointer);
+        pointers.into_iter().any(|pointer| range.contains(&pointer))
+    };
+    let starts = locals.iter().map(|local| local.range.start);
+    let blocks: Vec<u64> =
+        starts.filter(|&start| heap.blocks.find(start).is_some_and(|at| !of_stack(at))).collect();
+    heap.blocks.remove(&blocks);
     let (areas, locals) = areas(&moment, &heap, &images, locals);
     let mut picture = Picture {
         areas,
@@ -155,7 +163,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         rules: Rules::default(),
         thin: cfg!(refscope_thin),
     };
-    stacks_in_blocks(&moment.threads, &picture.blocks, &mut picture.areas);
+    stacks_in_blocks(&moment.threads, &mut picture.blocks, &mut picture.areas);
     let limits = Limits { until: begin + search.budget, edges: EDGES };
     let asked_by = moment.threads.first().map_or_else(String::new, |own| own.name.clone());
     let mut result = assemble(&moment.memory, picture, limits);
@@ -179,14 +187,14 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<Do
     }
     let read = |address: u64, into: &mut [u64]| moment.memory.read(address, into);
     let (own, known) = (map::ranges(), heap.blocks.len());
-    for region in &moment.regions {
+    let parts = moment.regions.iter().filter(|region| {
         let is_memory = region.readable && region.writable;
-        let is_own = own.iter().any(|own| own.contains(&region.range.start));
-        if !is_memory || is_own || region.is_file() || region.name == "[stack]" {
-            continue;
-        }
+        is_memory && !region.is_file() && region.name != "[stack]"
+    });
+    // The kernel joins mappings that touch: the map of blocks may lie in one with blocks.
+    for part in parts.flat_map(|region| without(region.range.clone(), &own)) {
         let before = heap.blocks.len();
-        map::blocks(region.range.clone(), read, |start, words| {
+        map::blocks(part.clone(), read, |start, words| {
             if walked && let Ok(block) = heap.blocks.start[..known].binary_search(&start) {
                 // The chunk has room behind the block, where stale words may stand.
                 let chunk = &mut heap.blocks.words[block];
@@ -199,7 +207,7 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<Do
             }
         });
         if !walked && heap.blocks.len() > before {
-            heap.pools.push(region.range.clone());
+            heap.pools.push(part);
         }
     }
     heap.blocks.sort();

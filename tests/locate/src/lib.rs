@@ -86,7 +86,8 @@ impl Ask {
         }
         let cycle = ownership.cycle_of(ids[0]).unwrap_or_else(|| {
             let path = ownership.path_to(ids[0]).map(|path| path.to_string());
-            panic!("no cycle: {}", path.unwrap_or_default())
+            let root = ownership.path(ids[0]).map(|(root, _)| root);
+            panic!("no cycle: {} {root:x?}", path.unwrap_or_default())
         });
         assert_eq!(cycle.objects, ids, "the objects of the cycle");
         println!("{}", ownership.cycle_text(cycle));
