@@ -79,6 +79,8 @@ pub(super) struct Types<'a> {
     units: Vec<Unit<'a>>,
     /// For each unit where its top-level namespaces begin, and whose they are.
     namespaces: Vec<Vec<(usize, Origin)>>,
+    /// The crates that were compiled where their sources are, not downloaded: one may be named as a foreign one.
+    local: HashSet<String>,
     named: HashMap<Key, Vec<(String, TypeId)>>,
     /// The last names in their keys.
     lasts: Vec<String>,
@@ -118,6 +120,7 @@ impl<'a> Types<'a> {
             dwarf,
             units: Vec::new(),
             namespaces: Vec::new(),
+            local: HashSet::new(),
             named: names.iter().map(|name| (key(name), Vec::new())).collect(),
             lasts: names.iter().map(|name| key(name).last().to_owned()).collect(),
             statics: BTreeMap::new(),
@@ -125,33 +128,51 @@ impl<'a> Types<'a> {
             bias,
             shapes: RefCell::default(),
         };
-        // What is of none of these crates is in none of their units.
-        let wanted: HashSet<&str> = names.iter().flat_map(|name| crates(name)).collect();
-        // A test's file has a hash behind its name.
-        let program = program.replace('-', "_");
         let start = own_time();
+        let is_late = || own_time().saturating_sub(start) > budget;
         let mut headers = types.dwarf.units();
         while let Ok(Some(header)) = headers.next() {
-            if own_time().saturating_sub(start) > budget {
+            if is_late() {
                 return None;
             }
-            let Ok(unit) = types.dwarf.unit(header) else { continue };
-            let name = unit.name.map(|name| name.to_string_lossy().into_owned());
-            let of = name.as_deref().and_then(crate_of_unit);
-            let is_wanted = of.is_none_or(|of| wanted.contains(of) || program.starts_with(of));
-            types.index(unit, is_wanted, with_statics && is_wanted);
+            types.units.extend(types.dwarf.unit(header));
+        }
+        let of_unit = |unit: &Unit<'a>| {
+            let name = unit.name.map(|name| name.to_string_lossy().into_owned())?;
+            Some(crate_of_unit(&name)?.to_owned())
+        };
+        let is_local = |unit: &&Unit<'a>| {
+            let directory = unit.comp_dir.map(|directory| directory.to_string_lossy().into_owned());
+            directory.is_some_and(|directory| is_of_the_program(&directory))
+        };
+        types.local = types.units.iter().filter(is_local).filter_map(of_unit).collect();
+        // A test's file has a hash behind its name.
+        let program = program.replace('-', "_");
+        types.local.extend(program.rsplit_once('_').map(|(name, _)| name.to_owned()));
+        types.local.insert(program.clone());
+        // What is of none of these crates is in none of their units.
+        let wanted: HashSet<&str> = names.iter().flat_map(|name| crates(name)).collect();
+        let is_wanted = |of: &str| {
+            let is_foreign = is_foreign(of) && !types.local.contains(of);
+            !is_foreign && wanted.contains(of) || program.starts_with(of)
+        };
+        let wanted: Vec<bool> = (types.units.iter())
+            .map(|unit| of_unit(unit).is_none_or(|of| is_wanted(&of)))
+            .collect();
+        types.namespaces = vec![Vec::new(); types.units.len()];
+        for (unit, is_wanted) in wanted.into_iter().enumerate() {
+            if is_late() {
+                return None;
+            }
+            if is_wanted {
+                types.index(unit as u32, with_statics);
+            }
         }
         Some(types)
     }
 
     /// Notes the types of a unit that are asked for. What cannot be read ends it.
-    fn index(&mut self, unit: Unit<'a>, is_wanted: bool, with_statics: bool) -> Option<()> {
-        let number = self.units.len() as u32;
-        self.units.push(unit);
-        self.namespaces.push(Vec::new());
-        if !is_wanted {
-            return None;
-        }
+    fn index(&mut self, number: u32, with_statics: bool) -> Option<()> {
         let unit = &self.units[number as usize];
         let namespaces = &mut self.namespaces[number as usize];
         let mut entries = unit.entries_raw(None).ok()?;
@@ -219,7 +240,12 @@ impl<'a> Types<'a> {
             if inside.is_empty() {
                 let from = match name {
                     "refscope" => Origin::Refscope,
-                    name if tag == gimli::DW_TAG_namespace && is_foreign(name) => Origin::Foreign,
+                    name if tag == gimli::DW_TAG_namespace
+                        && is_foreign(name)
+                        && !self.local.contains(name) =>
+                    {
+                        Origin::Foreign
+                    }
                     _ => Origin::Program,
                 };
                 if namespaces.last().is_none_or(|(_, last)| *last != from) {
@@ -395,6 +421,12 @@ fn last_of<'a>(name: &'a str, inside: &'a [(isize, String)]) -> &'a str {
     }
 }
 
+/// Whether a crate that was compiled there is the program's own: not std, nor one that Cargo has downloaded.
+fn is_of_the_program(directory: &str) -> bool {
+    let others = ["/rustc/", "/rust/deps/", "/registry/src/", "/git/checkouts/", "/vendor/"];
+    !others.iter().any(|other| directory.contains(other))
+}
+
 /// The crate of a codegen unit: `src/main.rs/@/app.1f3a-cgu.0`. One that was compiled incrementally has no crate in its name.
 fn crate_of_unit(name: &str) -> Option<&str> {
     Some(name.rsplit_once("/@/")?.1.split_once('.')?.0)
@@ -402,7 +434,19 @@ fn crate_of_unit(name: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::crate_of_unit;
+    use super::{crate_of_unit, is_of_the_program};
+
+    #[test]
+    fn downloaded_crates_are_not_the_programs() {
+        assert!(is_of_the_program("/home/me/app"));
+        for other in [
+            "/rustc/5980",
+            "/rust/deps/hashbrown-0.16",
+            "/me/.cargo/registry/src/crates.io-1/slab-0.4.9",
+        ] {
+            assert!(!is_of_the_program(other));
+        }
+    }
 
     #[test]
     fn units_are_of_a_crate() {

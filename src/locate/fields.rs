@@ -54,11 +54,22 @@ enum Layout {
     Unknown,
     /// One of these, whichever.
     One(Vec<TypeId>),
-    /// One after another. In a ring their number says nothing.
+    /// One after another.
     Many {
         element: TypeId,
-        is_ring: bool,
+        order: Order,
     },
+}
+
+/// What the place of one among many says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Order {
+    /// Its number.
+    Slice,
+    /// Nothing: the first may be anywhere.
+    Ring,
+    /// Nothing: they are the entries of a hash table.
+    Entries,
 }
 
 /// What a word is, by its type.
@@ -190,11 +201,12 @@ impl<'a> Fields<'a> {
 
     /// The number of the element that an offset lies in, and the offset in that.
     fn element(&self, layout: usize, offset: u64) -> (Option<String>, u64) {
-        let Layout::Many { element, is_ring } = &self.known[layout] else { return (None, offset) };
-        match self.types.shape(*element).map_or(0, |shape| shape.size) {
-            0 => (None, offset),
-            size if *is_ring => (Some("[..]".to_owned()), offset % size),
-            size => (Some(format!("[{}]", offset / size)), offset % size),
+        let Layout::Many { element, order } = &self.known[layout] else { return (None, offset) };
+        match (self.types.shape(*element).map_or(0, |shape| shape.size), order) {
+            (0, _) => (None, offset),
+            (size, Order::Slice) => (Some(format!("[{}]", offset / size)), offset % size),
+            (size, Order::Ring) => (Some("[..]".to_owned()), offset % size),
+            (size, Order::Entries) => (Some("[entry]".to_owned()), offset % size),
         }
     }
 
@@ -211,7 +223,19 @@ impl<'a> Fields<'a> {
                         candidates.iter().map(|&id| self.descend(id, inner, what, false, 0));
                     self.agreed(found.collect(), what)
                 }
-                Layout::Many { element, .. } => self.descend(*element, inner, what, false, 0),
+                Layout::Many { element, order } => {
+                    let mut found = self.descend(*element, inner, what, false, 0);
+                    // A pair, whose fields are numbers.
+                    let first = found.as_mut().and_then(|found| found.pieces.first_mut());
+                    if let Some(first) = first.filter(|_| *order == Order::Entries) {
+                        match first.as_str() {
+                            "0" => "key".clone_into(first),
+                            "1" => "value".clone_into(first),
+                            _ => {}
+                        }
+                    }
+                    found
+                }
             };
             let target = found.as_ref().map_or(0, |found| self.number(found.target.clone()));
             let name = found.and_then(|found| joined(&found.pieces));
@@ -277,6 +301,11 @@ impl<'a> Fields<'a> {
         let shape = self.types.shape(id).filter(|_| depth < DEPTH)?;
         let is_foreign = shape.from != Origin::Program;
         let is_silent = is_silent && !has_fields(&shape) || is_foreign;
+        if is_foreign && offset >= shape.size && shape.name.starts_with("LeafNode<") {
+            // The node is an inner one, which has its children behind what a leaf has.
+            let pieces = vec!["[child]".to_owned()];
+            return Some(Found { pieces, what: What::Pointer, target: Layout::One(vec![id]) });
+        }
         let mut found = match &shape.kind {
             ShapeKind::Other => {
                 Found { pieces: Vec::new(), what: What::Other, target: Layout::Unknown }
@@ -305,6 +334,8 @@ impl<'a> Fields<'a> {
                         self.descend(member.ty, within, wanted, is_silent, depth + 1)?;
                     if !is_silent && !is_state_of(is_variant, &shape) && !is_wide(members) {
                         found.pieces.splice(0..0, piece(&member.name));
+                    } else if is_foreign && let Some(part) = part(&shape.name, &member.name) {
+                        found.pieces.insert(0, part.to_owned());
                     }
                     Some(found)
                 };
@@ -320,10 +351,10 @@ impl<'a> Fields<'a> {
         let is = |start: &str| shape.name.starts_with(start);
         if is_foreign
             && let ShapeKind::Struct { parameter: Some(element), .. } = shape.kind
-            && (is("Vec<") || is("VecDeque<"))
+            && let Some(order) = order(&shape.name)
         {
             // Their pointers are of bytes.
-            found.target = Layout::Many { element, is_ring: is("VecDeque<") };
+            found.target = Layout::Many { element, order };
         }
         if shape.from == Origin::Refscope && ["Rc<", "Arc<", "Weak<", "Box<"].into_iter().any(is) {
             found.what = What::Handle;
@@ -357,9 +388,9 @@ impl<'a> Fields<'a> {
                 one.iter().zip(other).all(|(one, other)| is_same(one, other))
             }
             (
-                Layout::Many { element: one, is_ring },
-                Layout::Many { element: other, is_ring: is_other_ring },
-            ) => is_same(one, other) && is_ring == is_other_ring,
+                Layout::Many { element: one, order },
+                Layout::Many { element: other, order: other_order },
+            ) => is_same(one, other) && order == other_order,
             (one, other) => one == other,
         }
     }
@@ -420,6 +451,32 @@ fn has_fields(shape: &Shape) -> bool {
 /// Whether a member is a state of an async block or a coroutine.
 fn is_state_of(is_variant: bool, shape: &Shape) -> bool {
     is_variant && shape.name.starts_with('{')
+}
+
+/// What a collection's buffer consists of, by the collection's type.
+fn order(collection: &str) -> Option<Order> {
+    match collection.split_once('<')?.0 {
+        "Vec" => Some(Order::Slice),
+        "VecDeque" => Some(Order::Ring),
+        "RawTable" => Some(Order::Entries),
+        _ => None,
+    }
+}
+
+/// What a field of a collection's own block is, in words that say more than its name.
+fn part(block: &str, field: &str) -> Option<&'static str> {
+    match (block.split_once('<')?.0, field) {
+        // Of a `BTreeMap`.
+        ("LeafNode", "keys") => Some("[key]"),
+        ("LeafNode", "vals") => Some("[value]"),
+        // Of a `LinkedList`.
+        ("Node", "element") => Some("[element]"),
+        ("Node", "next") => Some("[next]"),
+        ("Node", "prev") => Some("[previous]"),
+        // Of a channel of tokio's. What was received stays in it.
+        ("Block", "values") => Some("[channel slot]"),
+        _ => None,
+    }
 }
 
 /// Whether these are the two words of a pointer to a slice or a trait object, whose names rustc made up.

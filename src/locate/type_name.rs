@@ -67,7 +67,7 @@ pub(super) fn crates(name: &str) -> impl Iterator<Item = &str> {
     name.split(move |c: char| !is_part(c) && c != ':' && !"{}#".contains(c))
         .filter_map(|path| path.split_once("::"))
         .map(|(first, _)| first)
-        .filter(|first| !first.is_empty() && !is_foreign(first))
+        .filter(|first| !first.is_empty())
 }
 
 /// `{{closure}}`, `{closure_env#0}`, `{async_block_env#1}`.
@@ -173,7 +173,7 @@ mod tests {
     fn crates_are_named_by_paths() {
         let name =
             "core::cell::RefCell<(app::A, &dyn lib_b::B<u8>, std::x::Y, app::f::{{closure}})>";
-        assert_eq!(crates(name).collect::<Vec<_>>(), ["app", "lib_b", "app"]);
+        assert_eq!(crates(name).collect::<Vec<_>>(), ["core", "app", "lib_b", "std", "app"]);
         assert_eq!(crates("u8").count(), 0);
     }
 

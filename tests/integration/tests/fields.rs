@@ -136,9 +136,66 @@ fn elements_of_blocks_are_named() {
         ..Outer::default()
     });
     assert!(text.contains(".map → heap block"), "{text}");
-    assert!(text.contains("─.named→ Rc<Leaf>"), "{text}");
+    assert!(text.contains("─[value].named→ Rc<Leaf>"), "{text}");
     let text = held_in(|leaf| Outer { hashed: HashMap::from([(7, leaf)]), ..Outer::default() });
     assert!(text.contains(".hashed → heap block"), "{text}");
+    assert!(text.contains("─[entry].value→ Rc<Leaf>"), "{text}");
+}
+
+#[derive(Default)]
+struct Collections {
+    _before: u64,
+    tree: BTreeMap<u32, Rc<Leaf>>,
+    set: std::collections::HashMap<Key, u64>,
+    list: std::collections::LinkedList<Rc<Leaf>>,
+    inbox: Option<tokio::sync::mpsc::UnboundedReceiver<Rc<Leaf>>>,
+}
+
+struct Key(u8, Rc<Leaf>);
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Key {}
+
+impl std::hash::Hash for Key {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+#[test]
+fn the_blocks_of_collections_say_what_is_in_them() {
+    track();
+    let text = held_in(|leaf| Collections {
+        tree: (0..500).map(|n| (n, self::leaf())).chain([(250, leaf)]).collect(),
+        ..Collections::default()
+    });
+    assert!(text.contains(".tree → heap block"), "{text}");
+    assert!(text.contains("─[child]→ heap block"), "{text}");
+    assert!(text.contains("─[value]→ Rc<Leaf>"), "{text}");
+    let text = held_in(|leaf| Collections {
+        set: HashMap::from([(Key(1, self::leaf()), 1), (Key(2, leaf), 2)]),
+        ..Collections::default()
+    });
+    assert!(text.contains("─[entry].key.1→ Rc<Leaf>"), "{text}");
+    let text = held_in(|leaf| Collections {
+        list: [self::leaf(), self::leaf(), leaf].into_iter().collect(),
+        ..Collections::default()
+    });
+    assert!(text.contains(".list → heap block"), "{text}");
+    assert!(text.contains("─[element]→ Rc<Leaf>"), "{text}");
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let text = held_in(|leaf| {
+        assert!(sender.send(leaf).is_ok());
+        drop(sender);
+        Collections { inbox: Some(receiver), ..Collections::default() }
+    });
+    assert!(text.contains(".inbox → heap block"), "{text}");
+    assert!(text.contains("─[channel slot]→ Rc<Leaf>"), "{text}");
 }
 
 #[test]

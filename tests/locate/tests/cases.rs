@@ -115,7 +115,7 @@ fn all(
     let unnamed = if blocks == "neither" { 0 } else { counts.unnamed.len() };
     // Read alive, the search meets its own memory, and what other threads change meanwhile: most are named all the same.
     let may_be_unnamed = match (fork, threads) {
-        ("live", "alone") => 14,
+        ("live", "alone") => counts.seen() / 4,
         ("live", _) => counts.seen(),
         _ => 0,
     };
