@@ -21,11 +21,12 @@
 //! # What a grade says
 //!
 //! **PROVEN**: no root leads there. No word in any writable memory of the process points to it, stale ones and those of
-//! weak handles included; each of its handles was found, in memory that nothing leads to; std counts as many owners as
-//! refscope does; each thread's stack pointer and registers are known; the memory was copied at one moment, and the blocks
-//! of the heap are known. A pointer that the program encodes (an XOR, tags in the high bits, one past the end), that is not
-//! aligned (in a `repr(packed)` struct), that the kernel keeps for it, or that stands in memory that a fork does not copy or
-//! that may not be read (`PROT_NONE`), is beyond the search.
+//! weak handles included; each of its handles was found, in memory that no root leads to, and none of them in a block that
+//! nothing points to, whose address the program may have in a form of its own (an XOR, tags in the high bits, one past the end);
+//! std counts as many owners as refscope does; each thread's stack pointer and registers are known; the memory was copied at one
+//! moment, and the blocks of the heap are known. What is beyond the search is a plain pointer that the program encodes, or keeps
+//! where it is not aligned (in a `repr(packed)` struct), in the kernel, or in memory that a fork does not copy or that may not be
+//! read (`PROT_NONE`): it owns nothing, but the program could make a handle of it.
 //!
 //! **LIKELY**: all else, with the reasons in words.
 //!
@@ -40,7 +41,34 @@
 //! # Where it works
 //!
 //! Linux on x86-64 and AArch64. The blocks of the heap are known where the allocator is glibc's or [`Alloc`](crate::Alloc);
-//! else the values of traced objects, statics, thread-locals and stacks are searched, and nothing is proven.
+//! else the values of traced objects, statics, thread-locals and stacks are searched, and nothing is proven. The thread-locals of
+//! shared libraries are told by glibc's table of them; with another libc only the program's own are.
+//!
+//! On macOS a search returns an error. These are the parts that are Linux's, and what would stand in their place; none of it was
+//! ever run, and a proof that is wrong is worse than none:
+//!
+//! | part | on Linux | on macOS |
+//! | --- | --- | --- |
+//! | reading, mappings | `/proc/PID/mem`, `maps` | `mach_vm_read_overwrite` and `mach_vm_region_recurse` of `mach_task_self()` |
+//! | the frozen copy | a child, by `clone` | no `fork`: a child's memory is not to be read without `task_for_pid`, which asks for an entitlement. `mach_vm_remap` with `copy` of each region, into the process itself, while its threads are suspended |
+//! | other threads' registers | a signal's frame | `task_threads`, `thread_suspend`, `thread_get_state` (general and vector), `thread_resume`; nothing may be allocated between |
+//! | blocks | glibc's chunks | `malloc_get_all_zones` and each zone's `introspect.enumerator`, or [`Alloc`](crate::Alloc), whose map is made on Linux alone so far |
+//! | statics | mappings of files | the segments `__DATA*` of each image of `_dyld_image_count` |
+//! | thread-locals | the thread pointer, `PT_TLS`, the DTV | blocks that `__thread_vars` descriptors lead to, by a key of `pthread` |
+//! | names | ELF, and its DWARF | Mach-O, and the DWARF in the `.dSYM` beside it |
+//!
+//! # Unsafe code
+//!
+//! The invariants that `SAFETY:` comments cite:
+//!
+//! * COPIED: memory of the process or its copy is looked at by the kernel, which writes what it read into a buffer that is
+//!   borrowed, and fails where there is nothing.
+//! * SYSCALL: calls into the system, each into memory of the caller's or into none.
+//! * SIGNAL: a handler for the flags that it is set with, which does nothing but system calls and atomic operations.
+//! * TRAMPOLINE: it calls what it is given once, with data that wait for it.
+//! * TLS: the ABI says where the thread pointer is.
+//! * LOADED: the loader describes files that are loaded, and keeps them so while it calls back.
+//! * PROGRAM: nobody writes to a file while it is run as a program.
 
 mod dominator_tree;
 mod doubt;

@@ -34,7 +34,6 @@ impl Graph {
         let copies = self.scanned.sightings[self.in_blocks()..].iter();
         for found in copies.filter(|_| self.rules.apply(Rule::Copies)) {
             if let (Some(block), Some(area)) = (self.target(found.handle()), found.source.as_area())
-                && !self.is_private(area as u32)
             {
                 reach(&mut reached, &mut queue, block, Reach::Area(area as u32));
             }

@@ -312,7 +312,12 @@ pub(super) fn scan(
         scanner.found.first_sighting.push(scanner.found.sightings.len() as u32);
     }
     for (index, area) in areas.iter().enumerate() {
+        let before = scanner.found.sightings.len();
         scanner.range(area.range.clone(), Source::area(index), None);
+        if area.kind == AreaKind::Private {
+            // What looks like a handle there is none.
+            scanner.found.sightings.truncate(before);
+        }
     }
     scanner.found
 }

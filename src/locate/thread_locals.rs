@@ -43,9 +43,9 @@ pub(super) fn modules(images: &[Image]) -> Vec<Module> {
         size: usize,
         found: *mut c_void,
     ) -> c_int {
-        // SAFETY: LOADER: the loader's entry, for as long as this call.
+        // SAFETY: LOADED: the loader's entry, for as long as this call.
         let info = unsafe { &*info };
-        // SAFETY: LOADER: what `modules` gave, which nobody else uses meanwhile.
+        // SAFETY: LOADED: what `modules` gave, which nobody else uses meanwhile.
         let found = unsafe { &mut *found.cast::<Found<'_>>() };
         if size < size_of::<libc::dl_phdr_info>()
             || info.dlpi_tls_modid == 0
@@ -53,7 +53,7 @@ pub(super) fn modules(images: &[Image]) -> Vec<Module> {
         {
             return 0;
         }
-        // SAFETY: LOADER: the loader says how many there are.
+        // SAFETY: LOADED: the loader says how many there are.
         let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
         let own = headers.iter().find(|header| header.p_type == libc::PT_TLS);
         let at = info.dlpi_phdr.addr() as u64;
@@ -68,7 +68,7 @@ pub(super) fn modules(images: &[Image]) -> Vec<Module> {
     }
     let mut found = Found { images, modules: Vec::new() };
     if cfg!(target_env = "gnu") {
-        // SAFETY: LOADER: `step` has the type that is called, and `found` outlives the call.
+        // SAFETY: LOADED: `step` has the type that is called, and `found` outlives the call.
         unsafe { libc::dl_iterate_phdr(Some(step), (&raw mut found).cast()) };
     }
     found.modules
