@@ -122,7 +122,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     }
     let mut heap = heap;
     if search.alloc {
-        add_alloc(&moment, &mut heap, search.walk, &mut doubts);
+        add_alloc(&moment, &mut heap, &mut doubts);
     }
     // The ledger's own tables, of which the first are on the heap: they lead to all that is traced.
     let tables: Vec<u64> = view::ranges().iter().map(|range| range.start as u64).collect();
@@ -176,9 +176,9 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     Ok(result)
 }
 
-/// Adds the blocks that an [`Alloc`](crate::Alloc) knows. Where glibc's heap is not walked, what lies between them is free,
-/// or another's.
-fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<Doubt>) {
+/// Adds the blocks that an [`Alloc`](crate::Alloc) knows. Where glibc's heap is not walked, or the block is another allocator's,
+/// what lies between them is free, or another's.
+fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
     if !map::is_used() {
         return;
     }
@@ -191,22 +191,29 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, walked: bool, doubts: &mut Vec<Do
         let is_memory = region.readable && region.writable;
         is_memory && !region.is_file() && region.name != "[stack]"
     });
+    let mut of_walk = heap.extents.clone();
+    of_walk.sort_unstable_by_key(|extent| extent.start);
+    let is_of_walk = |address: u64| {
+        let at = of_walk.partition_point(|extent| extent.start <= address).checked_sub(1);
+        at.is_some_and(|at| of_walk[at].contains(&address))
+    };
     // The kernel joins mappings that touch: the map of blocks may lie in one with blocks.
     for part in parts.flat_map(|region| without(region.range.clone(), &own)) {
-        let before = heap.blocks.len();
+        let mut is_pool = false;
         map::blocks(part.clone(), read, |start, words| {
-            if walked && let Ok(block) = heap.blocks.start[..known].binary_search(&start) {
+            if let Ok(block) = heap.blocks.start[..known].binary_search(&start) {
                 // The chunk has room behind the block, where stale words may stand.
                 let chunk = &mut heap.blocks.words[block];
                 *chunk = words.min((*chunk).into()) as u32;
                 return;
             }
             heap.blocks.push(start, words);
-            if !walked {
+            if !is_of_walk(start) {
                 heap.extents.push(start..start + 8 * words);
+                is_pool = true;
             }
         });
-        if !walked && heap.blocks.len() > before {
+        if is_pool {
             heap.pools.push(part);
         }
     }

@@ -10,7 +10,7 @@
 use refscope::Arc;
 use refscope::locate::{Held, Owner, Search};
 use std::ffi::{CString, c_void};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -51,7 +51,7 @@ fn compiled() -> PathBuf {
     library
 }
 
-fn keep(library: &PathBuf, pointer: *mut c_void) {
+fn keep(library: &Path, pointer: *mut c_void) {
     let name = CString::new(library.as_os_str().as_encoded_bytes()).expect("it has no zero in it");
     // SAFETY: TEST: the library has nothing that runs when it is loaded.
     let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };

@@ -31,6 +31,7 @@ impl Way {
     fn run_once(&self, case: &str) -> Result<String, String> {
         let program = match self.program {
             "walk" => env!("CARGO_BIN_EXE_walk"),
+            "foreign" => env!("CARGO_BIN_EXE_foreign"),
             _ => env!("CARGO_BIN_EXE_alloc"),
         };
         let output = Command::new(program)
@@ -117,6 +118,7 @@ fn all(
     let may_be_unnamed = match (fork, threads) {
         ("live", "alone") => counts.seen() / 4,
         ("live", _) => counts.seen(),
+        _ if blocks == "around" => 8,
         _ => 0,
     };
     assert!(unnamed <= may_be_unnamed, "{}: unnamed {:?}", way.name(), counts.unnamed);
@@ -151,6 +153,11 @@ fn with_alloc_from_a_copy() {
 #[test]
 fn with_alloc_alone() {
     all("alloc", "alloc", "fork", "threads", ALL);
+}
+
+#[test]
+fn with_alloc_around_another_allocator() {
+    all("foreign", "around", "fork", "alone", ALL);
 }
 
 #[test]
