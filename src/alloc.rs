@@ -25,8 +25,9 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 /// On Linux with glibc's allocator it is hardly needed: there its heap is walked. It is where another one is used, or none
 /// of whose blocks are found.
 ///
-/// A pair of allocation and release takes one or two nanoseconds more; where the blocks are many and cold, a miss of the
-/// cache more. The map takes an eighth of the memory that blocks were in, at most. Threads share nothing.
+/// A pair of allocation and release takes some 3 ns more (in one run 11 and 14 ns), with a million other blocks alive some 6
+/// (315 and 321 ns), and with two threads at it 2 (25 and 27 ns): threads share nothing. (`cargo bench --bench locate`, on two
+/// processors with other work on them.) The map takes an eighth of the memory that blocks were in, at most.
 ///
 /// On systems that cannot be searched it does nothing but pass on.
 ///
