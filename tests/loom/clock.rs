@@ -4,6 +4,7 @@ use loom::sync::{Arc, Notify};
 use loom::thread;
 
 /// The file itself, over loom's atomics.
+#[allow(clippy::duplicate_mod)] // the clock includes it over std's
 #[path = "../../src/runtime/clock/word.rs"]
 mod word;
 
