@@ -5,6 +5,7 @@
 
 #[cfg_attr(not(feature = "trace"), path = "off/alive.rs")]
 mod alive;
+mod by_number;
 #[cfg_attr(not(all(feature = "trace", feature = "json")), allow(dead_code))]
 // one writes, the other reads
 pub(crate) mod format;
@@ -26,7 +27,7 @@ pub use live::{Handle, LiveObject, PathStep};
 #[doc(hidden)]
 pub use read::on_progress;
 #[cfg(feature = "json")]
-pub use read::{Damage, Moment, ReadError};
+pub use read::{Birth, Choice, Damage, Moment, ReadError, RecordingFile};
 pub use recording::{EventRecord, Mark, Mismatch, ObjectRecord, Origin, Recording, RecordingEnd};
 
 pub use crate::event::{Location, UntracedCounts};

@@ -403,11 +403,11 @@ impl Reader {
             stack: k.and_then(|stack| self.stacks.get(&stack).copied().flatten()),
             span: sp.and_then(|span| self.spans.get(&span).copied()),
         };
-        take(recording, Item::Event(event));
         recording.end = recording.end.max(time);
         if let Some(label) = label {
             take(recording, Item::Label(object, seq, label));
         }
+        take(recording, Item::Event(event));
         Ok(())
     }
 }
