@@ -12,6 +12,8 @@ pub(crate) mod format;
 mod handle_set;
 mod live;
 mod object_state;
+#[cfg(feature = "json")]
+pub(crate) mod packed;
 mod paths;
 #[cfg(feature = "json")]
 mod read;

@@ -5,6 +5,8 @@ mod binary;
 mod file;
 mod folds;
 mod json;
+mod names;
+mod packed;
 mod parts;
 mod passes;
 mod source;
@@ -69,9 +71,9 @@ impl fmt::Display for ReadError {
             }
             What::Version(version) => write!(
                 f,
-                "the recording has version {version}, and this refscope reads version {}: read it with the \
+                "the recording has version {version}, and this refscope reads {}: read it with the \
                  refscope that wrote it, or a newer one",
-                if self.line > 0 { json::VERSION } else { super::format::VERSION }
+                if self.line > 0 { "version 1" } else { "versions 1 and 2" }
             ),
         }
     }
@@ -82,6 +84,16 @@ impl std::error::Error for ReadError {
         match &self.what {
             What::Io(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+/// The error of reading where it has to be one of input and output: of kind `InvalidData`, unless reading itself failed.
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        match error.what {
+            What::Io(error) => error,
+            _ => Self::new(io::ErrorKind::InvalidData, error),
         }
     }
 }

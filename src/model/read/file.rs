@@ -3,13 +3,14 @@ use super::parts::Fold;
 use super::passes::{Input, open};
 use super::{Moment, ReadError, What};
 use crate::event::{Location, ObjectId, Time};
+use crate::model::packed::write::Packer;
 use crate::model::replay::Seen;
 use crate::model::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, Replay};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 
 /// A recording in its file, which is read in passes and never whole: each takes memory for what is alive and for what is asked
@@ -117,6 +118,14 @@ impl RecordingFile {
         folds::whole(self.input()?, Some(objects))
     }
 
+    #[doc = include_str!("../packed.md")]
+    pub fn pack(&self, to: impl Write) -> io::Result<(u64, u64)> {
+        let mut recording = Recording::default();
+        let mut packing = Packing(Packer::new(to));
+        open(self.input()?, &mut recording)?.fold(&mut recording, None, &mut packing)?;
+        Ok(packing.0.finish(&recording)?)
+    }
+
     /// Asks of each object whether it is wanted, and returns up to `most` of those that are, with what was alive at the end.
     ///
     /// # Errors
@@ -158,6 +167,26 @@ impl RecordingFile {
             first: all.first,
             biggest: all.biggest.into_iter().map(|(_, id)| id.0).collect(),
         })
+    }
+}
+
+struct Packing<W>(Packer<W>);
+
+impl<W: Write> Fold for Packing<W> {
+    fn object(&mut self, tables: &Recording, object: ObjectRecord, earlier: Earlier) {
+        self.0.object(tables, object, earlier);
+    }
+
+    fn event(&mut self, tables: &Recording, event: EventRecord) {
+        self.0.event(tables, event);
+    }
+
+    fn label(&mut self, tables: &Recording, object: ObjectId, seq: u64, label: String) {
+        self.0.label(tables, object, seq, label);
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.has_failed()
     }
 }
 

@@ -55,6 +55,11 @@ impl<'a> Batches<'a> {
         Self { batches, wanted, notes: Notes::default() }
     }
 
+    /// Of which objects something is wanted; `None` for all.
+    pub(super) fn wanted(&self) -> Option<&'a HashSet<ObjectId>> {
+        self.wanted
+    }
+
     #[inline]
     fn of(&mut self, id: ObjectId) -> Option<&mut Batch> {
         if self.wanted.is_some_and(|wanted| !wanted.contains(&id)) {
@@ -104,6 +109,11 @@ pub(super) trait Fold {
     fn object(&mut self, tables: &Recording, object: ObjectRecord, earlier: Earlier);
     fn event(&mut self, tables: &Recording, event: EventRecord);
     fn label(&mut self, tables: &Recording, object: ObjectId, seq: u64, label: String);
+
+    /// Whether it has what it wants, or can take in no more.
+    fn is_over(&self) -> bool {
+        false
+    }
 
     fn batch(&mut self, tables: &Recording, batch: Batch) {
         for (object, earlier) in batch.objects {
@@ -262,6 +272,9 @@ pub(super) fn fold_in_order(
             })
             .collect();
         for part in 0..count {
+            if fold.is_over() {
+                break;
+            }
             tell(parts, part);
             let ready = channels[part % readers].as_ref().and_then(|from| from.recv().ok());
             let batches = ready.unwrap_or_else(|| {

@@ -1,9 +1,10 @@
 //! One pass over a recording, by whoever takes it in.
 
 use super::parts::{Fold, Parts, fold_in_order, fold_shares};
-use super::{Item, ReadError, What, binary, is_regular, json};
+use super::{Item, ReadError, What, binary, is_regular, json, packed};
 use crate::event::ObjectId;
-use crate::model::format::MAGIC;
+use crate::model::format::{BYTE_ORDER, MAGIC};
+use crate::model::packed::VERSION;
 use crate::model::{Recording, RecordingEnd};
 use std::collections::HashSet;
 use std::fs::File;
@@ -66,7 +67,19 @@ pub(super) fn open<R>(input: Input<R>, recording: &mut Recording) -> Result<Open
     recording.ended = RecordingEnd::Stopped;
     match input {
         Input::Lines(input) => Ok(Opened::Lines(input)),
-        Input::Parts(source) => Ok(Opened::Parts(Box::new(binary::open(source, recording)?))),
+        Input::Parts(source) => {
+            let mut head = [0; 24];
+            let read = source.read_at(0, &mut head);
+            let read = read.map_err(|error| ReadError::at(0, What::Io(error)))?;
+            let is_packed = read == head.len()
+                && head[8..16] == BYTE_ORDER.to_le_bytes()
+                && head[16..] == VERSION.to_le_bytes();
+            Ok(Opened::Parts(if is_packed {
+                Box::new(packed::open(source, recording)?)
+            } else {
+                Box::new(binary::open(source, recording)?)
+            }))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What records refer to, from all of a file's entries.
 
 use super::super::json::MAX_FRAMES;
+use super::super::names::Names;
 use super::super::{ReadError, UNKNOWN, What, damaged};
 use super::blocks::{Block, Blocks, Loaded, Place};
 use crate::event::{Kind, Location, Time};
@@ -52,38 +53,6 @@ pub(super) struct Reader {
     arguments: Vec<(u64, String)>,
     /// Objects whose entries do not count yet.
     pending: Vec<(u64, Option<Known>)>,
-}
-
-/// Names of types, kept for the life of the process as far as they are few: every object has one.
-#[derive(Default)]
-struct Names {
-    bytes: usize,
-}
-
-/// Bytes of names that are kept.
-const MOST_NAMES: usize = 8 << 20;
-
-impl Names {
-    fn get(&mut self, name: String) -> Cow<'static, str> {
-        if self.bytes + name.len() > MOST_NAMES {
-            return Cow::Owned(name);
-        }
-        self.bytes += name.len();
-        Cow::Borrowed(keep_name(&name))
-    }
-}
-
-/// Keeps a name, each once, for the life of the process.
-fn keep_name(name: &str) -> &'static str {
-    static KEPT: crate::lock::Mutex<Option<HashSet<&'static str>>> = crate::lock::Mutex::new(None);
-    let mut kept = KEPT.lock();
-    let kept = kept.get_or_insert_default();
-    if let Some(known) = kept.get(name) {
-        return known;
-    }
-    let name: &'static str = name.to_owned().leak();
-    kept.insert(name);
-    name
 }
 
 impl Reader {
