@@ -29,7 +29,7 @@ pub use live::{Handle, LiveObject, PathStep};
 #[doc(hidden)]
 pub use read::on_progress;
 #[cfg(feature = "json")]
-pub use read::{Birth, Choice, Damage, Moment, ReadError, RecordingFile};
+pub use read::{Birth, Damage, Moment, ReadError, RecordingFile, Survey, Surveyed};
 pub use recording::{EventRecord, Mark, Mismatch, ObjectRecord, Origin, Recording, RecordingEnd};
 
 pub use crate::event::{Location, UntracedCounts};

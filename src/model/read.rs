@@ -11,7 +11,7 @@ mod parts;
 mod passes;
 mod source;
 
-pub use file::{Birth, Choice, RecordingFile};
+pub use file::{Birth, RecordingFile, Survey, Surveyed};
 pub use parts::on_progress;
 
 use self::passes::Input;
@@ -166,7 +166,7 @@ impl Recording {
     /// # Ok::<(), refscope::model::ReadError>(())
     /// ```
     pub fn read(input: impl BufRead) -> Result<Self, ReadError> {
-        folds::whole(Input::of(input)?, None)
+        folds::whole(Input::of(input, 0)?, None)
     }
 
     /// Reads a recording from its file, as [`read`](Self::read).
@@ -198,7 +198,7 @@ impl Recording {
         input: impl BufRead,
         moment: &Moment,
     ) -> Result<Option<(Self, Vec<LiveObject>)>, ReadError> {
-        folds::live_at(Input::of(input)?, moment)
+        folds::live_at(Input::of(input, 0)?, moment)
     }
 
     /// Reads a recording from its file, as [`read_live_at`](Self::read_live_at).
@@ -222,7 +222,7 @@ impl Recording {
     ///
     /// As [`read`](Self::read).
     pub fn read_live(input: impl BufRead) -> Result<(Self, Vec<LiveObject>), ReadError> {
-        folds::live(Input::of(input)?)
+        folds::live(Input::of(input, 0)?)
     }
 
     /// Reads a recording from its file, as [`read_live`](Self::read_live).

@@ -27,13 +27,16 @@ struct Orphans {
     labels: Vec<(u64, String)>,
 }
 
-/// What is seen of an object: each of its events, in order, or none where none is known.
+/// What is seen of an object: each of its events, in order, or that none is known; and its end.
+#[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader looks
 pub(crate) struct Seen<'a> {
     pub(crate) object: &'a ObjectRecord,
     pub(crate) earlier: Earlier,
     pub(crate) event: Option<&'a EventRecord>,
     /// It is the first that is seen of the object.
     pub(crate) is_first: bool,
+    /// Nothing more will be: how many events there were, and the strong count after them.
+    pub(crate) end: Option<(u64, u32)>,
 }
 
 /// Sees what is applied. What it answers to the first that there is of an object says whether it is to see the rest.
@@ -184,6 +187,7 @@ impl Replay {
             state.apply(&event, &mut self.paths, visit);
         }
         if state.state.is_over() && state.early.is_empty() {
+            state.end(visit);
             self.objects.remove(&event.object());
         }
     }
@@ -227,6 +231,7 @@ impl Replay {
             }
             state.see(None, visit);
             state.state.finish(|_| {});
+            state.end(visit);
         }
         tables.paths = paths;
         states.retain(State::is_alive);
@@ -243,8 +248,17 @@ impl State {
             return;
         }
         let earlier = self.earlier.as_deref().copied().unwrap_or_default();
-        let wanted = visit(Seen { object: &self.object, earlier, event, is_first });
+        let wanted = visit(Seen { object: &self.object, earlier, event, is_first, end: None });
         self.seen.get_or_insert(wanted);
+    }
+
+    fn end(&self, visit: &mut impl Visit) {
+        if self.seen == Some(true) {
+            let earlier = self.earlier.as_deref().copied().unwrap_or_default();
+            let events = self.state.received().saturating_sub(earlier.events);
+            let end = Some((events, self.state.strong()));
+            visit(Seen { object: &self.object, earlier, event: None, is_first: false, end });
+        }
     }
 
     #[inline]

@@ -1,4 +1,8 @@
 use super::json::Json;
+#[cfg(feature = "json")]
+use crate::event::Op;
+#[cfg(feature = "json")]
+use crate::model::{Birth, RecordingFile};
 use crate::model::{Earlier, EventRecord, ObjectRecord, Recording, RecordingEnd};
 use crate::stack::{self, StackId};
 use std::borrow::Cow;
@@ -38,6 +42,40 @@ pub fn jsonl(recording: &Recording, out: &mut impl Write) -> io::Result<()> {
     lines.end(recording)
 }
 
+/// Writes some objects of a recording's file as JSON Lines, as [`jsonl`] does, in memory that does not grow with the events:
+/// they are in the order of the file, those of an object in their order.
+///
+/// # Errors
+///
+/// Those of `out`; an error of reading is inside of one of kind `InvalidData`.
+///
+/// # Examples
+///
+/// ```no_run
+/// use refscope::{model::RecordingFile, render};
+///
+/// let file = RecordingFile::open("run.refscope")?;
+/// render::jsonl_of(&file, |birth| birth.object.size > 100, std::io::stdout())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(feature = "json")]
+pub fn jsonl_of(
+    file: &RecordingFile,
+    wanted: impl Fn(&Birth<'_>) -> bool,
+    out: impl Write,
+) -> io::Result<()> {
+    let mut lines = Lines::new(out);
+    let (tables, _) = file.each(None, wanted, |tables, seen| {
+        if seen.is_first {
+            lines.object(tables, seen.object, seen.earlier)?;
+        }
+        let Some(event) = seen.event else { return Ok(()) };
+        let label = seen.object.label.as_deref().filter(|_| event.op == Op::Label);
+        lines.event(tables, event, label)
+    })?;
+    lines.end(&tables)
+}
+
 /// Writes lines one by one, each after those that it refers to.
 pub(crate) struct Lines<W> {
     out: W,
@@ -45,6 +83,7 @@ pub(crate) struct Lines<W> {
     locations: usize,
     threads: usize,
     spans: usize,
+    marks: usize,
     types: HashMap<Cow<'static, str>, usize>,
     stacks: Stacks,
     /// A line and a thread that stand for those that are not known.
@@ -62,6 +101,7 @@ impl<W: Write> Lines<W> {
             locations: 0,
             threads: 0,
             spans: 0,
+            marks: 0,
             types: HashMap::new(),
             stacks: Stacks::default(),
             has_unknown: [false; 2],
@@ -85,6 +125,10 @@ impl<W: Write> Lines<W> {
         for (number, text) in (1..).zip(tables.spans()).skip(self.spans) {
             writeln!(out, r#"{{"span":{number},"text":{}}}"#, Json(text))?;
         }
+        for mark in &tables.marks()[self.marks..] {
+            writeln!(out, r#"{{"mark":{},"ns":{}}}"#, Json(&mark.name), mark.time.as_nanos())?;
+        }
+        self.marks = tables.marks().len();
         self.locations = tables.locations().len();
         self.threads = tables.threads().len();
         self.spans = tables.spans().len();
@@ -179,9 +223,6 @@ impl<W: Write> Lines<W> {
             let file = Json(file);
             writeln!(out, r#"{{"source":{file},"len":{length},"hash":"{hash:016x}"}}"#)?;
         }
-        for mark in tables.marks() {
-            writeln!(out, r#"{{"mark":{},"ns":{}}}"#, Json(&mark.name), mark.time.as_nanos())?;
-        }
         if tables.lost() > 0 {
             writeln!(out, r#"{{"lost":{}}}"#, tables.lost())?;
         }
@@ -195,7 +236,12 @@ impl<W: Write> Lines<W> {
 fn head(recording: &Recording) -> String {
     let origin = recording.origin().cloned().unwrap_or_default();
     let mut line = format!(r#"{{"refscope":1,"pid":{}"#, origin.pid);
-    let texts = [("program", &origin.program), ("dir", &origin.directory), ("host", &origin.host)];
+    let texts = [
+        ("program", &origin.program),
+        ("dir", &origin.directory),
+        ("host", &origin.host),
+        ("build", &origin.build),
+    ];
     for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
         let _ = write!(line, r#","{key}":{}"#, Json(text));
     }

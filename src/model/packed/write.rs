@@ -412,6 +412,7 @@ impl Told {
                 let arguments: Vec<_> = origin.arguments.iter().take_while(fits).collect();
                 varint(to, arguments.len() as u64);
                 arguments.into_iter().for_each(|argument| text(to, argument));
+                text(to, &origin.build);
             });
         }
         for location in tables.locations().iter().skip(self.locations) {

@@ -2,13 +2,14 @@ use super::folds;
 use super::parts::Fold;
 use super::passes::{Input, open};
 use super::{Moment, ReadError, What};
-use crate::event::{Location, ObjectId, Time};
+use crate::event::{Kind, Location, ObjectId, Op, Time};
 use crate::model::packed::write::Packer;
 use crate::model::replay::Seen;
 use crate::model::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, Replay};
+use crate::stack::StackId;
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
@@ -25,10 +26,10 @@ use std::path::Path;
 /// use refscope::model::RecordingFile;
 ///
 /// let file = RecordingFile::open("run.refscope")?;
-/// // The first three sessions, of however many there are.
-/// let choice = file.choose(3, |birth| birth.object.type_name.contains("Session"))?;
-/// let recording = file.objects(&choice.first.into_iter().collect())?;
-/// println!("{} sessions: {}", choice.matching, recording.timelines());
+/// // Three sessions, of however many there are.
+/// let survey = file.survey(3, |birth| birth.object.type_name.contains("Session"))?;
+/// let recording = file.objects(&survey.first.iter().map(|one| one.id).collect())?;
+/// println!("{} sessions, of them: {}", survey.objects, recording.timelines());
 /// # Ok::<(), refscope::model::ReadError>(())
 /// ```
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub struct RecordingFile {
     file: File,
 }
 
-/// An object when it was first seen: what [`RecordingFile::choose`] asks of.
+/// An object when it was first seen: what [`RecordingFile::survey`] asks of.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Birth<'a> {
@@ -50,20 +51,42 @@ pub struct Birth<'a> {
     pub time: Time,
 }
 
-/// What [`RecordingFile::choose`] found.
-#[derive(Clone, Debug)]
+/// What there is of the objects that [`RecordingFile::survey`] was asked for.
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Choice {
+pub struct Survey {
     /// The recording's tables, without events.
     pub recording: Recording,
     /// What was alive at the end, whether it was asked for or not.
     pub living: Vec<LiveObject>,
-    /// How many objects were accepted.
-    pub matching: u64,
-    /// The first of them, by number.
-    pub first: BTreeSet<ObjectId>,
-    /// Those with the largest values; the first of those that are as large.
-    pub biggest: BTreeSet<ObjectId>,
+    /// How many objects were asked for.
+    pub objects: u64,
+    /// How many events they had.
+    pub events: u64,
+    /// How many of them were alive at the end.
+    pub alive: u64,
+    /// The size of those.
+    pub alive_bytes: u64,
+    /// Of each type how many, and how many of them were alive.
+    pub types: BTreeMap<(Kind, Cow<'static, str>), (u64, u64)>,
+    /// The first of them: what was alive, then what had the most events.
+    pub first: Vec<Surveyed>,
+    /// Those with the largest values.
+    pub biggest: Vec<Surveyed>,
+}
+
+/// An object of a [`Survey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Surveyed {
+    /// Which object it is.
+    pub id: ObjectId,
+    /// How many of its events are known.
+    pub events: u64,
+    /// Whether it was alive at the end.
+    pub is_alive: bool,
+    /// The value's size in bytes.
+    pub size: u64,
 }
 
 impl RecordingFile {
@@ -118,6 +141,40 @@ impl RecordingFile {
         folds::whole(self.input()?, Some(objects))
     }
 
+    /// Gives each event of the objects that are wanted, of these or of all, to a function, those of an object in their order, and returns the
+    /// tables and what was alive at the end. It ends where the function fails.
+    pub(crate) fn each(
+        &self,
+        objects: Option<&HashSet<ObjectId>>,
+        wanted: impl Fn(&Birth<'_>) -> bool,
+        visit: impl FnMut(&Recording, &Seen<'_>) -> io::Result<()>,
+    ) -> io::Result<(Recording, Vec<LiveObject>)> {
+        let mut recording = Recording::default();
+        let visitor = Visitor { wanted, visit, error: None };
+        let mut each = Each { replay: Replay::unordered(), visitor };
+        open(self.input()?, &mut recording)?.fold(&mut recording, objects, &mut each)?;
+        let Each { mut replay, mut visitor } = each;
+        let living = replay
+            .live_objects_seen(&recording, &mut |seen: Seen<'_>| visitor.see(&recording, &seen));
+        visitor.error.map_or(Ok((recording, living)), Err)
+    }
+
+    /// Returns the tables, and on how many events of one operation each stack was taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recording::read`].
+    pub fn count_stacks(&self, op: Op) -> Result<(Recording, BTreeMap<StackId, u64>), ReadError> {
+        let mut recording = Recording::default();
+        let make = || StackCounts { op, counts: BTreeMap::new() };
+        let shares = open(self.input()?, &mut recording)?.fold_shares(&mut recording, make)?;
+        let mut all: BTreeMap<StackId, u64> = BTreeMap::new();
+        for (stack, count) in shares.into_iter().flat_map(|share| share.counts) {
+            *all.entry(stack).or_default() += count;
+        }
+        Ok((recording, all))
+    }
+
     #[doc = include_str!("../packed.md")]
     pub fn pack(&self, to: impl Write) -> io::Result<(u64, u64)> {
         let mut recording = Recording::default();
@@ -126,48 +183,101 @@ impl RecordingFile {
         Ok(packing.0.finish(&recording)?)
     }
 
-    /// Asks of each object whether it is wanted, and returns up to `most` of those that are, with what was alive at the end.
+    /// Looks at the objects that are wanted: how many there are, of which types, and which come first, up to `most` of them.
     ///
     /// # Errors
     ///
     /// As [`Recording::read`].
-    pub fn choose(
+    pub fn survey(
         &self,
         most: usize,
         wanted: impl Fn(&Birth<'_>) -> bool + Sync,
-    ) -> Result<Choice, ReadError> {
+    ) -> Result<Survey, ReadError> {
         let mut recording = Recording::default();
-        let make = || Choosing {
-            replay: Replay::unordered(),
-            chosen: Chosen {
-                wanted: &wanted,
-                most,
-                matching: 0,
-                first: BTreeSet::new(),
-                biggest: BTreeSet::new(),
-            },
-        };
-        let mut shares = open(self.input()?, &mut recording)?.fold_shares(&mut recording, make)?;
-        let (mut living_objects, mut all) = (Vec::new(), make().chosen);
-        for Choosing { replay, chosen } in &mut shares {
-            living_objects.extend(
-                replay.live_objects_seen(&recording, &mut |seen| chosen.see(&recording, &seen)),
+        let make = || Surveying { replay: Replay::unordered(), sums: Sums::new(&wanted, most) };
+        let shares = open(self.input()?, &mut recording)?.fold_shares(&mut recording, make)?;
+        let mut all = Sums::new(&wanted, most);
+        let mut living = Vec::new();
+        for Surveying { mut replay, mut sums } in shares {
+            living.extend(
+                replay.live_objects_seen(&recording, &mut |seen: Seen<'_>| {
+                    sums.see(&recording, &seen)
+                }),
             );
+            all.add(sums);
         }
-        living_objects.sort_unstable_by_key(|object| object.id);
-        for Choosing { chosen, .. } in shares {
-            all.matching += chosen.matching;
-            chosen.first.into_iter().for_each(|id| all.add_first(id));
-            chosen.biggest.into_iter().for_each(|one| all.add_biggest(one));
-        }
-        Ok(Choice {
-            recording,
-            living: living_objects,
-            matching: all.matching,
-            first: all.first,
-            biggest: all.biggest.into_iter().map(|(_, id)| id.0).collect(),
-        })
+        living.sort_unstable_by_key(|object| object.id);
+        let first = all.first.0.into_values().rev().collect();
+        let biggest = all.biggest.0.into_values().rev().collect();
+        Ok(Survey { recording, living, first, biggest, ..all.survey })
     }
+}
+
+/// Gives each event of some objects to a function, those of an object in their order.
+struct Each<F, V> {
+    replay: Replay,
+    visitor: Visitor<F, V>,
+}
+
+struct Visitor<F, V> {
+    wanted: F,
+    visit: V,
+    error: Option<io::Error>,
+}
+
+impl<F, V> Visitor<F, V>
+where
+    F: Fn(&Birth<'_>) -> bool,
+    V: FnMut(&Recording, &Seen<'_>) -> io::Result<()>,
+{
+    fn see(&mut self, tables: &Recording, seen: &Seen<'_>) -> bool {
+        if self.error.is_some() || (seen.is_first && !(self.wanted)(&Birth::of(tables, seen))) {
+            return false;
+        }
+        self.error = (self.visit)(tables, seen).err();
+        true
+    }
+}
+
+impl<F, V> Fold for Each<F, V>
+where
+    F: Fn(&Birth<'_>) -> bool,
+    V: FnMut(&Recording, &Seen<'_>) -> io::Result<()>,
+{
+    fn object(&mut self, tables: &Recording, object: ObjectRecord, earlier: Earlier) {
+        let visitor = &mut self.visitor;
+        self.replay.object_seen(object, earlier, &mut |seen: Seen<'_>| visitor.see(tables, &seen));
+    }
+
+    fn event(&mut self, tables: &Recording, event: EventRecord) {
+        let visitor = &mut self.visitor;
+        self.replay.event_seen(event, &mut |seen: Seen<'_>| visitor.see(tables, &seen));
+    }
+
+    fn label(&mut self, _: &Recording, object: ObjectId, seq: u64, label: String) {
+        self.replay.label(object, seq, &label);
+    }
+
+    fn is_over(&self) -> bool {
+        self.visitor.error.is_some()
+    }
+}
+
+struct StackCounts {
+    op: Op,
+    counts: BTreeMap<StackId, u64>,
+}
+
+impl Fold for StackCounts {
+    fn object(&mut self, _: &Recording, _: ObjectRecord, _: Earlier) {}
+
+    fn event(&mut self, _: &Recording, event: EventRecord) {
+        if let Some(stack) = event.stack.filter(|_| event.op == self.op) {
+            *self.counts.entry(stack).or_default() += 1;
+        }
+    }
+
+    fn label(&mut self, _: &Recording, _: ObjectId, _: u64, _: String) {}
 }
 
 struct Packing<W>(Packer<W>);
@@ -190,60 +300,96 @@ impl<W: Write> Fold for Packing<W> {
     }
 }
 
-/// A replay that asks of each object whether it is wanted.
-struct Choosing<F> {
+/// A replay that sums up the objects that are wanted.
+struct Surveying<F> {
     replay: Replay,
-    chosen: Chosen<F>,
+    sums: Sums<F>,
 }
 
-struct Chosen<F> {
+struct Sums<F> {
     wanted: F,
     most: usize,
-    matching: u64,
-    first: BTreeSet<ObjectId>,
-    /// With the sizes.
-    biggest: BTreeSet<(u64, Reverse<ObjectId>)>,
+    survey: Survey,
+    first: Top<(bool, u64, Reverse<ObjectId>)>,
+    biggest: Top<(u64, Reverse<ObjectId>)>,
 }
 
-impl<F: Fn(&Birth<'_>) -> bool> Chosen<F> {
+/// The greatest of some, by a key that each has alone.
+struct Top<K>(BTreeMap<K, Surveyed>);
+
+impl<K: Ord> Top<K> {
+    fn add(&mut self, key: K, one: Surveyed, most: usize) {
+        let is_in = self.0.len() < most || self.0.first_key_value().is_some_and(|(k, _)| *k < key);
+        if is_in {
+            self.0.insert(key, one);
+            if self.0.len() > most {
+                self.0.pop_first();
+            }
+        }
+    }
+}
+
+impl<F: Fn(&Birth<'_>) -> bool> Sums<F> {
+    fn new(wanted: F, most: usize) -> Self {
+        let (first, biggest) = (Top(BTreeMap::new()), Top(BTreeMap::new()));
+        Self { wanted, most, survey: Survey::default(), first, biggest }
+    }
+
+    #[inline]
     fn see(&mut self, tables: &Recording, seen: &Seen<'_>) -> bool {
-        if (self.wanted)(&Birth::of(tables, seen)) {
-            self.matching += 1;
-            self.add_first(seen.object.id);
-            self.add_biggest((seen.object.size, Reverse(seen.object.id)));
+        if seen.is_first {
+            return (self.wanted)(&Birth::of(tables, seen));
         }
-        // The first event is enough.
-        false
+        if let Some((events, strong)) = seen.end {
+            self.end(seen.object, events, strong);
+        }
+        true
     }
 
-    fn add_first(&mut self, id: ObjectId) {
-        if self.first.len() < self.most || self.first.last().is_some_and(|last| id < *last) {
-            self.first.insert(id);
-            if self.first.len() > self.most {
-                self.first.pop_last();
-            }
-        }
+    fn end(&mut self, object: &ObjectRecord, events: u64, strong: u32) {
+        let is_alive = strong > 0;
+        let one = Surveyed { id: object.id, events, is_alive, size: object.size };
+        let survey = &mut self.survey;
+        survey.objects += 1;
+        survey.events += events;
+        survey.alive += u64::from(is_alive);
+        survey.alive_bytes = survey.alive_bytes.saturating_add(if is_alive { one.size } else { 0 });
+        let key = (object.kind, object.type_name.clone());
+        let (all, alive) = survey.types.entry(key).or_default();
+        *all += 1;
+        *alive += u64::from(is_alive);
+        self.add_one(one);
     }
 
-    fn add_biggest(&mut self, one: (u64, Reverse<ObjectId>)) {
-        if self.biggest.len() < self.most || self.biggest.first().is_some_and(|last| one > *last) {
-            self.biggest.insert(one);
-            if self.biggest.len() > self.most {
-                self.biggest.pop_first();
-            }
+    fn add_one(&mut self, one: Surveyed) {
+        self.first.add((one.is_alive, one.events, Reverse(one.id)), one, self.most);
+        self.biggest.add((one.size, Reverse(one.id)), one, self.most);
+    }
+
+    fn add(&mut self, more: Self) {
+        let survey = &mut self.survey;
+        survey.objects += more.survey.objects;
+        survey.events += more.survey.events;
+        survey.alive += more.survey.alive;
+        survey.alive_bytes = survey.alive_bytes.saturating_add(more.survey.alive_bytes);
+        for (key, (all, alive)) in more.survey.types {
+            let sums = survey.types.entry(key).or_default();
+            *sums = (sums.0 + all, sums.1 + alive);
         }
+        more.first.0.into_values().for_each(|one| self.add_one(one));
+        more.biggest.0.into_values().for_each(|one| self.add_one(one));
     }
 }
 
-impl<F: Fn(&Birth<'_>) -> bool> Fold for Choosing<F> {
+impl<F: Fn(&Birth<'_>) -> bool> Fold for Surveying<F> {
     fn object(&mut self, tables: &Recording, object: ObjectRecord, earlier: Earlier) {
-        let chosen = &mut self.chosen;
-        self.replay.object_seen(object, earlier, &mut |seen: Seen<'_>| chosen.see(tables, &seen));
+        let sums = &mut self.sums;
+        self.replay.object_seen(object, earlier, &mut |seen: Seen<'_>| sums.see(tables, &seen));
     }
 
     fn event(&mut self, tables: &Recording, event: EventRecord) {
-        let chosen = &mut self.chosen;
-        self.replay.event_seen(event, &mut |seen: Seen<'_>| chosen.see(tables, &seen));
+        let sums = &mut self.sums;
+        self.replay.event_seen(event, &mut |seen: Seen<'_>| sums.see(tables, &seen));
     }
 
     fn label(&mut self, _: &Recording, object: ObjectId, seq: u64, label: String) {

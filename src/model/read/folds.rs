@@ -143,7 +143,8 @@ pub(super) fn live_at<R: BufRead>(
         // Lines are in order, and the mark is one of them; of parts the times tell, and it is known before.
         Moment::Mark(name) => (time_of(&recording, name), Some(name.as_str())),
     };
-    let make = || Until { live: Live::new(), until, mark, marks: 0, is_over: false };
+    let make =
+        || Until { live: Live::new(), until, mark, marks: 0, has_events: false, is_over: false };
     let shares = opened.fold_shares(&mut recording, make)?;
     let time = match moment {
         Moment::Mark(name) => time_of(&recording, name),
@@ -168,6 +169,7 @@ struct Until<'a> {
     /// The mark that ends it where no time does, and how many marks there were when it was looked for.
     mark: Option<&'a str>,
     marks: usize,
+    has_events: bool,
     is_over: bool,
 }
 
@@ -175,7 +177,13 @@ impl Until<'_> {
     fn is_over(&mut self, tables: &Recording) -> bool {
         if self.until.is_none() && self.marks != tables.marks.len() {
             self.marks = tables.marks.len();
-            self.is_over = self.mark.is_some_and(|mark| time_of(tables, mark).is_some());
+            let time = self.mark.and_then(|mark| time_of(tables, mark));
+            // Where lines were exported, marks come first.
+            if self.has_events {
+                self.is_over = time.is_some();
+            } else {
+                self.until = time;
+            }
         }
         self.is_over
     }
@@ -192,6 +200,7 @@ impl Fold for Until<'_> {
         if !self.is_over(tables) && self.until.is_none_or(|until| event.time <= until) {
             self.live.event(tables, event);
         }
+        self.has_events = true;
     }
 
     fn label(&mut self, tables: &Recording, object: ObjectId, seq: u64, label: String) {

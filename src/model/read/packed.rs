@@ -6,8 +6,8 @@ use super::source::Source;
 use super::{Damage, ReadError, UNKNOWN, What, add_damage, damaged};
 use crate::event::{HandleId, Kind, Location, ObjectId, Op, Time};
 use crate::model::packed::{
-    Bytes, CHUNK_HEAD, COLUMNS, ChunkHead, Column, EVENTS, Entry, FILE_HEAD, HAS_EARLIER,
-    HAS_LABEL, INDEX, LARGEST, LARGEST_RATIO, TABLES, TAIL, TAIL_MARK, unzigzag,
+    Bytes, CHUNK_HEAD, COLUMNS, ChunkHead, EVENTS, Entry, FILE_HEAD, HAS_EARLIER, HAS_LABEL, INDEX,
+    LARGEST, LARGEST_RATIO, TABLES, TAIL, TAIL_MARK, unzigzag,
 };
 use crate::model::{Earlier, EventRecord, Mark, ObjectRecord, Origin, Recording, RecordingEnd};
 use crate::stack::{self, StackId, StoredModule};
@@ -421,10 +421,12 @@ impl Tables {
                 directory: from.text()?,
                 host: from.text()?,
                 arguments: Vec::new(),
+                build: String::new(),
             };
             for _ in 0..from.varint()? {
                 origin.arguments.push(from.text()?);
             }
+            origin.build = from.text()?;
             recording.origin = Some(Box::new(origin));
         } else if is(Entry::Location) {
             let file = from.text()?;

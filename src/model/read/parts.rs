@@ -229,7 +229,7 @@ fn fold_on_threads<F: Fold + Send>(
         }
         let mut noted = Notes::default();
         for (part, (batch, notes)) in in_turn(&own_receivers, count).enumerate() {
-            tell(parts, part);
+            tell_part(parts, part);
             own.batch(tables, batch);
             if let Err(error) = notes.map_or(Ok(()), |notes| noted.add(notes)) {
                 over.store(true, Ordering::Relaxed);
@@ -275,7 +275,7 @@ pub(super) fn fold_in_order(
             if fold.is_over() {
                 break;
             }
-            tell(parts, part);
+            tell_part(parts, part);
             let ready = channels[part % readers].as_ref().and_then(|from| from.recv().ok());
             let batches = ready.unwrap_or_else(|| {
                 let mut batches = Batches::new(1, wanted);
@@ -292,9 +292,16 @@ pub(super) fn fold_in_order(
     Ok(())
 }
 
-fn tell(parts: &dyn Parts, part: usize) {
-    if let Some(progress) = PROGRESS.get().filter(|_| part.is_multiple_of(STEP)) {
+fn tell_part(parts: &dyn Parts, part: usize) {
+    if part.is_multiple_of(STEP) {
         let (read, length) = parts.progress(part);
+        tell(read, length);
+    }
+}
+
+/// Tells how far a file has been read.
+pub(super) fn tell(read: u64, length: u64) {
+    if let Some(progress) = PROGRESS.get() {
         progress(read, length);
     }
 }

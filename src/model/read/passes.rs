@@ -13,13 +13,14 @@ use std::path::Path;
 
 /// A recording's bytes.
 pub(super) enum Input<R> {
-    Lines(R),
+    /// With their length in bytes; 0 where it is not known.
+    Lines(R, u64),
     Parts(Box<dyn super::source::Source>),
 }
 
 impl<R: BufRead> Input<R> {
     /// Of a pipe: what has no lines is read into memory.
-    pub(super) fn of(mut input: R) -> Result<Self, ReadError> {
+    pub(super) fn of(mut input: R, length: u64) -> Result<Self, ReadError> {
         let failed = |error| ReadError::at(1, What::Io(error));
         let first = loop {
             match input.fill_buf() {
@@ -28,7 +29,7 @@ impl<R: BufRead> Input<R> {
             }
         };
         if first != Some(MAGIC[0]) {
-            return Ok(Self::Lines(input));
+            return Ok(Self::Lines(input, length));
         }
         let mut bytes = Vec::new();
         input.read_to_end(&mut bytes).map_err(|error| ReadError::at(0, What::Io(error)))?;
@@ -44,7 +45,9 @@ impl Input<BufReader<File>> {
     /// Of a file, from its beginning.
     pub(super) fn of_file(mut file: File) -> Result<Self, ReadError> {
         let failed = |error| ReadError::at(0, What::Io(error));
+        let mut length = 0;
         if is_regular(&file) {
+            length = file.metadata().map_err(failed)?.len();
             file.rewind().map_err(failed)?;
             let mut first = [0];
             let read = file.read(&mut first).map_err(failed)?;
@@ -53,20 +56,20 @@ impl Input<BufReader<File>> {
             }
             file.rewind().map_err(failed)?;
         }
-        Self::of(BufReader::with_capacity(1 << 20, file))
+        Self::of(BufReader::with_capacity(1 << 20, file), length)
     }
 }
 
 /// A recording whose tables are read, as far as they come first.
 pub(super) enum Opened<R> {
-    Lines(R),
+    Lines(R, u64),
     Parts(Box<dyn Parts>),
 }
 
 pub(super) fn open<R>(input: Input<R>, recording: &mut Recording) -> Result<Opened<R>, ReadError> {
     recording.ended = RecordingEnd::Stopped;
     match input {
-        Input::Lines(input) => Ok(Opened::Lines(input)),
+        Input::Lines(input, length) => Ok(Opened::Lines(input, length)),
         Input::Parts(source) => {
             let mut head = [0; 24];
             let read = source.read_at(0, &mut head);
@@ -92,7 +95,7 @@ impl<R: BufRead> Opened<R> {
         fold: &mut impl Fold,
     ) -> Result<(), ReadError> {
         match self {
-            Self::Lines(lines) => lines_into(lines, recording, wanted, fold),
+            Self::Lines(lines, length) => lines_into((lines, length), recording, wanted, fold),
             Self::Parts(parts) => fold_in_order(&*parts, recording, wanted, fold),
         }
     }
@@ -104,9 +107,9 @@ impl<R: BufRead> Opened<R> {
         make: impl Fn() -> F,
     ) -> Result<Vec<F>, ReadError> {
         match self {
-            Self::Lines(lines) => {
+            Self::Lines(lines, length) => {
                 let mut fold = make();
-                lines_into(lines, recording, None, &mut fold)?;
+                lines_into((lines, length), recording, None, &mut fold)?;
                 Ok(vec![fold])
             }
             Self::Parts(parts) => fold_shares(&*parts, recording, None, make),
@@ -115,13 +118,13 @@ impl<R: BufRead> Opened<R> {
 }
 
 fn lines_into(
-    lines: impl BufRead,
+    (lines, length): (impl BufRead, u64),
     recording: &mut Recording,
     wanted: Option<&HashSet<ObjectId>>,
     fold: &mut impl Fold,
 ) -> Result<(), ReadError> {
     let is_wanted = |id: ObjectId| wanted.is_none_or(|wanted| wanted.contains(&id));
-    json::read_lines(lines, recording, |tables, item| match item {
+    json::read_lines((lines, length), recording, |tables, item| match item {
         Item::Object(object, earlier) if is_wanted(object.id) => {
             fold.object(tables, object, earlier);
         }

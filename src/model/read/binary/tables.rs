@@ -202,7 +202,7 @@ impl Reader {
             EntryKind::Program => origin.program = text,
             EntryKind::Directory => origin.directory = text,
             EntryKind::Host => origin.host = text,
-            EntryKind::Build => {}
+            EntryKind::Build => origin.build = text,
             EntryKind::Argument if part > 0 => {
                 if let Some(last) = self.arguments.last_mut() {
                     last.1 = text;
