@@ -7,6 +7,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 /// A map by the numbers of objects, which may come from a hostile file.
 pub(crate) type ByObject<V> = HashMap<ObjectId, V, Keyed>;
 
+/// A map by other numbers of a file.
+#[cfg(feature = "json")]
+pub(crate) type ByNumber<N, V> = HashMap<N, V, Keyed>;
+
 /// Hashes numbers by one multiplication with a key that no file knows, at a tenth of what the standard hasher takes: whoever
 /// chooses the numbers cannot choose which of them collide. (Multiply-shift hashing with a random odd key: two numbers
 /// share a value with a chance of some 2 in the number of values.)
@@ -40,6 +44,11 @@ impl Hasher for KeyedHasher {
         let product = u128::from(self.state ^ number) * u128::from(self.key);
         // Of the product the high half depends on all bits of the number, and the map takes low bits and high ones.
         self.state = (product >> 64) as u64 ^ (product as u64).rotate_left(32);
+    }
+
+    #[inline]
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
     }
 
     fn write(&mut self, bytes: &[u8]) {

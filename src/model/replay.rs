@@ -129,7 +129,7 @@ impl Replay {
         if let Some(Orphans { events, labels }) = orphans.and_then(|orphans| orphans.remove(&id)) {
             self.waiting -= events.len() + labels.len();
             labels.iter().for_each(|(seq, label)| self.label(id, *seq, label));
-            events.into_iter().for_each(|event| self.event_seen(event, visit));
+            events.iter().for_each(|event| self.event_seen(event, visit));
         }
     }
 
@@ -154,24 +154,24 @@ impl Replay {
 
     /// Applies an event, or keeps it until its turn. Events of unknown objects are passed over.
     #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader has events one by one
-    pub(crate) fn event(&mut self, event: EventRecord) {
+    pub(crate) fn event(&mut self, event: &EventRecord) {
         self.event_seen(event, &mut |_: Seen<'_>| false);
     }
 
     /// Applies an event, and has seen what is applied.
     #[cfg_attr(not(feature = "json"), allow(dead_code))]
-    pub(crate) fn event_seen(&mut self, event: EventRecord, visit: &mut impl Visit) {
+    pub(crate) fn event_seen(&mut self, event: &EventRecord, visit: &mut impl Visit) {
         let Some(state) = self.objects.get_mut(&event.object()) else {
             if let Some(orphans) = &mut self.orphans
                 && self.waiting < MOST_WAITING
             {
                 self.waiting += 1;
-                orphans.entry(event.object()).or_default().events.push(event);
+                orphans.entry(event.object()).or_default().events.push(*event);
             }
             return;
         };
         if event.seq > state.next {
-            state.early.entry(event.seq).or_insert(event);
+            state.early.entry(event.seq).or_insert(*event);
             return;
         }
         // It was applied already, or is part of what is known of the beginning.
@@ -179,7 +179,7 @@ impl Replay {
         {
             return;
         }
-        state.apply(&event, &mut self.paths, visit);
+        state.apply(event, &mut self.paths, visit);
         while let Some(first) = state.early.first_entry()
             && *first.key() <= state.next
         {

@@ -18,6 +18,7 @@ use crate::model::format::{
     SLOT_BYTES, SUMMARY, VERSION,
 };
 use crate::model::{EventRecord, Origin, Recording, RecordingEnd};
+use std::cell::Cell;
 
 /// A recording's blocks of events, and what they refer to.
 pub(super) struct Recorded {
@@ -145,7 +146,12 @@ impl Parts for Recorded {
                 .for_each(|(object, earlier)| to.object(object, earlier));
             return;
         };
-        let mut block = Block::new(self.blocks.swapped);
+        // Of each thread that reads.
+        thread_local! {
+            static BLOCK: Cell<Option<Block>> = const { Cell::new(None) };
+        }
+        let mut block = BLOCK.take().unwrap_or_else(|| Block::new(false));
+        block.swapped = self.blocks.swapped;
         match self.blocks.load(&mut block, place) {
             Ok(Loaded::Whole(len)) => self.events(&block.slots[..len], place, to),
             Ok(Loaded::CutOff(len)) => {
@@ -159,6 +165,7 @@ impl Parts for Recorded {
             }
             Err(error) => to.failed(error),
         }
+        BLOCK.set(Some(block));
     }
 }
 

@@ -249,7 +249,7 @@ where
         self.replay.object_seen(object, earlier, &mut |seen: Seen<'_>| visitor.see(tables, &seen));
     }
 
-    fn event(&mut self, tables: &Recording, event: EventRecord) {
+    fn event(&mut self, tables: &Recording, event: &EventRecord) {
         let visitor = &mut self.visitor;
         self.replay.event_seen(event, &mut |seen: Seen<'_>| visitor.see(tables, &seen));
     }
@@ -271,7 +271,7 @@ struct StackCounts {
 impl Fold for StackCounts {
     fn object(&mut self, _: &Recording, _: ObjectRecord, _: Earlier) {}
 
-    fn event(&mut self, _: &Recording, event: EventRecord) {
+    fn event(&mut self, _: &Recording, event: &EventRecord) {
         if let Some(stack) = event.stack.filter(|_| event.op == self.op) {
             *self.counts.entry(stack).or_default() += 1;
         }
@@ -287,8 +287,8 @@ impl<W: Write> Fold for Packing<W> {
         self.0.object(tables, object, earlier);
     }
 
-    fn event(&mut self, tables: &Recording, event: EventRecord) {
-        self.0.event(tables, event);
+    fn event(&mut self, tables: &Recording, event: &EventRecord) {
+        self.0.event(tables, *event);
     }
 
     fn label(&mut self, tables: &Recording, object: ObjectId, seq: u64, label: String) {
@@ -387,7 +387,7 @@ impl<F: Fn(&Birth<'_>) -> bool> Fold for Surveying<F> {
         self.replay.object_seen(object, earlier, &mut |seen: Seen<'_>| sums.see(tables, &seen));
     }
 
-    fn event(&mut self, tables: &Recording, event: EventRecord) {
+    fn event(&mut self, tables: &Recording, event: &EventRecord) {
         let sums = &mut self.sums;
         self.replay.event_seen(event, &mut |seen: Seen<'_>| sums.see(tables, &seen));
     }

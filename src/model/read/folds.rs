@@ -39,8 +39,8 @@ impl Fold for Whole {
         self.recording.objects.insert(object.id, object);
     }
 
-    fn event(&mut self, _: &Recording, event: EventRecord) {
-        self.recording.events.push(event);
+    fn event(&mut self, _: &Recording, event: &EventRecord) {
+        self.recording.events.push(*event);
     }
 
     fn label(&mut self, _: &Recording, object: ObjectId, seq: u64, label: String) {
@@ -102,7 +102,7 @@ impl Fold for Live {
         self.0.object(object, earlier);
     }
 
-    fn event(&mut self, _: &Recording, event: EventRecord) {
+    fn event(&mut self, _: &Recording, event: &EventRecord) {
         self.0.event(event);
     }
 
@@ -196,7 +196,7 @@ impl Fold for Until<'_> {
         }
     }
 
-    fn event(&mut self, tables: &Recording, event: EventRecord) {
+    fn event(&mut self, tables: &Recording, event: &EventRecord) {
         if !self.is_over(tables) && self.until.is_none_or(|until| event.time <= until) {
             self.live.event(tables, event);
         }

@@ -479,3 +479,104 @@ impl Tables {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CHUNK_HEAD, ChunkHead, EVENTS, FILE_HEAD, INDEX, TABLES, TAIL_MARK};
+    use crate::Recording;
+    use crate::model::format::{BYTE_ORDER, MAGIC};
+    use crate::model::packed::{COLUMNS, LARGEST, VERSION, varint};
+
+    fn head() -> Vec<u8> {
+        let mut file = MAGIC.to_vec();
+        file.extend([BYTE_ORDER, VERSION, 0].iter().flat_map(|word| word.to_le_bytes()));
+        assert_eq!(file.len(), FILE_HEAD);
+        file
+    }
+
+    /// Adds a chunk whose checksum is right, whatever is in it.
+    fn add(file: &mut Vec<u8>, kind: u32, raw: &[u8], unpacked: usize) -> u64 {
+        let at = file.len() as u64;
+        let packed = lz4_flex::block::compress(raw);
+        let (packed_bytes, unpacked) = (packed.len() as u32, unpacked as u32);
+        let mut head = ChunkHead { kind, packed: packed_bytes, unpacked, events: 7, checksum: 0 };
+        head.checksum = head.sum(&packed);
+        file.extend(head.to_bytes());
+        file.extend(packed);
+        at
+    }
+
+    fn numbers(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        numbers.into_iter().for_each(|number| varint(&mut bytes, number));
+        bytes
+    }
+
+    /// Whatever a file claims that there is, no more memory is taken than for what is there.
+    #[test]
+    fn huge_numbers_are_not_believed() {
+        let huge = 1 << 60;
+        for raw in [
+            numbers([huge; 40]),
+            numbers([huge, huge, huge, huge].into_iter().chain([0; COLUMNS])),
+            // One run of so many events.
+            numbers(
+                [0, 1, huge, 0]
+                    .into_iter()
+                    .chain([0, 12, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+                    .chain([1, huge]),
+            ),
+            numbers([1, huge]),
+        ] {
+            for kind in [EVENTS, TABLES, INDEX] {
+                let mut file = head();
+                let at = add(&mut file, kind, &raw, raw.len());
+                let without_tail = Recording::read(&file[..]).unwrap();
+                assert!(kind != EVENTS || !without_tail.damage().is_empty());
+                file.extend([at, TAIL_MARK].iter().flat_map(|word| word.to_le_bytes()));
+                Recording::read(&file[..]).unwrap();
+                Recording::read_live(&file[..]).unwrap();
+            }
+        }
+        // A chunk that claims to be larger than it can be.
+        for unpacked in [LARGEST, LARGEST + 1, u32::MAX as usize] {
+            let mut file = head();
+            add(&mut file, EVENTS, b"few bytes", unpacked);
+            let read = Recording::read(&file[..]).unwrap();
+            let [damage] = read.damage() else { panic!("{:?}", read.damage()) };
+            assert!(damage.reason.contains("length is out of range"), "{damage}");
+            assert_eq!(damage.bytes, (file.len() - FILE_HEAD) as u64);
+        }
+        assert_eq!(CHUNK_HEAD, 32);
+    }
+
+    /// Chunks of anything, with the right checksum.
+    #[test]
+    fn anything_is_read_without_a_panic() {
+        let mut random = 1_u64;
+        let mut next = |limit: u64| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % limit
+        };
+        for _ in 0..2_000 {
+            let mut file = head();
+            for _ in 0..next(4) {
+                let kind = [EVENTS, TABLES, INDEX, 9][next(4) as usize];
+                let length = next(200);
+                let raw: Vec<u8> = (0..length)
+                    .map(|_| if next(3) > 0 { next(12) as u8 } else { next(256) as u8 })
+                    .collect();
+                let unpacked = if next(8) == 0 { next(1 << 20) as usize } else { raw.len() };
+                add(&mut file, kind, &raw, unpacked);
+            }
+            if next(2) == 0 {
+                let words = [next(file.len() as u64 + 40), TAIL_MARK];
+                file.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+            }
+            Recording::read(&file[..]).unwrap();
+            Recording::read_live(&file[..]).unwrap();
+        }
+    }
+}

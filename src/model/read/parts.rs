@@ -107,7 +107,7 @@ impl<'a> Batches<'a> {
 /// has lines. A label comes before its event.
 pub(super) trait Fold {
     fn object(&mut self, tables: &Recording, object: ObjectRecord, earlier: Earlier);
-    fn event(&mut self, tables: &Recording, event: EventRecord);
+    fn event(&mut self, tables: &Recording, event: &EventRecord);
     fn label(&mut self, tables: &Recording, object: ObjectId, seq: u64, label: String);
 
     /// Whether it has what it wants, or can take in no more.
@@ -122,7 +122,7 @@ pub(super) trait Fold {
         for (object, seq, label) in batch.labels {
             self.label(tables, object, seq, label);
         }
-        for event in batch.events {
+        for event in &batch.events {
             self.event(tables, event);
         }
     }

@@ -128,7 +128,7 @@ fn lines_into(
         Item::Object(object, earlier) if is_wanted(object.id) => {
             fold.object(tables, object, earlier);
         }
-        Item::Event(event) if is_wanted(event.object()) => fold.event(tables, event),
+        Item::Event(event) if is_wanted(event.object()) => fold.event(tables, &event),
         Item::Label(object, seq, label) if is_wanted(object) => {
             fold.label(tables, object, seq, label);
         }

@@ -10,7 +10,7 @@ pub(super) type Slot = [u64; WORDS];
 pub(super) struct Block {
     bytes: Vec<u8>,
     pub(super) slots: Vec<Slot>,
-    swapped: bool,
+    pub(super) swapped: bool,
 }
 
 /// A block's head.

@@ -5,6 +5,7 @@ use super::super::names::Names;
 use super::super::{ReadError, UNKNOWN, What, damaged};
 use super::blocks::{Block, Blocks, Loaded, Place};
 use crate::event::{Kind, Location, Time};
+use crate::model::by_number::ByNumber;
 use crate::model::format::{BLOCK_BYTES, EntryKind, HEAD, LONGEST_TEXT, ObjectWord, SLOT_BYTES};
 use crate::model::{Earlier, Mark, ObjectRecord, Recording};
 use crate::stack::{self, StackId, StoredModule};
@@ -24,16 +25,16 @@ pub(super) struct Known {
 /// What records refer to.
 #[derive(Default)]
 pub(super) struct Tables {
-    types: HashMap<u64, (Kind, Cow<'static, str>)>,
+    types: ByNumber<u64, (Kind, Cow<'static, str>)>,
     /// The line that each path ends with, by the path's number as long as they come in order.
     paths: Vec<u32>,
-    other_paths: HashMap<u32, u32>,
-    pub(super) threads: HashMap<u32, u32>,
-    pub(super) spans: HashMap<u32, u32>,
-    pub(super) labels: HashMap<u32, String>,
-    stacks: HashMap<u32, StackId>,
+    other_paths: ByNumber<u32, u32>,
+    pub(super) threads: ByNumber<u32, u32>,
+    pub(super) spans: ByNumber<u32, u32>,
+    pub(super) labels: ByNumber<u32, String>,
+    stacks: ByNumber<u32, StackId>,
     /// Objects of blocks that are gone, and the blocks.
-    pub(super) known: HashMap<u64, Known>,
+    pub(super) known: ByNumber<u64, Known>,
     pub(super) evicted: HashSet<u64>,
 }
 
