@@ -242,7 +242,7 @@ pub(crate) enum AxisBy {
 pub(crate) enum Format {
     /// A page to be looked at in a browser
     Html,
-    /// A trace for Perfetto, or chrome://tracing
+    /// A trace for Perfetto (ui.perfetto.dev), in its own format
     Perfetto,
     /// The recording as JSON Lines, as `record=run.jsonl` writes it: each event, for `jq` and other programs
     Jsonl,
