@@ -180,7 +180,7 @@ impl RecordingFile {
         let mut recording = Recording::default();
         let mut packing = Packing(Packer::new(to));
         open(self.input()?, &mut recording)?.fold(&mut recording, None, &mut packing)?;
-        Ok(packing.0.finish(&recording)?)
+        packing.0.finish(&recording)
     }
 
     /// Looks at the objects that are wanted: how many there are, of which types, and which come first, up to `most` of them.
