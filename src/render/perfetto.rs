@@ -234,7 +234,7 @@ impl<W: Write> Trace<W> {
         self.track(track, PROCESS, &format!("{} {}<{type_name}>", object.id, object.kind))?;
         self.counter(counter, track, "strong", None)?;
         if earlier.strong > 0 {
-            self.living.add(event.time, 1, object.size as i64);
+            self.living.add(event.time, 1, object.size.into());
         }
         Ok(Shown {
             track,
@@ -299,8 +299,8 @@ impl<W: Write> Trace<W> {
         if event.strong != shown.strong {
             self.count(shown.counter, time, event.strong.into())?;
             match (shown.strong, event.strong) {
-                (0, _) => self.living.add(Time::from_nanos(time), 1, shown.size as i64),
-                (_, 0) => self.living.add(Time::from_nanos(time), -1, -(shown.size as i64)),
+                (0, _) => self.living.add(Time::from_nanos(time), 1, i128::from(shown.size)),
+                (_, 0) => self.living.add(Time::from_nanos(time), -1, -i128::from(shown.size)),
                 _ => {}
             }
             shown.strong = event.strong;
@@ -356,18 +356,22 @@ impl<W: Write> Trace<W> {
 
     fn finish(mut self, tables: &Recording) -> io::Result<()> {
         self.begin(tables)?;
-        let (mut objects, mut bytes) = (0_i64, 0_i64);
+        let (mut objects, mut bytes) = (0_i64, 0_i128);
         let (width, changes) = (self.living.width, std::mem::take(&mut self.living.changes));
         for (slot, (more, more_bytes)) in changes {
             objects += more;
             bytes += more_bytes;
-            self.count(OBJECTS, slot * width, objects.max(0) as u64)?;
-            self.count(BYTES, slot * width, bytes.max(0) as u64)?;
+            self.count(OBJECTS, slot.saturating_mul(width), objects.max(0) as u64)?;
+            self.count(
+                BYTES,
+                slot.saturating_mul(width),
+                u64::try_from(bytes.max(0)).unwrap_or(u64::MAX),
+            )?;
         }
         // What has no end lasts until here.
         let end = tables.end().as_nanos();
         self.count(OBJECTS, end, objects.max(0) as u64)?;
-        self.count(BYTES, end, bytes.max(0) as u64)?;
+        self.count(BYTES, end, u64::try_from(bytes.max(0)).unwrap_or(u64::MAX))?;
         self.out.flush()
     }
 }
@@ -391,7 +395,7 @@ fn annotate(event: &mut Message, name: &str, text: &str) {
 struct Living {
     width: u64,
     /// By how much objects and bytes change in a step.
-    changes: BTreeMap<u64, (i64, i64)>,
+    changes: BTreeMap<u64, (i64, i128)>,
 }
 
 /// Steps that are kept.
@@ -404,15 +408,15 @@ impl Default for Living {
 }
 
 impl Living {
-    fn add(&mut self, time: Time, objects: i64, bytes: i64) {
+    fn add(&mut self, time: Time, objects: i64, bytes: i128) {
         let change = self.changes.entry(time.as_nanos() / self.width).or_default();
-        *change = (change.0 + objects, change.1.saturating_add(bytes));
+        *change = (change.0 + objects, change.1 + bytes);
         while self.changes.len() > STEPS {
-            self.width *= 2;
-            let mut wider: BTreeMap<u64, (i64, i64)> = BTreeMap::new();
+            self.width = self.width.saturating_mul(2);
+            let mut wider: BTreeMap<u64, (i64, i128)> = BTreeMap::new();
             for (slot, (objects, bytes)) in std::mem::take(&mut self.changes) {
                 let change = wider.entry(slot / 2).or_default();
-                *change = (change.0 + objects, change.1.saturating_add(bytes));
+                *change = (change.0 + objects, change.1 + bytes);
             }
             self.changes = wider;
         }
