@@ -136,7 +136,10 @@
 //!
 //! **A recording in a file is read to its last whole line**, wherever it was cut. *Tested* at every byte
 //! (`tests/integration/tests/recordings.rs`), and for bounded files, a full disk and a removed file
-//! (`tests/integration/tests/file_sink.rs`); `cli/tests/command.rs` has what the command says of bad inputs, and
+//! (`tests/integration/tests/file_sink.rs`); of flight recordings when the process is killed, also while it gives up old
+//! blocks, when the disk is full, bits flip and the file is truncated (`tests/flight.rs`, `tests/flight_faults.rs`); of packed
+//! ones in `tests/pack.rs`. `cli/tests/command.rs` has what the command says of bad inputs, `cli/tests/scale.rs` that its memory
+//! does not grow with the events, `cli/tests/standards.rs` reads exports by others' schemas, and
 //! `tests/integration/tests/browser.rs` drives the page in a browser.
 //!
 //! **Nothing is disclosed that its reader could not read.** `REFSCOPE` is ignored in a process with more rights than whoever

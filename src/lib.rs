@@ -61,7 +61,8 @@
 //! [snapshot](leaks::snapshot) what was allocated since another one and stayed; [`leaks`] lists the ways to have that
 //! printed at the exit, at intervals, on signals and by a debugger. A flight recorder (`sink::FlightRecorder`, on unix) writes a
 //! recording that survives `kill -9`, at the cost of one in memory; [`FileSink`](sink::FileSink) writes JSON Lines. The
-//! command `refscope` (package `refscope-cli`) reads both, and exports to a page for the browser, to Perfetto, JSON and DOT.
+//! command `refscope` (package `refscope-cli`) reads both, packs them, and exports to a page for the browser, to Perfetto, JSON and
+//! DOT; in code [`model`] has `RecordingFile` (feature `json`), which reads what is larger than memory.
 //!
 //! # What it costs
 //!

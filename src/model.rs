@@ -5,12 +5,15 @@
 
 #[cfg_attr(not(feature = "trace"), path = "off/alive.rs")]
 mod alive;
+mod by_number;
 #[cfg_attr(not(all(feature = "trace", feature = "json")), allow(dead_code))]
 // one writes, the other reads
 pub(crate) mod format;
 mod handle_set;
 mod live;
 mod object_state;
+#[cfg(feature = "json")]
+pub(crate) mod packed;
 mod paths;
 #[cfg(feature = "json")]
 mod read;
@@ -26,7 +29,7 @@ pub use live::{Handle, LiveObject, PathStep};
 #[doc(hidden)]
 pub use read::on_progress;
 #[cfg(feature = "json")]
-pub use read::{Damage, Moment, ReadError};
+pub use read::{Birth, Damage, Moment, ReadError, RecordingFile, Survey, Surveyed};
 pub use recording::{EventRecord, Mark, Mismatch, ObjectRecord, Origin, Recording, RecordingEnd};
 
 pub use crate::event::{Location, UntracedCounts};

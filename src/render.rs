@@ -23,6 +23,7 @@ mod safe_json;
 mod source;
 mod stored;
 mod style;
+mod sums;
 mod terminal;
 mod tree;
 mod verdict;
@@ -33,10 +34,12 @@ pub use held_page::html_with_ownership;
 #[cfg(feature = "html")]
 pub use html::{html, html_with_sources};
 pub use jsonl::jsonl;
+#[cfg(feature = "json")]
+pub use jsonl::jsonl_of;
 pub use ownership_dot::ownership_dot;
 pub use ownership_svg::ownership_svg;
 #[cfg(feature = "json")]
-pub use perfetto::perfetto;
+pub use perfetto::{perfetto, perfetto_of};
 #[cfg(feature = "json")]
 pub use report_json::report_json;
 #[cfg(feature = "trace")]

@@ -145,9 +145,42 @@ fn exported_as_lines_it_reads_as_the_same() {
     assert_eq!(told(&read), told(&whole));
     assert_eq!((read.damage(), read.marks(), read.end()), (&[][..], whole.marks(), whole.end()));
     assert_eq!((read.origin(), read.ended()), (whole.origin(), whole.ended()));
+    // What was alive at a mark, too.
+    let moment = refscope::model::Moment::Mark("done".to_owned());
+    let (_, live) = Recording::read_live_at(&lines[..], &moment).unwrap().unwrap();
+    assert_eq!(live.len(), 2);
     let mut again = Vec::new();
     refscope::render::jsonl(&read, &mut again).unwrap();
     assert_eq!(String::from_utf8(again).unwrap(), String::from_utf8(lines).unwrap());
+}
+
+/// The same, in memory that does not grow with the events.
+#[test]
+fn streamed_as_lines_it_reads_as_the_same() {
+    let file = path("streamed.refscope");
+    let flight = FlightRecorder::create(&file).unwrap();
+    let kept = Scope::new(flight.clone()).run(|| program(900));
+    refscope::mark("done");
+    flight.flush().unwrap();
+    let whole = Recording::open(&file).unwrap();
+    let opened = refscope::model::RecordingFile::open(&file).unwrap();
+    let mut lines = Vec::new();
+    refscope::render::jsonl_of(&opened, |_| true, &mut lines).unwrap();
+    let read = Recording::read(&lines[..]).unwrap();
+    assert_eq!(told(&read), told(&whole));
+    assert_eq!(read.damage(), []);
+    assert!(Recording::read_live(&lines[..]).unwrap().1 == whole.live_objects());
+    // Some objects: the events of the others are not there.
+    let mut some = Vec::new();
+    let wanted = |birth: &refscope::model::Birth<'_>| birth.object.type_name.contains("String");
+    refscope::render::jsonl_of(&opened, wanted, &mut some).unwrap();
+    let some = Recording::read(&some[..]).unwrap();
+    assert_eq!((some.objects().len(), some.events().len() > 1_000), (1, true));
+    // A full disk ends it.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let error = refscope::render::jsonl_of(&opened, |_| true, full).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    drop(kept);
 }
 
 /// Runs this test binary again, as the child that `child` names.
@@ -349,7 +382,7 @@ fn what_is_no_recording_of_this_version_is_refused() {
     bytes[16] = 9;
     let error = Recording::read(&bytes[..]).unwrap_err().to_string();
     assert!(
-        error.starts_with("the recording has version 9, and this refscope reads version 1"),
+        error.starts_with("the recording has version 9, and this refscope reads versions 1 and 2"),
         "{error}"
     );
     bytes[2] = b'?';

@@ -5,9 +5,8 @@ use crate::top::By;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use refscope::analysis::{Timeline, Timelines};
-use refscope::model::LiveObject;
+use refscope::model::{Birth, LiveObject};
 use refscope::{ObjectId, Recording};
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Reads recordings of refscope, and says who keeps what alive.
@@ -92,10 +91,10 @@ pub(crate) enum Command {
     },
     /// What is alive at the end of B and was not at the end of A, by type and creation line
     Diff {
-        /// The earlier recording, or `-` for the standard input
+        /// The earlier recording, or a folder of them, of which the sums are taken, or `-` for the standard input
         #[arg(value_name = "A", value_hint = clap::ValueHint::FilePath)]
         a: PathBuf,
-        /// The later recording
+        /// The later recording, or a folder
         #[arg(value_name = "B", value_hint = clap::ValueHint::FilePath)]
         b: PathBuf,
         #[command(flatten)]
@@ -131,6 +130,8 @@ pub(crate) enum Command {
         /// Takes the stacks of these operations: `new`, `clone`, `drop` … [default: those of the handles that are alive]
         #[arg(long, value_name = "OPERATION")]
         of: Option<String>,
+        #[command(flatten)]
+        json: Json,
     },
     /// Who holds what: the ownership graph that a program wrote by `Ownership::to_json`
     Graph {
@@ -146,16 +147,25 @@ pub(crate) enum Command {
     },
     /// Writes the recording in another format
     Export {
-        /// The recording, or `-` for the standard input
-        #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-        file: PathBuf,
+        #[command(flatten)]
+        files: Files,
         #[command(flatten)]
         filter: Filter,
         /// What to write
         #[arg(long, short, value_name = "FORMAT")]
         format: Format,
-        /// Output file [default: stdout]
-        #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        /// Output file; of several recordings a folder, with a file for each [default: stdout]
+        #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::AnyPath)]
+        output: Option<PathBuf>,
+    },
+    /// Packs recordings: a tenth of the room, and an object is found without reading the rest
+    ///
+    /// A packed recording is read as any other. What was run.refscope is run.packed.refscope then, and stays.
+    Pack {
+        #[command(flatten)]
+        files: Files,
+        /// Output file; of several recordings a folder [default: beside each]
+        #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::AnyPath)]
         output: Option<PathBuf>,
     },
     /// Swaps a package's imports of std's pointers, edits what does not compile then, and shows the diff
@@ -177,7 +187,7 @@ pub(crate) enum Command {
 /// Which recordings.
 #[derive(Args)]
 pub(crate) struct Files {
-    /// The recordings, or `-` for the standard input
+    /// The recordings, or folders of them, or `-` for the standard input
     #[arg(value_name = "FILE", required = true, value_hint = clap::ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
 }
@@ -232,7 +242,7 @@ pub(crate) enum AxisBy {
 pub(crate) enum Format {
     /// A page to be looked at in a browser
     Html,
-    /// A trace for Perfetto, or chrome://tracing
+    /// A trace for Perfetto (ui.perfetto.dev), in its own format
     Perfetto,
     /// The recording as JSON Lines, as `record=run.jsonl` writes it: each event, for `jq` and other programs
     Jsonl,
@@ -277,11 +287,43 @@ pub(crate) struct Filter {
     to: Option<f64>,
     /// Those alive at the end
     #[arg(help_heading = "Which objects", long)]
-    alive: bool,
+    pub(crate) alive: bool,
 }
 
 impl Filter {
-    fn accepts(&self, type_name: &str, born: &str, id: ObjectId, thread: &str, nanos: u64) -> bool {
+    /// Whether an object is one that is asked for, but for whether it is alive.
+    pub(crate) fn accepts(&self, birth: &Birth<'_>) -> bool {
+        // A line is put together where it is asked for alone.
+        let line = self.site.as_ref().map_or_else(String::new, |_| birth.location.to_string());
+        let (object, nanos) = (birth.object, birth.time.as_nanos());
+        self.accepts_parts(&object.type_name, &line, object.id, birth.thread, nanos)
+    }
+
+    /// In words, for a message.
+    pub(crate) fn words(&self) -> String {
+        let mut words = Vec::new();
+        let parts = [("type", &self.type_name), ("site", &self.site), ("thread", &self.thread)];
+        for (name, part) in parts {
+            words.extend(part.as_ref().map(|part| format!("--{name} {part}")));
+        }
+        words.extend(self.object.map(|object| format!("--object {}", object.number())));
+        for (name, part) in [("from", self.from), ("to", self.to)] {
+            words.extend(part.map(|part| format!("--{name} {part}")));
+        }
+        if self.alive {
+            words.push("--alive".to_owned());
+        }
+        words.join(" ")
+    }
+
+    fn accepts_parts(
+        &self,
+        type_name: &str,
+        born: &str,
+        id: ObjectId,
+        thread: &str,
+        nanos: u64,
+    ) -> bool {
         let part = |part: &Option<String>, text: &str| {
             part.as_ref().is_none_or(|part| text.contains(part.as_str()))
         };
@@ -297,17 +339,8 @@ impl Filter {
     pub(crate) fn living(&self, living: &mut Vec<LiveObject>) {
         living.retain(|o| {
             let (location, nanos) = (o.location.to_string(), o.created.as_nanos());
-            self.accepts(&o.type_name, &location, o.id, &o.thread, nanos)
+            self.accepts_parts(&o.type_name, &location, o.id, &o.thread, nanos)
         });
-    }
-
-    /// Leaves in a recording what is asked for.
-    pub(crate) fn recording(&self, recording: &mut Recording) {
-        let mut timelines = recording.timelines();
-        self.timelines(recording, &mut timelines);
-        let wanted: BTreeSet<ObjectId> = timelines.iter().map(|one| one.object.id).collect();
-        drop(timelines);
-        recording.retain(|object| wanted.contains(&object.id));
     }
 
     pub(crate) fn timelines(&self, recording: &Recording, timelines: &mut Timelines<'_>) {
@@ -317,7 +350,7 @@ impl Filter {
             let thread = first.map_or("", |event| &*recording.threads()[event.thread as usize]);
             let nanos = first.map_or(0, |event| event.time.as_nanos());
             (!self.alive || t.is_alive())
-                && self.accepts(&t.object.type_name, &born, t.object.id, thread, nanos)
+                && self.accepts_parts(&t.object.type_name, &born, t.object.id, thread, nanos)
         });
     }
 }

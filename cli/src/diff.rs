@@ -2,12 +2,11 @@
 
 use crate::Failed;
 use crate::arguments::Filter;
-use crate::input::read_living;
+use crate::input::Input;
 use refscope::__private::{escape, totals};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// What is alive of one type and line, in one recording and in the other.
 pub(crate) struct Row {
@@ -19,15 +18,20 @@ pub(crate) struct Row {
 }
 
 /// Returns what differs, the greatest growth first.
-pub(crate) fn rows(a: &Path, b: &Path, filter: &Filter) -> Result<Vec<Row>, Failed> {
-    let count = |path: &Path| -> Result<BTreeMap<_, _>, Failed> {
-        let (_, mut living) = read_living(path)?;
-        filter.living(&mut living);
-        let totals = totals(&living).into_iter().map(|row| {
-            let name = format!("{}<{}>", row.kind, row.type_name);
-            ((name, row.location.to_string()), (row.objects, row.bytes))
-        });
-        Ok(totals.collect())
+pub(crate) fn rows(a: &[Input], b: &[Input], filter: &Filter) -> Result<Vec<Row>, Failed> {
+    // Of several processes the sums.
+    let count = |files: &[Input]| -> Result<BTreeMap<_, _>, Failed> {
+        let mut sums: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
+        for file in files {
+            let (_, mut living) = file.live()?;
+            filter.living(&mut living);
+            for row in totals(&living) {
+                let name = format!("{}<{}>", row.kind, row.type_name);
+                let sum = sums.entry((name, row.location.to_string())).or_default();
+                *sum = (sum.0 + row.objects, sum.1.saturating_add(row.bytes));
+            }
+        }
+        Ok(sums)
     };
     let (before, after) = (count(a)?, count(b)?);
     let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
@@ -50,6 +54,10 @@ impl Row {
 
 /// Makes the table.
 pub(crate) fn table(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "nothing differs: of each type and line both have as many objects alive\n"
+            .to_owned();
+    }
     let mut text =
         format!("{:>9} {:>9} {:>9} {:>11}  type, and where created\n", "A", "B", "more", "bytes");
     for row in rows {

@@ -1,14 +1,17 @@
-//! Recordings as they are read: from files, or from the standard input.
+//! Recordings as they are read: from files and folders, or from the standard input.
 
+use crate::arguments::Filter;
 use crate::{Failed, chain};
-use refscope::__private::on_progress;
-use refscope::Recording;
-use refscope::model::{LiveObject, Moment, ReadError};
+use refscope::__private::{escape, on_progress};
+use refscope::analysis::Balance;
+use refscope::model::{LiveObject, Moment, ReadError, RecordingFile, Survey};
+use refscope::{ObjectId, Recording};
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _, Seek as _};
-use std::path::Path;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Opens a file, or the standard input, that is read to its end.
@@ -20,148 +23,247 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>, Failed> {
     Ok(Box::new(BufReader::new(file)))
 }
 
-/// What is read of a recording.
-type Read<T> = Result<T, ReadError>;
+/// The recordings that were meant: files, and those in folders, by name.
+pub(crate) fn several(paths: &[PathBuf]) -> Result<Vec<Input>, Failed> {
+    let mut inputs = Vec::new();
+    for path in paths {
+        let is_folder = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_dir());
+        if !is_folder {
+            inputs.push(Input::open(path)?);
+            continue;
+        }
+        let before = inputs.len();
+        for file in recordings_in(path)? {
+            inputs.push(Input::open(&file)?);
+        }
+        if inputs.len() == before {
+            let text =
+                "there is no recording in this folder, whose names end with .refscope or .jsonl";
+            return Err(format!("{}: {text}", path.display()).into());
+        }
+    }
+    Ok(inputs)
+}
 
-/// Reads a recording: one in a file from there, as it lies, and what comes through a pipe as it comes.
-fn from<T>(
-    path: &Path,
-    opened: impl FnOnce(&Path) -> Read<T>,
-    read: impl FnOnce(Box<dyn BufRead>) -> Read<T>,
-) -> Result<T, Failed> {
-    let result = if path == Path::new("-") {
-        read(Box::new(Lines::new(BufReader::new(io::stdin()), None)))
-    } else {
+/// The files below a folder that are named as recordings are and begin as one does.
+fn recordings_in(folder: &Path) -> Result<Vec<PathBuf>, Failed> {
+    let told = |error: io::Error| format!("{}: {error}", folder.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(told)? {
+        let entry = entry.map_err(told)?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(told)?);
+        if kind.is_dir() {
+            found.extend(recordings_in(&path)?);
+        } else if path.extension().is_some_and(|end| end == "refscope" || end == "jsonl") {
+            let mut first = [0; 12];
+            let read = File::open(&path).and_then(|mut file| file.read(&mut first));
+            if read.is_ok_and(|read| {
+                first[..read].starts_with(b"\x89RFS") || first[..read] == *b"{\"refscope\":"
+            }) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A recording.
+pub(crate) struct Input {
+    path: PathBuf,
+    file: RecordingFile,
+    /// It was said what is wrong with it.
+    is_told: AtomicBool,
+}
+
+impl Input {
+    pub(crate) fn open(path: &Path) -> Result<Self, Failed> {
         let told = |error: io::Error| format!("{}: {error}", path.display());
-        let mut file = File::open(path).map_err(told)?;
+        on_progress(progress);
+        let file = if path == Path::new("-") {
+            standard_input().map_err(told)?
+        } else {
+            File::open(path).map_err(told)?
+        };
         let metadata = file.metadata().map_err(told)?;
         if metadata.is_dir() {
             return Err(
                 format!("{}: this is a directory; a recording is a file", path.display()).into()
             );
         }
-        let mut first = [0];
-        let is_binary =
-            metadata.is_file() && file.read(&mut first).map_err(told)? == 1 && first[0] == BINARY;
-        if is_binary {
-            on_progress(progress);
-            opened(path)
-        } else {
-            let total = metadata.is_file().then_some(metadata.len());
-            if total.is_some() {
-                file.rewind().map_err(told)?;
+        // What comes through a pipe can be read once, and it may be more than there is memory.
+        let file = if metadata.is_file() { file } else { kept(file).map_err(told)? };
+        let is_told = AtomicBool::new(false);
+        Ok(Self { path: path.to_owned(), file: RecordingFile::from_file(file), is_told })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn file(&self) -> &RecordingFile {
+        &self.file
+    }
+
+    /// An error that says which recording it is of.
+    pub(crate) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> Failed {
+        clear();
+        format!("{}, {}", self.path.display(), chain(error)).into()
+    }
+
+    fn read<T>(&self, read: Result<T, ReadError>) -> Result<T, Failed> {
+        clear();
+        read.map_err(|error| self.failed(&error))
+    }
+
+    /// What was alive at the end.
+    pub(crate) fn live(&self) -> Result<(Recording, Vec<LiveObject>), Failed> {
+        let (recording, living) = self.read(self.file.live())?;
+        self.tell(&recording);
+        Ok((recording, living))
+    }
+
+    /// What was alive at a moment.
+    pub(crate) fn live_at(
+        &self,
+        moment: &Moment,
+    ) -> Result<Option<(Recording, Vec<LiveObject>)>, Failed> {
+        self.read(self.file.live_at(moment))
+    }
+
+    /// The objects that are asked for, summed up.
+    pub(crate) fn survey(&self, most: usize, filter: &Filter) -> Result<Survey, Failed> {
+        // Of those that are alive, one has to know first which they are.
+        let alive: Option<HashSet<ObjectId>> = match filter.alive {
+            true => {
+                let living = self.live()?.1.into_iter().filter(|object| object.strong > 0);
+                Some(living.map(|object| object.id).collect())
             }
-            read(Box::new(Lines::new(BufReader::with_capacity(1 << 20, file), total)))
+            false => None,
+        };
+        let survey = self.file.survey(most, |birth| {
+            filter.accepts(birth)
+                && alive.as_ref().is_none_or(|alive| alive.contains(&birth.object.id))
+        });
+        let survey = self.read(survey)?;
+        self.tell(&survey.recording);
+        Ok(survey)
+    }
+
+    /// The whole histories of some objects.
+    pub(crate) fn objects(&self, objects: &HashSet<ObjectId>) -> Result<Recording, Failed> {
+        let mut recording = self.read(self.file.objects(objects))?;
+        self.tell(&recording);
+        recording.resolve_stacks();
+        Ok(recording)
+    }
+
+    /// The history of one, which there is to be.
+    pub(crate) fn object(&self, object: ObjectId) -> Result<Recording, Failed> {
+        let recording = self.objects(&[object].into())?;
+        if recording.objects().is_empty() && recording.events().is_empty() {
+            return Err(format!("{}: there is no object {object}", self.path.display()).into());
         }
-    };
-    clear();
-    result.map_err(|error| format!("{}, {}", path.display(), chain(&error)).into())
+        Ok(recording)
+    }
+
+    /// Which lines made an object's handles, and which ended them; `None` where none of its events is known.
+    pub(crate) fn balance(&self, object: ObjectId) -> Result<Option<Balance<String>>, Failed> {
+        let (tables, balance) = self.file.balance(object).map_err(|error| self.failed(&error))?;
+        self.tell(&tables);
+        Ok(balance)
+    }
+
+    /// Says, once, what could not be read.
+    pub(crate) fn tell(&self, recording: &Recording) {
+        clear();
+        if self.is_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let path = escape(&self.path.display().to_string()).to_string();
+        if recording.truncated() {
+            eprintln!(
+                "refscope: {path}: the end is cut off, as by a process that was killed; what is not whole is left out"
+            );
+        }
+        for damage in recording.damage() {
+            eprintln!("refscope: {path}, {damage}");
+        }
+    }
 }
 
-/// What a binary recording begins with; no text does.
-const BINARY: u8 = 0x89;
+#[cfg(unix)]
+fn standard_input() -> io::Result<File> {
+    use std::os::fd::AsFd as _;
 
-/// When reading began, and the tenths of a second in which the line on the terminal was written; 0: it was not.
-static START: OnceLock<Instant> = OnceLock::new();
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
+#[cfg(not(unix))]
+fn standard_input() -> io::Result<File> {
+    kept(io::stdin())
+}
+
+/// What is read, in a file that nobody else sees and that is gone with the process.
+fn kept(mut from: impl io::Read) -> io::Result<File> {
+    let name = format!("refscope-{}-{}", std::process::id(), KEPT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&path)?;
+    // Where a file that is open cannot be removed, it stays.
+    let _ = std::fs::remove_file(&path);
+    io::copy(&mut from, &mut file)?;
+    Ok(file)
+}
+
+static KEPT: AtomicU64 = AtomicU64::new(0);
+
+/// When the pass began, and the tenths of a second in which the line on the terminal was written; 0: it was not.
+static START: Mutex<Option<Instant>> = Mutex::new(None);
 static TOLD: AtomicU64 = AtomicU64::new(0);
 
 /// Tells on a terminal's stderr how far a long recording has been read.
 fn progress(read: u64, total: u64) {
-    let elapsed = START.get_or_init(Instant::now).elapsed();
+    let Ok(mut start) = START.lock() else { return };
+    let elapsed = start.get_or_insert_with(Instant::now).elapsed();
     let tenths = elapsed.as_millis() as u64 / 100;
     if tenths < 5 || tenths <= TOLD.load(Ordering::Relaxed) || !io::stderr().is_terminal() {
         return;
     }
     TOLD.store(tenths, Ordering::Relaxed);
-    let rate = read as f64 / elapsed.as_secs_f64();
+    eprint!("\r\x1b[K{}", progress_line(read, total, elapsed.as_secs_f64()));
+}
+
+fn progress_line(read: u64, total: u64, seconds: f64) -> String {
+    let rate = read as f64 / seconds;
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
-    let mut line = format!("\r\x1b[K{:.0} MiB", mib(read as f64));
+    let mut line = format!("{:.0} MiB", mib(read as f64));
     if total > 0 && rate > 0.0 {
         let left = total.saturating_sub(read) as f64 / rate;
         line += &format!(" of {:.0}, {left:.0} s left", mib(total as f64));
     }
-    eprint!("{line} ({:.0} MiB/s)", mib(rate));
+    format!("{line} ({:.0} MiB/s)", mib(rate))
 }
 
-/// Takes the line away again.
-fn clear() {
+/// Takes the line away again: the pass is over.
+pub(crate) fn clear() {
+    if let Ok(mut start) = START.lock() {
+        *start = None;
+    }
     if TOLD.swap(0, Ordering::Relaxed) > 0 {
         eprint!("\r\x1b[K");
     }
 }
 
-/// Lines, with their progress.
-struct Lines<R> {
-    input: R,
-    read: u64,
-    total: Option<u64>,
-    told: u64,
-}
-
-impl<R> Lines<R> {
-    fn new(input: R, total: Option<u64>) -> Self {
-        Self { input, read: 0, total, told: 0 }
-    }
-}
-
-impl<R: BufRead> io::Read for Lines<R> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(to)?;
-        self.read += read as u64;
-        Ok(read)
-    }
-}
-
-impl<R: BufRead> BufRead for Lines<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.read >= self.told {
-            self.told = self.read + (4 << 20);
-            progress(self.read, self.total.unwrap_or(0));
-        }
-        self.input.fill_buf()
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.read += bytes as u64;
-        self.input.consume(bytes);
-    }
-}
-
-pub(crate) fn read(path: &Path) -> Result<Recording, Failed> {
-    let mut recording = from(path, |path| Recording::open(path), Recording::read)?;
-    told(&recording, path);
-    recording.resolve_stacks();
-    Ok(recording)
-}
-
-/// What was alive at the end, in memory that does not grow with the file.
-pub(crate) fn read_living(path: &Path) -> Result<(Recording, Vec<LiveObject>), Failed> {
-    let read = from(path, |path| Recording::open_live(path), Recording::read_live);
-    let (recording, living) = read?;
-    told(&recording, path);
-    Ok((recording, living))
-}
-
-/// What was alive at a moment.
-pub(crate) fn read_living_at(
-    path: &Path,
-    moment: &Moment,
-) -> Result<Option<(Recording, Vec<LiveObject>)>, Failed> {
-    from(
-        path,
-        |path| Recording::open_live_at(path, moment),
-        |input| Recording::read_live_at(input, moment),
-    )
-}
-
-fn told(recording: &Recording, path: &Path) {
-    if recording.truncated() {
-        eprintln!(
-            "refscope: {}: the end is cut off, as by a process that was killed; what is not whole is left out",
-            path.display()
-        );
-    }
-    for damage in recording.damage() {
-        eprintln!("refscope: {}, {damage}", path.display());
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn progress_has_a_total_a_rate_and_the_time_left() {
+        let line = super::progress_line(100 << 20, 400 << 20, 2.0);
+        assert_eq!(line, "100 MiB of 400, 6 s left (50 MiB/s)");
+        assert_eq!(super::progress_line(1 << 20, 0, 1.0), "1 MiB (1 MiB/s)");
     }
 }

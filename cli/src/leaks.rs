@@ -2,7 +2,7 @@
 
 use crate::Failed;
 use crate::arguments::Filter;
-use crate::input::{read_living, read_living_at};
+use crate::input::Input;
 use refscope::__private::{escape, totals};
 use refscope::analysis::{LeakReport, ReportKind};
 use refscope::event::Time;
@@ -66,20 +66,17 @@ fn baseline(path: &Path) -> Result<BTreeSet<String>, Failed> {
 
 /// What was alive at a mark or time, and what became of it.
 pub(crate) fn at(
-    file: &Path,
+    file: &Input,
     at: &str,
     look: &Look<'_>,
 ) -> Result<(LeakReport, Recording, String), Failed> {
-    if file == Path::new("-") {
-        return Err("--at reads the recording twice: give a file, not the standard input".into());
-    }
     let seconds: Option<f64> = at.strip_suffix('s').unwrap_or(at).parse().ok();
     let moment = match seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0) {
         Some(seconds) => Moment::Time(Time::from_nanos((seconds * 1e9) as u64)),
         None => Moment::Mark(at.to_owned()),
     };
-    let (whole, end) = read_living(file)?;
-    let read = read_living_at(file, &moment)?;
+    let (whole, end) = file.live()?;
+    let read = file.live_at(&moment)?;
     let Some((recording, living)) = read else {
         let names: Vec<&str> = whole.marks().iter().map(|mark| mark.name.as_str()).collect();
         let what = match moment {
@@ -89,7 +86,7 @@ pub(crate) fn at(
             Moment::Mark(_) if names.is_empty() => "it has no marks".to_owned(),
             Moment::Mark(_) => format!("its marks are: {}", names.join(", ")),
         };
-        return Err(format!("{}: there is no moment {at:?}; {what}", file.display()).into());
+        return Err(format!("{}: there is no moment {at:?}; {what}", file.path().display()).into());
     };
     let alive: BTreeSet<ObjectId> = end.iter().map(|object| object.id).collect();
     let mut looked = living.clone();
@@ -131,7 +128,7 @@ pub(crate) fn about(recording: &Recording) -> String {
 }
 
 /// Seconds since 1970 as a date and time, in UTC.
-fn utc(seconds: u64) -> String {
+pub(crate) fn utc(seconds: u64) -> String {
     // Days to a date: Howard Hinnant's `civil_from_days`.
     let (days, rest) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
     let era = days.div_euclid(146_097);

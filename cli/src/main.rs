@@ -4,27 +4,35 @@
 
 mod arguments;
 mod diff;
+mod export;
 mod fix;
 mod graph;
 mod input;
 mod leaks;
+mod output;
 mod top;
 
 use anstream::{AutoStream, ColorChoice};
-use arguments::{AxisBy, Cli, Command, Format, GraphFormat};
+use arguments::{AxisBy, Cli, Command, Filter, GraphFormat};
 use clap::{CommandFactory as _, Parser as _};
-use input::{read, read_living};
+use export::Export;
+use input::{Input, several};
 use leaks::{Look, about};
+use output::{Output, WholeFile, end_on_signals};
 use refscope::__private::escape;
-use refscope::analysis::{LeakReport, Timeline, Timelines};
-use refscope::render::{self, Terminal};
-use refscope::{ObjectId, Op, Recording, stack};
+use refscope::analysis::{Timeline, Timelines};
+use refscope::model::Survey;
+use refscope::render::Terminal;
+use refscope::stack::{self, StackId};
+use refscope::{ObjectId, Op, Recording};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs::File;
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use top::Fleet;
 
 fn main() -> ExitCode {
     let Cli { command, source, color } = Cli::parse();
@@ -58,34 +66,6 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Standard output. Where nobody reads it any more, what is written goes nowhere, and the command goes on: its exit code
-/// says something, too.
-struct Output {
-    to: io::StdoutLock<'static>,
-    /// How many recordings there are, to be told apart by a heading.
-    files: usize,
-}
-
-impl Output {
-    fn text(&mut self, file: &Path, text: &str) -> io::Result<()> {
-        if self.files > 1 {
-            self.raw(&format!("== {}\n", escape(&file.display().to_string())))?;
-        }
-        self.raw(text)
-    }
-
-    fn json(&mut self, json: &impl std::fmt::Display) -> io::Result<()> {
-        self.raw(&format!("{json}\n"))
-    }
-
-    fn raw(&mut self, text: &str) -> io::Result<()> {
-        match self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
-    }
-}
-
 fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
     let color = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
     let terminal = || {
@@ -93,17 +73,23 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
         if let Some(source) = source { terminal.source(source) } else { terminal }
     };
     let mut out = Output { to: io::stdout().lock(), files: 1 };
+    let inputs = |files: &[PathBuf], out: &mut Output| -> Result<Vec<Input>, Failed> {
+        end_on_signals();
+        let inputs = several(files)?;
+        out.files = inputs.len();
+        Ok(inputs)
+    };
     match command {
         Command::Leaks { files, filter, allow, baseline, at, json, annotations } => {
             let look = Look { filter: &filter, allow: &allow, baseline: baseline.as_deref() };
             let mut passes = true;
-            for file in several(files.files, &mut out) {
+            for input in inputs(&files.files, &mut out)? {
                 let (report, recording, became) = match &at {
                     None => {
-                        let (recording, living) = read_living(&file)?;
+                        let (recording, living) = input.live()?;
                         (look.report(&recording, living)?, recording, String::new())
                     }
-                    Some(at) => leaks::at(&file, at, &look)?,
+                    Some(at) => leaks::at(&input, at, &look)?,
                 };
                 passes &= report.passes();
                 if json.json {
@@ -112,40 +98,56 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                     out.raw(&report.annotations())?;
                 } else {
                     let report = terminal().sources_of(&recording).render_report(&report);
-                    out.text(&file, &format!("{}{report}{became}", about(&recording)))?;
+                    out.text(input.path(), &format!("{}{report}{became}", about(&recording)))?;
                 }
             }
             return Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Timeline { files, filter, by, limit, json } => {
-            for file in several(files.files, &mut out) {
-                let recording = read(&file)?;
-                let mut timelines = recording.timelines();
-                filter.timelines(&recording, &mut timelines);
+            for input in inputs(&files.files, &mut out)? {
+                let (survey, recording) = shown(&input, &filter, limit)?;
+                let timelines = recording.timelines();
                 if json.json {
-                    out.json(&timelines_json(&recording, timelines.iter().take(limit)))?;
+                    out.json(&timelines_json(&recording, &timelines))?;
                     continue;
                 }
                 let terminal = match by {
                     AxisBy::Time => terminal(),
                     AxisBy::Events => terminal().by_events(),
                 };
-                let text = terminal.sources_of(&recording).limit(limit).to_string(&timelines);
-                out.text(&file, &text)?;
+                let terminal = terminal.sources_of(&recording).limit(limit).sums_of(&survey);
+                let mut text = terminal.to_string(&timelines);
+                if survey.objects == 0 {
+                    text.push_str(&none_matches(&input, &filter)?);
+                }
+                out.text(input.path(), &text)?;
             }
         }
         Command::Top { files, filter, by, limit, json } => {
-            for file in several(files.files, &mut out) {
-                let (recording, mut living) = read_living(&file)?;
+            let mut fleet = Fleet::new(by);
+            for input in inputs(&files.files, &mut out)? {
+                let (recording, mut living) = input.live()?;
                 filter.living(&mut living);
-                if json.json {
+                if by.is_of_all() {
+                    fleet.add(&recording, input.path(), &living);
+                } else if json.json {
                     out.json(&top::json(&living, recording.end(), by, limit))?;
                 } else {
-                    out.text(&file, &top::table(&living, recording.end(), by, limit))?;
+                    let mut text = top::table(&living, recording.end(), by, limit);
+                    if living.is_empty() {
+                        text.push_str("nothing that is asked for was alive at the end\n");
+                    }
+                    out.text(input.path(), &text)?;
                 }
+            }
+            match json.json {
+                _ if !by.is_of_all() => {}
+                true => out.json(&fleet.json(limit))?,
+                false => out.raw(&fleet.table(limit))?,
             }
         }
         Command::Diff { a, b, filter, json } => {
+            let (a, b) = (inputs(&[a], &mut out)?, inputs(&[b], &mut out)?);
             let rows = diff::rows(&a, &b, &filter)?;
             match json.json {
                 true => out.json(&diff::json(&rows))?,
@@ -153,22 +155,22 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             }
         }
         Command::Tree { files, object, json } => {
-            for file in several(files.files, &mut out) {
-                let recording = read(&file)?;
+            for input in inputs(&files.files, &mut out)? {
+                let recording = input.object(object.object)?;
                 let timelines = recording.timelines();
-                let found = find(&timelines, object.object, &file)?;
+                let found = find(&timelines, object.object, input.path())?;
                 match json.json {
                     true => out.json(&timelines_json(&recording, [found]))?,
-                    false => out.text(&file, &terminal().tree(&timelines, found))?,
+                    false => out.text(input.path(), &terminal().tree(&timelines, found))?,
                 }
             }
         }
         Command::Balance { files, object, tree, json } => {
             let object = object.object;
-            for file in several(files.files, &mut out) {
-                let balance = read(&file)?.balance(object);
-                let balance =
-                    balance.ok_or_else(|| format!("{}: no event of {object}", file.display()))?;
+            for input in inputs(&files.files, &mut out)? {
+                let balance = input.balance(object)?;
+                let balance = balance
+                    .ok_or_else(|| format!("{}: no event of {object}", input.path().display()))?;
                 if json.json {
                     out.json(
                         &json!({ "refscope_balance": 1, "object": object, "balance": balance }),
@@ -176,65 +178,66 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                 } else if tree {
                     let text: String =
                         balance.tree.iter().map(|node| format!("{node}\n")).collect();
-                    out.text(&file, &text)?;
+                    out.text(input.path(), &text)?;
                 } else {
-                    out.text(&file, &format!("{balance}\n"))?;
+                    out.text(input.path(), &format!("{balance}\n"))?;
                 }
             }
         }
-        Command::Flame { files, of } => {
+        Command::Flame { files, of, json } => {
             let of = match of.as_deref().map(|name| (name, Op::from_name(name))) {
                 Some((name, None)) => return Err(unknown_operation(name).into()),
                 other => other.and_then(|(_, op)| op),
             };
             // Of several recordings one graph: lines of one stack are summed by who reads them.
-            for file in &files.files {
-                out.raw(&flame(&read(file)?, of))?;
+            for input in inputs(&files.files, &mut out)? {
+                let graph = flame(&input, of)?;
+                match json.json {
+                    true => out.json(&flame_json(&graph))?,
+                    false => out.raw(&graph)?,
+                }
+            }
+        }
+        Command::Pack { files, output } => {
+            let inputs = inputs(&files.files, &mut out)?;
+            for (input, to) in export::places(&inputs, output.as_deref(), "packed.refscope")? {
+                let to = to.ok_or("what comes by the standard input has no name: -o FILE")?;
+                out.raw(&export::pack(input, &to)?)?;
+            }
+        }
+        Command::Export { files, filter, format, output } => {
+            let inputs = inputs(&files.files, &mut out)?;
+            let of_several = inputs.len() > 1;
+            if of_several && output.is_none() {
+                return Err("of several recordings there are several files: -o FOLDER".into());
+            }
+            let places = match &output {
+                Some(output) => export::places(&inputs, Some(output), export::ending(format))?,
+                None => inputs.iter().map(|input| (input, None)).collect(),
+            };
+            for (input, to) in places {
+                let how = Export { input, filter: &filter, format, source };
+                match to {
+                    Some(path) => {
+                        let mut file = WholeFile::create(&path)?;
+                        how.write(&mut file)?;
+                        file.finish()?;
+                    }
+                    None => {
+                        how.write(&mut io::BufWriter::with_capacity(1 << 16, &mut out.to))?;
+                    }
+                }
             }
         }
         Command::Graph { files, object, format } => {
-            for file in several(files, &mut out) {
+            out.files = files.len();
+            for file in files {
                 let graph = graph::write(&file, object, format)?;
                 match format {
                     GraphFormat::Text => out.text(&file, &graph)?,
                     _ => out.raw(&graph)?,
                 }
             }
-        }
-        Command::Export { file, filter, format, output } => {
-            let mut recording = read(&file)?;
-            if format == Format::Jsonl {
-                filter.recording(&mut recording);
-            }
-            let mut timelines = recording.timelines();
-            filter.timelines(&recording, &mut timelines);
-            let mut to: Box<dyn Write> = match &output {
-                Some(path) => {
-                    let file = File::create(path);
-                    let file = file.map_err(|error| format!("{}: {error}", path.display()))?;
-                    Box::new(io::BufWriter::new(file))
-                }
-                None => Box::new(out.to),
-            };
-            match format {
-                Format::Html => {
-                    to.write_all(render::html_with_sources(&timelines, source).as_bytes())?;
-                }
-                Format::Jsonl => render::jsonl(&recording, &mut to)?,
-                Format::Perfetto => render::perfetto(&timelines, &mut to)?,
-                Format::Json => {
-                    let mut living = recording.live_objects();
-                    filter.living(&mut living);
-                    writeln!(to, "{}", LeakReport::of_living(&recording, living, 0).json())?;
-                }
-                Format::Dot => {
-                    let object =
-                        filter.object.ok_or("a DOT graph is of one object: --object NUMBER")?;
-                    let found = find(&timelines, object, &file)?;
-                    to.write_all(render::dot(&timelines, found).as_bytes())?;
-                }
-            }
-            to.flush()?;
         }
         Command::Fix(fix) => {
             if !fix.run(&mut out.to)? {
@@ -251,10 +254,47 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn several(files: Vec<PathBuf>, out: &mut Output) -> Vec<PathBuf> {
-    out.files = files.len();
-    files
+/// The objects that a timeline is to show, and what there is beside them.
+fn shown(input: &Input, filter: &Filter, limit: usize) -> Result<(Survey, Recording), Failed> {
+    // The one that is asked for is found without the others.
+    if let Some(object) = filter.object {
+        let mut recording = input.objects(&[object].into())?;
+        let mut timelines = recording.timelines();
+        filter.timelines(&recording, &mut timelines);
+        let mut survey = Survey::default();
+        survey.objects = timelines.len() as u64;
+        let is_shown = survey.objects > 0;
+        drop(timelines);
+        recording.retain(|_| is_shown);
+        return Ok((survey, recording));
+    }
+    let survey = input.survey(limit, filter)?;
+    let ids = survey.first.iter().map(|one| one.id);
+    let recording = input.objects(&ids.collect())?;
+    Ok((survey, recording))
 }
+
+/// What to say where no object is what is asked for.
+fn none_matches(input: &Input, filter: &Filter) -> Result<String, Failed> {
+    let all = input.survey(0, &Filter::default())?;
+    if all.objects == 0 {
+        return Ok("there is no object in this recording\n".to_owned());
+    }
+    let mut text = format!("no object matches {}; there are:\n", escape(&filter.words()));
+    let mut types: Vec<_> = all.types.iter().collect();
+    types.sort_by_key(|(_, (objects, _))| std::cmp::Reverse(*objects));
+    for ((kind, name), (objects, alive)) in types.iter().take(TYPES) {
+        let name = escape(name);
+        let _ = writeln!(text, "{objects:>9}  {kind}<{name}>, {alive} alive at the end");
+    }
+    if types.len() > TYPES {
+        let _ = writeln!(text, "and {} more types", types.len() - TYPES);
+    }
+    Ok(text)
+}
+
+/// Types that are listed where none is the one that was asked for.
+const TYPES: usize = 12;
 
 /// Objects' histories, with the tables that they refer to.
 fn timelines_json<'t, 'r: 't>(
@@ -273,18 +313,36 @@ fn timelines_json<'t, 'r: 't>(
 }
 
 /// The stacks of one operation's events, or of the handles that are alive.
-fn flame(recording: &Recording, of: Option<Op>) -> String {
-    let mut stacks = Vec::new();
-    if of.is_some() {
-        let events = recording.events().iter().filter(|event| Some(event.op) == of);
-        stacks.extend(events.filter_map(|event| event.stack));
-    } else {
-        let objects = recording.live_objects();
-        let handles = objects.iter().flat_map(|object| &object.handles);
-        stacks.extend(handles.filter_map(|handle| handle.stack));
-    }
-    let stacks: Vec<_> = stacks.into_iter().map(|stack| stack.resolve()).collect();
-    stack::flame_graph(stacks.iter().map(|stack| (&**stack, 1)))
+fn flame(input: &Input, of: Option<Op>) -> Result<String, Failed> {
+    let mut counts: BTreeMap<StackId, u64> = BTreeMap::new();
+    let tables = match of {
+        Some(op) => {
+            let counted = input.file().count_stacks(op).map_err(|error| input.failed(&error))?;
+            counts = counted.1;
+            counted.0
+        }
+        None => {
+            let (tables, living) = input.live()?;
+            let handles = living.iter().flat_map(|object| &object.handles);
+            handles
+                .filter_map(|handle| handle.stack)
+                .for_each(|stack| *counts.entry(stack).or_default() += 1);
+            tables
+        }
+    };
+    input.tell(&tables);
+    let stacks: Vec<_> = counts.into_iter().map(|(stack, n)| (stack.resolve(), n)).collect();
+    Ok(stack::flame_graph(stacks.iter().map(|(stack, n)| (&**stack, *n))))
+}
+
+/// The lines of a flame graph as JSON.
+fn flame_json(graph: &str) -> serde_json::Value {
+    let rows = graph.lines().filter_map(|line| {
+        let (stack, count) = line.rsplit_once(' ')?;
+        let frames: Vec<&str> = stack.split(';').collect();
+        Some(json!({ "stack": frames, "count": count.parse::<u64>().ok()? }))
+    });
+    json!({ "refscope_flame": 1, "rows": rows.collect::<Vec<_>>() })
 }
 
 fn unknown_operation(name: &str) -> String {

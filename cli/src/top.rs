@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use refscope::__private::{escape, totals};
+use refscope::Recording;
 use refscope::analysis::Total;
 use refscope::event::Time;
 use refscope::model::LiveObject;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// What the rows are sorted by, or are.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -24,6 +26,110 @@ pub(crate) enum By {
     /// A row for each stack that allocated what is alive, by count, with the functions that are the program's. The
     /// recording needs stacks of allocations: `REFSCOPE=record=…,stacks=birth`
     Stack,
+    /// A row for each process, of all recordings together
+    Process,
+    /// A row for each machine
+    Host,
+    /// A row for each build of the program: its build id where the recording has it, else its file
+    Version,
+}
+
+impl By {
+    /// Whether the rows are of several recordings together.
+    pub(crate) fn is_of_all(self) -> bool {
+        matches!(self, Self::Process | Self::Host | Self::Version)
+    }
+}
+
+/// What processes have alive, by what tells them apart.
+pub(crate) struct Fleet {
+    by: By,
+    rows: BTreeMap<String, Processes>,
+}
+
+/// A row.
+#[derive(Default)]
+struct Processes {
+    processes: u64,
+    objects: u64,
+    bytes: u64,
+    strong: u64,
+    /// Nanoseconds.
+    oldest: u64,
+}
+
+impl Fleet {
+    pub(crate) fn new(by: By) -> Self {
+        Self { by, rows: BTreeMap::new() }
+    }
+
+    pub(crate) fn add(&mut self, recording: &Recording, path: &Path, living: &[LiveObject]) {
+        let key = match (self.by, recording.origin()) {
+            (By::Host, Some(origin)) if !origin.host.is_empty() => origin.host.clone(),
+            (By::Version, Some(origin)) if !origin.build.is_empty() => {
+                format!("{}  build {}", origin.program, origin.build)
+            }
+            (By::Version, Some(origin)) if !origin.program.is_empty() => origin.program.clone(),
+            (By::Process, Some(origin)) if !origin.program.is_empty() => {
+                // A number is used again after a while.
+                let started = crate::leaks::utc(origin.started / 1000);
+                format!(
+                    "{} on {}, process {} from {started}",
+                    origin.program, origin.host, origin.pid
+                )
+            }
+            _ => path.display().to_string(),
+        };
+        let row = self.rows.entry(key).or_default();
+        row.processes += 1;
+        for object in living {
+            row.objects += 1;
+            row.bytes = row.bytes.saturating_add(object.size);
+            row.strong += u64::from(object.strong);
+            row.oldest = row.oldest.max(object.created.until(recording.end()).as_nanos() as u64);
+        }
+    }
+
+    /// The rows, those with the most objects first.
+    fn sorted(&self) -> Vec<(&String, &Processes)> {
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by_key(|(_, row)| Reverse((row.objects, row.bytes)));
+        rows
+    }
+
+    pub(crate) fn table(&self, limit: usize) -> String {
+        let what = match self.by {
+            By::Host => "machine",
+            By::Version => "build",
+            _ => "process",
+        };
+        let columns = ["recordings", "objects", "bytes", "strong", "oldest"];
+        let [recordings, objects, bytes, strong, oldest] = columns;
+        let mut text =
+            format!("{recordings:>10} {objects:>9} {bytes:>11} {strong:>8} {oldest:>9}  {what}\n");
+        for (key, row) in self.sorted().into_iter().take(limit) {
+            let Processes { processes, objects, bytes, strong, oldest } = row;
+            let age = *oldest as f64 / 1e9;
+            let _ = writeln!(
+                text,
+                "{processes:>10} {objects:>9} {bytes:>11} {strong:>8} {age:>8.1}s  {}",
+                escape(key)
+            );
+        }
+        text + &more(self.rows.len(), limit)
+    }
+
+    pub(crate) fn json(&self, limit: usize) -> Value {
+        let name = self.by.to_possible_value();
+        let name = name.as_ref().map_or("", |name| name.get_name()).to_owned();
+        let rows = self.sorted().into_iter().take(limit).map(|(key, row)| {
+            json!({
+                (name.clone()): key, "recordings": row.processes, "objects": row.objects, "bytes": row.bytes,
+                "strong": row.strong, "oldest": row.oldest,
+            })
+        });
+        json!({ "refscope_top": 1, "by": name, "rows": rows.collect::<Vec<_>>() })
+    }
 }
 
 /// Makes the rows as JSON, `limit` of them at most.
@@ -60,10 +166,10 @@ fn lines(living: &[LiveObject], end: Time, by: By) -> Vec<Total> {
     let mut rows = totals(living);
     rows.sort_by_key(|row| {
         Reverse(match by {
-            By::Count | By::Stack => row.objects,
             By::Bytes => row.bytes,
             By::Held => row.strong,
             By::Age => end.as_nanos().saturating_sub(row.created.as_nanos()),
+            _ => row.objects,
         })
     });
     rows

@@ -265,12 +265,13 @@ fn timeline_top_diff_tree() {
     let (out, _) = texts(&refscope(&["tree", &a, "--object", &session.to_string()]));
     assert!(out.contains("2 handles, 1 alive") && out.contains("! 1 of 1 below alive"), "{out}");
     for (format, says) in
-        [("html", "<!doctype html>"), ("perfetto", "traceEvents"), ("json", "refscope_leaks")]
+        [("html", "<!doctype html>"), ("perfetto", "Rc<Session>"), ("json", "refscope_leaks")]
     {
         let to = path(&format!("out.{format}"));
         let output = refscope(&["export", &a, "--format", format, "-o", to.to_str().unwrap()]);
         assert!(output.status.success(), "{}", texts(&output).1);
-        assert!(std::fs::read_to_string(to).unwrap().contains(says));
+        let written = std::fs::read(to).unwrap();
+        assert!(written.windows(says.len()).any(|part| part == says.as_bytes()), "{format}");
     }
     let (out, _) = texts(&refscope(&["export", &a, "-f", "dot", "--object", &session.to_string()]));
     assert!(out.starts_with("digraph"), "{out}");
@@ -358,8 +359,10 @@ fn a_bad_input_is_named_with_its_line() {
     // A last line that is cut off is left out, and told.
     let (code, err) = says(&good[..good.len() - 9], &["leaks"]);
     assert!(code == Some(1) && err.contains("is cut off"), "{err}");
-    let output = refscope(&["leaks", path("").to_str().unwrap()]);
-    assert!(texts(&output).1.contains("this is a directory"), "{}", texts(&output).1);
+    let empty = path("an empty folder");
+    std::fs::create_dir_all(&empty).unwrap();
+    let output = refscope(&["leaks", empty.to_str().unwrap()]);
+    assert!(texts(&output).1.contains("there is no recording in this folder"), "{output:?}");
     let output = refscope(&["leaks", path("none.jsonl").to_str().unwrap()]);
     assert!(
         output.status.code() == Some(2) && texts(&output).1.contains("none.jsonl: No such file")

@@ -42,6 +42,9 @@ fn every_command_of_the_readme_works() {
     std::fs::create_dir_all(&folder).unwrap();
     record(&folder.join("run.refscope"));
     record(&folder.join("before.refscope"));
+    std::fs::create_dir_all(folder.join("recordings")).unwrap();
+    record(&folder.join("recordings/one.refscope"));
+    record(&folder.join("recordings/two.refscope"));
     let recording = refscope::Recording::open(folder.join("run.refscope")).unwrap();
     // Objects are numbered through the process that was recorded, which is this test.
     let object = recording.objects().keys().next_back().unwrap().number().to_string();

@@ -94,38 +94,50 @@ pub struct BalanceNode<L> {
     pub calls: Vec<Self>,
 }
 
-impl<L: Clone + Ord> Balance<L> {
-    /// Makes the balance of one object's events, which come in their order.
-    #[must_use]
-    pub(crate) fn of(events: impl IntoIterator<Item = BalanceEvent<L>>) -> Self {
-        type Key<L> = (Option<L>, Op);
-        type Ends<L> = BTreeMap<Key<L>, u64>;
-        // Handles that are alive: what made each, and its stack.
-        let mut open: HashMap<u64, (Key<L>, Vec<L>)> = HashMap::new();
-        let mut made: BTreeMap<Key<L>, (u64, Ends<L>)> = BTreeMap::new();
-        let mut root = Branch::default();
-        let mut unmatched = 0;
-        for BalanceEvent { op, handle, from, lines } in events {
-            let key = (lines.last().cloned(), op);
-            if op.strong_delta() > 0 {
-                made.entry(key.clone()).or_default().0 += 1;
-                root.add(&lines, |branch| branch.raised += 1);
-                open.insert(handle, (key, lines));
-            } else if op == Op::FromRaw {
-                // The one that became a raw pointer goes on under another number.
-                let made = from.and_then(|from| open.remove(&from));
-                open.extend(made.map(|made| (handle, made)));
-            } else if op.strong_delta() < 0 {
-                root.add(&lines, |branch| branch.lowered += 1);
-                match open.remove(&handle) {
-                    Some((maker, _)) => {
-                        let ends = &mut made.get_mut(&maker).expect("it was entered").1;
-                        *ends.entry(key).or_default() += 1;
-                    }
-                    None => unmatched += 1,
+/// What made a handle, or ended it: a line, and the operation.
+type Key<L> = (Option<L>, Op);
+type Ends<L> = BTreeMap<Key<L>, u64>;
+
+/// A balance while events come, in their order: what it keeps is bounded by the handles that are alive.
+pub(crate) struct Balancing<L> {
+    /// Handles that are alive: what made each, and its stack.
+    open: HashMap<u64, (Key<L>, Vec<L>)>,
+    made: BTreeMap<Key<L>, (u64, Ends<L>)>,
+    root: Branch<L>,
+    unmatched: u64,
+}
+
+impl<L: Clone + Ord> Balancing<L> {
+    pub(crate) fn new() -> Self {
+        let (open, made) = (HashMap::new(), BTreeMap::new());
+        Self { open, made, root: Branch::default(), unmatched: 0 }
+    }
+
+    pub(crate) fn add(&mut self, event: BalanceEvent<L>) {
+        let BalanceEvent { op, handle, from, lines } = event;
+        let key = (lines.last().cloned(), op);
+        if op.strong_delta() > 0 {
+            self.made.entry(key.clone()).or_default().0 += 1;
+            self.root.add(&lines, |branch| branch.raised += 1);
+            self.open.insert(handle, (key, lines));
+        } else if op == Op::FromRaw {
+            // The one that became a raw pointer goes on under another number.
+            let made = from.and_then(|from| self.open.remove(&from));
+            self.open.extend(made.map(|made| (handle, made)));
+        } else if op.strong_delta() < 0 {
+            self.root.add(&lines, |branch| branch.lowered += 1);
+            match self.open.remove(&handle) {
+                Some((maker, _)) => {
+                    let ends = &mut self.made.get_mut(&maker).expect("it was entered").1;
+                    *ends.entry(key).or_default() += 1;
                 }
+                None => self.unmatched += 1,
             }
         }
+    }
+
+    pub(crate) fn finish(self) -> Balance<L> {
+        let Self { open, made, mut root, unmatched } = self;
         for (_, lines) in open.values() {
             root.add(lines, |branch| branch.alive += 1);
         }
@@ -139,7 +151,17 @@ impl<L: Clone + Ord> Balance<L> {
             })
             .collect();
         made.sort_by_key(|made| (std::cmp::Reverse(made.alive()), std::cmp::Reverse(made.count)));
-        Self { made, tree: root.nodes(), unmatched }
+        Balance { made, tree: root.nodes(), unmatched }
+    }
+}
+
+impl<L: Clone + Ord> Balance<L> {
+    /// Makes the balance of one object's events, which come in their order.
+    #[must_use]
+    pub(crate) fn of(events: impl IntoIterator<Item = BalanceEvent<L>>) -> Self {
+        let mut balancing = Balancing::new();
+        events.into_iter().for_each(|event| balancing.add(event));
+        balancing.finish()
     }
 
     /// Returns how many strong handles are alive, of those whose making is known.
@@ -255,15 +277,19 @@ impl Recording {
     pub fn balance(&self, object: ObjectId) -> Option<Balance<String>> {
         let start = self.events().partition_point(|event| event.object() < object);
         let events = self.events()[start..].iter().take_while(|event| event.object() == object);
-        let events = events.map(|event| BalanceEvent {
-            op: event.op,
-            handle: event.handle.number(),
-            from: event.from.filter(|from| from.object() == object).map(HandleId::number),
-            lines: self.lines_of(event),
-        });
-        let mut events = events.peekable();
+        let mut events = events.map(|event| self.balance_event(event)).peekable();
         events.peek()?;
         Some(Balance::of(events))
+    }
+
+    fn balance_event(&self, event: &EventRecord) -> BalanceEvent<String> {
+        let from = event.from.filter(|from| from.object() == event.object());
+        BalanceEvent {
+            op: event.op,
+            handle: event.handle.number(),
+            from: from.map(HandleId::number),
+            lines: self.lines_of(event),
+        }
     }
 
     /// The program's lines of an event, the outermost first.
@@ -279,6 +305,34 @@ impl Recording {
             lines.extend(location.map(ToString::to_string));
         }
         lines
+    }
+}
+
+#[cfg(feature = "json")]
+impl crate::model::RecordingFile {
+    /// Returns the balance of an object, as [`Recording::balance`] does, in memory that is bounded by the handles that are
+    /// alive; with the recording's tables.
+    ///
+    /// # Errors
+    ///
+    /// An error of reading: inside of one of kind `InvalidData`, where the file is not as it should be.
+    pub fn balance(
+        &self,
+        object: ObjectId,
+    ) -> std::io::Result<(Recording, Option<Balance<String>>)> {
+        let mut balancing = None;
+        let (tables, _) = self.each(
+            Some(&[object].into()),
+            |_| true,
+            |tables, seen| {
+                if let Some(event) = seen.event {
+                    let event = tables.balance_event(event);
+                    balancing.get_or_insert_with(Balancing::new).add(event);
+                }
+                Ok(())
+            },
+        )?;
+        Ok((tables, balancing.map(Balancing::finish)))
     }
 }
 

@@ -73,6 +73,11 @@ impl<H> ObjectState<H> {
         self.strong
     }
 
+    /// Returns how many events there were, with those that are not known one by one.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Returns the traced weak count, as far as events are known.
     pub(crate) fn weak(&self) -> u32 {
         u32::try_from(self.weak.max(0)).unwrap_or(u32::MAX)

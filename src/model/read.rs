@@ -2,17 +2,24 @@
 //! makes the reader panic or take more memory than it has read.
 
 mod binary;
+mod file;
+mod folds;
 mod json;
+mod names;
+mod packed;
+mod parts;
+mod passes;
+mod source;
 
-pub use binary::on_progress;
+pub use file::{Birth, RecordingFile, Survey, Surveyed};
+pub use parts::on_progress;
 
-use super::format::MAGIC;
-use super::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, RecordingEnd, Replay};
+use self::passes::Input;
+use super::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording};
 use crate::event::{ObjectId, Time};
-use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
+use std::io::{self, BufRead};
 use std::path::Path;
 
 /// Stretches of damage that are kept apart; what follows is counted with the last.
@@ -64,9 +71,9 @@ impl fmt::Display for ReadError {
             }
             What::Version(version) => write!(
                 f,
-                "the recording has version {version}, and this refscope reads version {}: read it with the \
+                "the recording has version {version}, and this refscope reads {}: read it with the \
                  refscope that wrote it, or a newer one",
-                if self.line > 0 { json::VERSION } else { super::format::VERSION }
+                if self.line > 0 { "version 1" } else { "versions 1 and 2" }
             ),
         }
     }
@@ -77,6 +84,16 @@ impl std::error::Error for ReadError {
         match &self.what {
             What::Io(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+/// The error of reading where it has to be one of input and output: of kind `InvalidData`, unless reading itself failed.
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        match error.what {
+            What::Io(error) => error,
+            _ => Self::new(io::ErrorKind::InvalidData, error),
         }
     }
 }
@@ -149,7 +166,7 @@ impl Recording {
     /// # Ok::<(), refscope::model::ReadError>(())
     /// ```
     pub fn read(input: impl BufRead) -> Result<Self, ReadError> {
-        whole(Input::of(input)?)
+        folds::whole(Input::of(input, 0)?, None)
     }
 
     /// Reads a recording from its file, as [`read`](Self::read).
@@ -166,7 +183,7 @@ impl Recording {
     /// # Ok::<(), refscope::model::ReadError>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ReadError> {
-        whole(Input::open(path.as_ref())?)
+        folds::whole(Input::open(path.as_ref())?, None)
     }
 
     /// Reads a recording for what was alive at a moment of it: at the first mark of this name, or so many nanoseconds after the
@@ -181,7 +198,7 @@ impl Recording {
         input: impl BufRead,
         moment: &Moment,
     ) -> Result<Option<(Self, Vec<LiveObject>)>, ReadError> {
-        live_at(Input::of(input)?, moment)
+        folds::live_at(Input::of(input, 0)?, moment)
     }
 
     /// Reads a recording from its file, as [`read_live_at`](Self::read_live_at).
@@ -193,7 +210,7 @@ impl Recording {
         path: impl AsRef<Path>,
         moment: &Moment,
     ) -> Result<Option<(Self, Vec<LiveObject>)>, ReadError> {
-        live_at(Input::open(path.as_ref())?, moment)
+        folds::live_at(Input::open(path.as_ref())?, moment)
     }
 
     /// Reads a recording only for what was alive at its end, in memory bounded by what is alive, not by the
@@ -205,7 +222,7 @@ impl Recording {
     ///
     /// As [`read`](Self::read).
     pub fn read_live(input: impl BufRead) -> Result<(Self, Vec<LiveObject>), ReadError> {
-        live(Input::of(input)?)
+        folds::live(Input::of(input, 0)?)
     }
 
     /// Reads a recording from its file, as [`read_live`](Self::read_live).
@@ -214,164 +231,8 @@ impl Recording {
     ///
     /// As [`read`](Self::read).
     pub fn open_live(path: impl AsRef<Path>) -> Result<(Self, Vec<LiveObject>), ReadError> {
-        live(Input::open(path.as_ref())?)
+        folds::live(Input::open(path.as_ref())?)
     }
-}
-
-/// A recording's bytes.
-enum Input<R> {
-    Lines(R),
-    Blocks(Box<dyn binary::Source>),
-}
-
-impl<R: BufRead> Input<R> {
-    fn of(mut input: R) -> Result<Self, ReadError> {
-        let failed = |error| ReadError::at(1, What::Io(error));
-        let first = loop {
-            match input.fill_buf() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other.map_err(failed)?.first().copied(),
-            }
-        };
-        if first != Some(MAGIC[0]) {
-            return Ok(Self::Lines(input));
-        }
-        let mut bytes = Vec::new();
-        input.read_to_end(&mut bytes).map_err(|error| ReadError::at(0, What::Io(error)))?;
-        Ok(Self::Blocks(Box::new(bytes)))
-    }
-}
-
-impl Input<BufReader<File>> {
-    fn open(path: &Path) -> Result<Self, ReadError> {
-        let failed = |error| ReadError::at(0, What::Io(error));
-        let mut file = File::open(path).map_err(failed)?;
-        if is_regular(&file) {
-            let mut first = [0];
-            let read = file.read(&mut first).map_err(failed)?;
-            if read == 1 && first[0] == MAGIC[0] {
-                return Ok(Self::Blocks(Box::new(file)));
-            }
-            file.rewind().map_err(failed)?;
-        }
-        Self::of(BufReader::with_capacity(1 << 20, file))
-    }
-}
-
-fn is_regular(file: &File) -> bool {
-    file.metadata().is_ok_and(|metadata| metadata.is_file())
-}
-
-fn read_items<R: BufRead>(
-    input: Input<R>,
-    recording: &mut Recording,
-    take: impl FnMut(&mut Recording, Item),
-) -> Result<(), ReadError> {
-    recording.ended = RecordingEnd::Stopped;
-    match input {
-        Input::Lines(input) => json::read_lines(input, recording, take),
-        Input::Blocks(mut source) => binary::read_blocks(&mut *source, recording, take),
-    }
-}
-
-fn whole<R: BufRead>(input: Input<R>) -> Result<Recording, ReadError> {
-    let mut recording = Recording::default();
-    let mut events: Vec<EventRecord> = Vec::new();
-    let mut labels: HashMap<ObjectId, (u64, String)> = HashMap::new();
-    read_items(input, &mut recording, |recording, item| match item {
-        // A later part names what is alive again: what the earlier part said is more.
-        Item::Object(object, earlier) if !recording.objects.contains_key(&object.id) => {
-            if earlier != Earlier::default() {
-                recording.earlier.insert(object.id, earlier);
-            }
-            recording.objects.insert(object.id, object);
-        }
-        Item::Object(..) | Item::Unordered => {}
-        Item::Event(event) => events.push(event),
-        Item::Label(object, seq, label) => {
-            // The latest, in whichever order they are written.
-            let latest = labels.entry(object).or_default();
-            if seq >= latest.0 {
-                *latest = (seq, label);
-            }
-        }
-    })?;
-    for (object, (_, label)) in labels {
-        if let Some(object) = recording.objects.get_mut(&object) {
-            object.label = Some(label);
-        }
-    }
-    events.retain(|event| {
-        let earlier = recording.earlier.get(&event.object());
-        let known = earlier.is_some_and(|earlier| earlier.includes(event.seq));
-        !known && recording.objects.contains_key(&event.object())
-    });
-    recording.events = events;
-    recording.sort();
-    recording.events.dedup_by_key(|event| (event.object(), event.seq));
-    Ok(recording)
-}
-
-fn live_at<R: BufRead>(
-    input: Input<R>,
-    moment: &Moment,
-) -> Result<Option<(Recording, Vec<LiveObject>)>, ReadError> {
-    let mut recording = Recording::default();
-    let mut replay = Replay::new();
-    let mut over = false;
-    // Lines are in order; of blocks the times tell.
-    let mut until = match moment {
-        Moment::Mark(_) => None,
-        Moment::Time(time) => Some(*time),
-    };
-    let mut ordered = true;
-    let marked = |recording: &Recording| {
-        match moment {
-            Moment::Mark(name) => recording.marks.iter().find(|mark| mark.name == *name),
-            Moment::Time(_) => None,
-        }
-        .map(|mark| mark.time)
-    };
-    read_items(input, &mut recording, |recording, item| {
-        ordered &= !matches!(item, Item::Unordered);
-        over |= ordered && marked(recording).is_some();
-        if over {
-            return;
-        }
-        match item {
-            Item::Unordered => {
-                until = until.or(marked(recording));
-                replay.unordered();
-            }
-            Item::Object(object, earlier) => replay.object(object, earlier),
-            Item::Event(event) if until.is_some_and(|until| event.time > until) => {}
-            Item::Event(event) => replay.event(event),
-            Item::Label(object, seq, label) => replay.label(object, seq, &label),
-        }
-    })?;
-    let time = match moment {
-        Moment::Mark(_) => marked(&recording),
-        Moment::Time(time) => (*time <= recording.end).then_some(*time),
-    };
-    let Some(time) = time else { return Ok(None) };
-    recording.end = time;
-    let mut objects = replay.live_objects(&recording);
-    // Those that are known by their first line alone were not there yet.
-    objects.retain(|object| !object.handles.is_empty() || object.strong > 0);
-    Ok(Some((recording, objects)))
-}
-
-fn live<R: BufRead>(input: Input<R>) -> Result<(Recording, Vec<LiveObject>), ReadError> {
-    let mut recording = Recording::default();
-    let mut replay = Replay::new();
-    read_items(input, &mut recording, |_, item| match item {
-        Item::Unordered => replay.unordered(),
-        Item::Object(object, earlier) => replay.object(object, earlier),
-        Item::Event(event) => replay.event(event),
-        Item::Label(object, seq, label) => replay.label(object, seq, &label),
-    })?;
-    let objects = replay.live_objects(&recording);
-    Ok((recording, objects))
 }
 
 /// A moment of a recording.
@@ -387,21 +248,29 @@ pub enum Moment {
 enum Item {
     Object(ObjectRecord, Earlier),
     Event(EventRecord),
-    /// Object, number of the event, text.
+    /// Object, number of the event, text: before the event.
     Label(ObjectId, u64, String),
-    /// What follows is in the order of each thread alone: an event may come before its object. The tables and the marks are
-    /// complete.
-    Unordered,
+}
+
+/// In place of the index of a line or a thread of which nothing is known.
+const UNKNOWN: u32 = u32::MAX;
+
+fn is_regular(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
 /// Notes a stretch at a line (0: none) and an offset.
 fn damaged(damage: &mut Vec<Damage>, (line, offset): (u64, u64), bytes: u64, reason: String) {
+    add_damage(damage, Damage { offset, line, lines: 1, bytes, reason });
+}
+
+fn add_damage(damage: &mut Vec<Damage>, more: Damage) {
     let full = damage.len() == MAX_DAMAGE;
     match damage.last_mut() {
-        Some(last) if full || last.offset + last.bytes == offset => {
-            last.lines += 1;
-            last.bytes += bytes;
+        Some(last) if full || last.offset + last.bytes == more.offset => {
+            last.lines += more.lines;
+            last.bytes += more.bytes;
         }
-        _ => damage.push(Damage { offset, line, lines: 1, bytes, reason }),
+        _ => damage.push(more),
     }
 }

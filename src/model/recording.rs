@@ -117,6 +117,8 @@ pub struct Origin {
     pub host: String,
     /// When events' times began to count, in milliseconds since 1970 (UTC); 0 where that is not known.
     pub started: u64,
+    /// The linker's name of the program's build; empty where that is not known.
+    pub build: String,
 }
 
 /// A moment that the program [named](crate::mark()).

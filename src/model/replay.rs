@@ -1,3 +1,4 @@
+use super::by_number::ByObject;
 use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
 use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep, Recording};
@@ -12,18 +13,43 @@ use std::sync::Arc;
 /// until those before it have arrived; at the end, what is still missing counts as lost.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
-    // The standard hasher: the numbers may come from a hostile file.
-    objects: HashMap<ObjectId, State>,
-    /// Events that came before their objects, where they may.
-    orphans: Option<HashMap<ObjectId, Vec<EventRecord>>>,
-    /// How many.
+    objects: ByObject<State>,
+    /// What came before its object, where it may.
+    orphans: Option<ByObject<Orphans>>,
+    /// How many events and labels wait there.
     waiting: usize,
     paths: Paths<(Op, Option<u32>)>,
 }
 
+#[derive(Debug, Default)]
+struct Orphans {
+    events: Vec<EventRecord>,
+    labels: Vec<(u64, String)>,
+}
+
+/// What is seen of an object: each of its events, in order, or that none is known; and its end.
+#[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader looks
+pub(crate) struct Seen<'a> {
+    pub(crate) object: &'a ObjectRecord,
+    pub(crate) earlier: Earlier,
+    pub(crate) event: Option<&'a EventRecord>,
+    /// It is the first that is seen of the object.
+    pub(crate) is_first: bool,
+    /// Nothing more will be: how many events there were, and the strong count after them.
+    pub(crate) end: Option<(u64, u32)>,
+}
+
+/// Sees what is applied. What it answers to the first that there is of an object says whether it is to see the rest.
+pub(crate) trait Visit: FnMut(Seen<'_>) -> bool {}
+impl<F: FnMut(Seen<'_>) -> bool> Visit for F {}
+
 #[derive(Debug)]
 struct State {
     object: ObjectRecord,
+    /// Whether it was seen, and is to be.
+    seen: Option<bool>,
+    /// Where it is not that there were no events earlier.
+    earlier: Option<Box<Earlier>>,
     thread: Option<u32>,
     span: Option<u32>,
     stack: Option<StackId>,
@@ -65,17 +91,29 @@ impl Replay {
         Self::default()
     }
 
-    /// Has events wait that come before their objects.
+    /// Creates one in which events that come before their objects wait for them.
     #[cfg_attr(not(feature = "json"), allow(dead_code))]
-    pub(crate) fn unordered(&mut self) {
-        self.orphans.get_or_insert_default();
+    pub(crate) fn unordered() -> Self {
+        Self { orphans: Some(ByObject::default()), ..Self::default() }
     }
 
     /// Adds an object, which had some events already.
     pub(crate) fn object(&mut self, object: ObjectRecord, earlier: Earlier) {
+        self.object_seen(object, earlier, &mut |_: Seen<'_>| false);
+    }
+
+    /// Adds an object, and has seen what waited for it.
+    pub(crate) fn object_seen(
+        &mut self,
+        object: ObjectRecord,
+        earlier: Earlier,
+        visit: &mut impl Visit,
+    ) {
         let id = object.id;
         self.objects.entry(id).or_insert_with(|| State {
             object,
+            seen: None,
+            earlier: (earlier != Earlier::default()).then(|| Box::new(earlier)),
             thread: None,
             span: None,
             stack: None,
@@ -88,19 +126,27 @@ impl Replay {
             state: ObjectState::after(earlier),
         });
         let orphans = self.orphans.as_mut().filter(|orphans| !orphans.is_empty());
-        if let Some(events) = orphans.and_then(|orphans| orphans.remove(&id)) {
-            self.waiting -= events.len();
-            events.into_iter().for_each(|event| self.event(event));
+        if let Some(Orphans { events, labels }) = orphans.and_then(|orphans| orphans.remove(&id)) {
+            self.waiting -= events.len() + labels.len();
+            labels.iter().for_each(|(seq, label)| self.label(id, *seq, label));
+            events.iter().for_each(|event| self.event_seen(event, visit));
         }
     }
 
-    /// Labels an object.
+    /// Labels an object, before the event of that.
     #[cfg_attr(not(feature = "json"), allow(dead_code))]
     pub(crate) fn label(&mut self, object: ObjectId, seq: u64, label: &str) {
+        let Some(state) = self.objects.get_mut(&object) else {
+            if let Some(orphans) = &mut self.orphans
+                && self.waiting < MOST_WAITING
+            {
+                self.waiting += 1;
+                orphans.entry(object).or_default().labels.push((seq, label.to_owned()));
+            }
+            return;
+        };
         // The latest, in whichever order they come.
-        if let Some(state) = self.objects.get_mut(&object)
-            && seq >= state.labeled
-        {
+        if seq >= state.labeled {
             state.labeled = seq;
             state.object.label = Some(label.to_owned());
         }
@@ -108,18 +154,24 @@ impl Replay {
 
     /// Applies an event, or keeps it until its turn. Events of unknown objects are passed over.
     #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader has events one by one
-    pub(crate) fn event(&mut self, event: EventRecord) {
+    pub(crate) fn event(&mut self, event: &EventRecord) {
+        self.event_seen(event, &mut |_: Seen<'_>| false);
+    }
+
+    /// Applies an event, and has seen what is applied.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))]
+    pub(crate) fn event_seen(&mut self, event: &EventRecord, visit: &mut impl Visit) {
         let Some(state) = self.objects.get_mut(&event.object()) else {
             if let Some(orphans) = &mut self.orphans
                 && self.waiting < MOST_WAITING
             {
                 self.waiting += 1;
-                orphans.entry(event.object()).or_default().push(event);
+                orphans.entry(event.object()).or_default().events.push(*event);
             }
             return;
         };
         if event.seq > state.next {
-            state.early.entry(event.seq).or_insert(event);
+            state.early.entry(event.seq).or_insert(*event);
             return;
         }
         // It was applied already, or is part of what is known of the beginning.
@@ -127,14 +179,15 @@ impl Replay {
         {
             return;
         }
-        state.apply(&event, &mut self.paths);
+        state.apply(event, &mut self.paths, visit);
         while let Some(first) = state.early.first_entry()
             && *first.key() <= state.next
         {
             let event = first.remove();
-            state.apply(&event, &mut self.paths);
+            state.apply(&event, &mut self.paths, visit);
         }
         if state.state.is_over() && state.early.is_empty() {
+            state.end(visit);
             self.objects.remove(&event.object());
         }
     }
@@ -146,7 +199,7 @@ impl Replay {
             let mut state = self.objects.get_mut(&object);
             while let Some(event) = events.next_if(|event| event.object() == object) {
                 if let Some(state) = &mut state {
-                    state.apply(event, &mut self.paths);
+                    state.apply(event, &mut self.paths, &mut |_: Seen<'_>| false);
                 }
             }
         }
@@ -159,22 +212,63 @@ impl Replay {
 
     /// Ends the replay, and returns what is alive. `recording` has the tables that the events refer to.
     pub(crate) fn live_objects(&mut self, recording: &Recording) -> Vec<LiveObject> {
+        self.live_objects_seen(recording, &mut |_: Seen<'_>| false)
+    }
+
+    /// The same, and has seen what is left.
+    pub(crate) fn live_objects_seen(
+        &mut self,
+        recording: &Recording,
+        visit: &mut impl Visit,
+    ) -> Vec<LiveObject> {
         let mut tables = Tables { paths: &Paths::default(), known: HashMap::new(), recording };
         let paths = &mut self.paths;
         let mut states: Vec<_> = self.objects.drain().map(|(_, state)| state).collect();
+        states.sort_unstable_by_key(|state| state.object.id);
         for state in &mut states {
-            std::mem::take(&mut state.early).values().for_each(|event| state.apply(event, paths));
+            for event in std::mem::take(&mut state.early).values() {
+                state.apply(event, paths, visit);
+            }
+            state.see(None, visit);
             state.state.finish(|_| {});
+            state.end(visit);
         }
         tables.paths = paths;
         states.retain(State::is_alive);
-        states.sort_unstable_by_key(|state| state.object.id);
         states.into_iter().map(|state| state.live_object(&mut tables)).collect()
     }
 }
 
 impl State {
-    fn apply(&mut self, event: &EventRecord, paths: &mut Paths<(Op, Option<u32>)>) {
+    /// Has an event seen, or that there is none.
+    #[inline]
+    fn see(&mut self, event: Option<&EventRecord>, visit: &mut impl Visit) {
+        let is_first = self.seen.is_none();
+        if self.seen == Some(false) || (event.is_none() && !is_first) {
+            return;
+        }
+        let earlier = self.earlier.as_deref().copied().unwrap_or_default();
+        let wanted = visit(Seen { object: &self.object, earlier, event, is_first, end: None });
+        self.seen.get_or_insert(wanted);
+    }
+
+    fn end(&self, visit: &mut impl Visit) {
+        if self.seen == Some(true) {
+            let earlier = self.earlier.as_deref().copied().unwrap_or_default();
+            let events = self.state.received().saturating_sub(earlier.events);
+            let end = Some((events, self.state.strong()));
+            visit(Seen { object: &self.object, earlier, event: None, is_first: false, end });
+        }
+    }
+
+    #[inline]
+    fn apply(
+        &mut self,
+        event: &EventRecord,
+        paths: &mut Paths<(Op, Option<u32>)>,
+        visit: &mut impl Visit,
+    ) {
+        self.see(Some(event), visit);
         if self.thread.is_none() {
             (self.thread, self.created) = (Some(event.thread), event.time);
             self.span = event.span;
@@ -252,7 +346,8 @@ impl Tables<'_> {
     }
 
     fn thread(&self, index: u32) -> Arc<str> {
-        self.recording.threads().get(index as usize).cloned().unwrap_or_default()
+        let name = self.recording.threads().get(index as usize).cloned();
+        name.unwrap_or_else(|| "?".into())
     }
 
     fn span(&self, index: Option<u32>) -> Option<Arc<str>> {

@@ -35,16 +35,20 @@ const PARTS: [(&str, &str); 5] = [
 /// assert!(page.starts_with("<!doctype html>"));
 /// ```
 pub fn html(timelines: &Timelines<'_>) -> String {
-    html_with_sources(timelines, None)
+    html_with_sources(timelines, None, None)
 }
 
-/// Returns the same, with source lines from below `root`.
+/// Returns the same, with source lines from below `root`, and a note of what is not on it.
 #[doc(hidden)]
-pub fn html_with_sources(timelines: &Timelines<'_>, root: Option<&std::path::Path>) -> String {
+pub fn html_with_sources(
+    timelines: &Timelines<'_>,
+    root: Option<&std::path::Path>,
+    left_out: Option<&str>,
+) -> String {
     let page = PARTS.iter().fold(PAGE.to_owned(), |page, (mark, part)| page.replace(mark, part));
     let (before, after) = page.split_once("<!--DATA-->").unwrap_or((&page, ""));
     let mut text = before.to_owned();
-    data::write(&mut text, timelines, root);
+    data::write(&mut text, timelines, root, left_out);
     text.push_str(after);
     text
 }

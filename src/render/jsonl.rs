@@ -1,6 +1,11 @@
 use super::json::Json;
-use crate::model::{Recording, RecordingEnd};
+#[cfg(feature = "json")]
+use crate::event::Op;
+#[cfg(feature = "json")]
+use crate::model::{Birth, RecordingFile};
+use crate::model::{Earlier, EventRecord, ObjectRecord, Recording, RecordingEnd};
 use crate::stack::{self, StackId};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -25,34 +30,132 @@ use std::io::{self, Write};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn jsonl(recording: &Recording, out: &mut impl Write) -> io::Result<()> {
-    out.write_all(head(recording).as_bytes())?;
-    for (number, location) in (1..).zip(recording.locations()) {
-        let (file, line, column) = (Json(&location.file), location.line, location.column);
-        writeln!(out, r#"{{"site":{number},"file":{file},"line":{line},"column":{column}}}"#)?;
-    }
-    for (number, name) in (1..).zip(recording.threads()) {
-        writeln!(out, r#"{{"thread":{number},"name":{}}}"#, Json(name))?;
-    }
-    for (number, text) in (1..).zip(recording.spans()) {
-        writeln!(out, r#"{{"span":{number},"text":{}}}"#, Json(text))?;
-    }
-    for (file, (length, hash)) in &recording.sources {
-        let file = Json(file);
-        writeln!(out, r#"{{"source":{file},"len":{length},"hash":"{hash:016x}"}}"#)?;
-    }
-    let mut types = HashMap::new();
+    let mut lines = Lines::new(out);
+    lines.begin(recording)?;
     for object in recording.objects().values() {
-        let next = types.len() + 1;
-        let ty = *types.entry(&*object.type_name).or_insert(next);
-        if ty == next {
-            writeln!(out, r#"{{"type":{ty},"name":{}}}"#, Json(&object.type_name))?;
+        let earlier = recording.earlier.get(&object.id).copied().unwrap_or_default();
+        lines.object(recording, object, earlier)?;
+    }
+    for event in recording.events() {
+        lines.event(recording, event, None)?;
+    }
+    lines.end(recording)
+}
+
+/// Writes some objects of a recording's file as JSON Lines, as [`jsonl`] does, in memory that does not grow with the events:
+/// they are in the order of the file, those of an object in their order.
+///
+/// # Errors
+///
+/// Those of `out`; an error of reading is inside of one of kind `InvalidData`.
+///
+/// # Examples
+///
+/// ```no_run
+/// use refscope::{model::RecordingFile, render};
+///
+/// let file = RecordingFile::open("run.refscope")?;
+/// render::jsonl_of(&file, |birth| birth.object.size > 100, std::io::stdout())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(feature = "json")]
+pub fn jsonl_of(
+    file: &RecordingFile,
+    wanted: impl Fn(&Birth<'_>) -> bool,
+    out: impl Write,
+) -> io::Result<()> {
+    let mut lines = Lines::new(out);
+    let (tables, _) = file.each(None, wanted, |tables, seen| {
+        if seen.is_first {
+            lines.object(tables, seen.object, seen.earlier)?;
         }
-        let (id, kind, size, site) =
-            (object.id.number(), object.kind, object.size, object.location + 1);
+        let Some(event) = seen.event else { return Ok(()) };
+        let label = seen.object.label.as_deref().filter(|_| event.op == Op::Label);
+        lines.event(tables, event, label)
+    })?;
+    lines.end(&tables)
+}
+
+/// Writes lines one by one, each after those that it refers to.
+pub(crate) struct Lines<W> {
+    out: W,
+    has_begun: bool,
+    locations: usize,
+    threads: usize,
+    spans: usize,
+    marks: usize,
+    types: HashMap<Cow<'static, str>, usize>,
+    stacks: Stacks,
+    /// A line and a thread that stand for those that are not known.
+    has_unknown: [bool; 2],
+}
+
+/// Of lines and threads: those that are not known. The numbers in a file are below.
+const UNKNOWN: u64 = u32::MAX as u64 + 1;
+
+impl<W: Write> Lines<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self {
+            out,
+            has_begun: false,
+            locations: 0,
+            threads: 0,
+            spans: 0,
+            marks: 0,
+            types: HashMap::new(),
+            stacks: Stacks::default(),
+            has_unknown: [false; 2],
+        }
+    }
+
+    /// Writes the head, and what the tables have so far.
+    pub(crate) fn begin(&mut self, tables: &Recording) -> io::Result<()> {
+        if !self.has_begun {
+            self.has_begun = true;
+            self.out.write_all(head(tables).as_bytes())?;
+        }
+        let out = &mut self.out;
+        for (number, location) in (1..).zip(tables.locations()).skip(self.locations) {
+            let (file, line, column) = (Json(&location.file), location.line, location.column);
+            writeln!(out, r#"{{"site":{number},"file":{file},"line":{line},"column":{column}}}"#)?;
+        }
+        for (number, name) in (1..).zip(tables.threads()).skip(self.threads) {
+            writeln!(out, r#"{{"thread":{number},"name":{}}}"#, Json(name))?;
+        }
+        for (number, text) in (1..).zip(tables.spans()).skip(self.spans) {
+            writeln!(out, r#"{{"span":{number},"text":{}}}"#, Json(text))?;
+        }
+        for mark in &tables.marks()[self.marks..] {
+            writeln!(out, r#"{{"mark":{},"ns":{}}}"#, Json(&mark.name), mark.time.as_nanos())?;
+        }
+        self.marks = tables.marks().len();
+        self.locations = tables.locations().len();
+        self.threads = tables.threads().len();
+        self.spans = tables.spans().len();
+        Ok(())
+    }
+
+    pub(crate) fn object(
+        &mut self,
+        tables: &Recording,
+        object: &ObjectRecord,
+        earlier: Earlier,
+    ) -> io::Result<()> {
+        self.begin(tables)?;
+        let next = self.types.len() + 1;
+        let ty = *self.types.entry(object.type_name.clone()).or_insert(next);
+        if ty == next {
+            writeln!(self.out, r#"{{"type":{ty},"name":{}}}"#, Json(&object.type_name))?;
+        }
+        let (id, kind, size) = (object.id.number(), object.kind, object.size);
+        let site = u64::from(object.location) + 1;
+        if site == UNKNOWN && !std::mem::replace(&mut self.has_unknown[0], true) {
+            writeln!(self.out, r#"{{"site":{site},"file":"?","line":0,"column":0}}"#)?;
+        }
+        let out = &mut self.out;
         write!(out, r#"{{"object":{id},"kind":"{kind}","type":{ty},"size":{size},"site":{site}"#)?;
-        if let Some(earlier) = recording.earlier.get(&object.id) {
-            let (events, highest) = (earlier.events, earlier.highest);
-            let (strong, weak) = (earlier.strong, earlier.weak);
+        if earlier != Earlier::default() {
+            let Earlier { events, highest, strong, weak } = earlier;
             write!(
                 out,
                 r#","earlier":{events},"highest":{highest},"strong":{strong},"weak":{weak}"#
@@ -61,23 +164,33 @@ pub fn jsonl(recording: &Recording, out: &mut impl Write) -> io::Result<()> {
         if let Some(label) = &object.label {
             write!(out, r#","label":{}"#, Json(label))?;
         }
-        writeln!(out, "}}")?;
+        writeln!(out, "}}")
     }
-    let mut stacks = Stacks::default();
-    for event in recording.events() {
+
+    /// Writes an event; of one that gives a label, that may be with it.
+    pub(crate) fn event(
+        &mut self,
+        tables: &Recording,
+        event: &EventRecord,
+        label: Option<&str>,
+    ) -> io::Result<()> {
+        self.begin(tables)?;
         let mut line = String::new();
         if let Some(stack) = event.stack {
-            stacks.tell(stack, &mut line);
+            self.stacks.tell(stack, &mut line);
+        }
+        let thread = u64::from(event.thread) + 1;
+        if thread == UNKNOWN && !std::mem::replace(&mut self.has_unknown[1], true) {
+            let _ = writeln!(line, r#"{{"thread":{thread},"name":"?"}}"#);
         }
         let _ = write!(
             line,
-            r#"{{"event":"{}","o":{},"n":{},"h":{},"s":{},"t":{},"ns":{}"#,
+            r#"{{"event":"{}","o":{},"n":{},"h":{},"s":{},"t":{thread},"ns":{}"#,
             event.op,
             event.object().number(),
             event.seq,
             event.handle.number(),
             event.strong,
-            event.thread + 1,
             event.time.as_nanos()
         );
         if let Some(from) = event.from {
@@ -96,24 +209,39 @@ pub fn jsonl(recording: &Recording, out: &mut impl Write) -> io::Result<()> {
                 let _ = write!(line, r#","{key}":{number}"#);
             }
         }
-        writeln!(out, "{line}}}")?;
+        if let Some(label) = label {
+            let _ = write!(line, r#","label":{}"#, Json(label));
+        }
+        writeln!(self.out, "{line}}}")
     }
-    for mark in recording.marks() {
-        writeln!(out, r#"{{"mark":{},"ns":{}}}"#, Json(&mark.name), mark.time.as_nanos())?;
+
+    /// Writes what is known at the end.
+    pub(crate) fn end(mut self, tables: &Recording) -> io::Result<()> {
+        self.begin(tables)?;
+        let out = &mut self.out;
+        for (file, (length, hash)) in &tables.sources {
+            let file = Json(file);
+            writeln!(out, r#"{{"source":{file},"len":{length},"hash":"{hash:016x}"}}"#)?;
+        }
+        if tables.lost() > 0 {
+            writeln!(out, r#"{{"lost":{}}}"#, tables.lost())?;
+        }
+        if tables.ended() == RecordingEnd::Exit {
+            writeln!(out, r#"{{"end":"exit","ns":{}}}"#, tables.end().as_nanos())?;
+        }
+        out.flush()
     }
-    if recording.lost() > 0 {
-        writeln!(out, r#"{{"lost":{}}}"#, recording.lost())?;
-    }
-    if recording.ended() == RecordingEnd::Exit {
-        writeln!(out, r#"{{"end":"exit","ns":{}}}"#, recording.end().as_nanos())?;
-    }
-    Ok(())
 }
 
 fn head(recording: &Recording) -> String {
     let origin = recording.origin().cloned().unwrap_or_default();
     let mut line = format!(r#"{{"refscope":1,"pid":{}"#, origin.pid);
-    let texts = [("program", &origin.program), ("dir", &origin.directory), ("host", &origin.host)];
+    let texts = [
+        ("program", &origin.program),
+        ("dir", &origin.directory),
+        ("host", &origin.host),
+        ("build", &origin.build),
+    ];
     for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
         let _ = write!(line, r#","{key}":{}"#, Json(text));
     }

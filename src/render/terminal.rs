@@ -2,6 +2,7 @@ use super::chart::{self, Axis, By};
 use super::excerpt::{Window, characters_before};
 use super::source::{Recorded, Sources};
 use super::style::{ASCII, Glyphs, Line, Look, UNICODE};
+use super::sums::Sums;
 use super::{age, bytes, count, plural};
 use crate::analysis::{Lifeline, Timeline, Timelines};
 use crate::event::{Op, Strength, Time};
@@ -37,6 +38,7 @@ pub struct Terminal {
     pub(super) ascii: bool,
     by: By,
     limit: usize,
+    sums: Option<Sums>,
 }
 
 /// Handles of an object that are shown a row each, if there are no more.
@@ -84,6 +86,7 @@ impl Terminal {
             ascii: false,
             by: By::Time,
             limit: 8,
+            sums: None,
         }
     }
 
@@ -129,6 +132,13 @@ impl Terminal {
         self
     }
 
+    /// Sums up what a survey found, in place of the timelines that are drawn: these are some of its objects.
+    #[cfg(feature = "json")]
+    pub fn sums_of(mut self, survey: &crate::model::Survey) -> Self {
+        self.sums = Some(Sums::of_survey(survey));
+        self
+    }
+
     /// Returns the text.
     pub fn to_string(&self, timelines: &Timelines<'_>) -> String {
         let mut text = String::new();
@@ -141,11 +151,11 @@ impl Terminal {
         let _ = io::stdout().write_all(self.to_string(timelines).as_bytes());
     }
 
-    fn glyphs(&self) -> &'static Glyphs {
+    pub(super) fn glyphs(&self) -> &'static Glyphs {
         if self.ascii { &ASCII } else { &UNICODE }
     }
 
-    fn line(&self) -> Line {
+    pub(super) fn line(&self) -> Line {
         Line::new(self.color)
     }
 
@@ -160,75 +170,17 @@ impl Terminal {
             let events = t.events.len();
             (!t.is_alive(), std::cmp::Reverse(events), t.object.id)
         });
-        let rest = shown.split_off(self.limit.min(shown.len()));
+        shown.truncate(self.limit);
         shown.sort_by_key(|t| (!t.is_alive(), t.object.id));
         let sources = &Sources::new(self.source.as_deref()).recorded(Recorded::of(recording));
         for timeline in &shown {
             Object { how: self, sources, recording, timeline }.write(out)?;
             writeln!(out)?;
         }
-        self.write_rest(&rest, out)?;
-        self.write_sum(timelines, out)?;
+        let sums = self.sums.clone().unwrap_or_else(|| Sums::of(timelines));
+        sums.write_rest(self, &shown, out)?;
+        sums.write(self, recording.threads().len(), out)?;
         self.write_doubts(recording, out)
-    }
-
-    /// All of it in a line, last, where the eye ends.
-    fn write_sum(&self, timelines: &Timelines<'_>, out: &mut impl fmt::Write) -> fmt::Result {
-        if timelines.len() < 2 {
-            return Ok(());
-        }
-        let alive = timelines.iter().filter(|timeline| timeline.is_alive());
-        let (objects, size) =
-            alive.fold((0, 0_u64), |(n, size), t| (n + 1, size.saturating_add(t.object.size)));
-        let events: usize = timelines.iter().map(|timeline| timeline.events.len()).sum();
-        let threads = timelines.recording().threads().len() as u64;
-        let mut line = self.line();
-        line.put(Look::Name, &plural(timelines.len() as u64, "object"));
-        let dot = self.glyphs().dot;
-        if objects > 0 {
-            line.put(Look::Dim, dot).put(Look::Alive, &format!("{} alive", count(objects)));
-            line.put(Look::Alive, &format!(" with {}", bytes(size)));
-        } else {
-            line.put(Look::Dim, dot).put(Look::Plain, "none alive");
-        }
-        let rest = format!(
-            "{}{}",
-            plural(events as u64, "event"),
-            match threads {
-                0 | 1 => String::new(),
-                n => format!(" on {}", plural(n, "thread")),
-            }
-        );
-        line.put(Look::Dim, dot).put(Look::Dim, &rest);
-        writeln!(out, "{}", line.finish())
-    }
-
-    fn write_rest(&self, rest: &[&Timeline<'_>], out: &mut impl fmt::Write) -> fmt::Result {
-        if rest.is_empty() {
-            return Ok(());
-        }
-        let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-        for timeline in rest {
-            let (all, alive) = kinds.entry(type_of(timeline)).or_default();
-            *all += 1;
-            *alive += u64::from(timeline.is_alive());
-        }
-        let mut line = self.line();
-        let more = plural(rest.len() as u64, "more object");
-        line.put(Look::Dim, &format!("{} and {more}:", self.glyphs().ellipsis));
-        writeln!(out, "{}", line.finish())?;
-        let digits = kinds.values().map(|(all, _)| count(*all).len()).max().unwrap_or(0);
-        for (name, (all, alive)) in kinds {
-            let mut line = self.line();
-            line.put(Look::Dim, &format!("  {:>digits$}  ", count(all)));
-            let room = self.width.saturating_sub(line.width() + 16);
-            line.put(Look::Plain, &shorten(&name, room, self.glyphs()));
-            if alive > 0 {
-                line.put(Look::Alive, &format!("  {} alive", count(alive)));
-            }
-            writeln!(out, "{}", line.finish())?;
-        }
-        Ok(())
     }
 
     fn write_doubts(&self, recording: &Recording, out: &mut impl fmt::Write) -> fmt::Result {
@@ -257,7 +209,7 @@ impl fmt::Display for Timelines<'_> {
 }
 
 /// `Rc<Node>`
-fn type_of(timeline: &Timeline<'_>) -> String {
+pub(super) fn type_of(timeline: &Timeline<'_>) -> String {
     let object = timeline.object;
     format!("{}<{}>", object.kind, crate::event::short_type(&object.type_name))
 }
@@ -274,7 +226,7 @@ fn shorten_front(text: &str, room: usize, glyphs: &Glyphs) -> String {
 }
 
 /// Cuts the end off.
-fn shorten(text: &str, room: usize, glyphs: &Glyphs) -> String {
+pub(super) fn shorten(text: &str, room: usize, glyphs: &Glyphs) -> String {
     if text.chars().count() <= room {
         return text.to_owned();
     }

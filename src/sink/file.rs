@@ -42,18 +42,19 @@ use std::time::Duration;
 /// # The lines
 ///
 /// Each line is an object whose first key says what it is. Types, lines and threads are written once, before
-/// what refers to them by number. Readers must ignore keys that they do not know.
+/// what refers to them by number. Readers must ignore keys that they do not know. `docs/recording.schema.json` in the
+/// repository has them as a JSON Schema.
 ///
 /// | line | keys |
 /// | --- | --- |
-/// | `{"refscope":1,…}` | the version of the format, first of all; `pid`, `program`, `args`, `dir` (the working directory), `host`, `started` (when `ns` was 0, in milliseconds since 1970) |
+/// | `{"refscope":1,…}` | the version of the format, first of all; `pid`, `program`, `args`, `dir` (the working directory), `host`, `started` (when `ns` was 0, in milliseconds since 1970); where it was exported, `build` (the linker's id of the program) |
 /// | `{"type":N,…}` | `name` |
 /// | `{"site":N,…}` | `file`, `line`, `column` |
 /// | `{"thread":N,…}` | `name` |
 /// | `{"module":N,…}` | an executable or library that stacks lie in: `path`, `build` (the linker's id of it) |
 /// | `{"stack":N,…}` | `frames`: module and offset of each return address, the innermost first; module 0 for an address that lies in none |
 /// | `{"span":N,…}` | a span of `tracing`: `text` |
-/// | `{"object":N,…}` | `kind` (`Box`, `Rc`, `Arc`), `type`, `size` in bytes, `site` of its creation; `earlier` where it was created in a part that is gone: how many events it has had, with the counts `strong` and `weak` after them |
+/// | `{"object":N,…}` | `kind` (`Box`, `Rc`, `Arc`), `type`, `size` in bytes, `site` of its creation; `earlier` where it was created in a part that is gone: how many events it has had, with the counts `strong` and `weak` after them, and `highest`, the highest place in its history among them, where that is another number |
 /// | `{"lost":N}` | so many events were lost here |
 /// | `{"mark":NAME,…}` | the program called [`mark`](crate::mark()): `ns` time |
 /// | `{"source":FILE,…}` | a file of a `site`: `len` in bytes, and the `hash` of its text (FNV-1a, 64 bits) |

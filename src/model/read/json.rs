@@ -1,6 +1,7 @@
 //! JSON Lines, as [`FileSink`](crate::sink::FileSink) writes them: a line that is not as it should be is left out and reported.
 
 use super::super::{Earlier, EventRecord, Mark, ObjectRecord, Origin, Recording, RecordingEnd};
+use super::parts::tell;
 use super::{Item, ReadError, What, damaged};
 use crate::event::{HandleId, Kind, Location, ObjectId, Op, Time};
 use crate::stack::{self, StackId, StoredModule};
@@ -12,6 +13,9 @@ use std::sync::Arc;
 
 /// The version of the format that this reads.
 pub(super) const VERSION: u64 = 1;
+
+/// Lines after which it is told how far the file has been read.
+const STEP: u64 = 1 << 14;
 
 /// Longer lines are damage: the longest that is written holds a type's name.
 const LONGEST_LINE: usize = 1 << 20;
@@ -76,7 +80,7 @@ struct Line<'a> {
 }
 
 pub(super) fn read_lines(
-    mut input: impl BufRead,
+    (mut input, length): (impl BufRead, u64),
     recording: &mut Recording,
     mut take: impl FnMut(&mut Recording, Item),
 ) -> Result<(), ReadError> {
@@ -86,6 +90,9 @@ pub(super) fn read_lines(
     let mut offset = 0;
     for number in 1.. {
         let at = |what| ReadError::at(number, what);
+        if number.is_multiple_of(STEP) {
+            tell(offset, length);
+        }
         let bytes = read_line(&mut input, &mut text).map_err(|error| at(What::Io(error)))?;
         if bytes == 0 && number > 1 {
             break;
@@ -236,6 +243,7 @@ impl Reader {
                 directory: line.dir.unwrap_or_default(),
                 host: line.host.unwrap_or_default(),
                 started: line.started.unwrap_or(0),
+                build: line.build.unwrap_or_default(),
             }));
         }
         let first = *self.pid.get_or_insert(pid);
@@ -403,11 +411,11 @@ impl Reader {
             stack: k.and_then(|stack| self.stacks.get(&stack).copied().flatten()),
             span: sp.and_then(|span| self.spans.get(&span).copied()),
         };
-        take(recording, Item::Event(event));
         recording.end = recording.end.max(time);
         if let Some(label) = label {
             take(recording, Item::Label(object, seq, label));
         }
+        take(recording, Item::Event(event));
         Ok(())
     }
 }

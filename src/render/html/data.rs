@@ -22,7 +22,12 @@ const CONTEXT: u32 = 2;
 const CHUNK: usize = 3 << 18;
 
 /// Writes the page's data: elements of script that are not run.
-pub(super) fn write(page: &mut String, timelines: &Timelines<'_>, root: Option<&Path>) {
+pub(super) fn write(
+    page: &mut String,
+    timelines: &Timelines<'_>,
+    root: Option<&Path>,
+    left_out: Option<&str>,
+) {
     let recording = timelines.recording();
     let report = report(timelines);
     let sources = Sources::new(root).recorded(Recorded::of(recording));
@@ -36,7 +41,8 @@ pub(super) fn write(page: &mut String, timelines: &Timelines<'_>, root: Option<&
         tables.write_row(&mut rows, timeline, &findings, details.len() - start);
     }
     page.push_str("<script type=\"application/json\" id=\"data\">");
-    page.push_str(&safe_json::text(&Data::new(recording, &report, &sources, &tables)));
+    let data = Data { left_out, ..Data::new(recording, &report, &sources, &tables) };
+    page.push_str(&safe_json::text(&data));
     page.push_str("</script>\n");
     write_base64(page, "rows", &rows);
     write_base64(page, "details", &details);
@@ -56,6 +62,8 @@ fn report(timelines: &Timelines<'_>) -> LeakReport {
 struct Data<'a> {
     end: Time,
     lost: u64,
+    /// What is not on the page, in words.
+    left_out: Option<&'a str>,
     origin: Option<OriginView<'a>>,
     threads: &'a [std::sync::Arc<str>],
     /// Short name, source line, file, line, column.
@@ -106,6 +114,7 @@ impl<'a> Data<'a> {
         Self {
             end: recording.end(),
             lost: recording.lost(),
+            left_out: None,
             origin: recording.origin().map(|origin| OriginView {
                 pid: origin.pid,
                 program: &origin.program,

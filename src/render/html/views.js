@@ -140,6 +140,7 @@ function overview() {
   const rest = findings.length - cards.length;
   $("main").replaceChildren(
     el("h1", { tabindex: "-1" }, leaks.verdict),
+    DATA.left_out ? el("p", { class: "note" }, DATA.left_out) : "",
     DATA.lost ? el("p", { class: "alive" }, `${plural(DATA.lost, "event")} lost by a full recorder: counts are right, handles may be missing`) : "",
     ...cards,
     rest > 0 ? el("button", { class: "more", "data-key": "more", onclick: () => go({ n: state.n + 100 }, "replace") }, `${plural(rest, "more line")}`) : "",

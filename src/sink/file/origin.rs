@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first line of a recording: the format's version, and which process makes it.
 pub(super) fn head() -> String {
-    let Origin { pid, program, arguments, directory, host, started } = this_process();
+    let Origin { pid, program, arguments, directory, host, started, .. } = this_process();
     let mut line = format!(r#"{{"refscope":1,"pid":{pid}"#);
     let mut put = |name: &str, text: &str| {
         if !text.is_empty() {
@@ -44,6 +44,7 @@ pub(in crate::sink) fn this_process() -> Origin {
         directory: path(std::env::current_dir()).unwrap_or_default(),
         host: host().unwrap_or_default(),
         started: start.map_or(0, |start| start.as_millis().try_into().unwrap_or(0)),
+        build: String::new(),
     }
 }
 

@@ -148,9 +148,11 @@ impl Known {
     fn follow(&mut self, op: Op, record: &Words, birth: Option<Words>) {
         let (seq, path) = (record[0] >> 24, record[2] & 0xff_ffff);
         self.events += 1;
-        self.highest = self.highest.max(seq);
-        // Sums: blocks of several threads go in another order than the events happened.
-        self.strong += i64::from(op.strong_delta());
+        // Blocks of several threads go in another order than the events happened, and some that are older may be there
+        // yet: the latest event says what the strong count was, whatever is missing. Of the weak one there is the sum.
+        if seq >= self.highest {
+            (self.highest, self.strong) = (seq, (record[0] & 0xff_ffff) as i64);
+        }
         self.weak += i64::from(op.weak_delta());
         if let Some([ty, size, ..]) = birth {
             self.birth = Some(Birth { ty, size, path });

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 use refscope::analysis::LeakReport;
+use refscope::model::RecordingFile;
 use refscope::render::{self, Terminal};
 use refscope::sink::{FileSink, FlightRecorder};
 use refscope::{Arc, Recording, Scope};
@@ -16,9 +17,9 @@ fn folder() -> PathBuf {
     folder
 }
 
-/// A real recording, whole and as the newest part of a bounded one; and one of each kind that is binary.
-fn seeds() -> &'static [Vec<u8>; 4] {
-    static SEEDS: OnceLock<[Vec<u8>; 4]> = OnceLock::new();
+/// A real recording, whole and as the newest part of a bounded one; and one of each kind that is binary, a packed one last.
+fn seeds() -> &'static [Vec<u8>; 5] {
+    static SEEDS: OnceLock<[Vec<u8>; 5]> = OnceLock::new();
     SEEDS.get_or_init(|| {
         let [whole, part] = ["seed.jsonl", "part.jsonl"].map(|name| folder().join(name));
         let sinks = [FileSink::create(&whole), FileSink::bounded(&part, 8 << 10)];
@@ -58,7 +59,10 @@ fn seeds() -> &'static [Vec<u8>; 4] {
                 }
             });
         }
-        [whole, part, binary, bounded].map(|path| std::fs::read(path).unwrap())
+        let packed = folder().join("packed.refscope");
+        let file = std::fs::File::create(&packed).unwrap();
+        RecordingFile::open(&binary).unwrap().pack(file).unwrap();
+        [whole, part, binary, bounded, packed].map(|path| std::fs::read(path).unwrap())
     })
 }
 
@@ -119,6 +123,30 @@ fn ask_everything(bytes: &[u8]) {
     texts.iter().for_each(|text| shows_only(text));
     render::html(&timelines);
     render::perfetto(&timelines, &mut Vec::new()).unwrap();
+    ask_file(bytes, &recording);
+}
+
+/// The same of its file, in passes; and of what it is when it is packed.
+fn ask_file(bytes: &[u8], recording: &Recording) {
+    let path = folder().join(format!("asked-{:?}", std::thread::current().id()));
+    std::fs::write(&path, bytes).unwrap();
+    let file = RecordingFile::open(&path).unwrap();
+    let mut packed = Vec::new();
+    file.pack(&mut packed).unwrap();
+    let read = Recording::read(&packed[..]).unwrap();
+    assert_eq!(read.events(), recording.events());
+    assert_eq!(read.objects(), recording.objects());
+    assert_eq!((read.end(), read.lost()), (recording.end(), recording.lost()));
+    let survey = file.survey(3, |_| true).unwrap();
+    assert!(survey.objects >= recording.timelines().len() as u64 && survey.first.len() <= 3);
+    if let Some(&object) = recording.objects().keys().next() {
+        file.balance(object).unwrap();
+        let one = file.objects(&[object].into()).unwrap();
+        let all = recording.events().iter().filter(|event| event.object() == object);
+        assert!(one.events().iter().eq(all));
+    }
+    render::jsonl_of(&file, |_| true, &mut Vec::new()).unwrap();
+    render::perfetto_of(&file, |_| true, &mut Vec::new()).unwrap();
 }
 
 /// Nothing in it acts on a terminal.
@@ -228,7 +256,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn mutated_recordings(seed in prop::sample::select(vec![0_usize, 0, 0, 1, 1, 1, 2, 2, 2, 3]), mutations in mutations()) {
+    fn mutated_recordings(seed in prop::sample::select(vec![0_usize, 0, 0, 1, 1, 1, 2, 2, 2, 3, 4]), mutations in mutations()) {
         let _memory = LittleMemory::new();
         let mut bytes = seeds()[seed].clone();
         mutations.iter().for_each(|mutation| mutate(&mut bytes, mutation));

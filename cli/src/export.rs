@@ -1,0 +1,188 @@
+//! `refscope export` and `refscope pack`: a recording in another form.
+
+use crate::Failed;
+use crate::arguments::{Filter, Format};
+use crate::input::Input;
+use crate::output::WholeFile;
+use refscope::analysis::LeakReport;
+use refscope::model::{Birth, Survey};
+use refscope::{ObjectId, render};
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Objects that a page shows at most, and events of them: more than that opens slowly.
+const MOST_OBJECTS: usize = 20_000;
+const MOST_EVENTS: u64 = 1_000_000;
+
+/// What is exported, and how.
+pub(crate) struct Export<'a> {
+    pub(crate) input: &'a Input,
+    pub(crate) filter: &'a Filter,
+    pub(crate) format: Format,
+    pub(crate) source: Option<&'a Path>,
+}
+
+/// What an export's name ends with.
+pub(crate) fn ending(format: Format) -> &'static str {
+    match format {
+        Format::Html => "html",
+        Format::Perfetto => "perfetto-trace",
+        Format::Jsonl => "jsonl",
+        Format::Json => "json",
+        Format::Dot => "dot",
+    }
+}
+
+/// Where what is made of each recording goes: a file, or in a folder, or beside it (`None` for the standard input).
+pub(crate) fn places<'a>(
+    inputs: &'a [Input],
+    output: Option<&Path>,
+    ending: &str,
+) -> Result<Vec<(&'a Input, Option<PathBuf>)>, Failed> {
+    let folder = match output {
+        Some(output) if inputs.len() > 1 || output.is_dir() => {
+            std::fs::create_dir_all(output)
+                .map_err(|error| format!("{}: {error}", output.display()))?;
+            Some(output)
+        }
+        _ => None,
+    };
+    let mut taken = HashSet::new();
+    let place = |input: &'a Input| {
+        let own = input.path();
+        let is_named = own != Path::new("-");
+        let stem = if is_named { own.file_stem().unwrap_or_default() } else { "stdin".as_ref() };
+        let stem = stem.to_string_lossy();
+        let path = match (folder, output) {
+            (Some(folder), _) => {
+                // Recordings of several folders may have one name.
+                let mut name = format!("{stem}.{ending}");
+                let mut number = 2;
+                while !taken.insert(name.clone()) {
+                    name = format!("{stem}-{number}.{ending}");
+                    number += 1;
+                }
+                Some(folder.join(name))
+            }
+            (None, Some(output)) => Some(output.to_owned()),
+            (None, None) => is_named.then(|| own.with_file_name(format!("{stem}.{ending}"))),
+        };
+        (input, path)
+    };
+    Ok(inputs.iter().map(place).collect())
+}
+
+/// Packs a recording, and returns what to say of it.
+pub(crate) fn pack(input: &Input, to: &Path) -> Result<String, Failed> {
+    let mut file = WholeFile::create(to)?;
+    let packed = input.file().pack(&mut file);
+    crate::input::clear();
+    let (events, bytes) = packed.map_err(|error| input.failed(&error))?;
+    file.finish()?;
+    let each = if events == 0 { 0.0 } else { bytes as f64 / events as f64 };
+    let path = to.display();
+    Ok(format!("{path}: {events} events in {bytes} B, {each:.1} B an event\n"))
+}
+
+impl Export<'_> {
+    pub(crate) fn write(&self, to: &mut impl Write) -> Result<(), Failed> {
+        match self.format {
+            Format::Html => self.html(to)?,
+            Format::Jsonl => {
+                let wanted = self.wanted()?;
+                let done = render::jsonl_of(self.input.file(), wanted, &mut *to);
+                self.ended(done)?;
+            }
+            Format::Perfetto => {
+                let wanted = self.wanted()?;
+                let done = render::perfetto_of(self.input.file(), wanted, &mut *to);
+                self.ended(done)?;
+            }
+            Format::Json => {
+                let (recording, mut living) = self.input.live()?;
+                self.filter.living(&mut living);
+                writeln!(to, "{}", LeakReport::of_living(&recording, living, 0).json())?;
+            }
+            Format::Dot => {
+                let object =
+                    self.filter.object.ok_or("a DOT graph is of one object: --object NUMBER")?;
+                let recording = self.input.object(object)?;
+                let timelines = recording.timelines();
+                let found = crate::find(&timelines, object, self.input.path())?;
+                to.write_all(render::dot(&timelines, found).as_bytes())?;
+            }
+        }
+        to.flush()?;
+        Ok(())
+    }
+
+    fn ended(&self, done: std::io::Result<()>) -> Result<(), Failed> {
+        crate::input::clear();
+        // An error of the output goes up as it is: a pipe whose reader is gone is none.
+        done.map_err(|error| match error.get_ref() {
+            Some(_) => self.input.failed(&error),
+            None => error.into(),
+        })
+    }
+
+    /// Which objects are asked for. Of those that are alive, one has to know first which they are.
+    fn wanted(&self) -> Result<impl Fn(&Birth<'_>) -> bool + use<'_>, Failed> {
+        let alive: Option<HashSet<ObjectId>> = if self.filter.alive {
+            let (_, living) = self.input.live()?;
+            let alive = living.into_iter().filter(|object| object.strong > 0);
+            Some(alive.map(|object| object.id).collect())
+        } else {
+            None
+        };
+        Ok(move |birth: &Birth<'_>| {
+            self.filter.accepts(birth)
+                && alive.as_ref().is_none_or(|alive| alive.contains(&birth.object.id))
+        })
+    }
+
+    /// Writes a page of what is worth looking at, and says what it leaves out.
+    fn html(&self, to: &mut impl Write) -> Result<(), Failed> {
+        let survey = self.input.survey(MOST_OBJECTS, self.filter)?;
+        let shown = self.worth_showing(&survey);
+        let recording = self.input.objects(&shown)?;
+        let timelines = recording.timelines();
+        let left = survey.objects.saturating_sub(timelines.len() as u64);
+        let note = (left > 0).then(|| {
+            let alive = timelines.iter().filter(|timeline| timeline.is_alive()).count() as u64;
+            format!(
+                "{left} of {} objects are left out, {} of them alive: shown are those that are alive, the largest, and those \
+                 with the most events. Export others by --type, --site, --object, --from and --to",
+                survey.objects,
+                survey.alive.saturating_sub(alive)
+            )
+        });
+        if let Some(note) = &note {
+            eprintln!("refscope: {}: {note}", self.input.path().display());
+        }
+        let page = render::html_with_sources(&timelines, self.source, note.as_deref());
+        to.write_all(page.as_bytes())?;
+        Ok(())
+    }
+
+    /// What is alive, then the largest values and what had the most events by turns, as far as a page has room.
+    fn worth_showing(&self, survey: &Survey) -> HashSet<ObjectId> {
+        let asked = self.filter.object;
+        let alive = survey.first.iter().filter(|one| one.is_alive);
+        let rest = survey.first.iter().filter(|one| !one.is_alive);
+        let by_turns = survey.biggest.iter().map(Some).chain(std::iter::repeat(None));
+        let active = rest.map(Some).chain(std::iter::repeat(None));
+        let by_turns = by_turns
+            .zip(active)
+            .take_while(|pair| *pair != (None, None))
+            .flat_map(|(big, active)| [big, active]);
+        let (mut shown, mut events) = (HashSet::new(), 0);
+        for one in alive.map(Some).chain(by_turns).flatten() {
+            let fits = shown.len() < MOST_OBJECTS && events + one.events <= MOST_EVENTS;
+            if (fits || asked == Some(one.id)) && shown.insert(one.id) {
+                events += one.events;
+            }
+        }
+        shown
+    }
+}

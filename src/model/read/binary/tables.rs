@@ -1,0 +1,345 @@
+//! What records refer to, from all of a file's entries.
+
+use super::super::json::MAX_FRAMES;
+use super::super::names::Names;
+use super::super::{ReadError, UNKNOWN, What, damaged};
+use super::blocks::{Block, Blocks, Loaded, Place};
+use crate::event::{Kind, Location, Time};
+use crate::model::by_number::ByNumber;
+use crate::model::format::{BLOCK_BYTES, EntryKind, HEAD, LONGEST_TEXT, ObjectWord, SLOT_BYTES};
+use crate::model::{Earlier, Mark, ObjectRecord, Recording};
+use crate::stack::{self, StackId, StoredModule};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// What is known of an object from blocks that are gone.
+pub(super) struct Known {
+    ty: u64,
+    size: u64,
+    path: u32,
+    label: u32,
+    pub(super) earlier: Earlier,
+}
+
+/// What records refer to.
+#[derive(Default)]
+pub(super) struct Tables {
+    types: ByNumber<u64, (Kind, Cow<'static, str>)>,
+    /// The line that each path ends with, by the path's number as long as they come in order.
+    paths: Vec<u32>,
+    other_paths: ByNumber<u32, u32>,
+    pub(super) threads: ByNumber<u32, u32>,
+    pub(super) spans: ByNumber<u32, u32>,
+    pub(super) labels: ByNumber<u32, String>,
+    stacks: ByNumber<u32, StackId>,
+    /// Objects of blocks that are gone, and the blocks.
+    pub(super) known: ByNumber<u64, Known>,
+    pub(super) evicted: HashSet<u64>,
+}
+
+/// Reads entries.
+pub(super) struct Reader {
+    block: Block,
+    tables: Tables,
+    names: Names,
+    sites: HashMap<u64, u32>,
+    modules: HashMap<u64, (String, String)>,
+    stacks: HashMap<u32, Vec<(u64, u64)>>,
+    locations: HashMap<Location, u32>,
+    sources: Vec<(String, (u64, u64))>,
+    /// Where a text that goes on in another entry is being put together.
+    texts: HashMap<(u8, u64), Vec<u8>>,
+    marks: Vec<(Vec<u8>, Time)>,
+    arguments: Vec<(u64, String)>,
+    /// Objects whose entries do not count yet.
+    pending: Vec<(u64, Option<Known>)>,
+}
+
+impl Reader {
+    pub(super) fn new(swapped: bool) -> Self {
+        Self {
+            block: Block::new(swapped),
+            tables: Tables { paths: vec![u32::MAX], ..Tables::default() },
+            names: Names::default(),
+            sites: HashMap::new(),
+            modules: HashMap::new(),
+            stacks: HashMap::new(),
+            locations: HashMap::new(),
+            sources: Vec::new(),
+            texts: HashMap::new(),
+            marks: Vec::new(),
+            arguments: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Reads a block of entries.
+    pub(super) fn entries(
+        &mut self,
+        blocks: &Blocks,
+        recording: &mut Recording,
+        place: Place,
+    ) -> Result<(), ReadError> {
+        let loaded = blocks.load(&mut self.block, place);
+        let len = match loaded.map_err(|error| ReadError::at(0, What::Io(error)))? {
+            Loaded::Whole(len) => len,
+            Loaded::CutOff(len) => {
+                recording.truncated = true;
+                len
+            }
+            Loaded::Replaced => return Ok(()),
+            Loaded::Damaged(reason) => {
+                super::leave_out(recording, place.1, reason);
+                return Ok(());
+            }
+        };
+        let mut at = HEAD;
+        while at < len {
+            let head = self.block.slots[at];
+            let bytes = head[0] as u32 as usize;
+            let slots = 1 + bytes.div_ceil(SLOT_BYTES);
+            if at + slots > len {
+                let offset = place.1 * BLOCK_BYTES as u64 + (at * SLOT_BYTES) as u64;
+                let reason = "an entry is longer than its block".to_owned();
+                let bytes = ((len - at) * SLOT_BYTES) as u64;
+                damaged(&mut recording.damage, (0, offset), bytes, reason);
+                break;
+            }
+            if let Some(kind) = EntryKind::from_number((head[0] >> 56) as u8) {
+                self.entry(recording, kind, at, bytes);
+            }
+            at += slots;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, recording: &mut Recording, kind: EntryKind, at: usize, bytes: usize) {
+        let [head, key, first, second] = self.block.slots[at];
+        let part = head >> 32 & 0xff_ffff;
+        match kind {
+            EntryKind::Path => self.path(key, second),
+            EntryKind::Stack => {
+                let words = self.words(at, bytes);
+                let frames = words.chunks_exact(2).map(|frame| (frame[0], frame[1]));
+                let frames = frames.take(MAX_FRAMES).collect();
+                self.stacks.insert(key as u32, frames);
+            }
+            EntryKind::Object => {
+                let words = self.words(at, bytes);
+                let word = |word: ObjectWord| words.get(word as usize).copied().unwrap_or(0);
+                let strong = (word(ObjectWord::Strong) as i64).max(0);
+                let known = Known {
+                    ty: word(ObjectWord::Type),
+                    size: word(ObjectWord::Size),
+                    path: word(ObjectWord::Path) as u32,
+                    label: word(ObjectWord::Label) as u32,
+                    earlier: Earlier {
+                        events: first,
+                        highest: second,
+                        strong: u32::try_from(strong).unwrap_or(u32::MAX),
+                        weak: word(ObjectWord::Weak) as i64,
+                    },
+                };
+                self.pending.push((key, Some(known)));
+            }
+            EntryKind::Over => self.pending.push((key, None)),
+            EntryKind::Evicted => {
+                for (object, known) in self.pending.drain(..) {
+                    match known {
+                        Some(known) => self.tables.known.insert(object, known),
+                        None => self.tables.known.remove(&object),
+                    };
+                }
+                self.tables.evicted.insert(key);
+            }
+            _ => {
+                let Some(text) = self.block.text(at + 1, bytes) else { return };
+                let whole = if part == 0 {
+                    text.to_vec()
+                } else {
+                    let mut whole = self.texts.remove(&(kind as u8, key)).unwrap_or_default();
+                    whole.extend_from_slice(text);
+                    whole
+                };
+                // Only a text that is as long as a part may be goes on.
+                if bytes == LONGEST_TEXT {
+                    self.texts.insert((kind as u8, key), whole.clone());
+                }
+                let text = String::from_utf8_lossy(&whole).into_owned();
+                self.text(recording, kind, key, (first, second), part, text);
+            }
+        }
+    }
+
+    /// The words of an entry.
+    fn words(&self, at: usize, bytes: usize) -> Vec<u64> {
+        let slots = bytes.div_ceil(SLOT_BYTES);
+        self.block.slots[at + 1..at + 1 + slots].iter().flatten().take(bytes / 8).copied().collect()
+    }
+
+    fn path(&mut self, path: u64, site: u64) {
+        let (Ok(path), Some(&location)) = (u32::try_from(path), self.sites.get(&site)) else {
+            return;
+        };
+        if path as usize == self.tables.paths.len() {
+            self.tables.paths.push(location);
+        } else {
+            self.tables.other_paths.insert(path, location);
+        }
+    }
+
+    fn text(
+        &mut self,
+        recording: &mut Recording,
+        kind: EntryKind,
+        key: u64,
+        (first, second): (u64, u64),
+        part: u64,
+        text: String,
+    ) {
+        let Some(origin) = &mut recording.origin else { return };
+        match kind {
+            EntryKind::Program => origin.program = text,
+            EntryKind::Directory => origin.directory = text,
+            EntryKind::Host => origin.host = text,
+            EntryKind::Build => origin.build = text,
+            EntryKind::Argument if part > 0 => {
+                if let Some(last) = self.arguments.last_mut() {
+                    last.1 = text;
+                }
+            }
+            EntryKind::Argument => self.arguments.push((key, text)),
+            EntryKind::Type => {
+                let kind = match first {
+                    1 => Kind::Box,
+                    2 => Kind::Rc,
+                    _ => Kind::Arc,
+                };
+                let name = self.names.get(text);
+                self.tables.types.insert(key, (kind, name));
+            }
+            EntryKind::Site => {
+                let location = Location::new(text, (first >> 32) as u32, first as u32);
+                let index = location_index(&mut self.locations, recording, location);
+                self.sites.insert(key, index);
+            }
+            EntryKind::Thread => {
+                recording.threads.push(text.into());
+                self.tables.threads.insert(key as u32, recording.threads.len() as u32 - 1);
+            }
+            EntryKind::Span => {
+                recording.spans.push(text.into());
+                self.tables.spans.insert(key as u32, recording.spans.len() as u32 - 1);
+            }
+            EntryKind::Label => {
+                self.tables.labels.insert(key as u32, text);
+            }
+            EntryKind::Module => {
+                self.modules.entry(key).or_default().0 = text;
+            }
+            EntryKind::ModuleBuild => {
+                self.modules.entry(key).or_default().1 = text;
+            }
+            EntryKind::Mark => {
+                let time = Time::from_nanos(first);
+                if part > 0 {
+                    self.marks.pop();
+                }
+                self.marks.push((text.into_bytes(), time));
+            }
+            EntryKind::Source => {
+                if part > 0 {
+                    self.sources.pop();
+                }
+                self.sources.push((text, (first, second)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the reading of entries.
+    pub(super) fn end(mut self, recording: &mut Recording) -> Tables {
+        // What no number of a block follows does not count: the process was killed before.
+        recording.sources.extend(self.sources.drain(..));
+        let mut marks: Vec<_> = self.marks.drain(..).collect();
+        marks.sort_by_key(|(_, time)| *time);
+        for (name, time) in marks {
+            recording.end = recording.end.max(time);
+            let name = String::from_utf8_lossy(&name).into_owned();
+            recording.marks.push(Mark { name, time });
+        }
+        self.arguments.sort_by_key(|(index, _)| *index);
+        if let Some(origin) = &mut recording.origin {
+            origin.arguments = self.arguments.drain(..).map(|(_, text)| text).collect();
+        }
+        let modules: HashMap<u64, Arc<StoredModule>> = self
+            .modules
+            .into_iter()
+            .map(|(number, (path, build))| {
+                let build = (!build.is_empty()).then_some(build);
+                (number, Arc::new(StoredModule { path, build }))
+            })
+            .collect();
+        let stacks = self.stacks.into_iter().filter(|(_, frames)| !frames.is_empty());
+        let stacks = stacks.filter_map(|(number, frames)| {
+            let frames = frames.into_iter();
+            let frames = frames.map(|(module, offset)| (modules.get(&module).cloned(), offset));
+            Some((number, stack::keep(frames.collect())?))
+        });
+        self.tables.stacks = stacks.collect();
+        self.tables
+    }
+}
+
+impl Tables {
+    /// Returns what is known of an object, but for its label; `None` where its type is not known.
+    pub(super) fn object(&self, id: u64, ty: u64, size: u64, path: u32) -> Option<ObjectRecord> {
+        let (kind, type_name) = self.types.get(&ty)?;
+        let id = crate::event::ObjectId::from_number(id);
+        let (kind, type_name) = (*kind, type_name.clone());
+        let location = self.location(path).unwrap_or(UNKNOWN);
+        Some(ObjectRecord { id, kind, type_name, size, location, label: None })
+    }
+
+    /// Returns the objects of blocks that are gone, by number.
+    pub(super) fn objects(&self) -> Vec<(ObjectRecord, Earlier)> {
+        let known = self.known.iter().filter(|(_, known)| known.ty != 0);
+        let mut objects: Vec<_> = known
+            .filter_map(|(id, known)| {
+                let mut object = self.object(*id, known.ty, known.size, known.path)?;
+                object.label = self.labels.get(&known.label).cloned();
+                Some((object, known.earlier))
+            })
+            .collect();
+        objects.sort_unstable_by_key(|(object, _)| object.id);
+        objects
+    }
+
+    #[inline]
+    pub(super) fn location(&self, path: u32) -> Option<u32> {
+        if path == 0 {
+            return None;
+        }
+        match self.paths.get(path as usize) {
+            Some(&known) => Some(known),
+            None => self.other_paths.get(&path).copied(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn stack(&self, number: u32) -> Option<StackId> {
+        if number == 0 { None } else { self.stacks.get(&number).copied() }
+    }
+}
+
+fn location_index(
+    known: &mut HashMap<Location, u32>,
+    recording: &mut Recording,
+    location: Location,
+) -> u32 {
+    *known.entry(location).or_insert_with_key(|location| {
+        recording.locations.push(location.clone());
+        recording.locations.len() as u32 - 1
+    })
+}
