@@ -114,6 +114,11 @@ impl Log {
         self.inner.clock
     }
 
+    /// Whether what its records refer to is told before them.
+    pub(crate) fn is_backed(&self) -> bool {
+        self.inner.store.backing().is_some()
+    }
+
     /// How many events are not kept.
     pub(crate) fn lost(&self) -> u64 {
         self.inner.store.lost()

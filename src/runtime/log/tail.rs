@@ -84,6 +84,14 @@ impl Room<'_> {
         now & self.tails.mask.get()
     }
 
+    /// Writes an event into a log in memory, which has to know nothing of what a record refers to.
+    #[inline(always)]
+    pub(crate) fn write_in_memory(self, record: &NewRecord) {
+        debug_assert!(self.tails.knows_all(), "the log is backed");
+        self.tails.put(self.at, &record.pack());
+        self.tails.advance(self.at + 1);
+    }
+
     /// Writes an event.
     #[inline(always)]
     pub(crate) fn write(self, record: &NewRecord) {
@@ -383,7 +391,7 @@ impl Tails {
         self.mask.set(if log.clock() == Clock::None { 0 } else { u64::MAX });
         // Another log, or another thread's: what this thread has told is for none but the last.
         if self.told.replace(log.inner.id) != log.inner.id {
-            self.new_path.set(if log.inner.store.backing().is_some() { 1 } else { KNOWS_ALL });
+            self.new_path.set(if log.is_backed() { 1 } else { KNOWS_ALL });
             self.span.set(0);
             self.types.iter().for_each(|ty| ty.set(std::ptr::null()));
         }
