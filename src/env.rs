@@ -237,6 +237,7 @@ fn distance(one: &str, other: &str) -> usize {
 /// Reads the variable and does what it says.
 pub(crate) fn read() {
     crate::fork::register();
+    stack::prepare();
     if let Some(value) = std::env::var_os("REFSCOPE").filter(|_| !privileged()) {
         set_up(&value);
     }

@@ -2,7 +2,7 @@
 
 use super::fact::{Fact, dispatch_of, emit_at_once, log_late};
 use super::{NEXT, Value};
-use crate::event::{Caller, HandleId, Label, Object, ObjectId, Op, Type};
+use crate::event::{Caller, HandleId, Label, Object, ObjectId, Op, Thread, Type};
 use crate::primitive::{Arc, Ordering};
 use crate::runtime::dispatch::Dispatch;
 use crate::runtime::entry::{
@@ -98,6 +98,7 @@ pub(super) fn open(
         location: site,
     };
     let binding = dispatch::bind(&mut object, &NEXT)?;
+    Thread::note_name_if_unknown();
     let strong = u32::from(!matches!(op, Op::NewCyclic | Op::WeakFromStd));
     let adopted = if matches!(op, Op::FromStd | Op::WeakFromStd) { ADOPTED } else { 0 };
     let stacks = if stacks::asked_for_of(&object) { STACKS } else { 0 };
