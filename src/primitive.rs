@@ -102,36 +102,60 @@ pub(crate) unsafe fn free_slots<T>(slots: std::ptr::NonNull<T>, len: usize) {
 #[cfg(all(unix, not(miri)))]
 mod mapped {
     use std::ptr::{NonNull, null_mut};
+    use std::sync::atomic::{AtomicPtr, Ordering};
 
-    /// Bytes from which on all pages are asked for at once: of a smaller table most may never be touched.
-    const LARGE: usize = 256 << 10;
-    /// A large page of the processor's. From this size on memory asks for such: a walk of the tables, and handles that end
-    /// in another order than they were made, otherwise cost a look into the page tables each.
+    /// A large page of the processor's. Memory of such costs a fifteenth when it is first touched; and a walk of the tables, and
+    /// handles that end in another order than they were made, otherwise cost a look into the page tables each.
     const HUGE: usize = 2 << 20;
+    /// From this size on memory is a part of a large page, which the next ones may share.
+    const LARGE: usize = 256 << 10;
 
     /// So many bytes of zeros, aligned to a page. `None` where there is no memory.
     pub(super) fn zeroed(size: usize) -> Option<NonNull<u8>> {
+        match size {
+            ..LARGE => map(size),
+            LARGE..HUGE => part(size),
+            HUGE.. => huge(size),
+        }
+    }
+
+    fn map(size: usize) -> Option<NonNull<u8>> {
         let rights = libc::PROT_READ | libc::PROT_WRITE;
-        #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
-        let mut flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        #[cfg(target_os = "linux")]
-        if (LARGE..HUGE).contains(&size) {
-            // All pages at once cost a tenth of what they cost one by one.
-            flags |= libc::MAP_POPULATE;
-        }
-        // Room to begin with a whole large page.
-        let spare = if size >= HUGE { HUGE } else { 0 };
-        let mapped = size.checked_add(spare)?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: LAYOUT: memory of nobody's is asked for.
-        let start = unsafe { libc::mmap(null_mut(), mapped, rights, flags, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return None;
+        let start = unsafe { libc::mmap(null_mut(), size, rights, flags, -1, 0) };
+        if start == libc::MAP_FAILED { None } else { NonNull::new(start.cast()) }
+    }
+
+    /// The rest of the large page that was begun last, to its end.
+    static REST: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+
+    fn part(size: usize) -> Option<NonNull<u8>> {
+        // Relaxed: the memory is the system's zeros, which nobody wrote; a part is the caller's by the exchange.
+        let mut rest = REST.load(Ordering::Relaxed);
+        loop {
+            let left = rest.addr().wrapping_neg() % HUGE;
+            let (start, is_new) = match NonNull::new(rest) {
+                Some(rest) if left >= size => (rest, false),
+                _ => (huge(HUGE)?, true),
+            };
+            let next = start.as_ptr().wrapping_add(size);
+            match REST.compare_exchange(rest, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(start),
+                Err(others) => rest = others,
+            }
+            if is_new {
+                // SAFETY: LAYOUT: it was mapped above, and is referred to by nobody.
+                unsafe { free(start, HUGE) };
+            }
         }
-        let start = NonNull::new(start.cast::<u8>())?;
-        if spare == 0 {
-            return Some(start);
-        }
-        let before = start.as_ptr().align_offset(HUGE).min(spare);
+    }
+
+    /// Large pages, as many as there are whole ones in the size.
+    fn huge(size: usize) -> Option<NonNull<u8>> {
+        // Room to begin with a whole one.
+        let start = map(size.checked_add(HUGE)?)?;
+        let before = start.as_ptr().align_offset(HUGE).min(HUGE);
         // SAFETY: LAYOUT: `before` and `size` are at most what was mapped.
         let whole = unsafe { start.add(before) };
         // SAFETY: LAYOUT: as above.
@@ -139,7 +163,7 @@ mod mapped {
         // SAFETY: LAYOUT: what is before was mapped above, and is referred to by nobody.
         unsafe { free(start, before) };
         // SAFETY: LAYOUT: likewise what is behind.
-        unsafe { free(end, spare - before) };
+        unsafe { free(end, HUGE - before) };
         #[cfg(target_os = "linux")]
         // SAFETY: LAYOUT: it is mapped, and its bytes do not change.
         unsafe {
@@ -152,7 +176,7 @@ mod mapped {
     ///
     /// # Safety
     ///
-    /// It was mapped here, and nobody refers to it any more.
+    /// It was mapped here, alone or as a part, and nobody refers to it any more.
     pub(super) unsafe fn free(start: NonNull<u8>, size: usize) {
         if size > 0 {
             // SAFETY: LAYOUT: passed on to the caller.

@@ -1,6 +1,6 @@
 //! How a handle is made from another one.
 
-use super::fact::{Fact, emit, log};
+use super::emit::{PendingEvent, emit, log};
 use crate::event::{Caller, Op};
 use crate::runtime::entry::{AT_ONCE, BACKED, Entry, LOGGED, NewPlace, Place, Position, STACKS};
 use crate::runtime::ledger::LEDGER;
@@ -180,12 +180,18 @@ pub(super) fn make_any<const SHARED: bool>(
     place.fill(entry, &new, 0);
     let ticket = Ticket::new(place, publish(place));
     if flags & (AT_ONCE | LOGGED) != 0 {
-        let fact =
-            Fact { op, handle: position.seq, from: number, position, site: Some(site), stack };
-        let logged = flags & LOGGED != 0 && log(*local, entry, &fact, path);
+        let event = PendingEvent {
+            op,
+            handle: position.seq,
+            from: number,
+            position,
+            site: Some(site),
+            stack,
+        };
+        let logged = flags & LOGGED != 0 && log(*local, entry, &event, path);
         drop(local);
         if flags & AT_ONCE != 0 || !logged {
-            emit(entry, flags, logged, &fact);
+            emit(entry, flags, logged, &event);
         }
     }
     Some(ticket)
