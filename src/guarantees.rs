@@ -102,10 +102,11 @@
 //! or its path unknown, and counted. Elsewhere it may wait for another thread's lock, under which nothing is allocated.
 //!
 //! This holds on Linux, with what is linked into the program: the first use by a thread in a library that was loaded later
-//! (`dlopen`) allocates. It does not hold for a handle that came from a raw pointer, whose table allocates; while the feature
-//! `spans` has a layer in place; where stacks are taken: because they are [asked for](crate::stack::take), or, with the feature
-//! `stacks`, of a clone that std or a derive makes; and for the first use by a thread that std did not start in a handler with
-//! `SA_NODEFER`. On other systems let each line run once on the thread before.
+//! (`dlopen`) allocates, and so does that in a program that has made 32 keys of pthread's before its first traced object. It
+//! does not hold for a handle that came from a raw pointer, whose table allocates; while the feature `spans` has a layer in
+//! place; where stacks are taken: because they are [asked for](crate::stack::take), or, with the feature `stacks`, of a clone
+//! that std or a derive makes; and for the first use by a thread that std did not start in a handler with `SA_NODEFER`. On
+//! other systems let each line run once on the thread before.
 //! *Tested* with an allocator that counts who calls it from a handler (`tests/in_a_handler.rs`), and by signals that interrupt it
 //! (`tests/signals_and_forks.rs`).
 //!
