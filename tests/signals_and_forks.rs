@@ -461,7 +461,7 @@ fn handles_signals_in_the_allocator() {
     let allocate = |random: &mut u64| {
         *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let sizes = [40, 1_000, (*random >> 40) as usize % 100_000];
-        std::hint::black_box(sizes.map(|size| Vec::<u8>::with_capacity(size)));
+        std::hint::black_box(sizes.map(Vec::<u8>::with_capacity));
     };
     let others: Vec<_> = (1..3)
         .map(|seed| {
