@@ -24,7 +24,7 @@ REFSCOPE says what refscope does in this program. Words are separated by commas:
   record=PATH  each event to a file that survives the process; `{pid}` in PATH
                becomes the process id. As JSON Lines where PATH ends with .jsonl
                or .json, or is a pipe
-  max=SIZE     the file becomes no larger; the oldest events go (KiB, MiB or GiB)
+  max=SIZE     the file becomes no larger; the oldest events go (KiB, MiB, GiB)
   track        what is alive, for a debugger and for the program's own
                questions; nothing is printed
   leaks        what is alive when the process ends, with its holders, on stderr
