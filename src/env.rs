@@ -24,7 +24,7 @@ REFSCOPE says what refscope does in this program. Words are separated by commas:
   record=PATH  each event to a file that survives the process; `{pid}` in PATH
                becomes the process id. As JSON Lines where PATH ends with .jsonl
                or .json, or is a pipe
-  max=SIZE     the file grows no larger (KiB, MiB or GiB); the oldest events go
+  max=SIZE     the file becomes no larger; the oldest events go (KiB, MiB, GiB)
   track        what is alive, for a debugger and for the program's own
                questions; nothing is printed
   leaks        what is alive when the process ends, with its holders, on stderr
@@ -237,6 +237,7 @@ fn distance(one: &str, other: &str) -> usize {
 /// Reads the variable and does what it says.
 pub(crate) fn read() {
     crate::fork::register();
+    stack::prepare();
     if let Some(value) = std::env::var_os("REFSCOPE").filter(|_| !privileged()) {
         set_up(&value);
     }

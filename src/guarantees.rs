@@ -95,12 +95,20 @@
 //! are destroyed with their thread are delivered. *Tested* in `tests/sinks.rs`.
 //!
 //! **In a signal's handler** traced pointers can be cloned, upgraded, downgraded and dropped where std's can, if they are
-//! tracked only (`REFSCOPE=track` or `leaks`, [`track`](crate::track), a scope's mark): what the handler interrupted is not
-//! touched, and no lock is waited for; where one would be needed, a handle is untraced or its path unknown, and counted. This
-//! holds on a thread that has used a traced pointer before, while the feature `spans` has no layer in place. A handle on a line
-//! that refscope has not met yet, and one more than the thread has ever had at once, ask the allocator for memory: where the
-//! handler may have interrupted that, let each line run once before, and end what the handler makes.
-//! *Tested* in `tests/signals_and_forks.rs`.
+//! tracked only (`REFSCOPE=track` or `leaks`, [`track`](crate::track), a scope's mark). As std's they do not call the allocator,
+//! which the handler may have interrupted: on a line that was never met, on a thread that has had nothing to do with
+//! refscope, and for however many handles. Memory for those is the system's own (`mmap`). What the handler interrupted is not
+//! touched; where it interrupted refscope itself, it waits for no lock, and a handle for which one would be needed is untraced,
+//! or its path unknown, and counted. Elsewhere it may wait for another thread's lock, under which nothing is allocated.
+//!
+//! This holds on Linux, with what is linked into the program: the first use by a thread in a library that was loaded later
+//! (`dlopen`) allocates, and so does that in a program that has made 32 keys of pthread's before its first traced object. It
+//! does not hold for a handle that came from a raw pointer, whose table allocates; while the feature `spans` has a layer in
+//! place; where stacks are taken: because they are [asked for](crate::stack::take), or, with the feature `stacks`, of a clone
+//! that std or a derive makes; and for the first use by a thread that std did not start in a handler with `SA_NODEFER`. On
+//! other systems let each line run once on the thread before.
+//! *Tested* with an allocator that counts who calls it from a handler (`tests/in_a_handler.rs`), and by signals that interrupt it
+//! (`tests/signals_and_forks.rs`).
 //!
 //! A [`Recorder`](crate::sink::Recorder) does not hang there either, but for one case: an event for which the thread needs a
 //! further segment (one in 512) asks the allocator for it, which the handler may have interrupted. An event of a handler that
@@ -178,7 +186,8 @@
 //! * WAKER: a raw waker's data is an `Arc` that it owns (`task.rs`).
 //! * EXIT, RIGHTS, WINSIZE, TIME, SIGNALS, STDERR: calls into libc, for the end of the process, whose rights it has, the
 //!   terminal's width, the coarse clock, a thread's mask of signals; a descriptor that is written to and not closed.
-//! * ERRNO: where this thread's own is.
+//! * ERRNO: where this thread's own is. KEY: the key of pthread's by which threads end. SOURCE: calls into libc about a file, with
+//!   paths that end in 0, into memory of the caller's.
 //! * NAME: the one function with a name of its own for the linker, which a debugger calls.
 //! * Those of the stacks are in the head of `stack.rs`, those of the search in that of `locate.rs` and the files below it.
 //! * FORK, START: what libc calls at a fork, and the loader before `main`.

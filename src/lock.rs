@@ -1,6 +1,7 @@
 //! The locks: parking_lot's, which are one word, can be made in a `static`, are not poisoned by a panic, and can be waited
-//! for with an end; and which a forked child finds free, though another thread of its parent had one. Without tracing the
-//! library depends on nothing, and what little is locked then is locked by std's.
+//! for with an end; and which a forked child finds free, though another thread of its parent had one. On Linux a mutex is
+//! std's: to wait for it allocates nothing, as a handle's clone in a signal's handler must not. Without tracing the library
+//! depends on nothing, and what little is locked then is locked by std's.
 
 #[cfg(feature = "trace")]
 #[allow(unused_imports)] // each is used by some build
@@ -135,6 +136,10 @@ pub(crate) mod gate {
 #[cfg(feature = "trace")]
 mod gated {
     use super::gate::{Passed, pass, try_pass};
+    #[cfg(target_os = "linux")]
+    use super::waiting as inner;
+    #[cfg(not(target_os = "linux"))]
+    use parking_lot as inner;
     use std::fmt;
     use std::ops::{Deref, DerefMut};
     use std::time::Duration;
@@ -146,7 +151,7 @@ mod gated {
         _passed: Passed,
     }
 
-    pub(crate) type MutexGuard<'a, T> = Guard<parking_lot::MutexGuard<'a, T>>;
+    pub(crate) type MutexGuard<'a, T> = Guard<inner::MutexGuard<'a, T>>;
 
     impl<G: Deref> Deref for Guard<G> {
         type Target = G::Target;
@@ -162,14 +167,14 @@ mod gated {
         }
     }
 
-    /// [`parking_lot::Mutex`], which a forked child finds free.
+    /// A mutex which a forked child finds free.
     #[derive(Default)]
-    pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
+    pub(crate) struct Mutex<T>(inner::Mutex<T>);
 
     #[allow(dead_code)] // each is used by some build
     impl<T> Mutex<T> {
         pub(crate) const fn new(value: T) -> Self {
-            Self(parking_lot::Mutex::new(value))
+            Self(inner::Mutex::new(value))
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -211,6 +216,48 @@ mod gated {
         pub(crate) fn write(&self) -> Guard<parking_lot::RwLockWriteGuard<'_, T>> {
             let passed = pass();
             Guard { guard: self.0.write(), _passed: passed }
+        }
+    }
+}
+
+/// std's mutex, never poisoned: a futex.
+#[cfg(all(feature = "trace", target_os = "linux"))]
+mod waiting {
+    pub(super) use std::sync::MutexGuard;
+    use std::sync::{self, PoisonError, TryLockError};
+    use std::time::{Duration, Instant};
+
+    #[derive(Debug, Default)]
+    pub(super) struct Mutex<T>(sync::Mutex<T>);
+
+    #[allow(dead_code)] // each is used by some build
+    impl<T> Mutex<T> {
+        pub(super) const fn new(value: T) -> Self {
+            Self(sync::Mutex::new(value))
+        }
+
+        pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            match self.0.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            }
+        }
+
+        /// Waits in small steps: only where something may be wrong.
+        pub(super) fn try_lock_for(&self, time: Duration) -> Option<MutexGuard<'_, T>> {
+            let start = Instant::now();
+            loop {
+                let guard = self.try_lock();
+                if guard.is_some() || start.elapsed() >= time {
+                    return guard;
+                }
+                std::thread::sleep(Duration::from_micros(200));
+            }
         }
     }
 }

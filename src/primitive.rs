@@ -55,21 +55,24 @@ pub(crate) const TICKER: bool =
 /// Allocates `len` slots whose bytes are all zero, which is what `vacant` gives: for loom's types, whose zero has other
 /// bytes. `None` where there is no memory.
 ///
-/// Not by the program's allocator, which may use traced pointers itself. What is large comes from where the system has
-/// zeros: the system's allocator may have memory that was used, and write them.
+/// Not by the program's allocator, which may use traced pointers itself, or be what a signal's handler has interrupted: from the
+/// system, which has zeros ready, where that can be asked.
 pub(crate) fn zeroed_slots<T>(len: usize, vacant: fn() -> T) -> Option<std::ptr::NonNull<T>> {
-    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::alloc::Layout;
+    #[cfg(not(all(unix, not(miri))))]
+    use std::alloc::{GlobalAlloc as _, System};
 
     let _ = vacant;
     let layout = Layout::array::<T>(len).ok()?;
     assert!(layout.size() > 0, "slots have a size");
     #[cfg(all(unix, not(miri)))]
-    if layout.size() >= mapped::LARGE {
-        return mapped::zeroed(layout.size()).map(std::ptr::NonNull::cast);
+    return mapped::zeroed(layout.size()).map(std::ptr::NonNull::cast);
+    #[cfg(not(all(unix, not(miri))))]
+    {
+        // SAFETY: LAYOUT: the layout's size is not zero.
+        let slots = unsafe { System.alloc_zeroed(layout) };
+        std::ptr::NonNull::new(slots.cast())
     }
-    // SAFETY: LAYOUT: the layout's size is not zero.
-    let slots = unsafe { System.alloc_zeroed(layout) };
-    std::ptr::NonNull::new(slots.cast())
 }
 
 /// Gives back what [`zeroed_slots`] allocated.
@@ -78,52 +81,81 @@ pub(crate) fn zeroed_slots<T>(len: usize, vacant: fn() -> T) -> Option<std::ptr:
 ///
 /// `slots` and `len` are those of one such allocation, which nobody refers to any more.
 pub(crate) unsafe fn free_slots<T>(slots: std::ptr::NonNull<T>, len: usize) {
-    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::alloc::Layout;
+    #[cfg(not(all(unix, not(miri))))]
+    use std::alloc::{GlobalAlloc as _, System};
 
     let layout = Layout::array::<T>(len).expect("it was allocated with this layout");
     #[cfg(all(unix, not(miri)))]
-    if layout.size() >= mapped::LARGE {
-        // SAFETY: LAYOUT: passed on to the caller.
-        return unsafe { mapped::free(slots.cast(), layout.size()) };
-    }
     // SAFETY: LAYOUT: passed on to the caller.
-    unsafe { System.dealloc(slots.as_ptr().cast(), layout) };
+    unsafe {
+        mapped::free(slots.cast(), layout.size());
+    }
+    #[cfg(not(all(unix, not(miri))))]
+    // SAFETY: LAYOUT: passed on to the caller.
+    unsafe {
+        System.dealloc(slots.as_ptr().cast(), layout);
+    }
 }
 
 /// Memory that is mapped.
 #[cfg(all(unix, not(miri)))]
 mod mapped {
     use std::ptr::{NonNull, null_mut};
+    use std::sync::atomic::{AtomicPtr, Ordering};
 
-    /// Bytes from which memory is mapped.
-    pub(super) const LARGE: usize = 256 << 10;
-    /// A large page of the processor's. From this size on memory asks for such: a walk of the tables, and handles that end
-    /// in another order than they were made, otherwise cost a look into the page tables each.
+    /// A large page of the processor's. Memory of such costs a fifteenth when it is first touched; and a walk of the tables, and
+    /// handles that end in another order than they were made, otherwise cost a look into the page tables each.
     const HUGE: usize = 2 << 20;
+    /// From this size on memory is a part of a large page, which the next ones may share.
+    const LARGE: usize = 256 << 10;
 
     /// So many bytes of zeros, aligned to a page. `None` where there is no memory.
     pub(super) fn zeroed(size: usize) -> Option<NonNull<u8>> {
+        match size {
+            ..LARGE => map(size),
+            LARGE..HUGE => part(size),
+            HUGE.. => huge(size),
+        }
+    }
+
+    fn map(size: usize) -> Option<NonNull<u8>> {
         let rights = libc::PROT_READ | libc::PROT_WRITE;
-        #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
-        let mut flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        #[cfg(target_os = "linux")]
-        if size < HUGE {
-            // All pages at once cost a tenth of what they cost one by one.
-            flags |= libc::MAP_POPULATE;
-        }
-        // Room to begin with a whole large page.
-        let spare = if size >= HUGE { HUGE } else { 0 };
-        let mapped = size.checked_add(spare)?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: LAYOUT: memory of nobody's is asked for.
-        let start = unsafe { libc::mmap(null_mut(), mapped, rights, flags, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return None;
+        let start = unsafe { libc::mmap(null_mut(), size, rights, flags, -1, 0) };
+        if start == libc::MAP_FAILED { None } else { NonNull::new(start.cast()) }
+    }
+
+    /// The rest of the large page that was begun last, to its end.
+    static REST: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+
+    fn part(size: usize) -> Option<NonNull<u8>> {
+        // Relaxed: the memory is the system's zeros, which nobody wrote; a part is the caller's by the exchange.
+        let mut rest = REST.load(Ordering::Relaxed);
+        loop {
+            let left = rest.addr().wrapping_neg() % HUGE;
+            let (start, is_new) = match NonNull::new(rest) {
+                Some(rest) if left >= size => (rest, false),
+                _ => (huge(HUGE)?, true),
+            };
+            let next = start.as_ptr().wrapping_add(size);
+            match REST.compare_exchange(rest, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(start),
+                Err(others) => rest = others,
+            }
+            if is_new {
+                // SAFETY: LAYOUT: it was mapped above, and is referred to by nobody.
+                unsafe { free(start, HUGE) };
+            }
         }
-        let start = NonNull::new(start.cast::<u8>())?;
-        if spare == 0 {
-            return Some(start);
-        }
-        let before = start.as_ptr().align_offset(HUGE).min(spare);
+    }
+
+    /// Large pages, as many as there are whole ones in the size.
+    fn huge(size: usize) -> Option<NonNull<u8>> {
+        // Room to begin with a whole one.
+        let start = map(size.checked_add(HUGE)?)?;
+        let before = start.as_ptr().align_offset(HUGE).min(HUGE);
         // SAFETY: LAYOUT: `before` and `size` are at most what was mapped.
         let whole = unsafe { start.add(before) };
         // SAFETY: LAYOUT: as above.
@@ -131,7 +163,7 @@ mod mapped {
         // SAFETY: LAYOUT: what is before was mapped above, and is referred to by nobody.
         unsafe { free(start, before) };
         // SAFETY: LAYOUT: likewise what is behind.
-        unsafe { free(end, spare - before) };
+        unsafe { free(end, HUGE - before) };
         #[cfg(target_os = "linux")]
         // SAFETY: LAYOUT: it is mapped, and its bytes do not change.
         unsafe {
@@ -144,7 +176,7 @@ mod mapped {
     ///
     /// # Safety
     ///
-    /// It was mapped here, and nobody refers to it any more.
+    /// It was mapped here, alone or as a part, and nobody refers to it any more.
     pub(super) unsafe fn free(start: NonNull<u8>, size: usize) {
         if size > 0 {
             // SAFETY: LAYOUT: passed on to the caller.
@@ -170,23 +202,12 @@ pub(crate) use statics;
 
 /// Declares the state of each thread, and what is called as the thread ends.
 ///
-/// The state has no destructor, so that it can be used until the thread's very end; a second thread-local,
-/// touched at the first use, has one. loom's threads have one local with a destructor instead, and none after it.
+/// The state has no destructor, so that it can be used until the thread's very end: what is called then is registered at
+/// the first use. loom's threads have one local with a destructor instead, and none after it.
 macro_rules! thread_state {
     ($(#[$meta:meta])* static $NAME:ident: $Type:ty = $value:expr, ends by $end:path;) => {
         thread_local! {
             $(#[$meta])* static $NAME: $Type = const { $value };
-            static ENDING: Ending = const { Ending };
-        }
-
-        struct Ending;
-
-        impl Drop for Ending {
-            fn drop(&mut self) {
-                if let Some(state) = state() {
-                    $end(state);
-                }
-            }
         }
 
         /// This thread's state, as long as the thread is there: it must not be given to another thread.
@@ -198,10 +219,73 @@ macro_rules! thread_state {
             Some(unsafe { &*state })
         }
 
-        /// Has [`ENDING`] destroyed as the thread ends. False where it has been already.
+        /// Has the state ended as the thread ends. False where that cannot be had.
         fn register_end() -> bool {
-            ENDING.try_with(|_| ()).is_ok()
+            fn end() {
+                if let Some(state) = state() {
+                    $end(state);
+                }
+            }
+            crate::primitive::call_at_thread_end(end)
         }
     };
 }
 pub(crate) use thread_state;
+
+/// Has a function called as this thread ends, after the destructors of std's thread-locals. False where that cannot be had.
+///
+/// By a key of pthread's, since the thread's first use of a traced pointer may be in a signal's handler that interrupted the
+/// allocator: to register a destructor of a thread-local allocates, to set one of the first 32 keys does not.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) fn call_at_thread_end(end: fn()) -> bool {
+    use std::ffi::c_void;
+
+    extern "C" fn run(end: *mut c_void) {
+        // SAFETY: KEY: it is the function that was set below.
+        let end = unsafe { std::mem::transmute::<*mut c_void, fn()>(end) };
+        end();
+    }
+
+    /// The key, and one more. 0: there is none yet.
+    static KEY: AtomicU32 = AtomicU32::new(0);
+
+    // Relaxed: a key is known to the system when its number is known.
+    let mut key = KEY.load(Ordering::Relaxed);
+    if key == 0 {
+        let mut new = 0;
+        // SAFETY: KEY: the key's number is written.
+        if unsafe { libc::pthread_key_create(&raw mut new, Some(run)) } != 0 {
+            return false;
+        }
+        match KEY.compare_exchange(0, new + 1, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => key = new + 1,
+            Err(others) => {
+                // SAFETY: KEY: it was made above, and is known to nobody else.
+                unsafe { libc::pthread_key_delete(new) };
+                key = others;
+            }
+        }
+    }
+    // SAFETY: KEY: the key was made, and is not deleted; the value is what its destructor expects.
+    unsafe { libc::pthread_setspecific(key - 1, end as *const c_void) == 0 }
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+pub(crate) fn call_at_thread_end(end: fn()) -> bool {
+    use std::cell::Cell;
+
+    struct Ending(Cell<Option<fn()>>);
+
+    impl Drop for Ending {
+        fn drop(&mut self) {
+            if let Some(end) = self.0.take() {
+                end();
+            }
+        }
+    }
+
+    thread_local! {
+        static ENDING: Ending = const { Ending(Cell::new(None)) };
+    }
+    ENDING.try_with(|ending| ending.0.set(Some(end))).is_ok()
+}

@@ -208,7 +208,7 @@ impl<T> Rc<T> {
     #[track_caller]
     pub fn try_unwrap(this: Self) -> Result<T, Self> {
         let (mut ticket, inner) = this.into_parts();
-        ticket.settle();
+        ticket.resolve_raw();
         match rc::Rc::try_unwrap(inner) {
             Ok(value) => {
                 ticket.end(Op::MovedOut);
@@ -350,7 +350,7 @@ impl<T: ?Sized + MakeMut> Rc<T> {
         let value = {
             #[allow(unused_mut)] // of two words
             let mut parts = this.parts_mut();
-            parts.identity.settle();
+            parts.identity.resolve_raw();
             let before = rc::Rc::as_ptr(&*parts.std);
             let value = T::rc_make_mut(&mut *parts.std);
             if !ptr::addr_eq(before, value) {

@@ -4,7 +4,7 @@
 //! ```text
 //!  handle ── what a pointer has beside std's; emits the events
 //!    ├─ ticket ── the word that names a handle's place
-//!    ├─ ledger ── entry · slab · paths · raw · view (reads it)
+//!    ├─ ledger ── entry · slab (ring) · paths (index) · raw · view (reads it)
 //!    ├─ log    ── record · segment · tail · evicted
 //!    ├─ dispatch ── scope · sink (the trait)
 //!    ├─ stacks (which are taken)
@@ -15,11 +15,13 @@ pub(crate) mod clock;
 pub(crate) mod dispatch;
 pub(crate) mod entry;
 pub(crate) mod handle;
+mod index;
 pub(crate) mod ledger;
 pub(crate) mod local;
 pub(crate) mod log;
 pub(crate) mod paths;
 pub(crate) mod raw;
+mod ring;
 pub(crate) mod scope;
 pub(crate) mod sink;
 pub(crate) mod slab;

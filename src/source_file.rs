@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// Larger files are no source that anyone wrote.
-const MOST_BYTES: u64 = 4 << 20;
+pub(crate) const MOST_BYTES: u64 = 4 << 20;
 
 /// Returns the text of a regular file of a size that source files have.
 pub(crate) fn read(path: &Path) -> Option<String> {

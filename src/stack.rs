@@ -79,6 +79,8 @@ mod capture;
 mod capture;
 mod frame;
 mod location;
+#[cfg(all(feature = "trace", target_os = "linux", not(miri)))]
+mod source;
 mod stored;
 #[cfg(feature = "stacks")]
 mod symbols;
@@ -91,6 +93,8 @@ pub use location::needs_stack;
 pub(crate) use capture::record;
 #[cfg(feature = "stacks")]
 pub(crate) use frame::strip_hash;
+#[cfg(feature = "trace")]
+pub(crate) use location::prepare;
 #[allow(unused_imports)] // reading recordings is a feature
 pub(crate) use stored::{StoredModule, Told, frames_in_modules, keep};
 

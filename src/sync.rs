@@ -211,7 +211,7 @@ impl<T> Arc<T> {
     #[track_caller]
     pub fn try_unwrap(this: Self) -> Result<T, Self> {
         let (mut ticket, inner) = this.into_parts();
-        ticket.settle();
+        ticket.resolve_raw();
         match sync::Arc::try_unwrap(inner) {
             Ok(value) => {
                 ticket.end(Op::MovedOut);
@@ -353,7 +353,7 @@ impl<T: ?Sized + MakeMut> Arc<T> {
         let value = {
             #[allow(unused_mut)] // of two words
             let mut parts = this.parts_mut();
-            parts.identity.settle();
+            parts.identity.resolve_raw();
             let before = sync::Arc::as_ptr(&*parts.std);
             let value = T::arc_make_mut(&mut *parts.std);
             if !ptr::addr_eq(before, value) {

@@ -173,6 +173,24 @@ fn an_address_for_each_kind() {
     assert!(scope.alive().iter().all(|object| object.handles.len() == 1 && object.handles[0].raw));
 }
 
+/// What std freed out of sight left an `Rc` that waits at an address where a box of std's is now: the box is nobody's.
+#[test]
+fn an_address_of_another_kind_that_refscope_did_not_see() {
+    const VALUE: usize = 2048;
+    let (scope, events) = scope();
+    let rc = Rc::into_raw(scope.run(|| at(VALUE - COUNTS, || Rc::new([1_u8; 16]))));
+    // SAFETY: the pointer came from `into_raw`; a traced `Rc` is allocated as std's is.
+    drop(unsafe { std::rc::Rc::from_raw(rc) });
+    events();
+    let theirs = std::boxed::Box::into_raw(at(VALUE, || std::boxed::Box::new([2_u8; 16])));
+    assert_eq!(theirs.addr(), rc.addr());
+    // SAFETY: the pointer came from `into_raw`, and is taken back once.
+    let boxed = unsafe { Box::from_raw(theirs) };
+    assert!(refscope::holders(&boxed).object().is_none());
+    drop(boxed);
+    assert_eq!(events(), [], "the `Rc` had no part in it");
+}
+
 /// An untraced handle that becomes a raw pointer does not make a traced one forgotten that waits at the same address, and
 /// takes nobody's place when it returns.
 #[test]

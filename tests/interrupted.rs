@@ -1,6 +1,6 @@
 //! `exit` in a signal's handler that interrupted the allocator, on a thread with records in a recorder: nothing of refscope's
-//! may allocate or free on that thread any more, or wait for a lock. The allocator here raises the signal itself, so that
-//! this is so each time.
+//! may allocate or free on that thread any more, or wait for a lock. And a fork while another thread has a lock of refscope's,
+//! under which it allocates. The allocator here raises the signal itself, and waits for the fork, so that this is so each time.
 #![cfg(all(unix, feature = "trace"))]
 
 use refscope::Arc;
@@ -8,6 +8,7 @@ use refscope::sink::Recorder;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 struct Interrupted;
@@ -17,7 +18,12 @@ thread_local! {
     static WITHIN: Cell<bool> = const { Cell::new(false) };
     /// After so many allocations of this thread there comes a signal.
     static LEFT: Cell<u32> = const { Cell::new(0) };
+    /// The next allocation of this thread takes long.
+    static IS_SLOW: Cell<bool> = const { Cell::new(false) };
 }
+
+/// A thread is in an allocation that takes long.
+static WAITS: AtomicBool = AtomicBool::new(false);
 
 /// A real allocator would wait for the lock that the thread has itself.
 const ENTERED_TWICE: i32 = 42;
@@ -34,6 +40,10 @@ fn enter() {
 unsafe impl GlobalAlloc for Interrupted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         enter();
+        if IS_SLOW.take() {
+            WAITS.store(true, Ordering::Release);
+            std::thread::sleep(Duration::from_millis(300));
+        }
         let left = LEFT.get();
         LEFT.set(left.saturating_sub(1));
         if left == 1 {
@@ -127,4 +137,41 @@ fn each_allocation(refscope: &str) {
     }
     assert!(ended > 10, "{refscope}: {ended}");
     println!("{refscope}: {ended} allocations were interrupted");
+}
+
+/// A label is kept under a lock, in memory of the program's. The child finds the lock free.
+#[test]
+fn a_fork_waits_for_who_has_a_lock() {
+    let one = refscope::Scope::mark().run(|| Arc::new(1));
+    let theirs = one.clone();
+    let labels = std::thread::spawn(move || {
+        // What is allocated once is there.
+        refscope::label(&theirs, "a first one");
+        IS_SLOW.set(true);
+        refscope::label(&theirs, "a label that no other one begins like");
+        assert!(!IS_SLOW.get(), "it was allocated");
+    });
+    while !WAITS.load(Ordering::Acquire) {
+        std::hint::spin_loop();
+    }
+    // SAFETY: what the child does is what is tested.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        refscope::label(&one, "the child's");
+        // SAFETY: it ends the process, at once.
+        unsafe { libc::_exit(ENDED) };
+    }
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut status = 0;
+    // SAFETY: the process is a child of this one, and the status is written to.
+    while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+        if Instant::now() > until {
+            // SAFETY: as above.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+            panic!("the child hangs");
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == ENDED, "{status}");
+    labels.join().unwrap();
 }

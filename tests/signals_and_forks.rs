@@ -2,6 +2,9 @@
 //! pointers there. Each test runs this test binary again, as such a program.
 #![cfg(all(unix, feature = "trace"))]
 
+#[path = "in_a_handler/lines.rs"]
+mod lines;
+
 use refscope::{Arc, Box, Rc};
 use std::collections::HashSet;
 use std::io::Read as _;
@@ -28,6 +31,7 @@ fn program() {
         }
         Ok("handles signals") => handles_signals(),
         Ok("handles signals with a recorder") => handles_signals_with_a_recorder(),
+        Ok("handles signals in the allocator") => handles_signals_in_the_allocator(),
         Ok("holds stderr") => holds_stderr(),
         Ok("is not written for") => is_not_written_for(),
         Ok("clones in a panic hook") => clones_in_a_panic_hook(),
@@ -388,12 +392,6 @@ fn handles_signals() {
         HANDLED.fetch_add(1, Ordering::Relaxed);
     }
     SHARED.set(Arc::new(5)).unwrap();
-    // Its lines are known, and there is room for all handles: a new line, and more handles than ever, allocate.
-    handler(0);
-    for _ in 0..2 {
-        let clones: Vec<_> = (0..60).map(|_| SHARED.get().unwrap().clone()).collect();
-        drop(clones.iter().map(Arc::downgrade).collect::<Vec<_>>());
-    }
     let sender = interrupted_by(handler);
     let shared = SHARED.get().unwrap();
     let until = Instant::now() + Duration::from_secs(60);
@@ -421,6 +419,87 @@ fn traced_pointers_in_a_handler() {
     }
 }
 
+/// Hands handles on in an order that was not before: their paths are new.
+fn along_new_paths(random: &mut u64, one: &Arc<u64>) -> Arc<u64> {
+    let mut last = one.clone();
+    for _ in 0..6 {
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        last = lines::ARCS[(*random >> 33) as usize % lines::ARCS.len()](&last);
+    }
+    last
+}
+
+/// A thread that allocates without end, beside others that do so too and make handles along new paths; its signals' handler
+/// makes handles along new paths as well, and keeps them.
+fn handles_signals_in_the_allocator() {
+    use std::cell::{Cell, RefCell};
+
+    static SHARED: std::sync::OnceLock<Arc<u64>> = std::sync::OnceLock::new();
+
+    thread_local! {
+        static RANDOM: Cell<u64> = const { Cell::new(7) };
+        static KEPT: RefCell<Vec<Arc<u64>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    extern "C" fn handler(_: libc::c_int) {
+        let mut random = RANDOM.get();
+        let made = along_new_paths(&mut random, SHARED.get().unwrap());
+        RANDOM.set(random);
+        let weak = Arc::downgrade(&made);
+        drop((weak.upgrade(), weak));
+        KEPT.with_borrow_mut(|kept| {
+            assert!(kept.len() < kept.capacity(), "room was made for so many");
+            kept.push(made);
+        });
+        HANDLED.fetch_add(1, Ordering::Relaxed);
+    }
+
+    const SIGNALS: usize = 20_000;
+    KEPT.with_borrow_mut(|kept| kept.reserve(1_000_000));
+    SHARED.set(Arc::new(5)).unwrap();
+    let shared = SHARED.get().unwrap();
+    let allocate = |random: &mut u64| {
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let sizes = [40, 1_000, (*random >> 40) as usize % 100_000];
+        std::hint::black_box(sizes.map(Vec::<u8>::with_capacity));
+    };
+    let others: Vec<_> = (1..3)
+        .map(|seed| {
+            std::thread::spawn(move || {
+                let mut random = seed;
+                while !STOP.load(Ordering::Relaxed) {
+                    allocate(&mut random);
+                    drop(along_new_paths(&mut random, shared));
+                }
+            })
+        })
+        .collect();
+    let sender = interrupted_by(handler);
+    let (mut random, until) = (11, Instant::now() + Duration::from_secs(60));
+    while HANDLED.load(Ordering::Relaxed) < SIGNALS as u64 && Instant::now() < until {
+        allocate(&mut random);
+    }
+    STOP.store(true, Ordering::Relaxed);
+    sender.join().unwrap();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    let kept = KEPT.take();
+    assert!(kept.len() > SIGNALS / 10, "the handler ran");
+    let holders = refscope::holders(shared);
+    assert_eq!(holders.traced() as usize, 1 + kept.len(), "the counts are right");
+    assert_eq!(holders.strong().len(), 1 + kept.len(), "and the handles");
+    println!("handled, and whole: {}", kept.len());
+}
+
+/// Where the handler interrupts the allocator, and other threads wait for that, nothing of refscope's waits in turn.
+#[test]
+fn traced_pointers_in_a_handler_within_the_allocator() {
+    for refscope in ["track", "track,clock=system"] {
+        let output = run("handles signals in the allocator", refscope);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("handled, and whole"), "the program ran");
+    }
+}
+
 /// The same with a recorder. What runs outside of refscope's code does not allocate, so that the handler never interrupts
 /// the allocator, which it may need for a further segment.
 fn handles_signals_with_a_recorder() {
@@ -439,16 +518,7 @@ fn handles_signals_with_a_recorder() {
     SHARED.set(Arc::new(5)).unwrap();
     let shared = SHARED.get().unwrap();
     let (mut clones, mut weak) = (Vec::with_capacity(60), Vec::with_capacity(60));
-    // The handler's lines are known, and there is room for all handles: a new line, and more handles than ever, allocate.
-    handler(0);
-    for _ in 0..2 {
-        clones.extend((0..60).map(|_| shared.clone()));
-        weak.extend(clones.iter().map(Arc::downgrade));
-        clones.clear();
-        weak.clear();
-    }
-    let before = 1 + 6 + 2 * 240;
-    HANDLED.store(0, Ordering::Relaxed);
+    let before = 1;
     let sender = interrupted_by(handler);
     let until = Instant::now() + Duration::from_secs(60);
     let mut rounds = 0;

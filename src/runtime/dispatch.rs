@@ -5,7 +5,7 @@
 //! sink. The global sink is set once and never freed; a scope's sink lives as long as an object or a
 //! guard refers to it.
 
-use super::entry::{AT_ONCE, LOGGED};
+use super::entry::{AT_ONCE, BACKED, LOGGED};
 use super::local::{Entered, enter_sink};
 use super::log::{Clock, Log};
 use super::scope::{self, ScopeNode};
@@ -25,7 +25,7 @@ pub(crate) struct Dispatch {
     sink: Option<Box<dyn Sink>>,
     /// Where its events are written without asking it.
     log: Option<Log>,
-    /// [`AT_ONCE`], [`LOGGED`]: the ways out that its objects' entries have.
+    /// [`AT_ONCE`], [`LOGGED`], [`BACKED`]: the ways out that its objects' entries have.
     flags: u32,
     name: &'static str,
     on: AtomicBool,
@@ -39,8 +39,13 @@ pub(crate) struct Dispatch {
 impl Dispatch {
     pub(crate) fn new<S: Sink>(sink: S, global: bool) -> Self {
         let route = sink.route();
-        let flags =
-            if route.events { AT_ONCE } else { 0 } | if route.log.is_some() { LOGGED } else { 0 };
+        let at_once = if route.events { AT_ONCE } else { 0 };
+        let flags = at_once
+            | match &route.log {
+                None => 0,
+                Some(log) if log.is_backed() => LOGGED | BACKED,
+                Some(_) => LOGGED,
+            };
         let ready_log = route.log.as_ref().filter(|log| log.clock() != Clock::Precise);
         Self {
             sink: Some(Box::new(sink)),

@@ -98,6 +98,8 @@ pub(crate) const ADOPTED: u32 = 1 << 4;
 
 /// Stacks are taken of what happens to the object's handles.
 pub(crate) const STACKS: u32 = 1 << 5;
+/// The dispatch's log is backed: what its records refer to may have to be defined first. Beside [`LOGGED`].
+pub(crate) const BACKED: u32 = 1 << 6;
 
 /// An address as the ledger keeps it, so that a search of the memory for addresses finds owners alone. Its own inverse.
 pub(crate) const fn scrambled(address: u64) -> u64 {
@@ -556,7 +558,7 @@ impl Place {
     }
 
     /// Marks a handle that came from a raw pointer as one like any other.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn clear_returned(&self) {
         self.flags.store(self.flags.load(RELAXED) & !RETURNED, RELAXED);
     }
 

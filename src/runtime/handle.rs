@@ -1,5 +1,5 @@
 //! A handle's identity, and the only place that emits events: how objects [begin](birth), how handles are [made](make) and
-//! [end](end), how they become [raw pointers](raw_pointer) and come back, and who is [told](fact).
+//! [end](end), how they become [raw pointers](raw_pointer) and come back, and how events are [emitted](emit).
 //!
 //! A pointer keeps a [`Strong`] or a [`Weak`] beside std's pointer and says what it does. The drop is
 //! here, on a type that is not generic over the pointee, and not on the pointers: so the drop check treats
@@ -9,11 +9,11 @@
 //! [what refscope guarantees](crate::guarantees).
 
 use self::birth::{open, open_new};
+use self::emit::note;
 use self::end::{drop_strong, end_strong, end_strong_pinned, end_weak};
-use self::fact::note;
 use self::hold::{Held, hold, hold_returned, unpin, with};
 use self::make::{Clone, CloneOfReturned, Downgrade, NewOfCyclic, Upgrade, WeakClone, make};
-use self::raw_pointer::{of_raw, stranger_to_raw, to_raw};
+use self::raw_pointer::{claim_raw, register_raw, register_stranger};
 use crate::event::{Caller, HandleId, Kind, ObjectId, Op, Type};
 use crate::primitive::{AtomicU64, statics};
 use crate::runtime::ledger::LEDGER;
@@ -25,8 +25,8 @@ use std::panic::Location;
 pub(crate) use self::identity::{Identity, WatchedEntry};
 
 mod birth;
+mod emit;
 mod end;
-mod fact;
 mod hold;
 mod identity;
 mod make;
@@ -165,11 +165,11 @@ impl<const SHARED: bool> Strong<SHARED> {
     /// Stands before an operation of std's that may free the memory before its own step here: a handle that
     /// came from a raw pointer takes its place while the address is surely its object's.
     #[inline]
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn resolve_raw(&mut self) {
         if self.0.as_ref().is_some_and(Ticket::is_returned) {
             let held = self.0.take().and_then(|ticket| hold(ticket, Side::Strong));
             self.0 = held.map(|held| {
-                held.place.settle();
+                held.place.clear_returned();
                 Ticket::new(held.place, held.place.current())
             });
         }
@@ -230,8 +230,8 @@ impl<const SHARED: bool> Strong<SHARED> {
     ) {
         let Some(at) = at else { return self.end(Op::IntoStd) };
         match self.0.take().and_then(|ticket| hold(ticket, Side::Strong)) {
-            Some(held) => to_raw::<SHARED>(held, Side::Strong, op, at, Location::caller()),
-            None => stranger_to_raw(Side::Strong, at, strong()),
+            Some(held) => register_raw::<SHARED>(held, Side::Strong, op, at, Location::caller()),
+            None => register_stranger(Side::Strong, at, strong()),
         }
     }
 
@@ -240,7 +240,7 @@ impl<const SHARED: bool> Strong<SHARED> {
     #[track_caller]
     pub(crate) fn from_raw(at: Option<(Kind, usize)>, std: usize) -> Self {
         let site = Location::caller();
-        Self(at.and_then(|at| of_raw::<SHARED>(Side::Strong, Op::FromRaw, at, std, site)))
+        Self(at.and_then(|at| claim_raw::<SHARED>(Side::Strong, Op::FromRaw, at, std, site)))
     }
 
     /// One more raw handle: a clone that becomes raw at once. Stands after std's.
@@ -258,7 +258,7 @@ impl<const SHARED: bool> Strong<SHARED> {
         if let Some((entry, place)) = found {
             let clone = make::<SHARED, CloneOfReturned>(entry, place, site);
             if let Some(held) = clone.and_then(|clone| hold(clone, Side::Strong)) {
-                to_raw::<SHARED>(held, Side::Strong, Op::IntoRaw, at, site);
+                register_raw::<SHARED>(held, Side::Strong, Op::IntoRaw, at, site);
             }
             unpin::<SHARED>(entry);
         }
@@ -369,9 +369,9 @@ impl<const SHARED: bool> Weak<SHARED> {
     pub(crate) fn into_raw(mut self, at: (Kind, usize)) {
         match self.0.take().and_then(|ticket| hold(ticket, Side::Weak)) {
             Some(held) => {
-                to_raw::<SHARED>(held, Side::Weak, Op::WeakIntoRaw, at, Location::caller());
+                register_raw::<SHARED>(held, Side::Weak, Op::WeakIntoRaw, at, Location::caller());
             }
-            None => stranger_to_raw(Side::Weak, at, 0),
+            None => register_stranger(Side::Weak, at, 0),
         }
     }
 
@@ -379,7 +379,7 @@ impl<const SHARED: bool> Weak<SHARED> {
     #[inline]
     #[track_caller]
     pub(crate) fn from_raw(at: (Kind, usize), std: usize) -> Self {
-        Self(of_raw::<SHARED>(Side::Weak, Op::WeakFromRaw, at, std, Location::caller()))
+        Self(claim_raw::<SHARED>(Side::Weak, Op::WeakFromRaw, at, std, Location::caller()))
     }
 }
 

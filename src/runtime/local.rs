@@ -68,8 +68,9 @@ impl Local {
     #[inline(never)]
     fn start(&self) -> bool {
         if self.phase() == FRESH {
-            self.set_phase(if register_end() { READY } else { ENDED });
+            // Before a handler of this thread may find it ready.
             self.thread.set(Thread::current().number());
+            self.set_phase(if register_end() { READY } else { ENDED });
         }
         self.phase() == READY
     }

@@ -9,7 +9,7 @@
 //!
 //! Only its own thread writes a segment, without a lock; anyone may read at any time without stopping the
 //! program. A log may be [backed](Backing): then its segments are parts of a file that is mapped, and what their records refer
-//! to is told before them.
+//! to is defined before them.
 
 pub(crate) mod evicted;
 mod options;
@@ -105,13 +105,18 @@ impl Log {
         }
     }
 
-    /// What tells logs apart. 0 is none.
+    /// The log's number. 0 is none.
     pub(crate) fn id(&self) -> u64 {
         self.inner.id
     }
 
     pub(crate) fn clock(&self) -> Clock {
         self.inner.clock
+    }
+
+    /// Whether what its records refer to is defined before them.
+    pub(crate) fn is_backed(&self) -> bool {
+        self.inner.store.backing().is_some()
     }
 
     /// How many events are not kept.

@@ -1,7 +1,8 @@
 //! How handles came about: the lines that each was handed on through, kept once each.
 //!
 //! A path is a node of a tree, named by a number: its last step, and the path of the handle that it was made
-//! from. Nodes are written once and read without a lock. The rules are [`path`]'s, which the replay of a recording
+//! from. Nodes are written once and read without a lock; who adds one has a lock, under which nothing is allocated but by the
+//! system. The rules are [`path`]'s, which the replay of a recording
 //! shares, so that a path is the same wherever it is asked.
 //!
 //! # Invariants
@@ -9,13 +10,14 @@
 //! * **PATHS**: a node below `len` was written whole before `len` named it, and is not written again; its chunk is
 //!   there.
 
+use super::index::Index;
 use super::local::{self, Local};
 use crate::event::path::{self, Extension, Node, Nodes};
 use crate::event::{Caller, Op};
 use crate::primitive::plain::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
 use crate::primitive::{Ordering, constructor, free_slots, zeroed_slots};
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::Location;
 use std::ptr;
 
@@ -42,11 +44,20 @@ const CHUNKS: usize = 17;
 /// Paths are kept whole while there are fewer nodes; beyond, first and last step alone.
 const WHOLE: u32 = 1 << 18;
 /// Records of a log name a path in 24 bits. Beyond, a path is not known.
-const MOST: u32 = (1 << 24) - 1;
+const MOST: u32 = Index::MOST;
 
 const _: () = assert!(MOST as usize <= FIRST << (CHUNKS - 1));
 
-type Known = BTreeMap<(u32, Step, bool), u32>;
+/// The nodes, by what they are.
+type Known = Index;
+
+/// What a node is found by. Its path is none of it.
+fn hash(node: &Node<Step>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let (op, site) = node.step;
+    (node.parent, op as u8, node.cut, site).hash(&mut hasher);
+    hasher.finish()
+}
 
 /// A path, and whether its last line is one that only a stack can tell whose it is.
 #[derive(Clone, Copy)]
@@ -86,7 +97,7 @@ impl Paths {
             Self {
                 chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
                 len: AtomicU32::new(0),
-                known: Mutex::new(BTreeMap::new()),
+                known: Mutex::new(Index::new()),
                 cut: AtomicU64::new(0),
             }
         }
@@ -163,7 +174,7 @@ impl Paths {
             Extension::Known(path) => return path,
             Extension::Child(node) => node,
         };
-        if let Some(&known) = known.get(&(node.parent, step, node.cut)) {
+        if let Some(known) = self.known(known, &node) {
             return known;
         }
         // Relaxed: written under the lock that is held.
@@ -178,13 +189,14 @@ impl Paths {
     }
 
     fn intern(&self, known: &mut Known, node: Node<Step>) -> u32 {
-        let key = (node.parent, node.step, node.cut);
-        if let Some(&path) = known.get(&key) {
+        if let Some(path) = self.known(known, &node) {
             return path;
         }
-        match self.insert(node) {
+        // Room first, so that no node is there twice.
+        let path = if known.reserve() { self.insert(node) } else { None };
+        match path {
             Some(path) => {
-                known.insert(key, path);
+                known.insert(hash(&node), path);
                 path
             }
             None => {
@@ -192,6 +204,15 @@ impl Paths {
                 0
             }
         }
+    }
+
+    /// The path of a node that is there.
+    fn known(&self, known: &Known, node: &Node<Step>) -> Option<u32> {
+        known.find(hash(node), |path| {
+            self.get(path).is_some_and(|known| {
+                (known.parent, known.step, known.cut) == (node.parent, node.step, node.cut)
+            })
+        })
     }
 
     fn slot(&self, path: u32) -> Option<&Slot> {

@@ -240,14 +240,14 @@ impl RawTable {
         let raw = self.by_entry.get(self.tickets.get(&word)?)?;
         let handles = &raw.sides[side as usize];
         let own = handles.orders.get(&word).and_then(|order| handles.returned.get(order));
-        // Stale: see `settle`.
+        // Stale: see `release`.
         let other = || handles.returned.first_key_value().map(|(_, returned)| returned);
         let place = own.or_else(other).map(|(place, _)| *place);
         Some((raw.entry, place.or_else(|| handles.waiting.last().copied())?))
     }
 
     /// A handle that had returned ends, or leaves again: the object, and the place that ends with it.
-    pub(crate) fn settle(
+    pub(crate) fn release(
         &mut self,
         ticket: &Ticket,
         side: Side,

@@ -10,6 +10,9 @@
 //!  who may not wait, or ends ──► returned, a stack without a lock
 //! ```
 //!
+//! None of it allocates: a handle may be made and ended in a signal's handler that interrupted the program's allocator, so chunks
+//! and the queue of batches are memory of the system's.
+//!
 //! A slot is used again oldest first, so that a stale copy of what named it is recognized for as long as can be.
 //!
 //! # Invariants
@@ -20,12 +23,12 @@
 //! * **FREE**: a slot whose generation is even is in one magazine, one batch, or on the stack of returned
 //!   ones, once; who takes it from there has it alone, until it makes the generation odd.
 
+use super::ring::Ring;
 use crate::primitive::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, BATCH, FIRST_CHUNK, Mutex, Ordering, constructor,
     fence, free_slots, plain, zeroed_slots,
 };
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 
 /// Chunks of a table: 2^32 slots.
@@ -88,6 +91,20 @@ struct List<T> {
     head: *const T,
     tail: *const T,
     len: u32,
+}
+
+impl<T> Clone for List<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for List<T> {}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self { head: ptr::null(), tail: ptr::null(), len: 0 }
+    }
 }
 
 // SAFETY: FREE: who has the list has its slots alone.
@@ -211,7 +228,7 @@ impl<T: Slot> Magazine<T> {
 }
 
 struct Pool<T> {
-    batches: VecDeque<List<T>>,
+    batches: Ring<List<T>>,
     /// Slots from here on were never used.
     fresh: usize,
 }
@@ -252,7 +269,7 @@ impl<T: Slot + Sync> Slab<T> {
             Self {
                 chunks: [const { plain::AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
                 used: AtomicUsize::new(0),
-                pool: Mutex::new(Pool { batches: VecDeque::new(), fresh: 0 }),
+                pool: Mutex::new(Pool { batches: Ring::new(), fresh: 0 }),
                 returned: AtomicPtr::new(ptr::null_mut()),
                 refused: AtomicU64::new(0),
             }
@@ -291,7 +308,7 @@ impl<T: Slot + Sync> Slab<T> {
         };
         let slot = batch.head;
         if let Some(rest) = List::of(link(slot)) {
-            pool.batches.push_front(rest);
+            self.put_batch(pool.batches.push_front(rest));
         }
         // SAFETY: FOREVER: the slot is one of a chunk.
         Some(unsafe { &*slot })
@@ -322,7 +339,15 @@ impl<T: Slot + Sync> Slab<T> {
     #[inline(never)]
     fn put_cold(&self, magazine: &Magazine<T>) {
         if let Some(batch) = magazine.detach(BATCH) {
-            self.pool.lock().batches.push_back(batch);
+            let pushed = self.pool.lock().batches.push_back(batch);
+            self.put_batch(pushed);
+        }
+    }
+
+    /// A batch for which the pool has no memory is on the stack as well.
+    fn put_batch(&self, pushed: Result<(), List<T>>) {
+        if let Err(batch) = pushed {
+            self.put_list(batch.head, batch.tail);
         }
     }
 
@@ -353,16 +378,15 @@ impl<T: Slot + Sync> Slab<T> {
         }
     }
 
-    /// Gives all of a magazine back: its thread ends. Waits for no lock and allocates nothing: `exit` ends a thread's locals,
-    /// too, and may have been called by a signal's handler that interrupted the allocator.
+    /// Gives all of a magazine back: its thread ends. Waits for no lock: `exit` ends a thread's locals, too, and may have been
+    /// called by a signal's handler.
     pub(crate) fn empty(&self, magazine: &Magazine<T>) {
         let Some(list) = magazine.detach(u32::MAX) else { return };
-        match self.pool.try_lock() {
-            Some(mut pool) if pool.batches.len() < pool.batches.capacity() => {
-                pool.batches.push_back(list);
-            }
-            _ => self.put_list(list.head, list.tail),
-        }
+        let pushed = match self.pool.try_lock() {
+            Some(mut pool) => pool.batches.push_back(list),
+            None => Err(list),
+        };
+        self.put_batch(pushed);
     }
 
     fn batch(&self, pool: &mut Pool<T>) -> Option<List<T>> {
@@ -376,7 +400,7 @@ impl<T: Slot + Sync> Slab<T> {
         // In batches, so that one thread does not get what many have returned.
         let mut rest = returned.cast_const();
         while let Some((batch, next)) = List::first_of(rest, BATCH) {
-            pool.batches.push_back(batch);
+            self.put_batch(pool.batches.push_back(batch));
             rest = next;
         }
         pool.batches.pop_front().or_else(|| self.fresh(pool))
@@ -410,9 +434,6 @@ impl<T: Slot + Sync> Slab<T> {
             tail = next;
         }
         pool.fresh += count;
-        // Room for each that was ever made, for `empty`.
-        let batches = pool.fresh / BATCH as usize;
-        pool.batches.reserve(batches.saturating_sub(pool.batches.len()));
         // Release: a reader that sees this length sees the chunks below it.
         self.used.store(pool.fresh, Ordering::Release);
         Some(List { head, tail, len: count as u32 })

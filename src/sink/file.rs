@@ -119,11 +119,11 @@ struct Out {
     new_files: Vec<&'static str>,
     spans: HashSet<u32>,
     failed: bool,
-    /// Events that found no room, and that no line tells of yet.
+    /// Events that found no room, and that no line counts yet.
     lost: u64,
 }
 
-/// An object that is alive, as the next part's head has to tell of it.
+/// An object that is alive, as the next part's head has it.
 struct Known {
     object: Object,
     events: u64,
@@ -154,7 +154,7 @@ impl FileSink {
     }
 
     /// The same, bounded: the file is written in parts of half of `bytes`. When one is full, it is moved to a file of
-    /// the same name with `.1` behind it, in place of the one before, and a new one begins, which tells first what is
+    /// the same name with `.1` behind it, in place of the one before, and a new one begins, which has first what is
     /// alive. So the newest half at least is kept.
     ///
     /// Put together, the two parts are one recording: `cat run.jsonl.1 run.jsonl | refscope leaks -`.
@@ -396,7 +396,7 @@ impl Out {
         self.failed || (self.lines.is_empty() && self.lost == 0)
     }
 
-    /// The head of a new part: tables begin anew, and what is alive is told first.
+    /// The head of a new part: tables begin anew, and what is alive comes first.
     fn begin_part(&mut self) {
         self.lines = origin::head();
         self.files.clear();

@@ -36,7 +36,7 @@ struct Inner {
 
 /// How long is waited for a lock that this thread may have been interrupted with.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How often the file is told that the process lives.
+/// How often the file is marked as that of a living process.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// All files that are being written, for what concerns the process.
@@ -239,12 +239,12 @@ impl Backing for Arc<Inner> {
         self.space.lost()
     }
 
-    fn tell(&self, subject: Subject) -> bool {
-        self.dictionary().is_some_and(|mut dictionary| dictionary.tell(&self.space, subject))
+    fn define(&self, subject: Subject) -> bool {
+        self.dictionary().is_some_and(|mut dictionary| dictionary.define(&self.space, subject))
     }
 
-    fn tell_paths(&self) -> Option<u32> {
-        self.dictionary()?.tell_paths(&self.space)
+    fn define_paths(&self) -> Option<u32> {
+        self.dictionary()?.define_paths(&self.space)
     }
 }
 

@@ -37,7 +37,8 @@ const SAMPLES: u8 = 32;
 /// or in a `#[derive(…)]`.
 ///
 /// A derive's location looks like any other: what tells is the text at it. So the source file is read when a location is
-/// first seen (some 20 µs), where it can be found; later answers cost a load or two.
+/// first seen (some 20 µs), where it can be found; later answers cost a load or two. Nothing is allocated, and no lock waited
+/// for, on Linux.
 #[must_use]
 #[inline]
 pub fn needs_stack(location: &'static Location<'static>) -> bool {
@@ -91,8 +92,23 @@ fn classify(location: &'static Location<'static>) -> Whose {
     if is_std_path(location.file()) {
         return Whose::Std;
     }
-    let source = read_source(location.file());
-    source.map_or(Whose::Unknown, |text| whose(&text, location.line(), location.column()))
+    let whose = |text: &str| whose(text, location.line(), location.column());
+    with_source(location.file(), whose).unwrap_or(Whose::Unknown)
+}
+
+#[cfg(all(feature = "trace", target_os = "linux", not(miri)))]
+use super::source::with_source;
+
+#[cfg(not(all(feature = "trace", target_os = "linux", not(miri))))]
+fn with_source<R>(file: &str, f: impl FnOnce(&str) -> R) -> Option<R> {
+    read_source(file).map(|text| f(&text))
+}
+
+/// Asks for what is not to be asked for when a location is looked at.
+#[cfg(feature = "trace")]
+pub(crate) fn prepare() {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    super::source::prepare();
 }
 
 /// Whose a line is, given its file's text. [`Whose::Unknown`] if the text can't be what was compiled.

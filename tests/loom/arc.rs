@@ -2,8 +2,8 @@
 //! on loom's atomics. And the pointer over them, field for field as `src/sync.rs` has it.
 
 use crate::event::{Kind, Op, Type};
+use crate::harness::born;
 use crate::runtime::handle::{Identity, Strong, Value, Weak as WeakTicket};
-use crate::world::born;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::Arc as Rust;
@@ -213,7 +213,7 @@ impl Arc {
 
     pub(crate) fn try_unwrap(self) -> Result<(), Self> {
         let Self { mut ticket, inner } = self;
-        ticket.settle();
+        ticket.resolve_raw();
         match inner.try_unwrap() {
             Ok(()) => {
                 ticket.end(Op::MovedOut);
@@ -247,7 +247,7 @@ impl Arc {
     }
 
     pub(crate) fn make_mut(&mut self) {
-        self.ticket.settle();
+        self.ticket.resolve_raw();
         if self.inner.make_mut() {
             let value = value(&self.inner);
             born(|| self.ticket.copied(Type::arc::<Block>(), value));

@@ -2,12 +2,12 @@
 //! four records here, one of them that of its thread.
 
 use crate::event::{Event, Label, Object, ObjectId, Op, Type};
+use crate::harness::{explore_freely, explore_freely_within, spawn};
 use crate::runtime::local::end_now;
 use crate::runtime::log::{Clock, Log, Overflow, Record};
 use crate::runtime::scope::Scope;
 use crate::runtime::sink::{Route, Sink};
 use crate::runtime::view;
-use crate::world::{explore_freely, explore_freely_within, spawn};
 use std::panic::Location;
 
 /// An event of object `id`: `New` for 1, then clones.

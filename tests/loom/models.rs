@@ -1,6 +1,6 @@
 use crate::arc::{Arc, Weak};
+use crate::harness::{explore, explore_within, spawn};
 use crate::runtime::view;
-use crate::world::{explore, explore_within, spawn};
 
 /// Two threads clone and drop: ORDER, COUNT, OWN, BIRTH, END.
 #[test]

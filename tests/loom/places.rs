@@ -10,10 +10,10 @@
 
 use crate::arc::Arc;
 use crate::event::Op;
+use crate::harness::{explore, explore_freely, explore_within, spawn};
 use crate::runtime::local::end_now;
 use crate::runtime::scope::Scope;
 use crate::runtime::view::{self, HandleView};
-use crate::world::{explore, explore_freely, explore_within, spawn};
 use std::collections::HashSet;
 
 /// What a reader finds of an object: each handle's number and the word that names it.

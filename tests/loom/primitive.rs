@@ -127,7 +127,7 @@ macro_rules! statics {
 }
 pub(crate) use statics;
 
-/// A thread's state. What ends it is called by `world::spawn`: loom drops a thread's locals after others see that the
+/// A thread's state. What ends it is called by `harness::spawn`: loom drops a thread's locals after others see that the
 /// thread is done.
 macro_rules! thread_state {
     ($(#[$meta:meta])* static $NAME:ident: $Type:ty = $value:expr, ends by $end:path;) => {
@@ -137,7 +137,7 @@ macro_rules! thread_state {
 
         fn state<'a>() -> Option<&'a $Type> {
             let state = $NAME.try_with(|state| std::ptr::from_ref(state)).ok()?;
-            // SAFETY: LOCAL: loom's local is there until its thread ends, and `world::spawn` uses it no longer.
+            // SAFETY: LOCAL: loom's local is there until its thread ends, and `harness::spawn` uses it no longer.
             Some(unsafe { &*state })
         }
 

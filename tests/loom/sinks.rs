@@ -1,9 +1,9 @@
 //! Models of `dispatch.rs`: sinks that come and go while objects live.
 
 use crate::arc::Arc;
+use crate::harness::{Sinks, explore_freely, spawn};
 use crate::runtime::dispatch::{idle, install, switch_off};
 use crate::runtime::scope::Scope;
-use crate::world::{Sinks, explore_freely, spawn};
 
 /// A global sink is installed while another thread makes an object: that is traced whole, from its birth, or not at
 /// all. WHOLE: no history begins in the middle.
@@ -19,7 +19,7 @@ fn installed_while_another_thread_makes_an_object() {
         });
         install(sink).map_err(drop).expect("it is the only one");
         other.join().unwrap();
-        let seqs: Vec<_> = sinks.facts().iter().map(|fact| fact.seq).collect();
+        let seqs: Vec<_> = sinks.received().iter().map(|event| event.seq).collect();
         assert!(seqs.is_empty() || seqs == [1, 2, 3, 4], "WHOLE: {seqs:?}");
         // This thread installed it, and its objects are traced.
         assert!(Arc::new().is_traced());
@@ -39,7 +39,10 @@ fn two_install() {
         assert!(mine ^ theirs, "exactly one is installed");
         assert_eq!([first.released(), second.released()], [u64::from(!mine), u64::from(!theirs)]);
         drop(Arc::new());
-        assert_eq!([first.facts().len(), second.facts().len()], if mine { [2, 0] } else { [0, 2] });
+        assert_eq!(
+            [first.received().len(), second.received().len()],
+            if mine { [2, 0] } else { [0, 2] }
+        );
     });
 }
 
@@ -57,16 +60,16 @@ fn switched_off_while_another_thread_emits() {
             drop(two);
         });
         scope.switch_off();
-        let before = sinks.facts().len();
+        let before = sinks.received().len();
         drop(one);
-        let mine = sinks.facts();
-        assert!(mine[before..].iter().all(|fact| fact.handle != 1), "OFF: {mine:?}");
+        let mine = sinks.received();
+        assert!(mine[before..].iter().all(|event| event.handle != 1), "OFF: {mine:?}");
         other.join().unwrap();
-        let mut facts = sinks.facts();
-        let all = facts.len();
-        facts.sort_by_key(|fact| fact.seq);
-        facts.dedup_by_key(|fact| fact.seq);
-        assert_eq!(facts.len(), all, "OFF: told twice");
+        let mut received = sinks.received();
+        let all = received.len();
+        received.sort_by_key(|event| event.seq);
+        received.dedup_by_key(|event| event.seq);
+        assert_eq!(received.len(), all, "OFF: told twice");
         assert_eq!(sinks.released(), 0, "END: the scope is there");
         drop(scope);
         assert_eq!(sinks.released(), 1, "END");
@@ -87,7 +90,7 @@ fn the_global_sink_is_switched_off() {
         switch_off();
         assert!(!Arc::new().is_traced());
         other.join().unwrap();
-        let seqs: Vec<_> = sinks.facts().iter().map(|fact| fact.seq).collect();
+        let seqs: Vec<_> = sinks.received().iter().map(|event| event.seq).collect();
         assert!([&[][..], &[1], &[2], &[1, 2]].contains(&&seqs[..]), "WHOLE: {seqs:?}");
         assert!(idle(), "IDLE: nothing wants objects any more");
     });
@@ -111,7 +114,7 @@ fn a_scope_ends_while_its_object_lives_elsewhere() {
         // Outside again: not bound to the scope's sink, nor to any.
         assert!(!Arc::new().is_traced());
         other.join().unwrap();
-        let seqs: Vec<_> = sinks.facts().iter().map(|fact| fact.seq).collect();
+        let seqs: Vec<_> = sinks.received().iter().map(|event| event.seq).collect();
         assert_eq!(seqs, [1, 2, 3, 4], "BOUND");
         assert_eq!(sinks.released(), 1, "END");
         assert!(idle(), "IDLE");
@@ -127,7 +130,7 @@ fn two_scopes_on_two_threads() {
         let other = spawn(move || scope.run(|| drop(Arc::new())));
         Scope::new(mine.sink()).run(|| drop(Arc::new()));
         other.join().unwrap();
-        assert_eq!([mine.facts().len(), theirs.facts().len()], [2, 2], "BOUND");
+        assert_eq!([mine.received().len(), theirs.received().len()], [2, 2], "BOUND");
         assert_eq!([mine.released(), theirs.released()], [1, 1], "END");
         assert!(idle(), "IDLE");
     });

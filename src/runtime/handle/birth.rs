@@ -1,8 +1,8 @@
 //! How an object begins, with its first handle.
 
-use super::fact::{Fact, dispatch_of, emit_at_once, log_late};
+use super::emit::{PendingEvent, dispatch_of, emit_at_once, log_late};
 use super::{NEXT, Value};
-use crate::event::{Caller, HandleId, Label, Object, ObjectId, Op, Type};
+use crate::event::{Caller, HandleId, Label, Object, ObjectId, Op, Thread, Type};
 use crate::primitive::{Arc, Ordering};
 use crate::runtime::dispatch::Dispatch;
 use crate::runtime::entry::{
@@ -98,6 +98,7 @@ pub(super) fn open(
         location: site,
     };
     let binding = dispatch::bind(&mut object, &NEXT)?;
+    Thread::note_name_if_unknown();
     let strong = u32::from(!matches!(op, Op::NewCyclic | Op::WeakFromStd));
     let adopted = if matches!(op, Op::FromStd | Op::WeakFromStd) { ADOPTED } else { 0 };
     let stacks = if stacks::asked_for_of(&object) { STACKS } else { 0 };
@@ -144,21 +145,21 @@ pub(super) fn open(
         let ticket = Ticket::new(place, publish(place));
         let position = Position { seq: 1, strong };
         let from = parent.map_or(0, |(_, number)| number);
-        let fact = Fact { op, handle: 1, from, position, site: Some(site), stack };
-        let logged = flags & LOGGED != 0 && log_birth(local, entry, &fact, parent, path, stack);
-        Some((ticket, fact, logged))
+        let event = PendingEvent { op, handle: 1, from, position, site: Some(site), stack };
+        let logged = flags & LOGGED != 0 && log_birth(local, entry, &event, parent, path, stack);
+        Some((ticket, event, logged))
     });
-    let Some((ticket, fact, logged)) = opened else {
+    let Some((ticket, event, logged)) = opened else {
         // SAFETY: SCOPES: the share that no entry got.
         drop(unsafe { ScopeNode::from_raw(scope) });
         return None;
     };
     let from_object = parent.map_or(object.id.0, |(object, _)| object);
     if flags & LOGGED != 0 && !logged {
-        log_late(ticket.entry(), &fact, from_object);
+        log_late(ticket.entry(), &event, from_object);
     }
     if flags & AT_ONCE != 0 {
-        emit_at_once(ticket.entry(), &fact, from_object);
+        emit_at_once(ticket.entry(), &event, from_object);
     }
     Some(ticket)
 }
@@ -166,7 +167,7 @@ pub(super) fn open(
 pub(super) fn log_birth(
     local: Option<&Local>,
     entry: &Entry,
-    fact: &Fact,
+    event: &PendingEvent,
     parent: Option<(u64, u64)>,
     path: u32,
     stack: u32,
@@ -180,7 +181,7 @@ pub(super) fn log_birth(
         let time = log.clock().now();
         let from_object = parent.map_or(0, |(object, _)| object);
         let birth = Birth { ty: object.ty, size: object.size, from_object, stack };
-        local.tails.write_birth(&fact.record(object.id.0, path, time), &birth);
+        local.tails.write_birth(&event.record(object.id.0, path, time), &birth);
     }
     true
 }

@@ -1,6 +1,6 @@
 //! How a handle ends.
 
-use super::fact::{Fact, emit, log_with_site};
+use super::emit::{PendingEvent, emit, log_with_site};
 use super::hold::{Held, end_entry, unpin};
 use super::make::log_room;
 use crate::event::{Caller, Op};
@@ -105,14 +105,14 @@ pub(super) fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Op
     let handle = place.number();
     let flags = entry.flags();
     let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
-    let (fact, logged, last) = local::enter(|local| {
+    let (event, logged, last) = local::enter(|local| {
         LEDGER.free_place(local, place);
         let (position, last) = entry.drop_strong::<SHARED>();
-        let fact = Fact { op, handle, from: 0, position, site, stack };
-        let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
-        (fact, logged, last)
+        let event = PendingEvent { op, handle, from: 0, position, site, stack };
+        let logged = flags & LOGGED != 0 && log_with_site(local, entry, &event);
+        (event, logged, last)
     });
-    emit(entry, flags, logged, &fact);
+    emit(entry, flags, logged, &event);
     if last {
         unpin::<SHARED>(entry);
     }
@@ -122,18 +122,63 @@ pub(super) fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Op
 /// The end of a weak handle.
 #[inline(never)]
 pub(super) fn end_weak<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
+    match held.entry.flags() & (AT_ONCE | LOGGED | STACKS) {
+        0 if end_weak_ready::<SHARED, false>(held, op, site) => {}
+        LOGGED if end_weak_ready::<SHARED, true>(held, op, site) => {}
+        _ => end_weak_any::<SHARED>(held, op, site),
+    }
+}
+
+/// The common case, as [`end_strong_ready`]'s. False where it is not, and nothing is done.
+#[inline(always)]
+fn end_weak_ready<const SHARED: bool, const LOG: bool>(
+    held: Held,
+    op: Op,
+    site: Option<Caller>,
+) -> bool {
+    let Held { place, entry } = held;
+    let Some(local) = local::ready() else { return false };
+    if local.places.is_full() {
+        return false;
+    }
+    let record = if LOG {
+        match log_end(&local, held, op, site) {
+            Some(record) => Some(record),
+            None => return false,
+        }
+    } else {
+        None
+    };
+    hide(place);
+    local.places.push(place);
+    // The handle's share of `refs` keeps the entry.
+    let position = entry.note::<SHARED>();
+    if let Some((room, mut record)) = record {
+        record.state = position.state();
+        room.write(&record);
+    }
+    if entry.unpin::<SHARED>() && !LEDGER.free_entry_ready(&local, entry) {
+        drop(local);
+        end_entry(entry);
+    }
+    true
+}
+
+/// The same in any case.
+#[inline(never)]
+fn end_weak_any<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
     let flags = entry.flags();
     let handle = place.number();
     let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
-    let (fact, logged) = local::enter(|local| {
+    let (event, logged) = local::enter(|local| {
         LEDGER.free_place(local, place);
         // The handle's share of `refs` keeps the entry.
         let position = entry.note::<SHARED>();
-        let fact = Fact { op, handle, from: 0, position, site, stack };
-        let logged = flags & LOGGED != 0 && log_with_site(local, entry, &fact);
-        (fact, logged)
+        let event = PendingEvent { op, handle, from: 0, position, site, stack };
+        let logged = flags & LOGGED != 0 && log_with_site(local, entry, &event);
+        (event, logged)
     });
-    emit(entry, flags, logged, &fact);
+    emit(entry, flags, logged, &event);
     unpin::<SHARED>(entry);
 }

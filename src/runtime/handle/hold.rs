@@ -85,7 +85,7 @@ pub(super) fn hold(ticket: Ticket, side: Side) -> Option<Held> {
 #[cold]
 pub(super) fn hold_returned(ticket: &Ticket, side: Side) -> Option<Held> {
     local::enter(|local| {
-        let (entry, place) = LEDGER.lock_raw(local)?.settle(ticket, side)?;
+        let (entry, place) = LEDGER.lock_raw(local)?.release(ticket, side)?;
         Some(Held { place, entry })
     })
 }

@@ -1,6 +1,6 @@
 //! What can be asked of a handle's identity.
 
-use super::fact::note;
+use super::emit::note;
 use super::hold::with;
 use super::{Strong, Weak};
 use crate::event::{HandleId, Label, Object, Op};

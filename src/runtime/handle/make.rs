@@ -1,8 +1,8 @@
 //! How a handle is made from another one.
 
-use super::fact::{Fact, emit, log};
+use super::emit::{PendingEvent, emit, log};
 use crate::event::{Caller, Op};
-use crate::runtime::entry::{AT_ONCE, Entry, LOGGED, NewPlace, Place, Position, STACKS};
+use crate::runtime::entry::{AT_ONCE, BACKED, Entry, LOGGED, NewPlace, Place, Position, STACKS};
 use crate::runtime::ledger::LEDGER;
 use crate::runtime::local::{Local, Ready};
 use crate::runtime::log::{NewRecord, Room};
@@ -67,29 +67,33 @@ pub(super) fn make<const SHARED: bool, M: Make>(
     from: &Place,
     site: Caller,
 ) -> Option<Ticket> {
-    match entry.flags() & (AT_ONCE | LOGGED | STACKS) {
-        0 => make_ready::<SHARED, false, M>(entry, from, site)
+    match entry.flags() & (AT_ONCE | LOGGED | BACKED | STACKS) {
+        0 => make_ready::<SHARED, 0, M>(entry, from, site)
             .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site)),
-        LOGGED => make_logged::<SHARED, M>(entry, from, site),
+        LOGGED => make_logged::<SHARED, LOGGED, M>(entry, from, site),
+        LOGGED_AND_BACKED => make_logged::<SHARED, LOGGED_AND_BACKED, M>(entry, from, site),
         _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site),
     }
 }
 
-/// The same for an object whose events go to a log, and nowhere else.
+const LOGGED_AND_BACKED: u32 = LOGGED | BACKED;
+
+/// The same for an object whose events go to a log, and nowhere else. A function for each kind of log: what a file has to be
+/// asked for costs one in memory four instructions otherwise.
 #[inline(never)]
-pub(super) fn make_logged<const SHARED: bool, M: Make>(
+pub(super) fn make_logged<const SHARED: bool, const LOG: u32, M: Make>(
     entry: &Entry,
     from: &Place,
     site: Caller,
 ) -> Option<Ticket> {
-    make_ready::<SHARED, true, M>(entry, from, site)
+    make_ready::<SHARED, LOG, M>(entry, from, site)
         .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site))
 }
 
 /// The common case, in which nothing has to be waited for, fetched or looked up. `None` where it is not, and nothing is
-/// done.
+/// done. `LOG` is what the entry's flags say of a log.
 #[inline(always)]
-pub(super) fn make_ready<const SHARED: bool, const LOG: bool, M: Make>(
+pub(super) fn make_ready<const SHARED: bool, const LOG: u32, M: Make>(
     entry: &Entry,
     from: &Place,
     site: Caller,
@@ -105,7 +109,7 @@ pub(super) fn make_ready<const SHARED: bool, const LOG: bool, M: Make>(
     let local = local::ready()?;
     let path = local.paths.get(from.path(), op, site).filter(|path| !path.needs_stack())?;
     let path = path.number();
-    let room = if LOG { Some(log_room(&local, entry, 1)?) } else { None };
+    let room = if LOG != 0 { Some(log_room(&local, entry, 1)?) } else { None };
     let place = local.places.first()?;
     let place = local.places.take(place);
     let position = step::<SHARED>(entry, M::HOW);
@@ -115,7 +119,12 @@ pub(super) fn make_ready<const SHARED: bool, const LOG: bool, M: Make>(
     let ticket = Ticket::new(place, publish(place));
     if let Some(room) = room {
         let (state, object, time) = (position.state(), entry.id(), room.time(time));
-        room.write(&NewRecord { op, state, handle: parent, object, path, span, time });
+        let record = NewRecord { op, state, handle: parent, object, path, span, time };
+        if LOG & BACKED != 0 {
+            room.write(&record);
+        } else {
+            room.write_in_memory(&record);
+        }
     }
     Some(ticket)
 }
@@ -171,12 +180,18 @@ pub(super) fn make_any<const SHARED: bool>(
     place.fill(entry, &new, 0);
     let ticket = Ticket::new(place, publish(place));
     if flags & (AT_ONCE | LOGGED) != 0 {
-        let fact =
-            Fact { op, handle: position.seq, from: number, position, site: Some(site), stack };
-        let logged = flags & LOGGED != 0 && log(*local, entry, &fact, path);
+        let event = PendingEvent {
+            op,
+            handle: position.seq,
+            from: number,
+            position,
+            site: Some(site),
+            stack,
+        };
+        let logged = flags & LOGGED != 0 && log(*local, entry, &event, path);
         drop(local);
         if flags & AT_ONCE != 0 || !logged {
-            emit(entry, flags, logged, &fact);
+            emit(entry, flags, logged, &event);
         }
     }
     Some(ticket)

@@ -1,6 +1,6 @@
 //! Handles that become raw pointers, and come back.
 
-use super::fact::{Fact, emit, log, note};
+use super::emit::{PendingEvent, emit, log, note};
 use super::hold::{Held, unpin};
 use crate::event::{Caller, Kind, Op};
 use crate::runtime::entry::{ADOPTED, LOGGED, NewPlace, RAW, RETURNED};
@@ -11,7 +11,7 @@ use crate::runtime::ticket::Ticket;
 use crate::runtime::{clock, local};
 
 /// A handle becomes a raw pointer.
-pub(super) fn to_raw<const SHARED: bool>(
+pub(super) fn register_raw<const SHARED: bool>(
     held: Held,
     side: Side,
     op: Op,
@@ -34,7 +34,7 @@ pub(super) fn to_raw<const SHARED: bool>(
 
 /// An untraced handle becomes a raw pointer; `strong` is std's count.
 #[inline]
-pub(super) fn stranger_to_raw(side: Side, at: (Kind, usize), strong: usize) {
+pub(super) fn register_stranger(side: Side, at: (Kind, usize), strong: usize) {
     if !LEDGER.no_raws() {
         local::enter(|local| {
             if let Some(mut raw) = LEDGER.lock_raw(local) {
@@ -46,7 +46,7 @@ pub(super) fn stranger_to_raw(side: Side, at: (Kind, usize), strong: usize) {
 }
 
 /// A handle comes from a raw pointer; `std` is std's pointer that was made of it.
-pub(super) fn of_raw<const SHARED: bool>(
+pub(super) fn claim_raw<const SHARED: bool>(
     side: Side,
     op: Op,
     at: (Kind, usize),
@@ -56,7 +56,7 @@ pub(super) fn of_raw<const SHARED: bool>(
     if LEDGER.no_raws() || !Ticket::fits(std) {
         return None;
     }
-    let (entry, ticket, fact, logged) = local::enter(|local| {
+    let (entry, ticket, event, logged) = local::enter(|local| {
         let mut raw = LEDGER.lock_raw(local)?;
         if raw.find(at, side).is_some_and(|(entry, _)| !entry.has_room()) {
             LEDGER.refuse();
@@ -88,11 +88,12 @@ pub(super) fn of_raw<const SHARED: bool>(
         publish(place);
         raw.returned(entry, side, place, &ticket);
         drop(raw);
-        let fact = Fact { op, handle: position.seq, from, position, site: Some(site), stack: 0 };
-        let logged = entry.flags() & LOGGED != 0 && log(local, entry, &fact, path);
-        Some((entry, ticket, fact, logged))
+        let event =
+            PendingEvent { op, handle: position.seq, from, position, site: Some(site), stack: 0 };
+        let logged = entry.flags() & LOGGED != 0 && log(local, entry, &event, path);
+        Some((entry, ticket, event, logged))
     })?;
-    emit(entry, entry.flags(), logged, &fact);
+    emit(entry, entry.flags(), logged, &event);
     unpin::<SHARED>(entry);
     Some(ticket)
 }

@@ -24,10 +24,10 @@ pub(crate) trait Backing: Send + Sync {
     fn lost(&self) -> u64;
 
     /// Keeps what a record that is about to be written refers to. False where it cannot: then the event is lost.
-    fn tell(&self, subject: Subject) -> bool;
+    fn define(&self, subject: Subject) -> bool;
 
     /// Keeps all paths that there are, and returns the number of the first one that is not.
-    fn tell_paths(&self) -> Option<u32>;
+    fn define_paths(&self) -> Option<u32>;
 }
 
 /// What a record refers to by number.

@@ -43,10 +43,10 @@ pub(crate) struct Tails {
     /// What of the coarse clock's time is stamped: all, or nothing.
     mask: Cell<u64>,
     /// The log that the following is known of.
-    told: Cell<u64>,
+    known_log: Cell<u64>,
     /// The first path that a backed log does not know; one in memory has to know none.
     new_path: Cell<u32>,
-    /// The span that a backed log was told of last.
+    /// The span that was defined last in a backed log.
     span: Cell<u32>,
     /// Types that it knows, by a hash of their addresses.
     types: [Cell<*const Type>; TYPES],
@@ -56,15 +56,15 @@ pub(crate) struct Tails {
     locked: bool,
 }
 
-/// Types that a thread remembers to have told a log of: a power of two.
+/// Types that a thread remembers to have defined in a log: a power of two.
 const TYPES: usize = 64;
-/// In place of a path: nothing has to be told.
+/// In place of a path: nothing has to be defined.
 const KNOWS_ALL: u32 = u32::MAX;
 
 /// No log's number, and not what stands for a log that is off.
 const NO_LOG: u64 = u64::MAX;
 
-/// Where a thread remembers to have told of a type. Types are constants of two words.
+/// Where a thread remembers to have defined a type. Types are constants of two words.
 #[inline(always)]
 fn type_slot(ty: &'static Type) -> usize {
     let mixed = (std::ptr::from_ref(ty).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -84,6 +84,14 @@ impl Room<'_> {
         now & self.tails.mask.get()
     }
 
+    /// Writes an event into a log in memory, which has to know nothing of what a record refers to.
+    #[inline(always)]
+    pub(crate) fn write_in_memory(self, record: &NewRecord) {
+        debug_assert!(self.tails.knows_all(), "the log is backed");
+        self.tails.put(self.at, &record.pack());
+        self.tails.advance(self.at + 1);
+    }
+
     /// Writes an event.
     #[inline(always)]
     pub(crate) fn write(self, record: &NewRecord) {
@@ -92,7 +100,7 @@ impl Room<'_> {
             self.tails.put(self.at, &[state, op, object, time]);
             self.tails.advance(self.at + 1);
         } else {
-            self.tails.tell_and_write(state, op, object, time);
+            self.tails.define_and_write(state, op, object, time);
         }
     }
 
@@ -104,7 +112,7 @@ impl Room<'_> {
             self.tails.put(self.at + 1, &birth.pack());
             self.tails.advance(self.at + 2);
         } else {
-            self.tails.tell_and_write_birth(&record.pack(), &birth.pack(), birth.ty);
+            self.tails.define_and_write_birth(&record.pack(), &birth.pack(), birth.ty);
         }
     }
 }
@@ -126,7 +134,7 @@ impl Tails {
             words: Cell::new(std::ptr::null()),
             at: Cell::new(SEGMENT),
             mask: Cell::new(0),
-            told: Cell::new(NO_LOG),
+            known_log: Cell::new(NO_LOG),
             new_path: Cell::new(KNOWS_ALL),
             span: Cell::new(0),
             types: [const { Cell::new(std::ptr::null()) }; TYPES],
@@ -159,7 +167,7 @@ impl Tails {
     /// Writes an event and the stack that it was on, for which there is room: two records, which stay together.
     #[cold]
     pub(crate) fn write_on_stack(&self, record: &NewRecord, number: u32) {
-        if self.knows_all() || self.tell(&record.pack(), number) {
+        if self.knows_all() || self.define(&record.pack(), number) {
             let at = self.at.get();
             self.put(at, &stack(number));
             self.put(at + 1, &record.pack());
@@ -193,37 +201,37 @@ impl Tails {
         self.new_path.get() == KNOWS_ALL
     }
 
-    /// Tells the log what a record refers to, and the number of the stack that its event was on. False where the log has no
+    /// Defines in the log what a record refers to, and the number of the stack that its event was on. False where the log has no
     /// room for that: then the event is lost, and counted.
     #[cold]
     #[inline(never)]
-    fn tell(&self, record: &Words, stack: u32) -> bool {
+    fn define(&self, record: &Words, stack: u32) -> bool {
         let Names { path, span, label } = names(record);
         self.with_backing(|backing| {
             if path >= self.new_path.get() {
-                match backing.tell_paths() {
+                match backing.define_paths() {
                     Some(first) if path < first => self.new_path.set(first),
                     _ => return false,
                 }
             }
             if span != 0 && self.span.get() != span {
-                if !backing.tell(Subject::Span(span)) {
+                if !backing.define(Subject::Span(span)) {
                     return false;
                 }
                 self.span.set(span);
             }
-            (label == 0 || backing.tell(Subject::Label(label)))
-                && (stack == 0 || backing.tell(Subject::Stack(stack)))
+            (label == 0 || backing.define(Subject::Label(label)))
+                && (stack == 0 || backing.define(Subject::Stack(stack)))
         })
     }
 
-    /// Writes a record of which something has to be told first. By its words, one by one: what has an address would have to be
+    /// Writes a record of which something has to be defined first. By its words, one by one: what has an address would have to be
     /// in memory in the common case as well.
     #[cold]
     #[inline(never)]
-    fn tell_and_write(&self, state: u64, op: u64, object: u64, time: u64) {
+    fn define_and_write(&self, state: u64, op: u64, object: u64, time: u64) {
         let record = [state, op, object, time];
-        if self.tell(&record, 0) {
+        if self.define(&record, 0) {
             let at = self.at.get();
             self.put(at, &record);
             self.advance(at + 1);
@@ -232,14 +240,14 @@ impl Tails {
 
     #[cold]
     #[inline(never)]
-    fn tell_and_write_birth(&self, record: &Words, birth: &Words, ty: &'static Type) {
+    fn define_and_write_birth(&self, record: &Words, birth: &Words, ty: &'static Type) {
         if !self.knows_all() {
-            if !self.with_backing(|backing| backing.tell(Subject::Type(ty))) {
+            if !self.with_backing(|backing| backing.define(Subject::Type(ty))) {
                 return;
             }
             self.types[type_slot(ty)].set(ty);
         }
-        if self.tell(record, birth[3] as u32) {
+        if self.define(record, birth[3] as u32) {
             let at = self.at.get();
             self.put(at, record);
             self.put(at + 1, birth);
@@ -257,11 +265,11 @@ impl Tails {
         let Some(inner) = inner else { return false };
         let Some(backing) = inner.store.backing() else { return true };
         // As in `extend`.
-        let told = (!gate::is_passed() || self.locked) && ask(backing);
-        if !told {
+        let defined = (!gate::is_passed() || self.locked) && ask(backing);
+        if !defined {
             backing.lose();
         }
-        told
+        defined
     }
 
     /// Writes a record, without publishing it, where there is room.
@@ -331,7 +339,7 @@ impl Tails {
             log.inner.store.lose();
         } else if new {
             debug_assert!(self.at.get() + USEFUL <= SEGMENT, "a segment with room was given");
-            if !self.knows_all() && !self.with_backing(|log| log.tell(Subject::Thread(number))) {
+            if !self.knows_all() && !self.with_backing(|log| log.define(Subject::Thread(number))) {
                 // The segment has no record that says whose those behind it are.
                 self.abandon(log);
                 return false;
@@ -381,9 +389,9 @@ impl Tails {
         self.words.set(segment.words().as_ptr());
         self.at.set(at);
         self.mask.set(if log.clock() == Clock::None { 0 } else { u64::MAX });
-        // Another log, or another thread's: what this thread has told is for none but the last.
-        if self.told.replace(log.inner.id) != log.inner.id {
-            self.new_path.set(if log.inner.store.backing().is_some() { 1 } else { KNOWS_ALL });
+        // Another log, or another thread's: what this thread has defined is for none but the last.
+        if self.known_log.replace(log.inner.id) != log.inner.id {
+            self.new_path.set(if log.is_backed() { 1 } else { KNOWS_ALL });
             self.span.set(0);
             self.types.iter().for_each(|ty| ty.set(std::ptr::null()));
         }

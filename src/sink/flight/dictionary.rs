@@ -1,4 +1,4 @@
-//! What the file has been told: each type, line, path, thread, label, span and stack once, before what refers to it.
+//! What is defined in the file: each type, line, path, thread, label, span and stack once, before what refers to it.
 
 use super::entries::{Entry, Writer};
 use super::space::Space;
@@ -60,10 +60,10 @@ impl Dictionary {
             .all(|(kind, key, text)| self.writer.text(space, Entry::new(kind, key), text))
     }
 
-    pub(super) fn tell(&mut self, space: &Space, subject: Subject) -> bool {
+    pub(super) fn define(&mut self, space: &Space, subject: Subject) -> bool {
         let entry = Entry::new;
         match subject {
-            Subject::Type(ty) => self.tell_type(space, ty),
+            Subject::Type(ty) => self.define_type(space, ty),
             Subject::Thread(number) => {
                 let name =
                     || Thread::from_number(number).map_or_else(String::new, |t| t.to_string());
@@ -80,11 +80,11 @@ impl Dictionary {
                 let text = || crate::span::text(number).unwrap_or_default();
                 once(&mut self.spans, number, || self.writer.text(space, entry, &text()))
             }
-            Subject::Stack(number) => self.tell_stack(space, number),
+            Subject::Stack(number) => self.define_stack(space, number),
         }
     }
 
-    fn tell_type(&mut self, space: &Space, ty: &'static Type) -> bool {
+    fn define_type(&mut self, space: &Space, ty: &'static Type) -> bool {
         let address = std::ptr::from_ref(ty).addr();
         let kind = match ty.kind {
             Kind::Box => 1,
@@ -96,7 +96,7 @@ impl Dictionary {
     }
 
     /// Writes all paths that there are, and returns the number of the first one that is not there.
-    pub(super) fn tell_paths(&mut self, space: &Space) -> Option<u32> {
+    pub(super) fn define_paths(&mut self, space: &Space) -> Option<u32> {
         while let Some(((op, site), cut, parent)) = view::last_step(self.new_path) {
             let site = self.site(space, site)?;
             let how = u64::from(parent) << 32 | u64::from(cut) << 8 | op as u64;
@@ -127,7 +127,7 @@ impl Dictionary {
         Some(number)
     }
 
-    fn tell_stack(&mut self, space: &Space, number: u32) -> bool {
+    fn define_stack(&mut self, space: &Space, number: u32) -> bool {
         let Some(news) = StackId::new(number).and_then(|stack| self.stacks.news(stack)) else {
             return true;
         };
@@ -136,7 +136,7 @@ impl Dictionary {
             let build = build.unwrap_or_default();
             let [path_entry, build_entry] =
                 [EntryKind::Module, EntryKind::ModuleBuild].map(|kind| Entry::new(kind, module));
-            // What a file knows of a stack it is not told again: one that found no room has none.
+            // What a file knows of a stack is not written again: one that found no room has none.
             if !self.writer.text(space, path_entry, &path)
                 || !self.writer.text(space, build_entry, &build)
             {
@@ -174,7 +174,7 @@ pub(super) fn hashes(files: Vec<&'static str>) -> impl Iterator<Item = (&'static
 fn once<T: Eq + std::hash::Hash>(
     known: &mut HashSet<T>,
     what: T,
-    tell: impl FnOnce() -> bool,
+    define: impl FnOnce() -> bool,
 ) -> bool {
-    known.contains(&what) || (tell() && known.insert(what))
+    known.contains(&what) || (define() && known.insert(what))
 }

@@ -405,8 +405,9 @@ fn source_is_shown_from_below_the_root_and_nowhere_else() {
     {
         std::os::unix::fs::symlink(folder.join("secret.rs"), root.join("src/link.rs")).unwrap();
         std::os::unix::fs::symlink("/dev/zero", root.join("src/zero.rs")).unwrap();
+        std::os::unix::fs::symlink(root.join("secret.txt"), root.join("src/note.rs")).unwrap();
         std::process::Command::new("mkfifo").arg(root.join("pipe.rs")).status().unwrap();
-        names.extend(["src/link.rs", "src/zero.rs", "pipe.rs"].map(str::to_owned));
+        names.extend(["src/link.rs", "src/zero.rs", "src/note.rs", "pipe.rs"].map(str::to_owned));
         // From the root of the file system, too: what says whose a line is looks there.
         let absolute = ["src/zero.rs", "pipe.rs"].map(|name| root.join(name));
         names.extend(absolute.map(|name| name.to_str().unwrap().to_owned()));

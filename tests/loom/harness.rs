@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 /// An event, as a sink got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fact {
+pub(crate) struct Received {
     pub(crate) object: u64,
     pub(crate) op: Op,
     pub(crate) handle: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Fact {
 /// theirs, and the threads of a model run one at a time.)
 #[derive(Clone, Default)]
 pub(crate) struct Sinks {
-    pub(crate) log: Arc<Mutex<Vec<Fact>>>,
+    pub(crate) log: Arc<Mutex<Vec<Received>>>,
     pub(crate) released: Arc<AtomicU64>,
     pub(crate) births: Arc<AtomicU64>,
     scoped: bool,
@@ -36,7 +36,7 @@ impl Sinks {
         Log { sinks: self.clone(), listening: AtomicBool::new(true) }
     }
 
-    pub(crate) fn facts(&self) -> Vec<Fact> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.log.lock().unwrap().clone()
     }
 
@@ -59,7 +59,7 @@ impl Sink for Log {
 
     fn event(&self, event: &Event) {
         assert!(self.listening.load(Ordering::Relaxed), "END: released before {:?}", event.op());
-        self.sinks.log.lock().unwrap().push(Fact {
+        self.sinks.log.lock().unwrap().push(Received {
             object: event.object().id().number(),
             op: event.op(),
             handle: event.handle().number(),
@@ -176,27 +176,27 @@ pub(crate) fn check(sinks: &Sinks) {
     if sinks.scoped {
         assert_eq!(sinks.released.load(Ordering::Relaxed), births, "END: {log:?}");
     }
-    let mut objects: BTreeMap<u64, Vec<Fact>> = BTreeMap::new();
-    let mut told = HashSet::new();
-    let mut first: HashMap<(u64, u64), Fact> = HashMap::new();
-    for fact in &log {
-        assert!(told.insert((fact.object, fact.seq)), "OWN: told twice: {fact:?} in {log:?}");
-        let of_handle = first.entry((fact.object, fact.handle)).or_insert(*fact);
-        if fact.op.makes().is_some() {
-            assert_eq!(of_handle, fact, "BIRTH, OWN: {log:?}");
+    let mut objects: BTreeMap<u64, Vec<Received>> = BTreeMap::new();
+    let mut seen = HashSet::new();
+    let mut first: HashMap<(u64, u64), Received> = HashMap::new();
+    for event in &log {
+        assert!(seen.insert((event.object, event.seq)), "OWN: emitted twice: {event:?} in {log:?}");
+        let of_handle = first.entry((event.object, event.handle)).or_insert(*event);
+        if event.op.makes().is_some() {
+            assert_eq!(of_handle, event, "BIRTH, OWN: {log:?}");
         } else {
-            assert!(of_handle.op.makes().is_some(), "BIRTH: {fact:?} in {log:?}");
+            assert!(of_handle.op.makes().is_some(), "BIRTH: {event:?} in {log:?}");
         }
-        objects.entry(fact.object).or_default().push(*fact);
+        objects.entry(event.object).or_default().push(*event);
     }
     assert_eq!(objects.len() as u64, births, "OWN: {log:?}");
     for history in objects.values_mut() {
-        history.sort_by_key(|fact| fact.seq);
+        history.sort_by_key(|event| event.seq);
         let mut strong = 0;
-        for (fact, seq) in history.iter().zip(1..) {
-            assert_eq!(fact.seq, seq, "ORDER: {history:?}");
-            strong += i64::from(fact.op.strong_delta());
-            assert_eq!(i64::from(fact.strong), strong, "COUNT: {fact:?} in {history:?}");
+        for (event, seq) in history.iter().zip(1..) {
+            assert_eq!(event.seq, seq, "ORDER: {history:?}");
+            strong += i64::from(event.op.strong_delta());
+            assert_eq!(i64::from(event.strong), strong, "COUNT: {event:?} in {history:?}");
         }
         assert!(history[0].op.begins(), "BIRTH: {history:?}");
         assert_eq!(strong, 0, "COUNT: {history:?}");

@@ -1,4 +1,4 @@
-//! What happened, and who is told: the log, or the sink at once.
+//! Emits events: to the log, or to the sink at once.
 
 use crate::event::{Caller, Event, Object, ObjectId, Op};
 use crate::runtime::dispatch::Dispatch;
@@ -9,7 +9,7 @@ use crate::runtime::local::{Local, enter_sink};
 use crate::runtime::log::NewRecord;
 
 /// What happened.
-pub(super) struct Fact {
+pub(super) struct PendingEvent {
     pub(super) op: Op,
     pub(super) handle: u64,
     /// The handle that it was made from; 0 for none.
@@ -20,7 +20,7 @@ pub(super) struct Fact {
     pub(super) stack: u32,
 }
 
-impl Fact {
+impl PendingEvent {
     /// How many records it takes, if it is no birth.
     #[inline]
     pub(super) fn records(&self) -> usize {
@@ -28,7 +28,7 @@ impl Fact {
     }
 
     #[inline]
-    pub(super) fn event(&self, object: Object, from_object: u64, logged: u64) -> Event {
+    pub(super) fn complete(&self, object: Object, from_object: u64, logged: u64) -> Event {
         Event {
             op: self.op,
             strong: self.position.strong,
@@ -68,16 +68,16 @@ pub(super) fn dispatch_of(entry: &Entry) -> Option<&Dispatch> {
 /// Writes a record into the thread's tail of the object's log, where it has one. False where the event is to be
 /// [written late](log_late).
 #[inline(always)]
-pub(super) fn log(local: Option<&Local>, entry: &Entry, fact: &Fact, path: u32) -> bool {
+pub(super) fn log(local: Option<&Local>, entry: &Entry, event: &PendingEvent, path: u32) -> bool {
     let Some(local) = local else { return false };
     if local.is_inside() {
         entry.withhold();
     } else if let Some(log) = dispatch_of(entry).and_then(Dispatch::log)
-        && local.tails.has_room(log, fact.records(), local::thread(Some(local)))
+        && local.tails.has_room(log, event.records(), local::thread(Some(local)))
     {
         let time = log.clock().now();
-        let record = fact.record(entry.id(), path, time);
-        match fact.stack {
+        let record = event.record(entry.id(), path, time);
+        match event.stack {
             0 => local.tails.write(&record),
             stack => local.tails.write_on_stack(&record, stack),
         }
@@ -88,17 +88,17 @@ pub(super) fn log(local: Option<&Local>, entry: &Entry, fact: &Fact, path: u32) 
 /// Writes an event of a thread that has no tails any more, or of a signal's handler.
 #[cold]
 #[inline(never)]
-pub(super) fn log_late(entry: &Entry, fact: &Fact, from_object: u64) {
+pub(super) fn log_late(entry: &Entry, event: &PendingEvent, from_object: u64) {
     match (enter_sink(), dispatch_of(entry).and_then(Dispatch::log)) {
         (None, _) => entry.withhold(),
-        (Some(_entered), Some(log)) => log.write(&fact.event(entry.object(), from_object, 0)),
+        (Some(_entered), Some(log)) => log.write(&event.complete(entry.object(), from_object, 0)),
         (Some(_), None) => {}
     }
 }
 
 /// Gives the event to the sink of the object, whose entry something pins.
 #[inline(never)]
-pub(super) fn emit_at_once(entry: &Entry, fact: &Fact, from_object: u64) {
+pub(super) fn emit_at_once(entry: &Entry, event: &PendingEvent, from_object: u64) {
     // A sink runs neither inside a sink, nor in a signal's handler that interrupted the runtime.
     match if local::is_busy() { None } else { enter_sink() } {
         None if entry.flags() & LOGGED == 0 => entry.withhold(),
@@ -107,7 +107,7 @@ pub(super) fn emit_at_once(entry: &Entry, fact: &Fact, from_object: u64) {
         Some(entered) => {
             if let Some(dispatch) = dispatch_of(entry) {
                 let logged = dispatch.log().map_or(0, |log| log.id());
-                let event = fact.event(entry.object(), from_object, logged);
+                let event = event.complete(entry.object(), from_object, logged);
                 dispatch.deliver(&entered, &event);
             }
         }
@@ -116,20 +116,20 @@ pub(super) fn emit_at_once(entry: &Entry, fact: &Fact, from_object: u64) {
 
 /// Emits an event that ends no handle and begins no object, for an entry that something pins.
 #[inline]
-pub(super) fn emit(entry: &Entry, flags: u32, logged: bool, fact: &Fact) {
+pub(super) fn emit(entry: &Entry, flags: u32, logged: bool, event: &PendingEvent) {
     if flags & LOGGED != 0 && !logged {
-        log_late(entry, fact, entry.id());
+        log_late(entry, event, entry.id());
     }
     if flags & AT_ONCE != 0 {
-        emit_at_once(entry, fact, entry.id());
+        emit_at_once(entry, event, entry.id());
     }
 }
 
 /// [`log`], for an event that makes no handle.
 #[inline]
-pub(super) fn log_with_site(local: Option<&Local>, entry: &Entry, fact: &Fact) -> bool {
-    let path = fact.site.map_or(0, |site| LEDGER.paths.of(local, 0, fact.op, site));
-    log(local, entry, fact, path)
+pub(super) fn log_with_site(local: Option<&Local>, entry: &Entry, event: &PendingEvent) -> bool {
+    let path = event.site.map_or(0, |site| LEDGER.paths.of(local, 0, event.op, site));
+    log(local, entry, event, path)
 }
 
 /// An event that makes no handle and ends none, for an entry that something pins.
@@ -145,9 +145,9 @@ pub(super) fn note<const SHARED: bool>(
     }
     let flags = entry.flags();
     let position = entry.note::<SHARED>();
-    let fact = Fact { op, handle, from: 0, position, site: Some(site), stack: 0 };
+    let event = PendingEvent { op, handle, from: 0, position, site: Some(site), stack: 0 };
     let logged = flags & LOGGED != 0
         && op != Op::Label
-        && local::enter(|local| log_with_site(local, entry, &fact));
-    emit(entry, flags, logged, &fact);
+        && local::enter(|local| log_with_site(local, entry, &event));
+    emit(entry, flags, logged, &event);
 }
