@@ -279,6 +279,7 @@ fn help_and_bad_values() {
         "track",
         "leaks",
         "nosearch",
+        "nosource",
         "every=10s",
         "signals",
         "type=NAME",
@@ -505,6 +506,24 @@ fn a_recording_ends_with_a_mark_unless_the_process_was_killed() {
             let text = stderr(&run("leaks", mode));
             assert!(text.contains(&format!("refscope: {verdict}")), "{verdict}: {text}");
         }
+    }
+}
+
+/// Both kinds have the lines of source, but where they are not to.
+#[cfg(all(unix, feature = "json"))]
+#[test]
+fn a_recording_has_lines_of_source_unless_they_are_unwanted() {
+    for extension in ["jsonl", "refscope"] {
+        let path = format!("{}.{extension}", file("source"));
+        let recorded = |words: &str| {
+            run(&format!("record={path}{words}"), "leak");
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            (text.contains("KEPT.lock().unwrap()"), text.contains("environment.rs"))
+        };
+        assert_eq!(recorded(""), (true, true), "{extension}");
+        assert_eq!(recorded(",nosource"), (false, true), "{extension}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command `refscope`: what it prints, how it ends, and what it says of a bad input.
 
-use refscope::sink::FileSink;
+use refscope::sink::{FileSink, FlightRecorder};
 use refscope::{Rc, Scope};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,17 +29,19 @@ struct Cache;
 fn record(name: &str, sessions: usize) -> String {
     let file = path(name);
     let sink = FileSink::create(&file).unwrap();
-    Scope::new(sink.clone()).run(|| {
-        let cache = Rc::new(Cache);
-        refscope::label(&cache, "the cache");
-        for _ in 0..sessions {
-            let session = Rc::new(Session);
-            std::mem::forget(session.clone());
-        }
-        drop(cache.clone());
-    });
+    Scope::new(sink.clone()).run(|| program(sessions));
     sink.flush().unwrap();
     file.to_str().unwrap().to_owned()
+}
+
+fn program(sessions: usize) {
+    let cache = Rc::new(Cache);
+    refscope::label(&cache, "the cache");
+    for _ in 0..sessions {
+        let session = Rc::new(Session);
+        std::mem::forget(session.clone());
+    }
+    drop(cache.clone());
 }
 
 #[test]
@@ -180,6 +182,16 @@ fn a_timeline_has_an_axis_of_time_or_of_events() {
     assert!(out.lines().any(|line| line.ends_with(" 6 events")), "{out}");
 }
 
+/// Writes a recording without the lines that begin with one of these, and returns its path.
+fn without(file: &str, name: &str, beginnings: &[&str]) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    let is_kept = |line: &&str| !beginnings.iter().any(|beginning| line.starts_with(beginning));
+    let text: String = text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
+    let path = path(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn an_edited_source_is_not_shown() {
     let file = record("edited.jsonl", 1);
@@ -187,11 +199,62 @@ fn an_edited_source_is_not_shown() {
     let source = format!("{{\"source\":\"{}\",\"len\":", file!());
     let at = text.find(&source).expect("the recording says what the file was") + source.len();
     std::fs::write(&file, format!("{}9{}", &text[..at], &text[at..])).unwrap();
+    // The line as it was is in the recording.
+    let (out, err) = texts(&refscope(&["leaks", &file]));
+    assert!(out.contains("as it was recorded: the file has changed since"), "{out}{err}");
+    assert!(out.contains("std::mem::forget(session.clone());"), "{out}");
+    let file = without(&file, "edited-without-lines.jsonl", &["{\"lines\""]);
     let (out, err) = texts(&refscope(&["leaks", &file]));
     assert!(out.contains("the file is not the one that was recorded"), "{out}{err}");
     assert!(!out.contains("std::mem::forget"), "{out}");
     let (out, _) = texts(&refscope(&["timeline", &file]));
     assert!(!out.contains("std::mem::forget"), "{out}");
+}
+
+/// The lines travel with a recording, of either kind: a machine that has no such file shows them, on the page with those around.
+#[test]
+fn lines_of_source_travel_with_the_recording() {
+    let lines = record("travels.jsonl", 1);
+    let binary = path("travels.refscope").to_str().unwrap().to_owned();
+    let recorder = FlightRecorder::create(&binary).unwrap();
+    Scope::new(recorder.clone()).run(|| program(1));
+    recorder.flush().unwrap();
+    drop(recorder);
+    let exported = path("travels-exported.jsonl").to_str().unwrap().to_owned();
+    refscope(&["export", &binary, "--format", "jsonl", "-o", &exported]);
+    // Nothing is found where the recording was made: it is nowhere.
+    let here = std::env::current_dir().unwrap();
+    let there = std::env::temp_dir().join(format!("refscope-nowhere-{}", std::process::id()));
+    std::fs::create_dir_all(&there).unwrap();
+    let was = std::fs::read(&binary).unwrap();
+    let from = here.to_str().unwrap();
+    let to = format!("{}?", &from[..from.len() - 1]);
+    let moved = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        bytes
+    };
+    // Checksums of blocks that are complete say if one byte is another; this one is not.
+    std::fs::write(&binary, moved(&was)).unwrap();
+    for file in [&lines, &exported] {
+        std::fs::write(file, moved(&std::fs::read(file).unwrap())).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_refscope"));
+        command.args(arguments).current_dir(&there).env_remove("CARGO_MANIFEST_DIR");
+        texts(&command.output().unwrap())
+    };
+    for file in [&lines, &binary, &exported] {
+        let (out, err) = run(&["leaks", file]);
+        assert!(out.contains("std::mem::forget(session.clone());"), "{file}: {out}{err}");
+        assert!(!out.contains("has changed"), "{file}: {out}");
+        let (out, err) = run(&["timeline", file]);
+        assert!(out.contains("│ std::mem::forget(session.clone());"), "{file}: {out}{err}");
+        let (page, err) = run(&["export", file, "--format", "html"]);
+        assert!(page.contains("let session = Rc::new(Session);"), "{file}: {err}");
+    }
+    std::fs::remove_dir_all(&there).unwrap();
 }
 
 #[test]
@@ -212,6 +275,9 @@ fn sources_belong_to_the_recording() {
         texts(&command.output().unwrap()).0
     };
     let (line, decoyed) = ("std::mem::forget(session.clone());", "not this one");
+    let out = leaks(&file, &folder, None);
+    assert!(out.contains(line) && !out.contains("changed"), "{out}");
+    let file = without(&file, "elsewhere-without-lines.jsonl", &["{\"lines\""]);
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = here.parent().unwrap();
     // It is looked for where the recording was made.
@@ -220,12 +286,7 @@ fn sources_belong_to_the_recording() {
     let out = leaks(&file, &folder, Some(&folder));
     assert!(out.contains(line) && !out.contains(decoyed), "{out}");
     // Where the recorder could not read the file, nothing says which one it was.
-    let unknown = path("unknown.jsonl");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with("{\"source\""));
-    let text: String = lines.map(|line| format!("{line}\n")).collect();
-    std::fs::write(&unknown, text).unwrap();
-    let unknown = unknown.to_str().unwrap();
+    let unknown = &without(&file, "unknown.jsonl", &["{\"source\"", "{\"lines\""]);
     let out = leaks(unknown, &folder, None);
     assert!(out.contains("command.rs:") && !out.contains(line) && !out.contains(decoyed), "{out}");
     assert!(leaks(unknown, here, None).contains(line));

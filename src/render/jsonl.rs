@@ -40,6 +40,11 @@ pub fn jsonl(recording: &Recording, out: &mut impl Write) -> io::Result<()> {
         let file = Json(file);
         writeln!(out, r#"{{"source":{file},"len":{length},"hash":"{hash:016x}"}}"#)?;
     }
+    for (number, location) in (1..).zip(recording.locations()) {
+        if let Some((from, text)) = recording.source_lines.around(location) {
+            writeln!(out, r#"{{"lines":{number},"from":{from},"text":{}}}"#, Json(&text))?;
+        }
+    }
     let mut types = HashMap::new();
     for object in recording.objects().values() {
         let next = types.len() + 1;

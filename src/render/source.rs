@@ -1,7 +1,7 @@
 //! Lines of source code, for excerpts.
 
 use crate::event::Location;
-use crate::model::Recording;
+use crate::model::{Recording, SourceLines};
 use crate::source_file::{is_rust, read};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 /// `.rs` and lie below one of the roots, followed through all links, are read. Of either, only regular files of
 /// a size that source files have.
 ///
-/// Where a recording says what its files were, no other file is shown in their place; then they are looked for in the directory
-/// that it was made in, too. A file of which it says nothing is not taken from another directory, unless that is given.
+/// Where a recording has a line, that is the one. Where it says what its files were, no other file is shown in their place; then
+/// they are looked for in the directory that it was made in, too. A file of which it says nothing is not taken from another
+/// directory, unless that is given.
 #[derive(Debug)]
 pub(crate) struct Sources {
     roots: Vec<PathBuf>,
@@ -34,6 +35,7 @@ pub(crate) struct Sources {
 pub(crate) struct Recorded {
     /// What the files were: length and hash.
     files: BTreeMap<String, (u64, u64)>,
+    lines: SourceLines,
     /// The working directory.
     directory: Option<PathBuf>,
 }
@@ -42,7 +44,8 @@ impl Recorded {
     pub(crate) fn of(recording: &Recording) -> Self {
         let directory = recording.origin().map(|origin| PathBuf::from(&origin.directory));
         let directory = directory.filter(|directory| !directory.as_os_str().is_empty());
-        Self { files: recording.sources.clone(), directory }
+        let (files, lines) = (recording.sources.clone(), recording.source_lines.clone());
+        Self { files, lines, directory }
     }
 }
 
@@ -50,6 +53,8 @@ impl Recorded {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum SourceLine {
     Known(String),
+    /// As it was recorded; the file at hand is another.
+    Recorded(String),
     /// The file is not the one that was recorded.
     Changed,
     Unknown,
@@ -89,8 +94,8 @@ impl Sources {
     /// Returns the line of a location, if it can be read.
     pub(crate) fn line(&self, location: &Location) -> Option<String> {
         match self.look(location) {
-            SourceLine::Known(line) => Some(line),
-            _ => None,
+            SourceLine::Known(line) | SourceLine::Recorded(line) => Some(line),
+            SourceLine::Changed | SourceLine::Unknown => None,
         }
     }
 
@@ -100,6 +105,12 @@ impl Sources {
         let source =
             files.entry(location.file.to_string()).or_insert_with(|| self.source(location));
         let line = || (location.line as usize).checked_sub(1);
+        if let Some(recorded) = self.recorded.lines.get(location) {
+            return match source {
+                Source::Changed => SourceLine::Recorded(recorded.to_owned()),
+                Source::Lines(_) | Source::Unknown => SourceLine::Known(recorded.to_owned()),
+            };
+        }
         match source {
             Source::Lines(lines) => line()
                 .and_then(|line| lines.get(line))

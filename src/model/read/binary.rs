@@ -234,6 +234,8 @@ struct Reader {
     known_stacks: HashMap<u32, Option<StackId>>,
     locations: HashMap<Location, u32>,
     sources: Vec<(String, (u64, u64))>,
+    /// By the number of a line, that of the first of the lines around it, and these.
+    source_lines: HashMap<u64, (u32, String)>,
     /// Where a text that goes on in another entry is being put together.
     texts: HashMap<(u8, u64), Vec<u8>>,
     marks: Vec<(Vec<u8>, Time)>,
@@ -341,6 +343,7 @@ impl Reader {
             known_stacks: HashMap::new(),
             locations: HashMap::new(),
             sources: Vec::new(),
+            source_lines: HashMap::new(),
             texts: HashMap::new(),
             marks: Vec::new(),
             arguments: Vec::new(),
@@ -560,6 +563,9 @@ impl Reader {
                 }
                 self.sources.push((text, (first, second)));
             }
+            EntryKind::Lines => {
+                self.source_lines.insert(key, (first as u32, text));
+            }
             _ => {}
         }
     }
@@ -570,6 +576,12 @@ impl Reader {
         self.pending.clear();
         self.texts.clear();
         recording.sources.extend(self.sources.drain(..));
+        for (site, (first, text)) in self.source_lines.drain() {
+            if let Some(&site) = self.sites.get(&site) {
+                let around = &recording.locations[site as usize];
+                recording.source_lines.add(around, first, &text);
+            }
+        }
         let mut marks: Vec<_> = self.marks.drain(..).collect();
         marks.sort_by_key(|(_, time)| *time);
         for (name, time) in marks {
