@@ -24,10 +24,10 @@ impl Lru {
         let entry =
             Rc::new(Entry { key, value, newer: RefCell::default(), older: RefCell::new(older) });
         match &*entry.older.borrow() {
-            Some(older) => *older.newer.borrow_mut() = Some(entry.clone()), // <- FAULT
+            Some(older) => *older.newer.borrow_mut() = Some(entry.clone()),
             None => self.oldest = Some(entry.clone()),
         }
-        self.newest = Some(entry.clone());
+        self.newest = Some(entry.clone()); // <- FAULT
         self.entries.insert(key, entry);
         if self.entries.len() > 3 {
             self.evict();
