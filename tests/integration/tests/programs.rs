@@ -169,6 +169,33 @@ fn clean_look_alikes() {
     assert!(text.contains("; 1 held by threads") && !text.contains("leaked"), "{text}");
 }
 
+/// A program runs anywhere: its report shows the source, where it was built on this machine; and the lines travel with its
+/// recording, where its clones and a derive's are of one file.
+#[test]
+fn source_is_shown_wherever_a_program_runs() {
+    let folder = std::env::temp_dir().join(format!("refscope-anywhere-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_programs"));
+    program.arg("plugins").env("REFSCOPE", "leaks,record=plugins.refscope").current_dir(&folder);
+    program.env_remove("CARGO_MANIFEST_DIR").env_remove("COLUMNS");
+    let output = program.output().expect("it runs");
+    let said = String::from_utf8(output.stderr).expect("it prints text");
+    let recording = refscope::Recording::open(folder.join("plugins.refscope"));
+    let mut recording = recording.expect("it was recorded");
+    recording.resolve_stacks();
+    let report = refscope::analysis::LeakReport::of_recording(&recording);
+    let recorded =
+        refscope::render::Terminal::plain(80).sources_of(&recording).render_report(&report);
+    std::fs::remove_dir_all(&folder).expect("it is there");
+    for text in [said, recorded] {
+        assert!(text.contains("Self { host: Arc::clone(host), log } // <- FAULT"), "{text}");
+        // A derive made it, so that a stack says where.
+        let log = "new plugins.rs:15";
+        assert!(!text.contains("strong 3 ×") || text.contains(log), "{text}");
+        assert!(!text.contains(env!("CARGO_MANIFEST_DIR").trim_start_matches('/')), "{text}");
+    }
+}
+
 /// The report at the exit and that of the recording of the same run say the same.
 #[test]
 fn one_verdict() {
