@@ -145,6 +145,36 @@ fn a_moment_and_what_became_of_what_was_alive_then() {
     assert_eq!(Path::new(&origin.directory), std::env::current_dir().unwrap());
 }
 
+/// What was alive at a time, with the age that it had then.
+#[test]
+fn a_time_after_the_start() {
+    let file = path("times.jsonl");
+    let text = r#"{"refscope":1,"pid":7}
+{"thread":1,"name":"main"}
+{"site":1,"file":"none.rs","line":3,"column":15}
+{"type":1,"name":"app::Session"}
+{"object":1,"kind":"Rc","type":1,"size":4,"site":1}
+{"event":"new","o":1,"n":1,"h":1,"s":1,"t":1,"ns":1000000000,"at":1}
+{"object":2,"kind":"Rc","type":1,"size":4,"site":1}
+{"event":"new","o":2,"n":1,"h":1,"s":1,"t":1,"ns":1500000000,"at":1}
+{"event":"drop","o":1,"n":2,"h":1,"s":0,"t":1,"ns":3000000000}
+{"event":"drop","o":2,"n":2,"h":1,"s":0,"t":1,"ns":4000000000}
+{"end":"exit","ns":4000000000}
+"#;
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let at = |moment: &str| texts(&refscope(&["leaks", file, "--at", moment]));
+    for (moment, alive) in [("1200ms", 1), ("2", 2), ("2.9s", 2), ("3.5", 1)] {
+        let (out, err) = at(moment);
+        let alive = format!("{alive} object{} alive", if alive == 1 { "" } else { "s" });
+        assert!(out.contains(&alive), "{moment}: {out}{err}");
+        assert!(out.contains(" alive then, 0 were alive at the end"), "{moment}: {out}");
+    }
+    assert!(at("2").0.contains("= age:     1.0 s (the oldest)"), "{}", at("2").0);
+    let (_, err) = at("later");
+    assert!(err.contains("a time is as 12.5s or 300ms, after its start"), "{err}");
+}
+
 /// A handle that lived 3 s is drawn longer than one that lived 3 ns, but by events they are the same.
 #[test]
 fn a_timeline_has_an_axis_of_time_or_of_events() {
