@@ -336,6 +336,44 @@ fn the_width_is_the_environments() {
     }
 }
 
+/// Objects to which the same was done are one picture with a count, of each other one more.
+#[test]
+fn alike_objects_are_one_picture() {
+    let file = path("alike.jsonl");
+    let sink = FileSink::create(&file).unwrap();
+    Scope::new(sink.clone()).run(|| {
+        for n in 0..40 {
+            let session = Rc::new(Session);
+            // One of them is cloned once more.
+            (0..1 + n / 39).for_each(|_| drop(session.clone()));
+            std::mem::forget(session.clone());
+        }
+        let labelled = [(); 2].map(|()| Rc::new(Cache));
+        refscope::label(&labelled[0], "of users");
+        refscope::label(&labelled[1], "of groups");
+    });
+    sink.flush().unwrap();
+    let (out, err) = texts(&refscope(&["timeline", file.to_str().unwrap(), "-n", "50"]));
+    let titles: Vec<_> =
+        out.lines().filter(|line| line.starts_with("Rc<")).map(|line| line.split("  ")).collect();
+    assert_eq!(titles.len(), 4, "{out}{err}");
+    let titles: Vec<(String, String)> = titles
+        .into_iter()
+        .map(|mut parts| (parts.next().unwrap().to_owned(), parts.last().unwrap().to_owned()))
+        .collect();
+    let is = |at: usize, name: &str, fate: &str| {
+        titles[at].0.starts_with(name) && titles[at].1.trim() == fate
+    };
+    assert!(is(0, "Rc<Session> #", "ALIVE · 1 strong each"), "{out}");
+    assert!(titles[0].0.ends_with(" and 38 alike"), "{out}");
+    assert!(is(1, "Rc<Session> #", "ALIVE · 1 strong") && !titles[1].0.contains("alike"), "{out}");
+    assert!(is(2, "Rc<Cache> \"of users\"", "dropped"), "{out}");
+    assert!(out.contains("42 objects · 40 alive"), "{out}");
+    // Those that are not shown are counted one by one.
+    let (out, _) = texts(&refscope(&["timeline", file.to_str().unwrap(), "-n", "1"]));
+    assert!(out.contains("and 41 more objects:"), "{out}");
+}
+
 #[test]
 fn timeline_top_diff_tree() {
     let (a, b) = (record("a.jsonl", 2), record("b.jsonl", 5));
