@@ -384,6 +384,9 @@ fn timeline_top_diff_tree() {
     );
     let (out, _) = texts(&refscope(&["timeline", &a, "--type", "Cache"]));
     assert!(out.contains("\"the cache\""), "{out}");
+    // What there is most of, though its values have no bytes.
+    let (out, _) = texts(&refscope(&["top", &b]));
+    assert!(out.lines().nth(1).unwrap().trim_start().starts_with('5'), "{out}");
     let (out, _) = texts(&refscope(&["top", &b, "--by", "count"]));
     assert!(out.lines().nth(1).unwrap().trim_start().starts_with('5'), "{out}");
     let (out, _) = texts(&refscope(&["diff", &a, &b]));
