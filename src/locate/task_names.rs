@@ -1,7 +1,7 @@
 //! The futures of tasks, by the debug information of the functions that a runtime has for each: for programs whose symbols do not
 //! have them, as the compiler's default ones of generic functions do not.
 
-use super::threads;
+use super::registers::own_time;
 use addr2line::gimli::{self, AttributeValue, RunTimeEndian};
 use object::{Object as _, ObjectSection as _};
 use std::collections::{HashMap, HashSet};
@@ -35,10 +35,10 @@ fn read_into(
         Ok::<_, ()>(Slice::new(data.unwrap_or_default(), endian))
     };
     let dwarf = gimli::Dwarf::load(section).ok()?;
-    let start = threads::own_time();
+    let start = own_time();
     let mut headers = dwarf.units();
     while let Some(header) = headers.next().ok()? {
-        if names.len() == functions.len() || threads::own_time().saturating_sub(start) > BUDGET {
+        if names.len() == functions.len() || own_time().saturating_sub(start) > BUDGET {
             break;
         }
         let unit = dwarf.unit(header).ok()?;
