@@ -36,6 +36,7 @@
 //! | [`Recorder`](crate::sink::Recorder), by its [builder](crate::sink::RecorderBuilder): [`Clock`](crate::sink::Clock), [`Overflow`](crate::sink::Overflow) | keeps events in memory |
 //! | [`FlightRecorder`](crate::sink::FlightRecorder) (unix) | records to a file that survives the process |
 //! | [`FileSink`](crate::sink::FileSink) | records to a file, as JSON Lines |
+//! | [`set_source_lines`](crate::sink::set_source_lines) | says whether these two have lines of source code |
 //! | `TracingSink` (feature `tracing`) | passes events on to `tracing` |
 //! | [`Filter`](crate::sink::Filter), [`ObjectFilter`](crate::sink::ObjectFilter) | choose objects |
 //! | [`Nop`](crate::sink::Nop), `(a, b)` | neither, and both |

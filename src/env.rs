@@ -8,7 +8,7 @@ use crate::monitor;
 use crate::runtime::dispatch::install_from_env;
 #[cfg(unix)]
 use crate::sink::FlightRecorder;
-use crate::sink::{FileSink, Filter, Nop, ObjectFilter, Print, Sink};
+use crate::sink::{FileSink, Filter, Nop, ObjectFilter, Print, Sink, set_source_lines};
 use crate::stack::{self, Depths};
 use std::ffi::OsStr;
 use std::io;
@@ -24,7 +24,9 @@ REFSCOPE says what refscope does in this program. Words are separated by commas:
   record=PATH  each event to a file that survives the process; `{pid}` in PATH
                becomes the process id. As JSON Lines where PATH ends with .jsonl
                or .json, or is a pipe
-  max=SIZE     the file becomes no larger; the oldest events go (KiB, MiB, GiB)
+  nosource     the file has no lines of source code, which reports else show on
+               any machine
+  max=SIZE     the file grows no larger (KiB, MiB or GiB); the oldest events go
   track        what is alive, for a debugger and for the program's own
                questions; nothing is printed
   leaks        what is alive when the process ends, with its holders, on stderr
@@ -63,7 +65,7 @@ from its installation on. Examples:
   REFSCOPE=every=30s,one-in=100";
 
 /// Every word, for the one that is nearest to an unknown one.
-const WORDS: [&str; 19] = [
+const WORDS: [&str; 20] = [
     "stacks",
     "stacks-type=",
     "stacks-site=",
@@ -82,6 +84,7 @@ const WORDS: [&str; 19] = [
     "one-in=",
     "clock=system",
     "nosearch",
+    "nosource",
     "track",
 ];
 
@@ -101,6 +104,7 @@ pub(super) enum Directive {
     Track,
     SystemClock,
     NoSearch,
+    NoSource,
     Stacks(Depths),
     StacksType(String),
     StacksSite(String),
@@ -123,6 +127,7 @@ fn directive(word: &str) -> Result<Directive, String> {
             "leaks" => Ok(Directive::Leaks),
             "track" => Ok(Directive::Track),
             "nosearch" => Ok(Directive::NoSearch),
+            "nosource" => Ok(Directive::NoSource),
             "stacks" => Ok(Directive::Stacks(Depths::all(DEPTH))),
             "signals" if cfg!(all(unix, feature = "signals")) => Ok(Directive::Signals),
             "signals" => Err("`signals` needs unix, and refscope's feature `signals`".to_owned()),
@@ -355,6 +360,7 @@ impl Setup {
                 }
             }
             Directive::NoSearch => monitor::set_search(false),
+            Directive::NoSource => set_source_lines(false),
             Directive::SystemClock => crate::runtime::clock::without_thread(),
             Directive::Stacks(depths) => self.stacks = Some(*depths),
             Directive::StacksType(name) => self.narrow_stacks(|filter| filter.of_type(name)),

@@ -66,8 +66,9 @@ pub fn check<R>(f: impl FnOnce() -> R) -> R {
     Check::new().run(f)
 }
 
-/// Runs `f` once, and then `times` times more, and panics with the report of what grew in **every** repetition:
-/// what stays once (a cache, a pool) is no leak. [`Repeat`] has more to set.
+/// Runs `f` once, and then `times` times more, and panics with the report of what grew over **all** of these repetitions:
+/// what stays once (a cache, a pool) is no leak. What leaks in every `n`th repetition alone is found where `times` is `2 * n`.
+/// [`Repeat`] has more to set.
 ///
 /// # Panics
 ///

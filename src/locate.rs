@@ -122,6 +122,8 @@ mod scan;
 mod stopped;
 #[cfg(refscope_search)]
 mod symbols;
+#[cfg(all(refscope_search, feature = "stacks"))]
+mod task_names;
 #[cfg(refscope_search)]
 mod thread_locals;
 #[cfg(refscope_search)]

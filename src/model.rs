@@ -30,6 +30,7 @@ pub use live::{Handle, LiveObject, PathStep};
 pub use read::on_progress;
 #[cfg(feature = "json")]
 pub use read::{Birth, Damage, Moment, ReadError, RecordingFile, Survey, Surveyed};
+pub(crate) use recording::{CONTEXT, SourceLines};
 pub use recording::{EventRecord, Mark, Mismatch, ObjectRecord, Origin, Recording, RecordingEnd};
 
 pub use crate::event::{Location, UntracedCounts};

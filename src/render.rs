@@ -1,5 +1,6 @@
 //! Plain data in, text out.
 
+mod alike;
 mod chart;
 mod dot;
 mod excerpt;

@@ -27,6 +27,8 @@ mod print;
 #[cfg(feature = "trace")]
 mod recorder;
 mod recorder_builder;
+#[cfg(feature = "trace")]
+mod sources;
 #[cfg(feature = "tracing")]
 mod tracing;
 
@@ -39,12 +41,14 @@ pub use self::flight::FlightRecorder;
 #[cfg(all(unix, not(feature = "trace")))]
 pub use self::off::FlightRecorder;
 #[cfg(not(feature = "trace"))]
-pub use self::off::{FileSink, Print, Recorder};
+pub use self::off::{FileSink, Print, Recorder, set_source_lines};
 #[cfg(feature = "trace")]
 pub use self::print::Print;
 #[cfg(feature = "trace")]
 pub use self::recorder::Recorder;
 pub use self::recorder_builder::RecorderBuilder;
+#[cfg(feature = "trace")]
+pub use self::sources::set_source_lines;
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingSink;
 

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Larger files are no source that anyone wrote.
 pub(crate) const MOST_BYTES: u64 = 4 << 20;
@@ -29,6 +29,13 @@ pub(crate) fn read(path: &Path) -> Option<String> {
 /// Returns whether a name is one of a file of Rust.
 pub(crate) fn is_rust(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs")
+}
+
+/// Returns the workspace that a program was built in: the folder above it with a `Cargo.toml`. The compiler was given paths that
+/// begin there.
+pub(crate) fn workspace_of(program: &Path) -> Option<PathBuf> {
+    let above = program.ancestors().skip(1).find(|folder| folder.join("Cargo.toml").is_file())?;
+    above.canonicalize().ok()
 }
 
 fn open(path: &Path) -> Option<File> {

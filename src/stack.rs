@@ -236,7 +236,6 @@ impl StackId {
     /// not optimised), and allocates; what was found is kept. Without the feature `stacks` frames are addresses.
     #[must_use]
     pub fn resolve(self) -> Arc<Stack> {
-        static RESOLVED: Mutex<Option<Resolved>> = Mutex::new(None);
         let mut resolved = RESOLVED.lock();
         let Resolved { resolver, symbols, stacks } = resolved.get_or_insert_with(|| Resolved {
             resolver: capture::Resolver::new(),
@@ -261,6 +260,16 @@ impl crate::Event {
     pub fn stack(&self) -> Option<StackId> {
         StackId::new(self.stack)
     }
+}
+
+/// What has been resolved.
+static RESOLVED: Mutex<Option<Resolved>> = Mutex::new(None);
+
+/// Statics that lead to none of the program's values, but to memory where some stood before: a search leaves them out.
+#[allow(dead_code)] // where the memory can be searched
+pub(crate) fn own_statics() -> impl Iterator<Item = std::ops::Range<usize>> {
+    let start = (&raw const RESOLVED).addr();
+    capture::own_statics().chain([start..start + size_of_val(&RESOLVED), stored::own_static()])
 }
 
 struct Resolved {

@@ -55,6 +55,7 @@ fn program() {
     if mode == "signals" {
         for (signal, kept) in [("-USR2", 1_u64), ("-USR2", 2), ("-USR1", 3)] {
             std::mem::forget(refscope::Box::new(kept));
+            keep_a_clone();
             let me = std::process::id().to_string();
             assert!(Command::new("kill").args([signal, &me]).status().unwrap().success());
             std::thread::sleep(std::time::Duration::from_millis(800));
@@ -63,6 +64,8 @@ fn program() {
     if mode == "slow" {
         for kept in 0..4_u32 {
             std::mem::forget(refscope::Box::new(kept));
+            #[cfg(unix)]
+            keep_a_clone();
             std::thread::sleep(std::time::Duration::from_millis(600));
         }
     }
@@ -121,6 +124,21 @@ fn threads_end() {
         std::thread::yield_now();
     }
     println!("ended");
+}
+
+/// What grows is held by another line than the one that made it.
+#[cfg(unix)]
+fn keep_a_clone() {
+    let made = refscope::Rc::new(8_i8);
+    std::mem::forget(made.clone()); // <- keeps
+}
+
+/// The place of the line that ends in this mark.
+#[cfg(all(unix, feature = "signals"))]
+fn marked(name: &str) -> String {
+    let mut lines = include_str!("environment.rs").lines().zip(1..);
+    let line = lines.find(|(line, _)| line.ends_with(&format!("// <- {name}")));
+    format!("{}:{}:", file!(), line.expect("a mark").1)
 }
 
 /// Leaves a result in a file, and something alive.
@@ -279,6 +297,7 @@ fn help_and_bad_values() {
         "track",
         "leaks",
         "nosearch",
+        "nosource",
         "every=10s",
         "signals",
         "type=NAME",
@@ -508,8 +527,81 @@ fn a_recording_ends_with_a_mark_unless_the_process_was_killed() {
     }
 }
 
+/// Both kinds have the lines of source, but where they are not to.
+#[cfg(all(unix, feature = "json"))]
+#[test]
+fn a_recording_has_lines_of_source_unless_they_are_unwanted() {
+    for extension in ["jsonl", "refscope"] {
+        let path = format!("{}.{extension}", file("source"));
+        let recorded = |words: &str| {
+            run(&format!("record={path}{words}"), "leak");
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            (text.contains("KEPT.lock().unwrap()"), text.contains("environment.rs"))
+        };
+        assert_eq!(recorded(""), (true, true), "{extension}");
+        assert_eq!(recorded(",nosource"), (false, true), "{extension}");
+    }
+}
+
+/// A report on stderr is as wide as the terminal there, whatever stdout is; but `COLUMNS` outweighs it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_is_as_wide_as_the_terminal_it_goes_to() {
+    use std::fs::File;
+    use std::io::Read as _;
+    use std::os::fd::FromRawFd as _;
+
+    let widest = |columns: u16, told: Option<&str>| {
+        let size = libc::winsize { ws_row: 40, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let (mut master, mut slave) = (-1, -1);
+        // SAFETY: the call writes two descriptors, and reads a size.
+        let made = unsafe {
+            libc::openpty(
+                &raw mut master,
+                &raw mut slave,
+                std::ptr::null_mut(),
+                std::ptr::null(),
+                &raw const size,
+            )
+        };
+        assert_eq!(made, 0);
+        // SAFETY: the descriptors are new, and nobody else's.
+        let [mut master, slave] = [master, slave].map(|file| unsafe { File::from_raw_fd(file) });
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["--exact", "program", "--nocapture", "--test-threads", "1"]);
+        program.env("PROGRAM", "leak").env("REFSCOPE", "leaks").env_remove("COLUMNS");
+        program.envs(told.map(|columns| ("COLUMNS", columns)));
+        let mut child = program.stdout(std::process::Stdio::piped()).stderr(slave).spawn().unwrap();
+        // The program has the terminal's other end alone, so that it is closed with it.
+        drop(program);
+        let mut bytes = Vec::new();
+        let mut some = [0; 4096];
+        while let Ok(n @ 1..) = master.read(&mut some) {
+            bytes.extend_from_slice(&some[..n]);
+        }
+        assert!(child.wait().unwrap().success());
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut plain = String::new();
+        for (n, part) in text.split('\u{1b}').enumerate() {
+            plain.push_str(if n == 0 { part } else { part.split_once('m').map_or("", |it| it.1) });
+        }
+        assert!(plain.contains("objects alive at exit") && plain != text, "in colour: {text:?}");
+        plain.lines().map(|line| line.trim_end().chars().count()).max().unwrap()
+    };
+    let [narrow, wide, told] = [widest(64, None), widest(130, None), widest(130, Some("70"))];
+    assert!((50..=64).contains(&narrow), "{narrow}");
+    assert!((90..=130).contains(&wide), "{wide}");
+    assert!((55..=70).contains(&told), "{told}");
+}
+
 #[test]
 fn every_second() {
+    let text = stderr(&run("every=1s,type=i8", "slow"));
+    #[cfg(all(unix, feature = "signals"))]
+    assert!(text.contains(&format!("kept by {}", marked("keeps"))), "{text}");
+    assert!(text.contains("Rc<i8>"), "{text}");
     let text = stderr(&run("every=1s,type=u32", "slow"));
     let lines: Vec<_> =
         text.lines().filter(|line| line.contains("allocated and alive after")).collect();
@@ -527,6 +619,8 @@ fn a_debugger_can_call_for_what_is_alive() {
 #[cfg(all(unix, feature = "signals"))]
 #[test]
 fn signals_tell_what_is_alive_and_what_was_born_since() {
+    let text = stderr(&run("signals,type=i8", "signals"));
+    assert_eq!(text.matches(&format!("kept by {}", marked("keeps"))).count(), 2, "{text}");
     let text = stderr(&run("signals,type=u64", "signals"));
     let lines: Vec<_> =
         text.lines().filter(|line| line.contains("allocated and alive after")).collect();

@@ -173,7 +173,7 @@ fn what_is_allowed_is_counted() {
 }
 
 #[test]
-fn a_leak_is_what_grows_on_every_repetition() {
+fn a_leak_is_what_grows_over_all_repetitions() {
     let cache = RefCell::new(Vec::new());
     let fill = |cap: usize| {
         if cache.borrow().len() < cap {
@@ -185,6 +185,19 @@ fn a_leak_is_what_grows_on_every_repetition() {
     Repeat::new(5).warm_ups(0).run(|| fill(5));
     let message = panics(|| repeat(3, || fill(usize::MAX)));
     assert!(message.contains("leaked in each of 3 iterations"), "{message}");
+    // What happens every second time is as bad.
+    let mut round = 0;
+    let message = panics(|| {
+        repeat(6, || {
+            round += 1;
+            drop(Rc::new("comes and goes"));
+            if round % 2 == 0 {
+                cache.borrow_mut().push(Rc::new(2));
+            }
+        });
+    });
+    assert!(message.contains("leaked in 3 of 6 iterations"), "{message}");
+    assert!(message.contains(&format!("leaks.rs:{}", line!() - 5)), "{message}");
 }
 
 #[test]

@@ -50,8 +50,8 @@ pub(crate) enum Command {
         /// comment. A report as text or JSON is such a list as well
         #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         baseline: Option<PathBuf>,
-        /// What was alive at a mark, or so many seconds after the start, and what became of it
-        #[arg(long, value_name = "MARK|SECONDS")]
+        /// What was alive at a mark, or so long after the start (`12.5s`, `300ms`), and what became of it
+        #[arg(long, value_name = "MARK|TIME")]
         at: Option<String>,
         #[command(flatten)]
         json: Json,

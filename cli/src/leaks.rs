@@ -70,11 +70,10 @@ pub(crate) fn at(
     at: &str,
     look: &Look<'_>,
 ) -> Result<(LeakReport, Recording, String), Failed> {
-    let seconds: Option<f64> = at.strip_suffix('s').unwrap_or(at).parse().ok();
-    let moment = match seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0) {
-        Some(seconds) => Moment::Time(Time::from_nanos((seconds * 1e9) as u64)),
-        None => Moment::Mark(at.to_owned()),
-    };
+    let moment = nanoseconds(at).map_or_else(
+        || Moment::Mark(at.to_owned()),
+        |nanoseconds| Moment::Time(Time::from_nanos(nanoseconds)),
+    );
     let (whole, end) = file.live()?;
     let read = file.live_at(&moment)?;
     let Some((recording, living)) = read else {
@@ -83,7 +82,9 @@ pub(crate) fn at(
             Moment::Time(_) => {
                 format!("it ends {:.3} s after its start", whole.end().as_nanos() as f64 / 1e9)
             }
-            Moment::Mark(_) if names.is_empty() => "it has no marks".to_owned(),
+            Moment::Mark(_) if names.is_empty() => {
+                "it has no marks; a time is as 12.5s or 300ms, after its start".to_owned()
+            }
             Moment::Mark(_) => format!("its marks are: {}", names.join(", ")),
         };
         return Err(format!("{}: there is no moment {at:?}; {what}", file.path().display()).into());
@@ -109,6 +110,15 @@ pub(crate) fn at(
     }
     let report = look.report(&recording, living)?.with_kind(ReportKind::Mark);
     Ok((report, recording, became))
+}
+
+/// `12.5`, `12.5s`, `300ms`, `2min`, in nanoseconds.
+fn nanoseconds(text: &str) -> Option<u64> {
+    let units = [("ms", 1e6), ("min", 60e9), ("s", 1e9), ("", 1e9)];
+    let (number, unit) =
+        units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+    let number: f64 = number.trim_end().parse().ok()?;
+    (number.is_finite() && number >= 0.0).then_some((number * unit) as u64)
 }
 
 /// Which process made the recording, in a line.
@@ -146,7 +156,24 @@ pub(crate) fn utc(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::utc;
+    use super::{nanoseconds, utc};
+
+    #[test]
+    fn moments() {
+        for (text, is) in [
+            ("0", Some(0)),
+            ("12.5", Some(12_500_000_000)),
+            ("12.5s", Some(12_500_000_000)),
+            ("300ms", Some(300_000_000)),
+            ("2min", Some(120_000_000_000)),
+            ("-1s", None),
+            ("inf", None),
+            ("closed", None),
+            ("ms", None),
+        ] {
+            assert_eq!(nanoseconds(text), is, "{text}");
+        }
+    }
 
     #[test]
     fn dates() {

@@ -1,6 +1,6 @@
 //! The command `refscope`: what it prints, how it ends, and what it says of a bad input.
 
-use refscope::sink::FileSink;
+use refscope::sink::{FileSink, FlightRecorder};
 use refscope::{Rc, Scope};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,17 +29,19 @@ struct Cache;
 fn record(name: &str, sessions: usize) -> String {
     let file = path(name);
     let sink = FileSink::create(&file).unwrap();
-    Scope::new(sink.clone()).run(|| {
-        let cache = Rc::new(Cache);
-        refscope::label(&cache, "the cache");
-        for _ in 0..sessions {
-            let session = Rc::new(Session);
-            std::mem::forget(session.clone());
-        }
-        drop(cache.clone());
-    });
+    Scope::new(sink.clone()).run(|| program(sessions));
     sink.flush().unwrap();
     file.to_str().unwrap().to_owned()
+}
+
+fn program(sessions: usize) {
+    let cache = Rc::new(Cache);
+    refscope::label(&cache, "the cache");
+    for _ in 0..sessions {
+        let session = Rc::new(Session);
+        std::mem::forget(session.clone());
+    }
+    drop(cache.clone());
 }
 
 #[test]
@@ -143,6 +145,36 @@ fn a_moment_and_what_became_of_what_was_alive_then() {
     assert_eq!(Path::new(&origin.directory), std::env::current_dir().unwrap());
 }
 
+/// What was alive at a time, with the age that it had then.
+#[test]
+fn a_time_after_the_start() {
+    let file = path("times.jsonl");
+    let text = r#"{"refscope":1,"pid":7}
+{"thread":1,"name":"main"}
+{"site":1,"file":"none.rs","line":3,"column":15}
+{"type":1,"name":"app::Session"}
+{"object":1,"kind":"Rc","type":1,"size":4,"site":1}
+{"event":"new","o":1,"n":1,"h":1,"s":1,"t":1,"ns":1000000000,"at":1}
+{"object":2,"kind":"Rc","type":1,"size":4,"site":1}
+{"event":"new","o":2,"n":1,"h":1,"s":1,"t":1,"ns":1500000000,"at":1}
+{"event":"drop","o":1,"n":2,"h":1,"s":0,"t":1,"ns":3000000000}
+{"event":"drop","o":2,"n":2,"h":1,"s":0,"t":1,"ns":4000000000}
+{"end":"exit","ns":4000000000}
+"#;
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let at = |moment: &str| texts(&refscope(&["leaks", file, "--at", moment]));
+    for (moment, alive) in [("1200ms", 1), ("2", 2), ("2.9s", 2), ("3.5", 1)] {
+        let (out, err) = at(moment);
+        let alive = format!("{alive} object{} alive", if alive == 1 { "" } else { "s" });
+        assert!(out.contains(&alive), "{moment}: {out}{err}");
+        assert!(out.contains(" alive then, 0 were alive at the end"), "{moment}: {out}");
+    }
+    assert!(at("2").0.contains("= age:     1.0 s (the oldest)"), "{}", at("2").0);
+    let (_, err) = at("later");
+    assert!(err.contains("a time is as 12.5s or 300ms, after its start"), "{err}");
+}
+
 /// A handle that lived 3 s is drawn longer than one that lived 3 ns, but by events they are the same.
 #[test]
 fn a_timeline_has_an_axis_of_time_or_of_events() {
@@ -180,6 +212,16 @@ fn a_timeline_has_an_axis_of_time_or_of_events() {
     assert!(out.lines().any(|line| line.ends_with(" 6 events")), "{out}");
 }
 
+/// Writes a recording without the lines that begin with one of these, and returns its path.
+fn without(file: &str, name: &str, beginnings: &[&str]) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    let is_kept = |line: &&str| !beginnings.iter().any(|beginning| line.starts_with(beginning));
+    let text: String = text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
+    let path = path(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn an_edited_source_is_not_shown() {
     let file = record("edited.jsonl", 1);
@@ -187,11 +229,62 @@ fn an_edited_source_is_not_shown() {
     let source = format!("{{\"source\":\"{}\",\"len\":", file!());
     let at = text.find(&source).expect("the recording says what the file was") + source.len();
     std::fs::write(&file, format!("{}9{}", &text[..at], &text[at..])).unwrap();
+    // The line as it was is in the recording.
+    let (out, err) = texts(&refscope(&["leaks", &file]));
+    assert!(out.contains("as it was recorded: the file has changed since"), "{out}{err}");
+    assert!(out.contains("std::mem::forget(session.clone());"), "{out}");
+    let file = without(&file, "edited-without-lines.jsonl", &["{\"lines\""]);
     let (out, err) = texts(&refscope(&["leaks", &file]));
     assert!(out.contains("the file is not the one that was recorded"), "{out}{err}");
     assert!(!out.contains("std::mem::forget"), "{out}");
     let (out, _) = texts(&refscope(&["timeline", &file]));
     assert!(!out.contains("std::mem::forget"), "{out}");
+}
+
+/// The lines travel with a recording, of either kind: a machine that has no such file shows them, on the page with those around.
+#[test]
+fn lines_of_source_travel_with_the_recording() {
+    let lines = record("travels.jsonl", 1);
+    let binary = path("travels.refscope").to_str().unwrap().to_owned();
+    let recorder = FlightRecorder::create(&binary).unwrap();
+    Scope::new(recorder.clone()).run(|| program(1));
+    recorder.flush().unwrap();
+    drop(recorder);
+    let exported = path("travels-exported.jsonl").to_str().unwrap().to_owned();
+    refscope(&["export", &binary, "--format", "jsonl", "-o", &exported]);
+    // Nothing is found where the recording was made: it is nowhere.
+    let here = std::env::current_dir().unwrap();
+    let there = std::env::temp_dir().join(format!("refscope-nowhere-{}", std::process::id()));
+    std::fs::create_dir_all(&there).unwrap();
+    let was = std::fs::read(&binary).unwrap();
+    let from = here.to_str().unwrap();
+    let to = format!("{}?", &from[..from.len() - 1]);
+    let moved = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        bytes
+    };
+    // Checksums of blocks that are complete say if one byte is another; this one is not.
+    std::fs::write(&binary, moved(&was)).unwrap();
+    for file in [&lines, &exported] {
+        std::fs::write(file, moved(&std::fs::read(file).unwrap())).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_refscope"));
+        command.args(arguments).current_dir(&there).env_remove("CARGO_MANIFEST_DIR");
+        texts(&command.output().unwrap())
+    };
+    for file in [&lines, &binary, &exported] {
+        let (out, err) = run(&["leaks", file]);
+        assert!(out.contains("std::mem::forget(session.clone());"), "{file}: {out}{err}");
+        assert!(!out.contains("has changed"), "{file}: {out}");
+        let (out, err) = run(&["timeline", file]);
+        assert!(out.contains("│ std::mem::forget(session.clone());"), "{file}: {out}{err}");
+        let (page, err) = run(&["export", file, "--format", "html"]);
+        assert!(page.contains("let session = Rc::new(Session);"), "{file}: {err}");
+    }
+    std::fs::remove_dir_all(&there).unwrap();
 }
 
 #[test]
@@ -212,6 +305,9 @@ fn sources_belong_to_the_recording() {
         texts(&command.output().unwrap()).0
     };
     let (line, decoyed) = ("std::mem::forget(session.clone());", "not this one");
+    let out = leaks(&file, &folder, None);
+    assert!(out.contains(line) && !out.contains("changed"), "{out}");
+    let file = without(&file, "elsewhere-without-lines.jsonl", &["{\"lines\""]);
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = here.parent().unwrap();
     // It is looked for where the recording was made.
@@ -220,12 +316,7 @@ fn sources_belong_to_the_recording() {
     let out = leaks(&file, &folder, Some(&folder));
     assert!(out.contains(line) && !out.contains(decoyed), "{out}");
     // Where the recorder could not read the file, nothing says which one it was.
-    let unknown = path("unknown.jsonl");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with("{\"source\""));
-    let text: String = lines.map(|line| format!("{line}\n")).collect();
-    std::fs::write(&unknown, text).unwrap();
-    let unknown = unknown.to_str().unwrap();
+    let unknown = &without(&file, "unknown.jsonl", &["{\"source\"", "{\"lines\""]);
     let out = leaks(unknown, &folder, None);
     assert!(out.contains("command.rs:") && !out.contains(line) && !out.contains(decoyed), "{out}");
     assert!(leaks(unknown, here, None).contains(line));
@@ -245,6 +336,44 @@ fn the_width_is_the_environments() {
     }
 }
 
+/// Objects to which the same was done are one picture with a count, of each other one more.
+#[test]
+fn alike_objects_are_one_picture() {
+    let file = path("alike.jsonl");
+    let sink = FileSink::create(&file).unwrap();
+    Scope::new(sink.clone()).run(|| {
+        for n in 0..40 {
+            let session = Rc::new(Session);
+            // One of them is cloned once more.
+            (0..1 + n / 39).for_each(|_| drop(session.clone()));
+            std::mem::forget(session.clone());
+        }
+        let labelled = [(); 2].map(|()| Rc::new(Cache));
+        refscope::label(&labelled[0], "of users");
+        refscope::label(&labelled[1], "of groups");
+    });
+    sink.flush().unwrap();
+    let (out, err) = texts(&refscope(&["timeline", file.to_str().unwrap(), "-n", "50"]));
+    let titles: Vec<_> =
+        out.lines().filter(|line| line.starts_with("Rc<")).map(|line| line.split("  ")).collect();
+    assert_eq!(titles.len(), 4, "{out}{err}");
+    let titles: Vec<(String, String)> = titles
+        .into_iter()
+        .map(|mut parts| (parts.next().unwrap().to_owned(), parts.last().unwrap().to_owned()))
+        .collect();
+    let is = |at: usize, name: &str, fate: &str| {
+        titles[at].0.starts_with(name) && titles[at].1.trim() == fate
+    };
+    assert!(is(0, "Rc<Session> #", "ALIVE · 1 strong each"), "{out}");
+    assert!(titles[0].0.ends_with(" and 38 alike"), "{out}");
+    assert!(is(1, "Rc<Session> #", "ALIVE · 1 strong") && !titles[1].0.contains("alike"), "{out}");
+    assert!(is(2, "Rc<Cache> \"of users\"", "dropped"), "{out}");
+    assert!(out.contains("42 objects · 40 alive"), "{out}");
+    // Those that are not shown are counted one by one.
+    let (out, _) = texts(&refscope(&["timeline", file.to_str().unwrap(), "-n", "1"]));
+    assert!(out.contains("and 41 more objects:"), "{out}");
+}
+
 #[test]
 fn timeline_top_diff_tree() {
     let (a, b) = (record("a.jsonl", 2), record("b.jsonl", 5));
@@ -255,6 +384,9 @@ fn timeline_top_diff_tree() {
     );
     let (out, _) = texts(&refscope(&["timeline", &a, "--type", "Cache"]));
     assert!(out.contains("\"the cache\""), "{out}");
+    // What there is most of, though its values have no bytes.
+    let (out, _) = texts(&refscope(&["top", &b]));
+    assert!(out.lines().nth(1).unwrap().trim_start().starts_with('5'), "{out}");
     let (out, _) = texts(&refscope(&["top", &b, "--by", "count"]));
     assert!(out.lines().nth(1).unwrap().trim_start().starts_with('5'), "{out}");
     let (out, _) = texts(&refscope(&["diff", &a, &b]));

@@ -8,7 +8,7 @@ use crate::event::{Kind, Location, ObjectId, Op, Strength, Time};
 use crate::model::{Handle, LiveObject, PathStep};
 use crate::stack::StackId;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What keeps objects alive: a line, and what it does there.
@@ -33,8 +33,13 @@ struct Group {
     objects: Vec<LiveObject>,
     retained: Vec<LiveObject>,
     in_cycle: bool,
+    /// Further lines whose handles are part of its cycles.
+    other_lines: BTreeSet<Location>,
     parts: BTreeMap<Part, u64>,
 }
+
+/// How often it is looked which objects hang on a group: groups that hang on each other in so many steps are all found.
+const MOST_GROUPS_ABOVE: usize = 16;
 
 /// The user's lines of stacks, resolved once.
 #[derive(Default)]
@@ -72,17 +77,24 @@ pub(super) fn find_causes(
         objects.iter().enumerate().map(|(index, object)| (object.id, index)).collect();
     // The index of the object that each hangs on; its own, if on none.
     let mut tops: Vec<usize> = (0..objects.len()).collect();
-    let mut in_cycle = BTreeSet::new();
+    let mut in_cycle = BTreeMap::new();
+    // The index of an object whose cause is that of a group of objects, where each hangs on some of those.
+    let mut groups_above: Vec<Option<usize>> = vec![None; objects.len()];
     if let Some(retention) = retention {
         for cycle in retention.cycles() {
             let members: Vec<usize> =
                 cycle.iter().filter_map(|id| indices.get(id).copied()).collect();
             if let Some(top) = top_of_cycle(&objects, &members) {
-                in_cycle.insert(top);
+                in_cycle.insert(top, other_lines(&causes, &objects, &members, top));
                 members.iter().for_each(|&member| tops[member] = top);
             }
         }
-        let top_ids = retention.tops(indices.keys().copied(), |id| indices.contains_key(&id));
+        let containers = containers(&objects, &causes, retention);
+        let top_ids = retention.tops(
+            indices.keys().copied(),
+            |id| indices.contains_key(&id),
+            |id| containers.contains(&id),
+        );
         for (index, object) in objects.iter().enumerate() {
             let top = indices[&top_ids[&object.id]];
             // One that hangs on a member of a cycle hangs on the cycle.
@@ -90,20 +102,49 @@ pub(super) fn find_causes(
                 tops[index] = tops[top];
             }
         }
+        let is_fixed =
+            |top: usize| in_cycle.contains_key(&top) || containers.contains(&objects[top].id);
+        for _ in 0..MOST_GROUPS_ABOVE {
+            let mut has_changed = false;
+            for index in (0..objects.len()).filter(|&at| tops[at] == at && !is_fixed(at)) {
+                let above = |&holder: &ObjectId| {
+                    let top = tops[*indices.get(&holder)?];
+                    let top = group_of(&groups_above, top);
+                    (!containers.contains(&objects[top].id)).then_some(top)
+                };
+                let mut holders = retention.holders(objects[index].id).iter().map(above);
+                if groups_above[index].is_none()
+                    && let Some(Some(first)) = holders.next()
+                    && causes[first] != causes[index]
+                    && holders.all(|top| top.is_some_and(|top| causes[top] == causes[first]))
+                {
+                    groups_above[index] = Some(first);
+                    has_changed = true;
+                }
+            }
+            if !has_changed {
+                break;
+            }
+        }
     }
     let part = |object: &LiveObject| match retention.map(|r| r.part(object.id)) {
         None | Some(Part::Unknown) => None,
         Some(part) => Some(part),
     };
-    let keys: Vec<Cause> = tops.iter().map(|&top| causes[top].clone()).collect();
+    let key = |top: usize| causes[group_of(&groups_above, top)].clone();
+    let keys: Vec<Cause> = tops.iter().map(|&top| key(top)).collect();
     let mut groups: BTreeMap<Cause, Group> = BTreeMap::new();
     for ((index, object), key) in objects.into_iter().enumerate().zip(keys) {
         let group = groups.entry(key).or_default();
-        group.in_cycle |= in_cycle.contains(&index);
+        if let Some(others) = in_cycle.remove(&index) {
+            group.in_cycle = true;
+            group.other_lines.extend(others);
+        }
         if let Some(part) = part(&object) {
             *group.parts.entry(part).or_default() += 1;
         }
-        if tops[index] == index { &mut group.objects } else { &mut group.retained }.push(object);
+        let is_top = tops[index] == index && groups_above[index].is_none();
+        if is_top { &mut group.objects } else { &mut group.retained }.push(object);
     }
     let groups = groups.into_iter();
     let mut leaks: Vec<Leak> =
@@ -121,18 +162,61 @@ pub(super) fn find_causes(
     leaks
 }
 
-/// The member by which a cycle is called: that with the youngest handle that is not the object's first, since such a
-/// handle closed it.
+/// The object whose cause is that of an object, where that is one of a group that hangs on others.
+fn group_of(groups_above: &[Option<usize>], mut top: usize) -> usize {
+    while let Some(above) = groups_above[top] {
+        top = above;
+    }
+    top
+}
+
+/// The objects that are as the statics or locals that hold them: what the program has one of, made there, and given to nobody. What
+/// grows hangs on one, and it is not the one that grows.
+fn containers(
+    objects: &[LiveObject],
+    causes: &[Cause],
+    retention: &Retention,
+) -> HashSet<ObjectId> {
+    let mut counts: BTreeMap<&Cause, u64> = BTreeMap::new();
+    causes.iter().for_each(|cause| *counts.entry(cause).or_default() += 1);
+    let is_container = |object: &LiveObject, cause: &Cause| {
+        let is_held = matches!(
+            retention.part(object.id),
+            Part::Static(_) | Part::ThreadLocal(_) | Part::Stack(_) | Part::Thread(_)
+        );
+        is_held && counts[cause] == 1 && object.fault().is_some_and(|it| !is_not_first(it))
+    };
+    let containers =
+        objects.iter().zip(causes).filter(|(object, cause)| is_container(object, cause));
+    containers.map(|(object, _)| object.id).collect()
+}
+
+/// The lines of handles of a cycle that are not the objects' first ones, but for that of its top.
+fn other_lines(
+    causes: &[Cause],
+    objects: &[LiveObject],
+    members: &[usize],
+    top: usize,
+) -> BTreeSet<Location> {
+    let handles = members.iter().flat_map(|&member| objects[member].strong_handles());
+    let lines = handles.filter(|handle| is_not_first(handle)).filter_map(Handle::location);
+    let lines =
+        lines.filter(|line| line.is_users() && Some(*line) != causes[top].location.as_ref());
+    lines.cloned().collect()
+}
+
+/// The member by which a cycle is called: the oldest of those with a handle that is not the first one. Such a handle looks back,
+/// as a child's does at its parent. (Which of two was made last depends on a tick of the clock, and differs among like cycles.)
 fn top_of_cycle(objects: &[LiveObject], members: &[usize]) -> Option<usize> {
     members.iter().copied().max_by_key(|&member| {
         let handle = objects[member].fault();
         let again = handle.is_some_and(is_not_first);
-        (again, handle.map(|handle| handle.created), std::cmp::Reverse(objects[member].id))
+        (again, std::cmp::Reverse((objects[member].created, objects[member].id)))
     })
 }
 
 fn leak(cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
-    let Group { mut objects, mut retained, in_cycle, parts } = group;
+    let Group { mut objects, mut retained, in_cycle, other_lines, parts } = group;
     objects.sort_by_key(|object| object.id);
     retained.sort_by_key(|object| object.id);
     let created = objects.iter().map(|object| object.created).min().unwrap_or(now);
@@ -148,7 +232,7 @@ fn leak(cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
         parts,
         in_cycle,
     };
-    leak.help = Help::of(&leak);
+    leak.help = Help::of(&leak, other_lines.into_iter().collect());
     leak
 }
 

@@ -33,7 +33,10 @@ pub enum Help {
         location: Option<Location>,
     },
     /// The objects hold each other in a cycle that was found.
-    BreakCycle,
+    BreakCycle {
+        /// Other lines whose handles are part of the cycle, beside objects' first ones.
+        others: Vec<Location>,
+    },
     /// One thing that may well be right holds all objects.
     AllowOrRelease {
         /// What holds them.
@@ -69,7 +72,7 @@ pub enum Help {
 
 impl Help {
     /// What the evidence allows to say.
-    pub(super) fn of(leak: &Leak) -> Self {
+    pub(super) fn of(leak: &Leak, others: Vec<Location>) -> Self {
         let strong = |object: &LiveObject| object.strong_handles().count() as u64;
         if leak.objects.iter().all(|object| strong(object) == 0) {
             return Self::without_strong(leak);
@@ -82,7 +85,7 @@ impl Help {
             };
         }
         if leak.in_cycle {
-            return Self::BreakCycle;
+            return Self::BreakCycle { others };
         }
         if let Some((part, &objects)) = leak.parts.iter().next()
             && objects == leak.count()
@@ -153,10 +156,16 @@ impl fmt::Display for Help {
                 "`into_raw` at {} made a raw pointer of it: each needs one `from_raw`",
                 At(location.as_ref())
             ),
-            Self::BreakCycle => f.write_str(
-                "these objects hold each other, and nothing else was found to hold them: let the handle that this line \
-                 makes be a `Weak`",
-            ),
+            Self::BreakCycle { others } => {
+                f.write_str(
+                    "these objects hold each other, and nothing else was found to hold them: let the handle that this \
+                     line makes be a `Weak`",
+                )?;
+                for other in others.iter().take(MOST_LINES) {
+                    write!(f, ", or that of {other}")?;
+                }
+                f.write_str(if others.is_empty() { "" } else { ", whichever looks back" })
+            }
             Self::AllowOrRelease { part, objects } => write_held(f, part, *objects, true),
             Self::DropHandle => f.write_str(
                 "find where the handle that this line makes is stored, and drop it there",
@@ -189,6 +198,9 @@ impl fmt::Display for Help {
         }
     }
 }
+
+/// Other lines of a cycle that are named.
+const MOST_LINES: usize = 3;
 
 /// A line, where it is known.
 struct At<'a>(Option<&'a Location>);

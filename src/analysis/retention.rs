@@ -25,6 +25,8 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Clone, Debug, Default)]
 pub struct Retention {
     owners: BTreeMap<ObjectId, ObjectId>,
+    /// Of objects that others alone hold, all of those, where the dominator does not say it.
+    holders: HashMap<ObjectId, Vec<ObjectId>>,
     cycles: Vec<Vec<ObjectId>>,
     parts: BTreeMap<ObjectId, Part>,
 }
@@ -66,6 +68,11 @@ impl Retention {
         self.owners.insert(object, owner);
     }
 
+    /// Adds that `owner` holds `object`, as others may that are added as well, and nothing else does.
+    pub(crate) fn is_held_by(&mut self, object: ObjectId, owner: ObjectId) {
+        self.holders.entry(object).or_default().push(owner);
+    }
+
     /// Adds that the objects hold each other in a cycle, which nothing else holds.
     pub fn cycle(&mut self, objects: impl IntoIterator<Item = ObjectId>) {
         self.cycles.push(objects.into_iter().collect());
@@ -76,33 +83,45 @@ impl Retention {
         self.parts.insert(object, part);
     }
 
-    /// The object that each hangs on in the end, of those that `is_reported`; itself, where that is none. Each step is gone
-    /// once, however long the way is.
+    /// The object that each hangs on in the end, of those that `is_reported`; itself, where that is none. What hangs on a
+    /// container, or on containers in one, does not count as hanging there, unless it is one. Each step is gone once, however
+    /// long the way is.
     pub(super) fn tops(
         &self,
         objects: impl IntoIterator<Item = ObjectId>,
         is_reported: impl Fn(ObjectId) -> bool,
+        is_container: impl Fn(ObjectId) -> bool,
     ) -> HashMap<ObjectId, ObjectId> {
-        // The last one above each object.
-        let mut above: HashMap<ObjectId, Option<ObjectId>> = HashMap::new();
+        // The last one above each object, itself included, and whether all on the way there are containers.
+        let mut tops: HashMap<ObjectId, Option<(ObjectId, bool)>> = HashMap::new();
         let mut way = Vec::new();
         let climb = |object: ObjectId| {
-            let mut at = object;
-            while let (Some(&owner), false) = (self.owners.get(&at), above.contains_key(&at)) {
-                // A table of dominators has no cycle; one that has is not followed round and round.
-                above.insert(at, None);
+            let mut next = Some(object);
+            // A table of dominators has no cycle; one that has is not followed round and round.
+            while let Some(at) = next.filter(|at| !tops.contains_key(at)) {
+                tops.insert(at, None);
                 way.push(at);
-                at = owner;
+                next = self.owners.get(&at).copied();
             }
-            let mut top = above.get(&at).copied().flatten();
-            for object in way.drain(..).rev() {
-                top = top.or_else(|| Some(at).filter(|&at| is_reported(at)));
-                above.insert(object, top);
-                at = object;
+            let mut top = next.and_then(|above| tops[&above]);
+            for at in way.drain(..).rev() {
+                if is_reported(at) {
+                    top = match top {
+                        Some((_, true)) if !is_container(at) => Some((at, false)),
+                        Some(above) => Some(above),
+                        None => Some((at, is_container(at))),
+                    };
+                }
+                tops.insert(at, top);
             }
-            (object, above.get(&object).copied().flatten().unwrap_or(object))
+            (object, tops[&object].map_or(object, |(top, _)| top))
         };
         objects.into_iter().map(climb).collect()
+    }
+
+    /// All that hold an object, where others alone do.
+    pub(super) fn holders(&self, object: ObjectId) -> &[ObjectId] {
+        self.holders.get(&object).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn cycles(&self) -> &[Vec<ObjectId>] {
@@ -130,17 +149,40 @@ mod tests {
         }
         let tops = |reported: &[u64]| {
             let all = [1, 2, 3, 4, 5, 6].map(id);
-            let tops = retention.tops(all, |object| reported.contains(&object.number()));
+            let tops = retention.tops(all, |object| reported.contains(&object.number()), |_| false);
             all.map(|object| tops[&object].number())
         };
         assert_eq!(tops(&[1, 2, 3, 4, 5, 6]), [4, 4, 4, 4, 4, 6]);
         assert_eq!(tops(&[1, 2, 3, 5, 6]), [3, 3, 3, 4, 3, 6]);
         assert_eq!(tops(&[2]), [2, 2, 3, 4, 2, 6]);
         assert_eq!(tops(&[]), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(retention.tops([7, 8].map(id), |_| true).len(), 2, "a cycle has an end");
+        assert_eq!(
+            retention.tops([7, 8].map(id), |_| true, |_| false).len(),
+            2,
+            "a cycle has an end"
+        );
         let mut long = Retention::new();
         (0..200_000).for_each(|object| long.hangs_on(id(object), id(object + 1)));
-        let tops = long.tops((0..200_000).map(id), |_| true);
+        let tops = long.tops((0..200_000).map(id), |_| true, |_| false);
         assert!((0..200_000).all(|object| tops[&id(object)] == id(200_000)));
+    }
+
+    #[test]
+    fn what_hangs_on_a_container_is_a_cause_of_its_own() {
+        let mut retention = Retention::new();
+        // The program in a static, its router, that one's sessions, and what a session has.
+        for (object, owner) in [(2, 1), (3, 2), (4, 2), (5, 4), (6, 5), (7, 1)] {
+            retention.hangs_on(id(object), id(owner));
+        }
+        let tops = |containers: &[u64]| {
+            let all = [1, 2, 3, 4, 5, 6, 7].map(id);
+            let tops = retention.tops(all, |_| true, |it| containers.contains(&it.number()));
+            all.map(|object| tops[&object].number())
+        };
+        assert_eq!(tops(&[]), [1; 7]);
+        assert_eq!(tops(&[1, 2]), [1, 1, 3, 4, 4, 4, 7]);
+        // One within what hangs there is none.
+        assert_eq!(tops(&[1, 2, 6]), [1, 1, 3, 4, 4, 4, 7]);
+        assert_eq!(tops(&[2]), [1; 7]);
     }
 }

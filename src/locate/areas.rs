@@ -27,7 +27,8 @@ pub(super) fn areas(
     images: &[Image],
     libraries: Vec<Local>,
 ) -> (Vec<Area>, Vec<Locals>) {
-    let ranges = view::ranges();
+    let mut ranges = view::ranges();
+    ranges.extend(crate::stack::own_statics());
     let own = || ranges.iter().map(|range| range.start as u64..range.end as u64);
     // The first of the tables are blocks.
     let is_static = |range: &Range<u64>| {

@@ -157,7 +157,7 @@ pub struct ThreadLocalPlace {
 pub struct Node {
     /// Which of the two.
     pub kind: NodeKind,
-    /// The name of the task of an async runtime, if the block is one: of its future, where the program's symbols have it, else of
+    /// The name of the task of an async runtime, if the block is one: of its future, where symbols or debug information have it, else of
     /// the runtime.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub task: Option<Name>,

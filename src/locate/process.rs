@@ -32,7 +32,7 @@ const TRIES: u32 = 4;
 #[inline(never)]
 pub(super) fn run(search: &Search) -> Result<Ownership, Unavailable> {
     let Some(_one) = One::wait(2 * search.budget) else {
-        return Err(Unavailable("another search has not ended".to_owned()));
+        return Err(Unavailable::Busy);
     };
     with_saved_registers(|stack_pointer| run_from(search, stack_pointer))
 }
@@ -226,7 +226,7 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     let mut room = Room::new();
     let mut probe = [0];
     if own.read(stack_pointer & !7, &mut probe) == 0 {
-        return Err(Unavailable("this process may not read its own memory".to_owned()));
+        return Err(Unavailable::MemoryForbidden);
     }
     crate::runtime::clock::wait_for_own_thread();
     let stopping = Instant::now();
@@ -258,10 +258,10 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
         Some(frozen) => ProcessMemory::of(frozen.pid()),
         None => own,
     };
-    let no_maps = |error| Unavailable(format!("its mappings cannot be read ({error})"));
+    let no_maps = |error: std::io::Error| Unavailable::NoMappings { error: error.to_string() };
     let regions = memory.regions().map_err(no_maps)?;
     if frozen.is_some() && memory.read(stack_pointer & !7, &mut probe) == 0 {
-        return Err(Unavailable("this process may not read its copy".to_owned()));
+        return Err(Unavailable::CopyForbidden);
     }
     Ok(Moment { frozen, memory, threads, all_known, regions, stopped_ns, doubts })
 }

@@ -36,10 +36,15 @@ impl Ownership {
         let mut vertex = vec![u32::MAX; self.objects.len()];
         let mut objects: Vec<ObjectId> = Vec::new();
         let index = |id| self.objects.binary_search_by_key(&id, |object| object.id).ok();
+        let mut of_cycle = Vec::new();
         for cycle in &self.cycles {
-            let Some(&first) = cycle.objects.first() else { continue };
+            let Some(&first) = cycle.objects.first() else {
+                of_cycle.push(None);
+                continue;
+            };
             let members = cycle.objects.iter().filter_map(|&id| index(id));
             members.for_each(|member| vertex[member] = objects.len() as u32);
+            of_cycle.push(Some(objects.len() as u32));
             objects.push(first);
         }
         let cycles = objects.len();
@@ -57,16 +62,18 @@ impl Ownership {
         {
             let strong = self.handles_of(object.id).iter().filter(|handle| handle.is_strong);
             let mut owners = strong.map(|handle| match handle.owner {
-                Owner::Object { object, .. } => Some(object),
-                Owner::Block { node, .. } => self.object_of(node),
+                Owner::Object { object, .. } => index(object).map(|owner| vertex[owner]),
+                Owner::Block { node, .. } => match self.object_of(node)? {
+                    Above::Object(id) => index(id).map(|owner| vertex[owner]),
+                    Above::Cycle(cycle) => *of_cycle.get(cycle as usize)?,
+                },
                 _ => None,
             });
             let mut is_held = false;
             // Of one that something else holds, too, the others don't matter.
             let is_by_objects = owners.all(|owner| {
                 is_held = true;
-                let from = owner.and_then(index).map(|owner| vertex[owner]);
-                from.is_some_and(|from| {
+                owner.is_some_and(|from| {
                     if from != to {
                         out[from as usize].push(to);
                     }
@@ -74,6 +81,13 @@ impl Ownership {
                 })
             });
             is_root[to as usize] = !(is_held && is_by_objects);
+        }
+        for (from, to) in
+            out.iter().enumerate().flat_map(|(from, to)| to.iter().map(move |to| (from, *to)))
+        {
+            if !is_root[to as usize] {
+                retention.is_held_by(objects[to as usize], objects[from]);
+            }
         }
         let roots = |is_root: &[bool]| {
             let all = is_root.iter().zip(0_u32..).filter(|(is_root, _)| **is_root);
@@ -102,18 +116,25 @@ impl Ownership {
         }
     }
 
-    /// The object that a block belongs to.
-    fn object_of(&self, mut node: u32) -> Option<ObjectId> {
+    /// What a block belongs to.
+    fn object_of(&self, mut node: u32) -> Option<Above> {
         for _ in 0..FARTHEST {
             let at = self.nodes.get(node as usize)?;
             match (&at.kind, &at.held) {
-                (NodeKind::Object(id), _) => return Some(*id),
+                (NodeKind::Object(id), _) => return Some(Above::Object(*id)),
                 (_, Held::By(step)) => node = step.from,
+                (_, Held::Cycle(cycle)) => return Some(Above::Cycle(*cycle)),
                 _ => return None,
             }
         }
         None
     }
+}
+
+/// What a block belongs to: an object, or a cycle that it is a part of.
+enum Above {
+    Object(ObjectId),
+    Cycle(u32),
 }
 
 /// What the path to each node begins with.

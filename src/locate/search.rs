@@ -41,13 +41,38 @@ impl Default for Search {
     }
 }
 
-/// Why there was no search.
+/// Why there was no search. Returned by [`Search::run`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unavailable(pub(crate) String);
+#[non_exhaustive]
+pub enum Unavailable {
+    /// Tracing is off: without the feature `trace` the pointers are std's.
+    TracingOff,
+    /// The memory of this system's processes cannot be read: it is not Linux, or neither x86-64 nor AArch64.
+    Unsupported,
+    /// Another search had not ended after twice the budget.
+    Busy,
+    /// The process may not read its own memory.
+    MemoryForbidden,
+    /// The process may not read the copy that was made of it.
+    CopyForbidden,
+    /// Nothing says where memory is mapped.
+    NoMappings {
+        /// The system's error.
+        error: String,
+    },
+}
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not searched where handles are stored: {}", self.0)
+        f.write_str("not searched where handles are stored: ")?;
+        match self {
+            Self::TracingOff => f.write_str("tracing is off"),
+            Self::Unsupported => f.write_str("this system's memory cannot be read"),
+            Self::Busy => f.write_str("another search has not ended"),
+            Self::MemoryForbidden => f.write_str("this process may not read its own memory"),
+            Self::CopyForbidden => f.write_str("this process may not read its copy"),
+            Self::NoMappings { error } => write!(f, "the mappings cannot be read ({error})"),
+        }
     }
 }
 
@@ -112,10 +137,6 @@ impl Search {
             super::process::run(self)
         }
         #[cfg(not(refscope_search))]
-        Err(Unavailable(if crate::ENABLED {
-            "this system's memory cannot be read by it".to_owned()
-        } else {
-            "tracing is off".to_owned()
-        }))
+        Err(if crate::ENABLED { Unavailable::Unsupported } else { Unavailable::TracingOff })
     }
 }

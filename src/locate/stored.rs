@@ -17,12 +17,39 @@ struct Stored<G> {
 const VERSION: u32 = 1;
 
 /// Why a text is no ownership graph. Returned by [`Ownership::from_json`].
-#[derive(Debug)]
-pub struct InvalidGraph(String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidGraph {
+    /// The text is no JSON, or JSON of something else.
+    NotAGraph {
+        /// What is wrong, with line and column.
+        error: String,
+    },
+    /// It was written by a later version.
+    Version {
+        /// The version of its form.
+        version: u32,
+    },
+    /// Objects or handles are not in ascending order.
+    Unordered,
+    /// It names a node or a cycle that is not in it.
+    Dangling,
+    /// Some path comes back to where it was.
+    Endless,
+}
 
 impl fmt::Display for InvalidGraph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no ownership graph of refscope: {}", self.0)
+        f.write_str("no ownership graph of refscope: ")?;
+        match self {
+            Self::NotAGraph { error } => f.write_str(error),
+            Self::Version { version } => {
+                write!(f, "its version is {version}, and {VERSION} is known")
+            }
+            Self::Unordered => f.write_str("it is not in order"),
+            Self::Dangling => f.write_str("it names a node or cycle that is not in it"),
+            Self::Endless => f.write_str("a path in it has no end"),
+        }
     }
 }
 
@@ -51,20 +78,19 @@ impl Ownership {
     ///
     /// Where the text is something else, or names what is not in it.
     pub fn from_json(text: &str) -> Result<Self, InvalidGraph> {
-        let stored: Stored<Self> =
-            serde_json::from_str(text).map_err(|error| InvalidGraph(error.to_string()))?;
+        let stored: Stored<Self> = serde_json::from_str(text)
+            .map_err(|error| InvalidGraph::NotAGraph { error: error.to_string() })?;
         if stored.refscope_ownership != VERSION {
-            let version = stored.refscope_ownership;
-            return Err(InvalidGraph(format!("its version is {version}, and {VERSION} is known")));
+            return Err(InvalidGraph::Version { version: stored.refscope_ownership });
         }
         match stored.graph.wrong() {
-            Some(wrong) => Err(InvalidGraph(wrong.to_owned())),
+            Some(wrong) => Err(wrong),
             None => Ok(stored.graph),
         }
     }
 
     /// What contradicts itself: such a graph would be followed to nowhere, or round and round.
-    fn wrong(&self) -> Option<&'static str> {
+    fn wrong(&self) -> Option<InvalidGraph> {
         let is_node = |node: u32| (node as usize) < self.nodes.len();
         let is_step = |step: &Step| is_node(step.from);
         let is_held = |held: &Held| match held {
@@ -77,16 +103,16 @@ impl Ownership {
         if !self.objects.is_sorted_by(|a, b| a.id < b.id)
             || !self.handles.is_sorted_by_key(|handle| handle.id)
         {
-            return Some("it is not in order");
+            return Some(InvalidGraph::Unordered);
         }
         if !self.objects.iter().filter_map(|object| object.node).all(is_node)
             || !self.nodes.iter().all(|node| is_held(&node.held))
             || !self.handles.iter().all(|handle| is_owner(&handle.owner))
             || !self.cycles.iter().flat_map(|cycle| &cycle.round).all(is_step)
         {
-            return Some("it names a node or cycle that is not in it");
+            return Some(InvalidGraph::Dangling);
         }
-        self.goes_round().then_some("a path in it has no end")
+        self.goes_round().then_some(InvalidGraph::Endless)
     }
 
     /// Whether some path comes back to where it was.
@@ -125,19 +151,22 @@ mod tests {
         let root = Node { kind: NodeKind::Block(16), task: None, held: Held::Unreferenced };
         for (nodes, says) in [
             (vec![root.clone(), held_by(0), held_by(1), held_by(0)], None),
-            (vec![held_by(7)], Some("not in it")),
-            (vec![held_by(0)], Some("no end")),
-            (vec![root.clone(), held_by(2), held_by(3), held_by(1)], Some("no end")),
-            (vec![Node { held: Held::Cycle(0), ..root }], Some("not in it")),
+            (vec![held_by(7)], Some(InvalidGraph::Dangling)),
+            (vec![held_by(0)], Some(InvalidGraph::Endless)),
+            (vec![root.clone(), held_by(2), held_by(3), held_by(1)], Some(InvalidGraph::Endless)),
+            (vec![Node { held: Held::Cycle(0), ..root }], Some(InvalidGraph::Dangling)),
         ] {
             let graph = Ownership { nodes, ..Ownership::default() };
             let read = Ownership::from_json(&graph.to_json());
             match says {
                 None => assert_eq!(read.unwrap(), graph),
-                Some(says) => assert!(read.unwrap_err().to_string().contains(says), "{says}"),
+                Some(says) => assert_eq!(read.unwrap_err(), says),
             }
         }
         let later = Ownership::default().to_json().replace("_ownership\":1", "_ownership\":2");
-        assert!(Ownership::from_json(&later).unwrap_err().to_string().contains("version is 2"));
+        let later = Ownership::from_json(&later).unwrap_err();
+        assert!(later.to_string().ends_with("its version is 2, and 1 is known"), "{later}");
+        let other = Ownership::from_json("{}").unwrap_err();
+        assert!(matches!(other, InvalidGraph::NotAGraph { .. }), "{other}");
     }
 }

@@ -162,8 +162,11 @@ impl Program {
 
 #[cfg(feature = "stacks")]
 mod table {
+    use super::super::task_names;
     use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
-    use std::collections::BTreeMap;
+    use std::cell::OnceCell;
+    use std::collections::{BTreeMap, HashMap};
+    use std::path::PathBuf;
 
     /// The statics of a file.
     #[derive(Default)]
@@ -174,6 +177,9 @@ mod table {
         thread_locals: BTreeMap<u64, (u64, String)>,
         /// The functions that async runtimes have for a task, by address in the file's memory.
         tasks: BTreeMap<u64, (u64, String)>,
+        /// The futures of those, where the symbols do not have them.
+        futures: OnceCell<HashMap<u64, String>>,
+        path: PathBuf,
         /// What is added to a place in the file to get the address that symbols have.
         bias: u64,
     }
@@ -187,7 +193,7 @@ mod table {
             }
             let data = object::ReadCache::new(std::fs::File::open(path).ok()?);
             let file = object::File::parse(&data).ok()?;
-            let mut symbols = Self::default();
+            let mut symbols = Self { path: path.into(), ..Self::default() };
             if let Some(first) = file.segments().next() {
                 symbols.bias = first.address().wrapping_sub(first.file_range().0);
             }
@@ -215,8 +221,15 @@ mod table {
         }
 
         pub(super) fn task_at(&self, function: u64) -> Option<String> {
-            let (_, name) = self.tasks.get(&function.wrapping_add(self.bias))?;
-            Some(task_name(&demangled(name)))
+            let address = function.wrapping_add(self.bias);
+            let (_, name) = self.tasks.get(&address)?;
+            let name = task_name(&demangled(name));
+            if name.contains("::") {
+                return Some(name);
+            }
+            let addresses = || self.tasks.keys().copied().collect();
+            let futures = self.futures.get_or_init(|| task_names::read(&self.path, &addresses()));
+            Some(futures.get(&address).cloned().unwrap_or(name))
         }
 
         pub(super) fn static_at(&self, address: u64) -> Option<String> {
@@ -243,20 +256,8 @@ mod table {
 
     /// The future's name, of a runtime's function for it; the runtime's, where the symbol does not have it.
     fn task_name(function: &str) -> String {
-        let future = function.split_once("::<").map_or("", |(_, rest)| rest);
-        // The first of the type parameters.
-        let mut depth = 0_usize;
-        let end = future.find(|c| {
-            match c {
-                '<' | '(' | '[' => depth += 1,
-                '>' | ')' | ']' if depth > 0 => depth -= 1,
-                ',' | '>' => return depth == 0,
-                _ => {}
-            }
-            false
-        });
-        match end {
-            Some(end) => written(&future[..end]),
+        match function.split_once("::<") {
+            Some((_, parameters)) => written(task_names::first_parameter(parameters)),
             None => function.split("::").next().unwrap_or(function).trim_start_matches('<').into(),
         }
     }

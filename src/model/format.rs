@@ -95,10 +95,11 @@ pub(crate) enum EntryKind {
     Object,
     Over,
     Evicted,
+    Lines,
 }
 
 impl EntryKind {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Program,
         Self::Directory,
         Self::Host,
@@ -118,6 +119,7 @@ impl EntryKind {
         Self::Object,
         Self::Over,
         Self::Evicted,
+        Self::Lines,
     ];
 
     #[cfg_attr(not(feature = "json"), allow(dead_code))]

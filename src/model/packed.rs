@@ -65,6 +65,7 @@ pub(crate) enum Entry {
     Source,
     Damage,
     State,
+    Lines,
 }
 
 /// A chunk's head.

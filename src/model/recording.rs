@@ -82,8 +82,40 @@ pub struct Recording {
     pub(crate) marks: Vec<Mark>,
     /// Source files, with length and hash.
     pub(crate) sources: BTreeMap<String, (u64, u64)>,
+    pub(crate) source_lines: SourceLines,
     #[cfg(feature = "json")]
     pub(crate) damage: Vec<super::read::Damage>,
+}
+
+/// Lines above and below a location that a recording has, and the page shows.
+pub(crate) const CONTEXT: u32 = 2;
+
+/// Lines of source files, by file and number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct SourceLines(BTreeMap<String, BTreeMap<u32, String>>);
+
+impl SourceLines {
+    /// Adds lines around a location, of which the first has this number.
+    #[cfg(feature = "json")]
+    pub(crate) fn add(&mut self, around: &Location, first: u32, text: &str) {
+        let lines = self.0.entry(around.file.to_string()).or_default();
+        // No more than are written: a file may be anybody's invention.
+        lines.extend((first..).zip(text.lines().take(2 * CONTEXT as usize + 1).map(str::to_owned)));
+    }
+
+    pub(crate) fn get(&self, location: &Location) -> Option<&str> {
+        self.0.get(&*location.file)?.get(&location.line).map(String::as_str)
+    }
+
+    /// The lines around a location, with the number of the first.
+    pub(crate) fn around(&self, location: &Location) -> Option<(u32, String)> {
+        let lines = self.0.get(&*location.file)?;
+        let line = location.line;
+        let is_known = |line: &u32| lines.contains_key(line);
+        let above = (line.saturating_sub(CONTEXT)..=line).rev().take_while(is_known).last()?;
+        let below = (above..=line.saturating_add(CONTEXT)).map_while(|line| lines.get(&line));
+        Some((above, below.map(String::as_str).collect::<Vec<_>>().join("\n")))
+    }
 }
 
 /// How a recording ended.

@@ -29,8 +29,9 @@ impl ReportStyle<'_> {
         let says = says(leak, holder);
         let gutter = place.line.to_string();
         let blank = " ".repeat(gutter.len());
-        let source = match self.sources.look(place) {
-            SourceLine::Known(source) => source,
+        let (source, has_changed) = match self.sources.look(place) {
+            SourceLine::Known(source) => (source, false),
+            SourceLine::Recorded(source) => (source, true),
             other => {
                 let bar = format!("{blank} {bar} ");
                 if other == SourceLine::Changed {
@@ -60,6 +61,10 @@ impl ReportStyle<'_> {
         put(out, &[(Look::Dim, &number(&blank))])?;
         put(out, &[(Look::Dim, &number(&gutter)), (Look::Plain, &shown.text)])?;
         put(out, &[(Look::Dim, &number(&blank)), (Look::Alive, &caret)])?;
+        if has_changed {
+            let changed = "as it was recorded: the file has changed since";
+            put(out, &[(Look::Dim, &number(&blank)), (Look::Dim, changed)])?;
+        }
         put(out, &[(Look::Dim, &number(&blank))])
     }
 }

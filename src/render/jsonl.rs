@@ -223,6 +223,11 @@ impl<W: Write> Lines<W> {
             let file = Json(file);
             writeln!(out, r#"{{"source":{file},"len":{length},"hash":"{hash:016x}"}}"#)?;
         }
+        for (number, location) in (1..).zip(tables.locations()) {
+            if let Some((from, text)) = tables.source_lines.around(location) {
+                writeln!(out, r#"{{"lines":{number},"from":{from},"text":{}}}"#, Json(&text))?;
+            }
+        }
         if tables.lost() > 0 {
             writeln!(out, r#"{{"lost":{}}}"#, tables.lost())?;
         }

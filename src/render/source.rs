@@ -1,8 +1,8 @@
 //! Lines of source code, for excerpts.
 
 use crate::event::Location;
-use crate::model::Recording;
-use crate::source_file::{is_rust, read};
+use crate::model::{Origin, Recording, SourceLines};
+use crate::source_file::{is_rust, read, workspace_of};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -11,18 +11,22 @@ use std::path::{Path, PathBuf};
 /// Reads lines of source files, from the working directory, the package's that cargo names, or one that is given;
 /// and from the folders above, where these belong to the same workspace.
 ///
-/// A location of this process was put there by the compiler, and its file is read wherever it lies. One from a
+/// A location of this process was put there by the compiler, and its file is read wherever it lies: also in the workspace that the
+/// program was built in, if it lies there still, since a program may run anywhere. One from a
 /// recording may be anybody's invention, and a report is often sent to others: of these, only files that end in
 /// `.rs` and lie below one of the roots, followed through all links, are read. Of either, only regular files of
 /// a size that source files have.
 ///
-/// Where a recording says what its files were, no other file is shown in their place; then they are looked for in the directory
-/// that it was made in, too. A file of which it says nothing is not taken from another directory, unless that is given.
+/// Where a recording has a line, that is the one. Where it says what its files were, no other file is shown in their place; then
+/// they are looked for in the directory that it was made in, too. A file of which it says nothing is not taken from another
+/// directory, unless that is given.
 #[derive(Debug)]
 pub(crate) struct Sources {
     roots: Vec<PathBuf>,
     /// Whether someone said where to look.
     is_given: bool,
+    /// Where this program was built, for its own locations.
+    built: Option<PathBuf>,
     /// Where the recording was made: of these, only files that are known to be the recorded ones.
     homes: Vec<PathBuf>,
     files: RefCell<HashMap<String, Source>>,
@@ -34,15 +38,22 @@ pub(crate) struct Sources {
 pub(crate) struct Recorded {
     /// What the files were: length and hash.
     files: BTreeMap<String, (u64, u64)>,
+    lines: SourceLines,
     /// The working directory.
     directory: Option<PathBuf>,
+    program: Option<PathBuf>,
 }
 
 impl Recorded {
     pub(crate) fn of(recording: &Recording) -> Self {
-        let directory = recording.origin().map(|origin| PathBuf::from(&origin.directory));
-        let directory = directory.filter(|directory| !directory.as_os_str().is_empty());
-        Self { files: recording.sources.clone(), directory }
+        let path = |of: fn(&Origin) -> &String| {
+            let path = recording.origin().map(|origin| PathBuf::from(of(origin)));
+            path.filter(|path| !path.as_os_str().is_empty())
+        };
+        let (directory, program) =
+            (path(|origin| &origin.directory), path(|origin| &origin.program));
+        let (files, lines) = (recording.sources.clone(), recording.source_lines.clone());
+        Self { files, lines, directory, program }
     }
 }
 
@@ -50,6 +61,8 @@ impl Recorded {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum SourceLine {
     Known(String),
+    /// As it was recorded; the file at hand is another.
+    Recorded(String),
     /// The file is not the one that was recorded.
     Changed,
     Unknown,
@@ -73,6 +86,7 @@ impl Sources {
         Self {
             roots: with_workspace(&starts),
             is_given: root.is_some(),
+            built: std::env::current_exe().ok().and_then(|program| workspace_of(&program)),
             homes: Vec::new(),
             files: RefCell::default(),
             recorded: Recorded::default(),
@@ -82,6 +96,7 @@ impl Sources {
     /// Knows what a recording says of its sources.
     pub(crate) fn recorded(mut self, recorded: Recorded) -> Self {
         self.homes = with_workspace(recorded.directory.as_slice());
+        self.homes.extend(recorded.program.as_deref().and_then(workspace_of));
         self.recorded = recorded;
         self
     }
@@ -89,8 +104,8 @@ impl Sources {
     /// Returns the line of a location, if it can be read.
     pub(crate) fn line(&self, location: &Location) -> Option<String> {
         match self.look(location) {
-            SourceLine::Known(line) => Some(line),
-            _ => None,
+            SourceLine::Known(line) | SourceLine::Recorded(line) => Some(line),
+            SourceLine::Changed | SourceLine::Unknown => None,
         }
     }
 
@@ -100,6 +115,12 @@ impl Sources {
         let source =
             files.entry(location.file.to_string()).or_insert_with(|| self.source(location));
         let line = || (location.line as usize).checked_sub(1);
+        if let Some(recorded) = self.recorded.lines.get(location) {
+            return match source {
+                Source::Changed => SourceLine::Recorded(recorded.to_owned()),
+                Source::Lines(_) | Source::Unknown => SourceLine::Known(recorded.to_owned()),
+            };
+        }
         match source {
             Source::Lines(lines) => line()
                 .and_then(|line| lines.get(line))
@@ -119,6 +140,7 @@ impl Sources {
         let roots: Vec<&PathBuf> = match then {
             Some(_) => roots.chain(&self.homes).collect(),
             None if is_elsewhere => roots.filter(|root| self.homes.contains(root)).collect(),
+            None if is_ours => roots.chain(&self.built).collect(),
             None => roots.collect(),
         };
         let mut is_changed = false;
@@ -162,5 +184,6 @@ fn with_workspace(starts: &[PathBuf]) -> Vec<PathBuf> {
 /// The text of a source file that the compiler named in this process.
 pub(crate) fn sources_of_this_process(file: &'static str) -> Option<String> {
     let sources = Sources::new(None);
-    texts(Path::new(file), true, &sources.roots.iter().collect::<Vec<_>>()).next()
+    let roots: Vec<_> = sources.roots.iter().chain(&sources.built).collect();
+    texts(Path::new(file), true, &roots).next()
 }

@@ -1,3 +1,4 @@
+use super::alike::Alike;
 use super::chart::{self, Axis, By};
 use super::excerpt::{Window, characters_before};
 use super::source::{Recorded, Sources};
@@ -15,7 +16,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 ///
 /// Of each object it shows what it is and what became of it, the strong and weak counts over its history,
 /// and a lifeline for every handle: what made it, where, on which thread, and until when it lived. The
-/// history runs from left to right, by time or by [events](Self::by_events), as the axis below says. Handles that came and went alike are one row.
+/// history runs from left to right, by time or by [events](Self::by_events), as the axis below says. Handles that came and went alike are one row; objects to which the
+/// same was done, on the same lines and threads, are one picture, of the first.
 ///
 /// # Examples
 ///
@@ -126,7 +128,7 @@ impl Terminal {
         self
     }
 
-    /// Sets how many objects to show at most. What is alive comes first, then what had the most events.
+    /// Sets how many objects to show at most, of which those that are alike count as one. What is alive comes first, then what had the most events.
     pub fn limit(mut self, objects: usize) -> Self {
         self.limit = objects;
         self
@@ -165,19 +167,21 @@ impl Terminal {
         out: &mut impl fmt::Write,
     ) -> fmt::Result {
         let recording = timelines.recording();
-        let mut shown: Vec<_> = timelines.iter().collect();
-        shown.sort_by_key(|t| {
-            let events = t.events.len();
-            (!t.is_alive(), std::cmp::Reverse(events), t.object.id)
+        let mut shown = Alike::find(timelines.iter());
+        shown.sort_by_key(|alike| {
+            let t = alike.first();
+            (!t.is_alive(), std::cmp::Reverse(t.events.len()), t.object.id)
         });
         shown.truncate(self.limit);
-        shown.sort_by_key(|t| (!t.is_alive(), t.object.id));
+        shown.sort_by_key(|alike| (!alike.first().is_alive(), alike.first().object.id));
         let sources = &Sources::new(self.source.as_deref()).recorded(Recorded::of(recording));
-        for timeline in &shown {
-            Object { how: self, sources, recording, timeline }.write(out)?;
+        for alike in &shown {
+            let (timeline, others) = (alike.first(), alike.all().len() as u64 - 1);
+            Object { how: self, sources, recording, timeline, others }.write(out)?;
             writeln!(out)?;
         }
         let sums = self.sums.clone().unwrap_or_else(|| Sums::of(timelines));
+        let shown: Vec<_> = shown.iter().flat_map(Alike::all).copied().collect();
         sums.write_rest(self, &shown, out)?;
         sums.write(self, recording.threads().len(), out)?;
         self.write_doubts(recording, out)
@@ -241,6 +245,8 @@ struct Object<'a> {
     sources: &'a Sources,
     recording: &'a Recording,
     timeline: &'a Timeline<'a>,
+    /// How many others are alike.
+    others: u64,
 }
 
 /// A row under an object: one handle, or several that came and went alike.
@@ -392,10 +398,14 @@ impl Object<'_> {
             0 => String::new(),
             weak => format!("{}{weak} weak", glyphs.dot),
         };
-        let fate = format!("{fate}{weak}");
+        let each = if self.others > 0 { " each" } else { "" };
+        let fate = format!("{fate}{weak}{each}");
         let label = timeline.object.label.as_ref().map(|label| format!(" {label:?}"));
         let label = label.unwrap_or_default();
-        let id = timeline.object.id.to_string();
+        let id = match self.others {
+            0 => timeline.object.id.to_string(),
+            others => format!("{} and {} alike", timeline.object.id, count(others)),
+        };
         let room = self
             .how
             .width
@@ -422,7 +432,8 @@ impl Object<'_> {
             let end = if timeline.is_alive() { self.recording.end() } else { last.time };
             let lived = first.time.until(end.max(last.time));
             if !lived.is_zero() {
-                rest.push(age(lived));
+                let whose = if self.others > 0 { " the first" } else { "" };
+                rest.push(format!("{}{whose}", age(lived)));
             }
         }
         if !timeline.whole {

@@ -2,6 +2,7 @@ pub(in crate::sink) mod open;
 pub(in crate::sink) mod origin;
 
 use super::Sink;
+use super::sources::{New, Sources, Told};
 use crate::event::{Caller, Event, Object, Op, Thread, Time, warn, write};
 use crate::exit::{self, at_exit};
 use crate::fork;
@@ -58,6 +59,7 @@ use std::time::Duration;
 /// | `{"lost":N}` | so many events were lost here |
 /// | `{"mark":NAME,…}` | the program called [`mark`](crate::mark()): `ns` time |
 /// | `{"source":FILE,…}` | a file of a `site`: `len` in bytes, and the `hash` of its text (FNV-1a, 64 bits) |
+/// | `{"lines":N,…}` | the lines around `site` N: `from`, the number of the first, and their `text` |
 /// | `{"end":"exit",…}` | the process ended by itself: `ns` time. Without it the process was killed, or went on |
 /// | `{"event":"clone",…}` | an operation's name; `o` object, `n` place in its history, `h` handle, `s` strong count after, `f` handle that it was made from (`fo` its object, if another), `at` site, `k` stack, `sp` span, `t` thread, `ns` time, `label` |
 ///
@@ -103,6 +105,7 @@ struct Inner {
 struct Open {
     file: File,
     written: u64,
+    sources: Sources,
 }
 
 #[derive(Default)]
@@ -114,9 +117,9 @@ struct Out {
     sites: HashMap<Caller, usize>,
     threads: HashSet<Thread>,
     stacks: crate::stack::Told,
-    /// Source files that lines name, and those of which no line says yet what they are.
+    /// Source files that lines name, and what no line tells of yet.
     files: HashSet<&'static str>,
-    new_files: Vec<&'static str>,
+    new_sources: New,
     spans: HashSet<u32>,
     failed: bool,
     /// Events that found no room, and that no line counts yet.
@@ -179,13 +182,13 @@ impl FileSink {
                 sites: HashMap::new(),
                 threads: HashSet::new(),
                 stacks: crate::stack::Told::default(),
-                new_files: Vec::new(),
+                new_sources: New::default(),
                 files: HashSet::new(),
                 spans: HashSet::new(),
                 failed: false,
                 lost: 0,
             }),
-            file: Mutex::new(Open { file, written: 0 }),
+            file: Mutex::new(Open { file, written: 0, sources: Sources::new(part) }),
             part: part.filter(|_| waits),
             waits,
             writer: std::sync::OnceLock::new(),
@@ -243,6 +246,18 @@ impl FileSink {
                 "{} could not be written; what came later is lost",
                 self.inner.path.display()
             ))),
+        }
+    }
+}
+
+/// A line that tells of sources.
+fn line_of(told: &Told<'_>) -> String {
+    match told {
+        Told::File(file, (length, hash)) => {
+            format!("{{\"source\":{},\"len\":{length},\"hash\":\"{hash:016x}\"}}\n", Json(file))
+        }
+        Told::Lines(site, from, text) => {
+            format!("{{\"lines\":{site},\"from\":{from},\"text\":{}}}\n", Json(text))
         }
     }
 }
@@ -328,7 +343,7 @@ impl Inner {
             return;
         }
         let mut lines = std::mem::take(&mut out.lines);
-        let new_files = std::mem::take(&mut out.new_files);
+        let new_sources = std::mem::take(&mut out.new_sources);
         if out.lost > 0 {
             let _ = writeln!(lines, r#"{{"lost":{}}}"#, std::mem::take(&mut out.lost));
         }
@@ -340,7 +355,8 @@ impl Inner {
         }
         drop(out);
         // Files are read where no event waits.
-        let sources: String = new_files.into_iter().filter_map(origin::source).collect();
+        let mut sources = String::new();
+        open.sources.tell(new_sources, |told| sources.push_str(&line_of(&told)));
         open.written += sources.len() as u64;
         lines.push_str(&sources);
         let done = write::write_all(&mut open.file, lines.as_bytes()).and_then(|()| {
@@ -353,9 +369,11 @@ impl Inner {
                 std::fs::rename(&self.path, old)?;
                 // At once with its head: a part without one is no recording.
                 let head = std::mem::take(&mut self.out.lock().lines);
-                let part = Open { file: open::part(&self.path)?, written: head.len() as u64 };
+                let part = open::part(&self.path)?;
                 // The old one is closed when it is not here any more: a fork may come between.
-                drop(std::mem::replace(&mut *open, part));
+                drop(std::mem::replace(&mut open.file, part));
+                open.written = head.len() as u64;
+                open.sources.begin_part();
                 write::write_all(&mut open.file, head.as_bytes())?;
             }
             Ok(())
@@ -471,8 +489,9 @@ impl Out {
         let number = *self.sites.entry(site).or_insert(next);
         if number == next {
             if self.files.insert(site.file()) {
-                self.new_files.push(site.file());
+                self.new_sources.files.push(site.file());
             }
+            self.new_sources.sites.push((number as u64, site));
             let _ = writeln!(
                 self.lines,
                 r#"{{"site":{number},"file":{},"line":{},"column":{}}}"#,

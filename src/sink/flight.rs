@@ -4,11 +4,12 @@ mod mapped;
 mod space;
 mod summary;
 
-use self::dictionary::{Dictionary, hashes};
+use self::dictionary::Dictionary;
 use self::space::{Block, Head, Space};
 use self::summary::Summary;
 use super::file::open::{Access, open};
 use super::file::origin::this_process;
+use super::sources::Sources;
 use super::{Clock, Route, Sink};
 use crate::event::{Event, Time};
 use crate::exit::at_exit;
@@ -32,6 +33,7 @@ struct Inner {
     space: Space,
     dictionary: Mutex<Dictionary>,
     summary: Mutex<Summary>,
+    sources: Mutex<Sources>,
 }
 
 /// How long is waited for a lock that this thread may have been interrupted with.
@@ -79,6 +81,7 @@ impl FlightRecorder {
             space,
             dictionary: Mutex::new(dictionary),
             summary: Mutex::new(Summary::new()),
+            sources: Mutex::new(Sources::new(bytes)),
         });
         let log = Log::backed(Box::new(Arc::clone(&inner)), clock);
         let weak = Arc::downgrade(&inner);
@@ -89,7 +92,7 @@ impl FlightRecorder {
             }
         }));
         let weak = Arc::downgrade(&inner);
-        // Where no thread can be started, a killed process leaves a recording without the hashes of its sources.
+        // Where no thread can be started, a killed process leaves a recording without its sources.
         let thread = std::thread::Builder::new().name("refscope writer".to_owned());
         let _ = threads::spawn(thread, move || write_on(&weak));
         FILES.lock().push(Arc::downgrade(&inner));
@@ -106,7 +109,7 @@ impl FlightRecorder {
         self.log.lost()
     }
 
-    /// Writes what is not written at once: which source files the recording refers to.
+    /// Writes what is not written at once: which source files the recording refers to, and lines of them.
     ///
     /// # Errors
     ///
@@ -170,33 +173,29 @@ const LONGEST_STEP: Duration = Duration::from_millis(20);
 impl Inner {
     /// `None` in another process, and where this thread may have been interrupted with the lock.
     fn dictionary(&self) -> Option<MutexGuard<'_, Dictionary>> {
-        if !self.space.is_ours() {
-            None
-        } else if gate::is_passed() {
-            self.dictionary.try_lock_for(PATIENCE)
-        } else {
-            Some(self.dictionary.lock())
-        }
+        self.space.is_ours().then(|| self.lock(&self.dictionary)).flatten()
+    }
+
+    /// `None` where this thread may have been interrupted with the lock.
+    fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> Option<MutexGuard<'a, T>> {
+        if gate::is_passed() { mutex.try_lock_for(PATIENCE) } else { Some(mutex.lock()) }
     }
 
     /// Files are read where no event waits.
     fn write_sources(&self) {
-        let files = self.dictionary().map(|mut dictionary| dictionary.take_files());
-        for (file, hash) in hashes(files.unwrap_or_default()) {
+        let new = self.dictionary().map(|mut dictionary| dictionary.take_sources());
+        let Some(new) = new.filter(|new| !new.is_empty()) else { return };
+        let Some(mut sources) = self.lock(&self.sources) else { return };
+        sources.tell(new, |told| {
             if let Some(mut dictionary) = self.dictionary() {
-                dictionary.source(&self.space, file, hash);
+                dictionary.source(&self.space, &told);
             }
-        }
+        });
     }
 
     /// Gives up the oldest block. False where what is known from it could not be kept.
     fn evict(&self, oldest: Arc<Segment>) -> bool {
-        let summary = if gate::is_passed() {
-            self.summary.try_lock_for(PATIENCE)
-        } else {
-            Some(self.summary.lock())
-        };
-        let Some(mut summary) = summary else { return false };
+        let Some(mut summary) = self.lock(&self.summary) else { return false };
         let taken = summary.take_in(&self.space, &oldest);
         drop(summary);
         if taken {

@@ -17,6 +17,19 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use table::{CONFIRMED, MISLEADING, Table};
 use walk::{Hash, Registers, by_frame_pointers, registers};
 
+/// See [`own_statics`](super::own_statics).
+#[allow(dead_code)] // where the memory can be searched
+pub(crate) fn own_statics() -> impl Iterator<Item = std::ops::Range<usize>> {
+    #[cfg(feature = "stacks")]
+    {
+        tables::own_statics().into_iter()
+    }
+    #[cfg(not(feature = "stacks"))]
+    {
+        std::iter::empty()
+    }
+}
+
 /// Frames that a stack has at most.
 pub(crate) const MAX_DEPTH: usize = 64;
 

@@ -1,7 +1,7 @@
 //! Which locations name a line of the user's, and which name std's or a derive's.
 
 use crate::event::is_std_path;
-use crate::source_file::{is_rust, read};
+use crate::source_file::{is_rust, read, workspace_of};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::Location;
@@ -161,13 +161,15 @@ impl crate::event::Location {
         !source().is_some_and(is_derive)
     }
 
-    /// The line of a frame, as a path from the working directory where it is below that.
+    /// The line of a frame, as a path from the workspace that the program was built in, as the compiler's own locations have it; or
+    /// from the working directory; where it is below that.
     pub(crate) fn of_frame(frame: &super::Frame) -> Option<Self> {
         let (file, line) = (frame.file.as_deref()?, frame.line?);
-        let here = std::env::current_dir().ok();
-        let relative = here.and_then(|here| {
-            Some(std::path::Path::new(file).strip_prefix(here).ok()?.to_str()?.to_owned())
-        });
+        let built = || workspace_of(Path::new(frame.module.as_deref()?));
+        let here = || std::env::current_dir().ok();
+        let below =
+            |root: PathBuf| Some(Path::new(file).strip_prefix(root).ok()?.to_str()?.to_owned());
+        let relative = built().and_then(below).or_else(|| here().and_then(below));
         let file = relative.unwrap_or_else(|| file.to_owned());
         Some(Self::new(file, line, frame.column.unwrap_or(1)))
     }

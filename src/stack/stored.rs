@@ -91,6 +91,12 @@ struct All {
 
 static ALL: Mutex<Option<All>> = Mutex::new(None);
 
+/// Where the stacks from files are.
+pub(super) fn own_static() -> std::ops::Range<usize> {
+    let start = (&raw const ALL).addr();
+    start..start + size_of_val(&ALL)
+}
+
 /// Returns a number for a stack from a file. It is kept as long as the process runs.
 #[cfg_attr(not(feature = "json"), allow(dead_code))]
 pub(crate) fn keep(frames: StoredFrames) -> Option<StackId> {

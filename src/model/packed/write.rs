@@ -450,6 +450,15 @@ impl Told {
                 varint(to, *hash);
             });
         }
+        for (number, location) in (0..).zip(tables.locations()) {
+            if let Some((first, lines)) = tables.source_lines.around(location) {
+                entry(&mut self.entries, Entry::Lines, |to| {
+                    varint(to, number);
+                    varint(to, first.into());
+                    text(to, &lines);
+                });
+            }
+        }
         for damage in tables.damage() {
             entry(&mut self.entries, Entry::Damage, |to| {
                 [damage.offset, damage.line, damage.lines, damage.bytes]

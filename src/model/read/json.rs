@@ -36,6 +36,8 @@ struct Line<'a> {
     started: Option<u64>,
     mark: Option<String>,
     source: Option<String>,
+    lines: Option<u64>,
+    from: Option<u32>,
     len: Option<u64>,
     hash: Option<&'a str>,
     end: Option<&'a str>,
@@ -318,6 +320,10 @@ impl Reader {
                 let hash = u64::from_str_radix(hash, 16);
                 let hash = hash.map_err(|_| Wrong::Malformed("source"))?;
                 recording.sources.insert(file, (length, hash));
+            }
+            Line { lines: Some(site), from: Some(first), text: Some(text), .. } => {
+                let site = self.site(site)? as usize;
+                recording.source_lines.add(&recording.locations[site], first, &text);
             }
             Line { end: Some("exit"), ns, .. } => {
                 recording.ended = RecordingEnd::Exit;

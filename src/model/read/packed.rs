@@ -461,6 +461,10 @@ impl Tables {
             recording.marks.push(Mark { name, time });
         } else if is(Entry::Source) {
             recording.sources.insert(from.text()?, (from.varint()?, from.varint()?));
+        } else if is(Entry::Lines) {
+            let (location, first) = (usize::try_from(from.varint()?).ok()?, from.varint()?);
+            let around = recording.locations.get(location)?;
+            recording.source_lines.add(around, u32::try_from(first).ok()?, &from.text()?);
         } else if is(Entry::Damage) {
             let mut number = || from.varint();
             let (offset, line, lines, bytes) = (number()?, number()?, number()?, number()?);

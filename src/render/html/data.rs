@@ -5,7 +5,7 @@
 
 use crate::analysis::{Leak, LeakReport, Timeline, Timelines};
 use crate::event::{HandleId, Location, ObjectId, Op, Strength, Time, short_type};
-use crate::model::{LiveObject, Recording};
+use crate::model::{CONTEXT, LiveObject, Recording};
 use crate::render::excerpt::characters_before;
 use crate::render::report::at;
 use crate::render::report_json::ReportView;
@@ -16,8 +16,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Source lines before and after that of a cause.
-const CONTEXT: u32 = 2;
 /// Bytes of a stream that one element of the page holds.
 const CHUNK: usize = 3 << 18;
 

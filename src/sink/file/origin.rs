@@ -1,4 +1,4 @@
-//! What a recording says of the process that makes it, and of its sources.
+//! What a recording says of the process that makes it.
 
 use crate::event::Time;
 use crate::model::Origin;
@@ -60,17 +60,4 @@ fn host() -> Option<String> {
 #[cfg(not(all(unix, not(miri))))]
 fn host() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
-}
-
-/// Length and hash of a source file's text, if it can be read.
-#[cfg_attr(not(unix), allow(dead_code))]
-pub(in crate::sink) fn source_hash(file: &'static str) -> Option<(u64, u64)> {
-    let text = crate::render::sources_of_this_process(file)?;
-    Some((text.len() as u64, crate::text::hash(&text)))
-}
-
-/// A line that identifies the text of a source file, if it can be read.
-pub(super) fn source(file: &'static str) -> Option<String> {
-    let (length, hash) = source_hash(file)?;
-    Some(format!("{{\"source\":{},\"len\":{length},\"hash\":\"{hash:016x}\"}}\n", Json(file)))
 }

@@ -7,7 +7,7 @@ use crate::model::Origin;
 use crate::model::format::EntryKind;
 use crate::runtime::log::Subject;
 use crate::runtime::view;
-use crate::sink::file::origin;
+use crate::sink::sources::{self, New};
 use crate::stack::{StackId, Told};
 use std::collections::{HashMap, HashSet};
 
@@ -23,8 +23,8 @@ pub(super) struct Dictionary {
     spans: HashSet<u32>,
     stacks: Told,
     files: HashSet<&'static str>,
-    /// Source files of which it does not say yet what they are.
-    new_files: Vec<&'static str>,
+    /// Sources that it does not tell of yet.
+    new_sources: New,
 }
 
 impl Dictionary {
@@ -39,7 +39,7 @@ impl Dictionary {
             spans: HashSet::new(),
             stacks: Told::default(),
             files: HashSet::new(),
-            new_files: Vec::new(),
+            new_sources: New::default(),
         }
     }
 
@@ -122,8 +122,9 @@ impl Dictionary {
         }
         self.sites.insert(site, number);
         if self.files.insert(site.file()) {
-            self.new_files.push(site.file());
+            self.new_sources.files.push(site.file());
         }
+        self.new_sources.sites.push((number, site));
         Some(number)
     }
 
@@ -153,21 +154,24 @@ impl Dictionary {
         self.writer.text(space, entry, name)
     }
 
-    /// Takes out the source files of which the file does not say yet what they are.
-    pub(super) fn take_files(&mut self) -> Vec<&'static str> {
-        std::mem::take(&mut self.new_files)
+    /// Takes out the sources that the file does not tell of yet.
+    pub(super) fn take_sources(&mut self) -> New {
+        std::mem::take(&mut self.new_sources)
     }
 
-    /// Writes what a source file is, so that a reader knows whether it has the same.
-    pub(super) fn source(&mut self, space: &Space, file: &str, (length, hash): (u64, u64)) -> bool {
-        let entry = Entry { kind: EntryKind::Source, key: 0, values: [length, hash] };
-        self.writer.text(space, entry, file)
+    /// Writes what a source file is, so that a reader knows whether it has the same; or lines of one, for a reader that does not.
+    pub(super) fn source(&mut self, space: &Space, told: &sources::Told<'_>) -> bool {
+        match *told {
+            sources::Told::File(file, (length, hash)) => {
+                let entry = Entry { kind: EntryKind::Source, key: 0, values: [length, hash] };
+                self.writer.text(space, entry, file)
+            }
+            sources::Told::Lines(site, first, text) => {
+                let entry = Entry { kind: EntryKind::Lines, key: site, values: [first.into(), 0] };
+                self.writer.text(space, entry, text)
+            }
+        }
     }
-}
-
-/// Length and hash of each of these files that can be read.
-pub(super) fn hashes(files: Vec<&'static str>) -> impl Iterator<Item = (&'static str, (u64, u64))> {
-    files.into_iter().filter_map(|file| Some((file, origin::source_hash(file)?)))
 }
 
 /// Tells what is not known, and notes that it is.

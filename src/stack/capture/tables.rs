@@ -57,6 +57,15 @@ const TURNS: usize = 10_000;
 /// What the tables say of code that was met before. There are so few because a thread has one only while it walks.
 static CACHES: [Mutex<Option<Cache<NoAllocation>>>; 16] = [const { Mutex::new(None) }; 16];
 
+/// What was made of the program's files, and the caches.
+pub(super) fn own_statics() -> [Range<usize>; 2] {
+    let range = |start: usize, size: usize| start..start + size;
+    [
+        range((&raw const TABLES).addr(), size_of_val(&TABLES)),
+        range((&raw const CACHES).addr(), size_of_val(&CACHES)),
+    ]
+}
+
 /// How often `TABLES` is replaced. Each time costs some kilobytes for good.
 const REPLACEMENTS: usize = 256;
 

@@ -1,10 +1,17 @@
 //! Programs as a user writes them: `programs NAME` runs one, `programs NAME check` in a leak check, and `programs NAME HOLDER`
 //! in one that allows what HOLDER holds.
 
+mod broadcast;
 mod bus;
 mod cache;
 mod clean;
+mod dialogs;
+mod executor;
+mod game;
 mod interpreter;
+mod lru;
+mod plugins;
+mod script;
 mod service;
 mod undo;
 
@@ -19,6 +26,13 @@ fn main() {
         "interpreter" => interpreter::run,
         "cache" => cache::run,
         "undo" => undo::run,
+        "dialogs" => dialogs::run,
+        "game" => game::run,
+        "script" => script::run,
+        "broadcast" => broadcast::run,
+        "plugins" => plugins::run,
+        "lru" => lru::run,
+        "executor" => executor::run,
         "static cache" => clean::static_cache,
         "pool" => clean::pool,
         "registry" => clean::registry,

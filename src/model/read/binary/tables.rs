@@ -48,6 +48,8 @@ pub(super) struct Reader {
     stacks: HashMap<u32, Vec<(u64, u64)>>,
     locations: HashMap<Location, u32>,
     sources: Vec<(String, (u64, u64))>,
+    /// By the number of a line, that of the first of the lines around it, and these.
+    source_lines: HashMap<u64, (u32, String)>,
     /// Where a text that goes on in another entry is being put together.
     texts: HashMap<(u8, u64), Vec<u8>>,
     marks: Vec<(Vec<u8>, Time)>,
@@ -67,6 +69,7 @@ impl Reader {
             stacks: HashMap::new(),
             locations: HashMap::new(),
             sources: Vec::new(),
+            source_lines: HashMap::new(),
             texts: HashMap::new(),
             marks: Vec::new(),
             arguments: Vec::new(),
@@ -254,6 +257,9 @@ impl Reader {
                 }
                 self.sources.push((text, (first, second)));
             }
+            EntryKind::Lines => {
+                self.source_lines.insert(key, (first as u32, text));
+            }
             _ => {}
         }
     }
@@ -262,6 +268,12 @@ impl Reader {
     pub(super) fn end(mut self, recording: &mut Recording) -> Tables {
         // What no number of a block follows does not count: the process was killed before.
         recording.sources.extend(self.sources.drain(..));
+        for (site, (first, text)) in self.source_lines.drain() {
+            if let Some(&site) = self.sites.get(&site) {
+                let around = &recording.locations[site as usize];
+                recording.source_lines.add(around, first, &text);
+            }
+        }
         let mut marks: Vec<_> = self.marks.drain(..).collect();
         marks.sort_by_key(|(_, time)| *time);
         for (name, time) in marks {
