@@ -28,6 +28,8 @@ macro_rules! suite {
         mod counted;
         #[path = "drop_check.rs"]
         mod drop_check;
+        #[path = "idioms.rs"]
+        mod idioms;
         #[path = "traits.rs"]
         mod traits;
     };
@@ -49,6 +51,8 @@ mod std_types {
     }
 
     suite! {}
+    #[path = "idioms_full.rs"]
+    mod idioms_full;
 }
 
 #[path = "."]
@@ -61,6 +65,9 @@ mod idle {
     }
 
     suite! {}
+    #[cfg(any(not(feature = "trace"), all(refscope_coerce, refscope_fn, refscope_negative)))]
+    #[path = "idioms_full.rs"]
+    mod idioms_full;
 }
 
 #[path = "."]
@@ -81,6 +88,9 @@ mod recorded {
     }
 
     suite! {}
+    #[cfg(any(not(feature = "trace"), all(refscope_coerce, refscope_fn, refscope_negative)))]
+    #[path = "idioms_full.rs"]
+    mod idioms_full;
 }
 
 #[path = "../../src"]
