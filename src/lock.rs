@@ -162,14 +162,14 @@ mod gated {
         }
     }
 
-    /// [`parking_lot::Mutex`], which a forked child finds free.
+    /// [`parking_lot::Mutex`], which a forked child finds free. (Published lock files have a lock_api whose `new` is no constant.)
     #[derive(Default)]
     pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
 
     #[allow(dead_code)] // each is used by some build
     impl<T> Mutex<T> {
         pub(crate) const fn new(value: T) -> Self {
-            Self(parking_lot::Mutex::new(value))
+            Self(parking_lot::const_mutex(value))
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -200,7 +200,7 @@ mod gated {
     #[allow(dead_code)] // each is used by some build
     impl<T> RwLock<T> {
         pub(crate) const fn new(value: T) -> Self {
-            Self(parking_lot::RwLock::new(value))
+            Self(parking_lot::const_rwlock(value))
         }
 
         pub(crate) fn read(&self) -> Guard<parking_lot::RwLockReadGuard<'_, T>> {

@@ -22,6 +22,8 @@
 /// The suite, on the pointers that a module has.
 macro_rules! suite {
     () => {
+        #[path = "bits.rs"]
+        mod bits;
         #[path = "boxes.rs"]
         mod boxes;
         #[path = "counted.rs"]

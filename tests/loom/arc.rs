@@ -3,6 +3,7 @@
 
 use crate::event::{Kind, Op, Type};
 use crate::runtime::handle::{Identity, Strong, Value, Weak as WeakTicket};
+use crate::runtime::ticket::StdWord;
 use crate::world::born;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
@@ -208,7 +209,10 @@ impl Arc {
 
     pub(crate) fn downgrade(&self) -> Weak {
         let inner = self.inner.downgrade();
-        Weak { ticket: self.ticket.downgraded(std::panic::Location::caller()), inner }
+        Weak {
+            ticket: self.ticket.downgraded(std::panic::Location::caller(), StdWord::LATER),
+            inner,
+        }
     }
 
     pub(crate) fn try_unwrap(self) -> Result<(), Self> {
@@ -318,16 +322,17 @@ impl Arc {
 impl Clone for Arc {
     fn clone(&self) -> Self {
         let inner = self.inner.clone();
-        Self { ticket: self.ticket.cloned(std::panic::Location::caller()), inner }
+        Self { ticket: self.ticket.cloned(std::panic::Location::caller(), StdWord::LATER), inner }
     }
 }
 
 impl Weak {
     pub(crate) fn upgrade(&self) -> Option<Arc> {
         match self.inner.upgrade() {
-            Some(inner) => {
-                Some(Arc { ticket: self.ticket.upgraded(std::panic::Location::caller()), inner })
-            }
+            Some(inner) => Some(Arc {
+                ticket: self.ticket.upgraded(std::panic::Location::caller(), StdWord::LATER),
+                inner,
+            }),
             None => {
                 self.ticket.upgrade_failed(std::panic::Location::caller());
                 None
@@ -339,6 +344,6 @@ impl Weak {
 impl Clone for Weak {
     fn clone(&self) -> Self {
         let inner = self.inner.clone();
-        Self { ticket: self.ticket.cloned(std::panic::Location::caller()), inner }
+        Self { ticket: self.ticket.cloned(std::panic::Location::caller(), StdWord::LATER), inner }
     }
 }
