@@ -77,7 +77,7 @@
 //! Off, the types are std's own. Idle, each operation is a load and a branch more. A traced object takes 128 bytes in the
 //! ledger, and each of its handles 64; an event takes 32 bytes in a recorder, a birth 64;
 //! a flight recorder, which writes them to a file, takes 238 instructions for the first row. In the [fully drop-in build](#fully-drop-in) on
-//! x86-64, where a handle is one word, the first row is 15 idle and some 190 tracked.
+//! x86-64, where a handle is one word, the first row is 15 idle and 160 tracked.
 //!
 //! # In a library
 //!

@@ -457,14 +457,16 @@ impl<T: ?Sized> StdPtr for Rc<T> {
 
     #[track_caller]
     fn from_std(inner: rc::Rc<T>) -> Self {
-        let value = Value::of(&*inner);
-        Self::from_parts(ticket::Strong::birth(Type::rc::<T>(), value, Op::FromStd), inner)
+        let (value, at) = (Value::of(&*inner), ticket::at(Kind::Rc, &*inner));
+        let strong = || rc::Rc::strong_count(&inner);
+        let ticket = ticket::Strong::from_std(Type::rc::<T>(), value, at, strong);
+        Self::from_parts(ticket, inner)
     }
 
     #[track_caller]
     fn into_std(self) -> rc::Rc<T> {
         let (ticket, inner) = self.into_parts();
-        ticket.end(Op::IntoStd);
+        ticket.into_std(ticket::at(Kind::Rc, &*inner));
         inner
     }
 

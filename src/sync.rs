@@ -514,14 +514,16 @@ impl<T: ?Sized> StdPtr for Arc<T> {
 
     #[track_caller]
     fn from_std(inner: sync::Arc<T>) -> Self {
-        let value = Value::of(&*inner);
-        Self::from_parts(ticket::Strong::birth(Type::arc::<T>(), value, Op::FromStd), inner)
+        let (value, at) = (Value::of(&*inner), ticket::at(Kind::Arc, &*inner));
+        let strong = || sync::Arc::strong_count(&inner);
+        let ticket = ticket::Strong::from_std(Type::arc::<T>(), value, at, strong);
+        Self::from_parts(ticket, inner)
     }
 
     #[track_caller]
     fn into_std(self) -> sync::Arc<T> {
         let (ticket, inner) = self.into_parts();
-        ticket.end(Op::IntoStd);
+        ticket.into_std(ticket::at(Kind::Arc, &*inner));
         inner
     }
 

@@ -98,6 +98,8 @@ pub(crate) const ADOPTED: u32 = 1 << 4;
 
 /// Stacks are taken of what happens to the object's handles.
 pub(crate) const STACKS: u32 = 1 << 5;
+/// The object is, or was, in the table of those whose handles became std's pointers.
+pub(crate) const DEPARTED: u32 = 1 << 6;
 
 /// An address as the ledger keeps it, so that a search of the memory for addresses finds owners alone. Its own inverse.
 pub(crate) const fn scrambled(address: u64) -> u64 {

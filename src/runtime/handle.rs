@@ -14,6 +14,7 @@ use self::fact::note;
 use self::hold::{Held, entry_of, hold, unpin, with};
 use self::make::{Clone, CloneOfReturned, Downgrade, NewOfCyclic, Upgrade, WeakClone, make};
 use self::raw_pointer::{of_raw, stranger_to_raw, to_raw};
+use self::std_pointer::{of_std, to_std};
 use crate::event::{Caller, HandleId, Kind, ObjectId, Op, Type};
 use crate::primitive::{AtomicU64, statics};
 use crate::runtime::entry::Place;
@@ -32,6 +33,7 @@ mod hold;
 mod identity;
 mod make;
 mod raw_pointer;
+mod std_pointer;
 
 statics! {
     /// The number of the next object.
@@ -232,6 +234,34 @@ impl<const SHARED: bool> Strong<SHARED> {
         });
         if !dispatch::idle() {
             self.0 = open(ty, value, Op::CopyOnWrite, old, site);
+        }
+    }
+
+    /// The handle becomes std's pointer, to the value at an address.
+    #[track_caller]
+    pub(crate) fn into_std(mut self, at: Option<(Kind, usize)>) {
+        let Some(at) = at else { return self.end(Op::IntoStd) };
+        if let Some(held) = self.0.take().and_then(|ticket| hold(ticket, Side::Strong)) {
+            to_std::<SHARED>(held, at, Location::caller());
+        }
+    }
+
+    /// A pointer of std's becomes a handle: of the object that it left as one, if that is known, or of a new one. `strong` is
+    /// std's count.
+    #[track_caller]
+    pub(crate) fn from_std(
+        ty: &'static Type,
+        value: Value,
+        at: Option<(Kind, usize)>,
+        strong: impl FnOnce() -> usize,
+    ) -> Self {
+        if LEDGER.none_departed() {
+            return Self::birth(ty, value, Op::FromStd);
+        }
+        let site = Location::caller();
+        match at.and_then(|at| of_std::<SHARED>(at, strong(), site)) {
+            Some(ticket) => Self(Some(ticket)),
+            None => Self::birth(ty, value, Op::FromStd),
         }
     }
 

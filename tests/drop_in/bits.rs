@@ -325,8 +325,9 @@ fn views_as_another_type() {
         // SAFETY: as above.
         let mut boxed: Box<Wrapper<u64>> = unsafe { std::mem::transmute(Box::new(6_u64)) };
         boxed.0 += 1;
+        let all = [Rc::new(1), Rc::new(2)];
         // SAFETY: as above.
-        let values: &[Rc<Wrapper<u8>>] = unsafe { std::mem::transmute::<&[Rc<u8>], _>(&[Rc::new(1), Rc::new(2)]) };
+        let values: &[Rc<Wrapper<u8>>] = unsafe { std::mem::transmute::<&[Rc<u8>], _>(&all) };
         assert_eq!((boxed.0, values.iter().map(|value| value.0).sum::<u8>()), (7, 3));
         let shared = Wrapper::shared("text".into());
         assert_eq!((shared.0.len(), shared.clone().0.len()), (4, 4));

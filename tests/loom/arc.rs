@@ -294,13 +294,16 @@ impl Arc {
 
     pub(crate) fn into_std(self) -> StdArc {
         let Self { ticket, inner } = self;
-        ticket.end(Op::IntoStd);
+        ticket.into_std(at(&inner));
         inner
     }
 
     pub(crate) fn from_std(inner: StdArc) -> Self {
         Self {
-            ticket: born(|| Strong::birth(Type::arc::<Block>(), value(&inner), Op::FromStd)),
+            ticket: born(|| {
+                let strong = || inner.0.strong.load(Ordering::Relaxed);
+                Strong::from_std(Type::arc::<Block>(), value(&inner), at(&inner), strong)
+            }),
             inner,
         }
     }

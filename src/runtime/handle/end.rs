@@ -3,8 +3,9 @@
 use super::fact::{Fact, emit, log_with_site};
 use super::hold::{Held, end_entry, hold_returned, unpin};
 use super::make::log_room;
+use super::std_pointer::forget_departed;
 use crate::event::{Caller, Op};
-use crate::runtime::entry::{AT_ONCE, LOGGED, STACKS};
+use crate::runtime::entry::{AT_ONCE, DEPARTED, LOGGED, STACKS};
 use crate::runtime::ledger::LEDGER;
 use crate::runtime::local::Ready;
 use crate::runtime::log::{NewRecord, Room};
@@ -83,7 +84,11 @@ pub(super) fn end_strong_ready<const SHARED: bool, const LOG: bool>(
         record.state = position.state();
         room.write(&record);
     }
-    if last && entry.unpin::<SHARED>() && !LEDGER.free_entry_ready(&local, entry) {
+    if last && entry.flags() & DEPARTED != 0 {
+        drop(local);
+        forget_departed::<SHARED>(entry);
+        unpin::<SHARED>(entry);
+    } else if last && entry.unpin::<SHARED>() && !LEDGER.free_entry_ready(&local, entry) {
         drop(local);
         end_entry(entry);
     }
@@ -132,6 +137,9 @@ pub(super) fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Op
     });
     emit(entry, flags, logged, &fact);
     if last {
+        if entry.flags() & DEPARTED != 0 {
+            forget_departed::<SHARED>(entry);
+        }
         unpin::<SHARED>(entry);
     }
     unpin::<SHARED>(entry);
