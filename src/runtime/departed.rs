@@ -17,8 +17,6 @@ pub(crate) struct Departure {
     pub(crate) entry: &'static Entry,
     /// The handle's number.
     pub(crate) handle: u64,
-    /// How it came about.
-    pub(crate) path: u32,
 }
 
 /// Where a value is, [`scrambled`], so that a search of memory takes the table for nobody's pointer.

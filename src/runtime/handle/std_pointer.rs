@@ -15,7 +15,7 @@ use crate::runtime::{clock, local};
 pub(super) fn to_std<const SHARED: bool>(held: Held, at: (Kind, usize), site: Caller) {
     let Held { place, entry } = held;
     if entry.position().strong > 1 {
-        let departure = Departure { entry, handle: place.number(), path: place.path() };
+        let departure = Departure { entry, handle: place.number() };
         let other = local::enter(|local| {
             // In a signal's handler it may be that it is not known again.
             let mut departed = LEDGER.lock_departed(local)?;
@@ -45,7 +45,7 @@ pub(super) fn of_std<const SHARED: bool>(
     let op = Op::FromStd;
     let (entry, ticket, fact, logged) = local::enter(|local| {
         let departed = LEDGER.lock_departed(local)?;
-        let Departure { entry, handle: from, path } = departed.find(at, strong)?;
+        let Departure { entry, handle: from } = departed.find(at, strong)?;
         if !entry.has_room() {
             LEDGER.refuse();
             return None;
@@ -56,7 +56,8 @@ pub(super) fn of_std<const SHARED: bool>(
         // For the event's time.
         entry.share::<SHARED>();
         drop(departed);
-        let path = LEDGER.paths.of(local, path, op, site);
+        // What became of it meanwhile nobody knows: its path begins here.
+        let path = LEDGER.paths.of(local, 0, op, site);
         let new = NewPlace {
             op,
             number: position.seq,
