@@ -17,7 +17,7 @@
 //! | `as_std()` of a traced `Rc<dyn Trait>` or slice | a copy of std's pointer is kept until the handle ends, behind a lock |
 //! | a handle that came from a raw pointer | its ticket has std's pointer in itself: its place may end with another handle |
 //! | LeakSanitizer | untraced, it sees what it sees of std's; what is traced is reached from the ledger, leaked or not, or not reached, held or not, once the ledger is larger than a few thousand handles: ask [`leaks`](crate::leaks) instead (*tested* in `tests/leak_sanitizer.rs`) |
-//! | a copy of a handle's bits | a view of it, as with std's; but two that are both dropped, after `increment_strong_count`, end one handle twice |
+//! | a copy of a handle's bits | a view of it, as with std's, and what moves, unions and transmutes do is the same (`tests/drop_in/bits.rs`); but two copies that are both dropped, after `increment_strong_count`, end one handle twice. Wakers and the like, which make each handle by `from_raw`, make no copies |
 //!
 //! The **ledger** has two tables. An *entry* of 128 bytes for each living object: one 64-bit word in it holds a
 //! sequence number and the strong count, so one atomic read-modify-write gives an event its place and the count
