@@ -6,7 +6,7 @@
 //! Ours are run idle and recorded: the suite is the same, and a recorder has to be able to replay what happened.
 
 // The suite is loaded once for each kind of pointers. It does what clippy would do otherwise: a late `let`
-// is a drop-check program, and an `unsafe` block of several calls a story.
+// is a drop-check program, and an `unsafe` block of several calls a story, and what a user writes is not mended.
 #![allow(
     clippy::duplicate_mod,
     clippy::needless_late_init,
@@ -16,7 +16,12 @@
     clippy::boxed_local,
     clippy::double_ended_iterator_last,
     clippy::redundant_closure,
-    clippy::useless_conversion
+    clippy::useless_conversion,
+    clippy::clone_on_copy,
+    clippy::map_clone,
+    clippy::redundant_allocation,
+    clippy::type_complexity,
+    clippy::waker_clone_wake
 )]
 
 /// The suite, on the pointers that a module has.
