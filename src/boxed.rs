@@ -57,7 +57,7 @@ pointer! {
     /// assert_eq!(values.len(), 4);
     /// ```
     #[cfg_attr(refscope_fundamental, fundamental)]
-    pub struct Box<T>: ticket::Strong<false>, boxed::Box<T>, stored as ptr::NonNull<T>;
+    pub struct Box<T>: ticket::Strong<false>, boxed::Box<T>;
 }
 
 impl<T: ?Sized> Box<T> {
@@ -355,6 +355,19 @@ macro_rules! clone {
 clone! { str, CStr, OsStr, Path }
 
 forward::traits! { Box, wrap_new }
+
+impl<T: ?Sized + PartialEq> PartialEq for Box<T> {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+
+    #[inline(always)]
+    #[allow(clippy::partialeq_ne_impl)]
+    fn ne(&self, other: &Self) -> bool {
+        **self != **other
+    }
+}
 
 // What only a sole owner can do.
 

@@ -46,54 +46,40 @@ macro_rules! traits {
             }
         }
 
-        // By std's own operators, which compare the pointers first if the type is `Eq`. Always
-        // inlined, so that a debug build needs no second frame.
-        impl<T: ?Sized + PartialEq> PartialEq for $Ptr<T> {
-            #[inline(always)]
-            fn eq(&self, other: &Self) -> bool {
-                *self.std() == *other.std()
-            }
-
-            #[inline(always)]
-            #[allow(clippy::partialeq_ne_impl)]
-            fn ne(&self, other: &Self) -> bool {
-                *self.std() != *other.std()
-            }
-        }
-
         impl<T: ?Sized + Eq> Eq for $Ptr<T> {}
 
+        // Always inlined, so that a debug build needs no second frame: comparisons recurse.
         impl<T: ?Sized + PartialOrd> PartialOrd for $Ptr<T> {
             #[inline(always)]
             fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-                self.std().partial_cmp(&other.std())
+                (**self).partial_cmp(&**other)
             }
 
             #[inline(always)]
             fn lt(&self, other: &Self) -> bool {
-                *self.std() < *other.std()
+                **self < **other
             }
 
             #[inline(always)]
             fn le(&self, other: &Self) -> bool {
-                *self.std() <= *other.std()
+                **self <= **other
             }
 
             #[inline(always)]
             fn gt(&self, other: &Self) -> bool {
-                *self.std() > *other.std()
+                **self > **other
             }
 
             #[inline(always)]
             fn ge(&self, other: &Self) -> bool {
-                *self.std() >= *other.std()
+                **self >= **other
             }
         }
 
         impl<T: ?Sized + Ord> Ord for $Ptr<T> {
             #[inline(always)]
             fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-                self.std().cmp(&other.std())
+                (**self).cmp(&**other)
             }
         }
 
@@ -242,6 +228,31 @@ macro_rules! traits {
     };
 }
 
+/// Equality of the pointers that share, by std's own operators, which compare the pointers first if the type is `Eq`. Always
+/// inlined, as above.
+macro_rules! equality {
+    ($Ptr:ident) => {
+        impl<T: ?Sized + PartialEq> PartialEq for $Ptr<T> {
+            #[inline(always)]
+            fn eq(&self, other: &Self) -> bool {
+                match self.both(other) {
+                    Some((one, two)) => *one == *two,
+                    None => $crate::repr::by_views(self, other, PartialEq::eq),
+                }
+            }
+
+            #[inline(always)]
+            #[allow(clippy::partialeq_ne_impl)]
+            fn ne(&self, other: &Self) -> bool {
+                match self.both(other) {
+                    Some((one, two)) => *one != *two,
+                    None => $crate::repr::by_views(self, other, PartialEq::ne),
+                }
+            }
+        }
+    };
+}
+
 /// Conversions that allocate, by std's own. Each emits [`Op::New`](crate::event::Op::New).
 macro_rules! conversions {
     ($Ptr:ident, $make:ident: $([$($generics:tt)*] $From:ty => $Target:ty;)*) => {$(
@@ -263,7 +274,7 @@ macro_rules! weak_traits {
             #[track_caller]
             fn clone(&self) -> Self {
                 let site = std::panic::Location::caller();
-                self.derive(Clone::clone, |ticket| ticket.cloned(site))
+                self.derive(Clone::clone, |ticket, std| ticket.cloned(site, std))
             }
         }
 
@@ -301,4 +312,4 @@ macro_rules! weak_traits {
     };
 }
 
-pub(crate) use {conversions, traits, weak_traits};
+pub(crate) use {conversions, equality, traits, weak_traits};

@@ -16,8 +16,8 @@
 //! | a dereference | two instructions more than std's; of a traced handle, one more load |
 //! | `as_std()` of a traced `Rc<dyn Trait>` or slice | a copy of std's pointer is kept until the handle ends, behind a lock |
 //! | a handle that came from a raw pointer | its ticket has std's pointer in itself: its place may end with another handle |
-//! | LeakSanitizer | what is traced is reached from the ledger, or not reached at all once the ledger is larger than a few thousand handles: ask [`leaks`](crate::leaks) instead |
-//! | a copy of a handle's bits | a view of it, as with std's; but two that are both dropped, after `increment_strong_count`, end one handle twice |
+//! | LeakSanitizer | untraced, it sees what it sees of std's; what is traced is reached from the ledger, leaked or not, or not reached, held or not, once the ledger is larger than a few thousand handles: ask [`leaks`](crate::leaks) instead (*tested* in `tests/leak_sanitizer.rs`) |
+//! | a copy of a handle's bits | a view of it, as with std's, and what moves, unions and transmutes do is the same (`tests/drop_in/bits.rs`); but two copies that are both dropped, after `increment_strong_count`, end one handle twice. Wakers and the like, which make each handle by `from_raw`, make no copies |
 //!
 //! The **ledger** has two tables. An *entry* of 128 bytes for each living object: one 64-bit word in it holds a
 //! sequence number and the strong count, so one atomic read-modify-write gives an event its place and the count
@@ -48,8 +48,8 @@
 //! | `new_cyclic` | an entry with one weak handle; inside std's call, after the closure, the upgrade's step |
 //! | `into_raw`, `leak` | step, event; the handle's place waits in a table under kind and address; std |
 //! | `from_raw` | std; if a handle waits at the address: its place is the new handle's, step, event |
-//! | `into_std` | the drop's steps and event |
-//! | `from_std` | as `new` |
+//! | `into_std` | the object's address is noted if other handles stay; the drop's steps and event |
+//! | `from_std` | as `new`; or, if the object is known by kind and address, and a traced handle keeps it: step, place, event |
 //!
 //! A handler of a **signal** may clone and drop traced pointers where objects are only tracked: it takes shared ways where
 //! it interrupted the ledger's own code, waits for no lock, and where it would have to, the handle is untraced and

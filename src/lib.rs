@@ -78,7 +78,7 @@
 //! Off, the types are std's own. Idle, each operation is a load and a branch more. A traced object takes 128 bytes in the
 //! ledger, and each of its handles 64; an event takes 32 bytes in a recorder, a birth 64;
 //! a flight recorder, which writes them to a file, takes 241 instructions for the first row. In the [fully drop-in build](#fully-drop-in) on
-//! x86-64, where a handle is one word, the first row is 15 idle and some 190 tracked.
+//! x86-64, where a handle is one word, the first row is 15 idle and 160 tracked.
 //!
 //! # In a library
 //!
@@ -143,6 +143,8 @@
 //! | E0277: `?` couldn't convert the error: `dyn std::error::Error: Sized` is not satisfied | both | `.map_err(StdPtr::into_std)?` |
 //! | E0277: `[u8]` is not an iterator | plain stable | `boxed_slice.into_vec()` |
 //! | E0277: expected a `FnMut({integer})` closure, found `refscope::Box<dyn Fn(i32) -> i32>` | plain stable | `iter.map(&*f)` |
+//! | E0277: the trait bound `std::boxed::Box<u8>: From<refscope::Box<{integer}>>` is not satisfied | both | `.into_std()` |
+//! | E0117: only traits defined in the current crate can be implemented for types defined outside of the crate | plain stable | a type of your own around the box |
 //! | E0499: cannot borrow `pair` as mutable more than once at a time | both | `let both = &mut *pair;` |
 //! | E0119: conflicting implementations of trait `Mine` for type `Rc<_>` | tracing off | a `cfg` of your own on one of the impls |
 //!

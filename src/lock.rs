@@ -174,7 +174,7 @@ mod gated {
     #[allow(dead_code)] // each is used by some build
     impl<T> Mutex<T> {
         pub(crate) const fn new(value: T) -> Self {
-            Self(inner::Mutex::new(value))
+            Self(inner::const_mutex(value))
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -205,7 +205,7 @@ mod gated {
     #[allow(dead_code)] // each is used by some build
     impl<T> RwLock<T> {
         pub(crate) const fn new(value: T) -> Self {
-            Self(parking_lot::RwLock::new(value))
+            Self(parking_lot::const_rwlock(value))
         }
 
         pub(crate) fn read(&self) -> Guard<parking_lot::RwLockReadGuard<'_, T>> {
@@ -230,12 +230,13 @@ mod waiting {
     #[derive(Debug, Default)]
     pub(super) struct Mutex<T>(sync::Mutex<T>);
 
+    /// As parking_lot's is called, whose `Mutex::new` is no constant where a published lock file has an old lock_api.
+    pub(super) const fn const_mutex<T>(value: T) -> Mutex<T> {
+        Mutex(sync::Mutex::new(value))
+    }
+
     #[allow(dead_code)] // each is used by some build
     impl<T> Mutex<T> {
-        pub(super) const fn new(value: T) -> Self {
-            Self(sync::Mutex::new(value))
-        }
-
         pub(super) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }

@@ -49,7 +49,7 @@ pointer! {
     /// An `Rc<T>` becomes an `Rc<dyn Trait>` by itself in the [fully drop-in
     /// build](crate#fully-drop-in). On plain stable the compiler says "mismatched types"; there
     /// [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
-    pub struct Rc<T>: ticket::Strong<false>, rc::Rc<T>, stored as rc::Rc<T>;
+    pub struct Rc<T>: ticket::Strong<false>, rc::Rc<T>;
 }
 
 pointer! {
@@ -67,7 +67,7 @@ pointer! {
     /// drop(strong);
     /// assert!(weak.upgrade().is_none());
     /// ```
-    pub struct Weak<T>: ticket::Weak<false>, rc::Weak<T>, stored as rc::Weak<T>;
+    pub struct Weak<T>: ticket::Weak<false>, rc::Weak<T>;
 }
 
 impl<T: ?Sized> Rc<T> {
@@ -310,7 +310,7 @@ impl<T: ?Sized> Rc<T> {
     #[track_caller]
     pub fn downgrade(this: &Self) -> Weak<T> {
         let site = Location::caller();
-        this.derive(rc::Rc::downgrade, |ticket| ticket.downgraded(site))
+        this.derive(rc::Rc::downgrade, |ticket, std| ticket.downgraded(site, std))
     }
 
     /// Returns std's count of weak handles.
@@ -385,11 +385,12 @@ impl<T: ?Sized> Clone for Rc<T> {
     #[track_caller]
     fn clone(&self) -> Self {
         let site = Location::caller();
-        self.derive(rc::Rc::clone, |ticket| ticket.cloned(site))
+        self.derive(rc::Rc::clone, |ticket, std| ticket.cloned(site, std))
     }
 }
 
 forward::traits! { Rc, wrap_new }
+forward::equality! { Rc }
 
 // Conversions between pointers.
 
@@ -456,14 +457,16 @@ impl<T: ?Sized> StdPtr for Rc<T> {
 
     #[track_caller]
     fn from_std(inner: rc::Rc<T>) -> Self {
-        let value = Value::of(&*inner);
-        Self::from_parts(ticket::Strong::birth(Type::rc::<T>(), value, Op::FromStd), inner)
+        let (value, at) = (Value::of(&*inner), ticket::at(Kind::Rc, &*inner));
+        let strong = || rc::Rc::strong_count(&inner);
+        let ticket = ticket::Strong::from_std(Type::rc::<T>(), value, at, strong);
+        Self::from_parts(ticket, inner)
     }
 
     #[track_caller]
     fn into_std(self) -> rc::Rc<T> {
         let (ticket, inner) = self.into_parts();
-        ticket.end(Op::IntoStd);
+        ticket.into_std(ticket::at(Kind::Rc, &*inner));
         inner
     }
 
@@ -522,7 +525,7 @@ impl<T: ?Sized> Weak<T> {
         let site = Location::caller();
         self.try_derive(
             rc::Weak::upgrade,
-            |ticket| ticket.upgraded(site),
+            |ticket, std| ticket.upgraded(site, std),
             |ticket| ticket.upgrade_failed(site),
         )
     }

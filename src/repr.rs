@@ -37,6 +37,7 @@
 //! handle's bits is a view of it: if both are dropped, the place ends twice, whatever was done to the count meanwhile.
 
 use crate::runtime::handle::OfTicket;
+use crate::runtime::ticket::StdWord;
 use std::ops::{Deref, DerefMut};
 
 #[cfg(refscope_thin)]
@@ -46,8 +47,14 @@ mod lent;
 mod stored;
 
 #[cfg(refscope_thin)]
-pub(crate) use stored::{End, Stored, end_identity};
+pub(crate) use stored::{End, Stored};
 pub(crate) use stored::{PartsMut, address, pointer};
+
+/// Does something with views of std's pointers of two handles: in a frame of its own.
+#[inline(never)]
+pub(crate) fn by_views<P: Repr, R>(one: &P, two: &P, f: impl FnOnce(&P::Std, &P::Std) -> R) -> R {
+    f(&one.std(), &two.std())
+}
 
 /// How a handle is stored: see the [module](self).
 pub(crate) trait Repr: Sized {
@@ -59,21 +66,25 @@ pub(crate) trait Repr: Sized {
     /// Makes a handle.
     fn from_parts(identity: Self::Identity, std: Self::Std) -> Self;
 
+    /// The same of an identity whose place has std's pointer: that of a handle that was made from another one.
+    fn from_derived_parts(identity: Self::Identity, std: Self::Std) -> Self;
+
     /// Makes an untraced handle.
     fn from_std_alone(std: Self::Std) -> Self;
 
-    /// Makes another handle of this one: std's pointer by `std`, and after that its identity. Neither unwinds.
+    /// Makes another handle of this one: std's pointer by `std`, and after that its identity, in whose place that is noted.
+    /// Neither unwinds.
     fn derive<Q: Repr>(
         &self,
         std: impl FnOnce(&Self::Std) -> Q::Std,
-        identity: impl FnOnce(&Self::Identity) -> Q::Identity,
+        identity: impl FnOnce(&Self::Identity, StdWord) -> Q::Identity,
     ) -> Q;
 
     /// The same where `std` may find that there is none to be made, after which `failed` is called.
     fn try_derive<Q: Repr>(
         &self,
         std: impl FnOnce(&Self::Std) -> Option<Q::Std>,
-        identity: impl FnOnce(&Self::Identity) -> Q::Identity,
+        identity: impl FnOnce(&Self::Identity, StdWord) -> Q::Identity,
         failed: impl FnOnce(&Self::Identity),
     ) -> Option<Q>;
 
@@ -85,6 +96,10 @@ pub(crate) trait Repr: Sized {
 
     /// std's pointer, perhaps a view of it: it is not to be lent for longer than a call.
     fn std(&self) -> impl Deref<Target = Self::Std>;
+
+    /// std's pointers of two handles, where they stand as a whole for as long as the handles are borrowed: else there are only
+    /// [views](by_views).
+    fn both<'a>(&'a self, other: &'a Self) -> Option<(&'a Self::Std, &'a Self::Std)>;
 
     /// Both, to be changed.
     fn parts_mut(&mut self) -> PartsMut<'_, Self>;

@@ -4,7 +4,7 @@
 //! ```text
 //!  handle ── what a pointer has beside std's; emits the events
 //!    ├─ ticket ── the word that names a handle's place
-//!    ├─ ledger ── entry · slab (ring) · paths (index) · raw · view (reads it)
+//!    ├─ ledger ── entry · slab (ring) · paths (index) · raw · departed · view (reads it)
 //!    ├─ log    ── record · segment · tail · evicted
 //!    ├─ dispatch ── scope · sink (the trait)
 //!    ├─ stacks (which are taken)
@@ -12,6 +12,7 @@
 //! ```
 
 pub(crate) mod clock;
+pub(crate) mod departed;
 pub(crate) mod dispatch;
 pub(crate) mod entry;
 pub(crate) mod handle;

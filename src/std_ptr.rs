@@ -47,7 +47,9 @@ pub trait StdPtr: Sized {
 
     /// Traces a pointer of std's. Emits [`Op::FromStd`](crate::event::Op::FromStd).
     ///
-    /// The result is a new object with one handle, since refscope cannot know of others.
+    /// The result is a new object with one handle, since refscope cannot know of others; or a handle of the object that the
+    /// pointer left by [`into_std`](Self::into_std), if a traced handle kept that meanwhile, so that the address cannot be
+    /// another's. (Of an `Rc` or `Arc`, and of a value with a size.)
     #[track_caller]
     fn from_std(std: Self::Std) -> Self;
 

@@ -52,7 +52,7 @@ pointer! {
     /// An `Arc<T>` becomes an `Arc<dyn Trait>` by itself in the [fully drop-in
     /// build](crate#fully-drop-in). On plain stable the compiler says "mismatched types"; there
     /// [`unsize!`](crate::unsize!) or [`coerce!`](crate::coerce!) does it.
-    pub struct Arc<T>: ticket::Strong<true>, sync::Arc<T>, stored as sync::Arc<T>;
+    pub struct Arc<T>: ticket::Strong<true>, sync::Arc<T>;
 }
 
 pointer! {
@@ -70,7 +70,7 @@ pointer! {
     /// drop(strong);
     /// assert!(weak.upgrade().is_none());
     /// ```
-    pub struct Weak<T>: ticket::Weak<true>, sync::Weak<T>, stored as sync::Weak<T>;
+    pub struct Weak<T>: ticket::Weak<true>, sync::Weak<T>;
 }
 
 impl<T: ?Sized> Arc<T> {
@@ -313,7 +313,7 @@ impl<T: ?Sized> Arc<T> {
     #[track_caller]
     pub fn downgrade(this: &Self) -> Weak<T> {
         let site = Location::caller();
-        this.derive(sync::Arc::downgrade, |ticket| ticket.downgraded(site))
+        this.derive(sync::Arc::downgrade, |ticket, std| ticket.downgraded(site, std))
     }
 
     /// Returns std's count of weak handles.
@@ -388,11 +388,12 @@ impl<T: ?Sized> Clone for Arc<T> {
     #[track_caller]
     fn clone(&self) -> Self {
         let site = Location::caller();
-        self.derive(sync::Arc::clone, |ticket| ticket.cloned(site))
+        self.derive(sync::Arc::clone, |ticket, std| ticket.cloned(site, std))
     }
 }
 
 forward::traits! { Arc, wrap_new }
+forward::equality! { Arc }
 
 // Conversions between pointers.
 
@@ -513,14 +514,16 @@ impl<T: ?Sized> StdPtr for Arc<T> {
 
     #[track_caller]
     fn from_std(inner: sync::Arc<T>) -> Self {
-        let value = Value::of(&*inner);
-        Self::from_parts(ticket::Strong::birth(Type::arc::<T>(), value, Op::FromStd), inner)
+        let (value, at) = (Value::of(&*inner), ticket::at(Kind::Arc, &*inner));
+        let strong = || sync::Arc::strong_count(&inner);
+        let ticket = ticket::Strong::from_std(Type::arc::<T>(), value, at, strong);
+        Self::from_parts(ticket, inner)
     }
 
     #[track_caller]
     fn into_std(self) -> sync::Arc<T> {
         let (ticket, inner) = self.into_parts();
-        ticket.end(Op::IntoStd);
+        ticket.into_std(ticket::at(Kind::Arc, &*inner));
         inner
     }
 
@@ -579,7 +582,7 @@ impl<T: ?Sized> Weak<T> {
         let site = Location::caller();
         self.try_derive(
             sync::Weak::upgrade,
-            |ticket| ticket.upgraded(site),
+            |ticket, std| ticket.upgraded(site, std),
             |ticket| ticket.upgrade_failed(site),
         )
     }

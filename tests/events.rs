@@ -255,6 +255,66 @@ macro_rules! counted {
                 assert_ne!(log[2].object, log[0].object, "adopted as a new object");
             }
 
+            /// While a traced handle keeps the value, its address is no other object's.
+            #[test]
+            fn what_comes_back_from_std_is_the_object_that_it_left() {
+                let log = events(|| {
+                    let kept = $Ptr::new([1, 2]);
+                    let left = kept.clone().into_std();
+                    // As a trait object, too: an event loop's sources are kept so.
+                    let source: std::$module::$Ptr<dyn std::fmt::Debug> = left.clone();
+                    let one = $Ptr::from_std(left);
+                    let two: $Ptr<dyn std::fmt::Debug> = $Ptr::from_std(source);
+                    assert_eq!(refscope::holders(&kept).traced(), 3);
+                    assert_eq!(refscope::holders(&two).object(), refscope::holders(&kept).object());
+                    drop((one, kept));
+                    let last = two.into_std();
+                    drop($Ptr::from_std(last));
+                });
+                let told: Vec<_> = (log.iter().map(|record| (record.op, record.strong))).collect();
+                assert_eq!(
+                    told,
+                    [
+                        (Op::New, 1),
+                        (Op::Clone, 2),
+                        (Op::IntoStd, 1),
+                        (Op::FromStd, 2),
+                        (Op::FromStd, 3),
+                        (Op::Drop, 2),
+                        (Op::Drop, 1),
+                        (Op::IntoStd, 0),
+                        // Nothing of ours kept it meanwhile.
+                        (Op::FromStd, 1),
+                        (Op::Drop, 0),
+                    ]
+                );
+                let made = log[1].handle;
+                assert_eq!(
+                    [3, 4].map(|at| log[at].from),
+                    [Some(made); 2],
+                    "from the one that left"
+                );
+                assert!(log[..8].iter().all(|record| record.object == log[0].object));
+                assert_ne!(log[8].object, log[0].object, "adopted as a new object");
+            }
+
+            /// An object that took the address of one that is gone is another one.
+            #[test]
+            fn what_comes_from_std_at_an_old_address_is_new() {
+                let log = events(|| {
+                    for _ in 0..8 {
+                        let kept = $Ptr::new([0_u64; 7]);
+                        drop(kept.clone().into_std());
+                        drop(kept);
+                        let theirs = std::$module::$Ptr::new([0_u64; 7]);
+                        drop($Ptr::from_std(theirs));
+                    }
+                });
+                let adopted = log.iter().filter(|record| record.op == Op::FromStd);
+                assert!(adopted.clone().all(|record| record.seq == 1 && record.from.is_none()));
+                assert_eq!(adopted.count(), 8);
+            }
+
             #[test]
             fn new_cyclic_tells_of_the_weak_handle_first() {
                 struct Node(#[allow(dead_code)] Weak<Node>);

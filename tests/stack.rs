@@ -2,7 +2,7 @@
 //! copy, and how large a value may be.
 //!
 //! Depth is what one level takes on the stack: the addresses of locals say. It is at least 85 % of what it is with std's
-//! pointers, but for what a handle's second word costs, or its drop glue: see `SHALLOWER`.
+//! pointers, but for what a handle's second word costs: see `SHALLOWER`.
 #![cfg(all(feature = "trace", debug_assertions))]
 
 use std::cell::Cell;
@@ -43,20 +43,9 @@ const SHALLOWER: &[(&str, f64, &str)] = &[
     ("expression", 0.70, "the same, and two of std's handles are returned in registers"),
 ];
 
-/// The same for handles of one word.
+/// Handles of one word need no exception.
 #[cfg(refscope_thin)]
-const SHALLOWER: &[(&str, f64, &str)] = &[
-    (
-        "drop",
-        0.78,
-        "the compiler's drop glue of our struct is a frame before std's, and is not inlined",
-    ),
-    (
-        "eq",
-        0.70,
-        "std's pointers of both, which are views, stand in the frame from which std's `eq` is called",
-    ),
-];
+const SHALLOWER: &[(&str, f64, &str)] = &[];
 
 /// What programs do recursively with each pointer.
 macro_rules! recursions {

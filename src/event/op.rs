@@ -15,7 +15,8 @@ pub enum Op {
     New = 1,
     /// `new_cyclic` made the weak handle that it passes to the closure; the object has no value yet.
     NewCyclic,
-    /// A pointer of std's became a traced one: a new object, as far as refscope can know.
+    /// A pointer of std's became a traced one: of a new object, as far as refscope can know; or of the object that it left by
+    /// [`IntoStd`](Op::IntoStd), if another traced handle kept that meanwhile.
     FromStd,
     /// `make_mut` moved away from a shared object, to a new one, made from a handle of the old.
     CopyOnWrite,

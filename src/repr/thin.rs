@@ -2,11 +2,11 @@
 
 use super::{Repr, lent};
 use crate::runtime::handle::OfTicket;
-use crate::runtime::ticket::Ticket;
+use crate::runtime::ticket::{StdWord, Ticket};
 use std::mem::{ManuallyDrop, MaybeUninit, transmute, transmute_copy};
 use std::ops::{Deref, DerefMut};
 use std::panic::UnwindSafe;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::{boxed, rc, sync};
 
 const _: () = {
@@ -22,11 +22,11 @@ const _: () = {
 
 /// Declares a pointer type.
 macro_rules! pointer {
-    ($(#[$meta:meta])* pub struct $Ptr:ident<T>: $Identity:ty, $Std:ty, stored as $Stored:ty;) => {
+    ($(#[$meta:meta])* pub struct $Ptr:ident<T>: $Identity:ty, $Std:ty;) => {
         $(#[$meta])*
         pub struct $Ptr<T: ?Sized> {
-            // Dropped after what `Drop` does, so that a drop is emitted before what it destroys.
-            stored: $Stored,
+            // Whose value is dropped by what `Drop` does.
+            stored: std::ptr::NonNull<T>,
             // For the drop check.
             owns: std::marker::PhantomData<$Std>,
         }
@@ -34,29 +34,32 @@ macro_rules! pointer {
         impl<T: ?Sized> $Ptr<T> {
             /// An untraced handle.
             #[allow(dead_code)] // of a pointer that always has an object
-            const fn untraced(stored: $Stored) -> Self {
+            const fn untraced(std: $Std) -> Self {
+                let std = std::mem::ManuallyDrop::new(std);
+                // SAFETY: WORD. WHOLE: std's pointer is not used any more.
+                let stored = unsafe { std::mem::transmute_copy(&std) };
                 Self { stored, owns: std::marker::PhantomData }
             }
         }
 
-        // SAFETY: WORD: the type that is stored is std's pointer, or one of the same layout.
+        // SAFETY: WORD: the type that is stored has the layout of std's pointer.
         unsafe impl<T: ?Sized> $crate::repr::Stored for $Ptr<T> {
             type Identity = $Identity;
             type Std = $Std;
-            type Stored = $Stored;
+            type Stored = std::ptr::NonNull<T>;
 
             #[inline]
-            fn new(stored: $Stored) -> Self {
-                Self::untraced(stored)
+            fn new(stored: std::ptr::NonNull<T>) -> Self {
+                Self { stored, owns: std::marker::PhantomData }
             }
 
             #[inline]
-            fn stored(&self) -> &$Stored {
+            fn stored(&self) -> &std::ptr::NonNull<T> {
                 &self.stored
             }
 
             #[inline]
-            fn stored_mut(&mut self) -> &mut $Stored {
+            fn stored_mut(&mut self) -> &mut std::ptr::NonNull<T> {
                 &mut self.stored
             }
         }
@@ -68,9 +71,7 @@ macro_rules! pointer {
             #[inline(always)]
             fn drop(&mut self) {
                 // SAFETY: WHOLE: the handle is not used any more.
-                unsafe { $crate::repr::end_identity(self) };
-                // SAFETY: WHOLE: as above; std's pointer is whole.
-                unsafe { $crate::repr::End::end(&mut self.stored) };
+                unsafe { <$Std as $crate::repr::End>::end(self) };
             }
         }
     };
@@ -92,44 +93,73 @@ pub(crate) unsafe trait Stored: Sized {
     fn stored_mut(&mut self) -> &mut Self::Stored;
 }
 
-/// How what is stored ends, after the identity.
-pub(crate) trait End {
-    /// Drops std's pointer, if it is not a field that is dropped anyway.
+/// How a handle of std's pointer ends: its identity, and after that std's pointer, so that a drop is emitted before what it
+/// destroys.
+pub(crate) trait End: Sized {
+    /// Ends a handle.
     ///
     /// # Safety
     ///
-    /// WHOLE: the bits are those of std's pointer, which is not used any more.
-    unsafe fn end(&mut self);
+    /// WHOLE: the handle is not used any more.
+    unsafe fn end<P: Stored<Std = Self>>(handle: &mut P);
 }
 
-macro_rules! ends_as_a_field {
+macro_rules! ends {
     ($($Std:ty),*) => {$(
         impl<T: ?Sized> End for $Std {
             #[inline(always)]
-            unsafe fn end(&mut self) {}
+            unsafe fn end<P: Stored<Std = Self>>(handle: &mut P) {
+                // SAFETY: WHOLE: passed on to the caller.
+                unsafe { end_identity(handle) };
+                // SAFETY: WHOLE: std's pointer is whole again.
+                unsafe { ptr::drop_in_place(ptr::from_mut(handle.stored_mut()).cast::<Self>()) };
+            }
         }
     )*};
 }
 
-ends_as_a_field! { rc::Rc<T>, rc::Weak<T>, sync::Arc<T>, sync::Weak<T> }
+ends! { rc::Rc<T>, rc::Weak<T>, sync::Arc<T>, sync::Weak<T> }
 
-// A ticket may not stand in std's box, of which the compiler assumes that it points to a value.
-impl<T: ?Sized> End for NonNull<T> {
-    #[inline(always)]
-    unsafe fn end(&mut self) {
-        let boxed = ptr::from_mut(self).cast::<boxed::Box<T>>();
-        // SAFETY: WHOLE: passed on to the caller.
+/// Frees a box's memory, while unwinding too: as std's own box does it, in the same frame as the rest.
+struct Free<'a, T: ?Sized, P: Stored<Std = boxed::Box<T>>>(&'a mut P);
+
+impl<T: ?Sized, P: Stored<Std = boxed::Box<T>>> Drop for Free<'_, T, P> {
+    fn drop(&mut self) {
+        let boxed = ptr::from_mut(self.0.stored_mut()).cast::<boxed::Box<ManuallyDrop<T>>>();
+        // SAFETY: WHOLE: passed on to the caller of `end`; the value was dropped.
         unsafe { ptr::drop_in_place(boxed) };
     }
 }
 
-// What std's box is, though a `NonNull` is not.
+impl<T: ?Sized> End for boxed::Box<T> {
+    #[inline(always)]
+    unsafe fn end<P: Stored<Std = Self>>(handle: &mut P) {
+        let free = Free(handle);
+        // SAFETY: WHOLE: passed on to the caller.
+        unsafe { end_identity(free.0) };
+        // SAFETY: WORD: std's box is whole again. By a reference, since a debug build checks a pointer in this frame.
+        let value = unsafe { transmute::<&P, &*mut T>(&*free.0) };
+        // SAFETY: WHOLE: the value is not used any more.
+        unsafe { ptr::drop_in_place(*value) };
+    }
+}
+
+// What std's pointers are, though a `NonNull` is not. (`Rc` is no more than that.)
 
 // SAFETY: SEND: it owns its value, as std's box does.
 unsafe impl<T: ?Sized + Send> Send for crate::boxed::Box<T> {}
 // SAFETY: SEND: as above.
 unsafe impl<T: ?Sized + Sync> Sync for crate::boxed::Box<T> {}
 impl<T: ?Sized + UnwindSafe> UnwindSafe for crate::boxed::Box<T> {}
+
+// SAFETY: SEND: it shares its value, as std's `Arc` does.
+unsafe impl<T: ?Sized + Sync + Send> Send for crate::sync::Arc<T> {}
+// SAFETY: SEND: as above.
+unsafe impl<T: ?Sized + Sync + Send> Sync for crate::sync::Arc<T> {}
+// SAFETY: SEND: as above.
+unsafe impl<T: ?Sized + Sync + Send> Send for crate::sync::Weak<T> {}
+// SAFETY: SEND: as above.
+unsafe impl<T: ?Sized + Sync + Send> Sync for crate::sync::Weak<T> {}
 
 /// The first word.
 #[inline]
@@ -164,11 +194,19 @@ struct View<S>(MaybeUninit<S>);
 impl<S> View<S> {
     #[inline]
     fn of<P: Stored<Std = S>>(handle: &P) -> Self {
+        match Ticket::of(word(handle.stored())) {
+            // SAFETY: WORD. WHOLE: a view owns nothing.
+            None => Self(unsafe { same_bits(handle.stored()) }),
+            Some(ticket) => Self::with(handle, &ticket),
+        }
+    }
+
+    /// The same of a handle that has this ticket.
+    #[inline]
+    fn with<P: Stored<Std = S>>(handle: &P, ticket: &Ticket) -> Self {
         // SAFETY: WORD. WHOLE: a view owns nothing.
         let mut bits: MaybeUninit<S> = unsafe { same_bits(handle.stored()) };
-        if let Some(ticket) = Ticket::of(word(handle.stored())) {
-            set_word(&mut bits, ticket.std());
-        }
+        set_word(&mut bits, ticket.std());
         Self(bits)
     }
 }
@@ -213,7 +251,7 @@ pub(crate) unsafe fn end_identity<P: Stored>(handle: &mut P) {
     extern "C" fn traced<I: OfTicket, const WIDE: bool>(ticket: Ticket) -> *mut () {
         let std = ticket.std();
         end_loans::<WIDE>(&ticket);
-        drop(I::of(Some(ticket)));
+        I::end_traced(ticket);
         std
     }
     if let Some(ticket) = Ticket::of(word(handle.stored())) {
@@ -248,23 +286,63 @@ unsafe fn as_std<P: Stored>(handle: &P) -> &P::Std {
     unsafe { &*ptr::from_ref(handle.stored()).cast() }
 }
 
+/// std's pointer, where it stands as a whole: in the handle, or in its place.
+#[inline]
+fn whole<P: Stored>(handle: &P) -> Option<&P::Std> {
+    let std = match Ticket::of(word(handle.stored())) {
+        None => ptr::from_ref(handle.stored()).cast::<P::Std>(),
+        Some(ticket) if size_of::<P::Std>() == size_of::<usize>() => ticket.memory()?.cast(),
+        Some(_) => return None,
+    };
+    // SAFETY: WORD. PLACE: it stays as it is for as long as the handle is borrowed.
+    Some(unsafe { &*std })
+}
+
 /// Makes another handle of a traced one. Not inlined: so what is done to an untraced one is what std does, but for a look.
 #[inline(never)]
 fn derive_traced<P: Stored, Q: Repr>(
     handle: &P,
+    ticket: Ticket,
     std: impl FnOnce(&P::Std) -> Q::Std,
-    identity: impl FnOnce(&P::Identity) -> Q::Identity,
+    identity: impl FnOnce(&P::Identity, StdWord) -> Q::Identity,
 ) -> Q {
+    // Asked once.
+    #[cold]
+    #[inline(never)]
+    fn of_returned<P: Stored, Q: Repr>(
+        handle: &P,
+        ticket: Ticket,
+        std: impl FnOnce(&P::Std) -> Q::Std,
+        identity: impl FnOnce(&P::Identity, StdWord) -> Q::Identity,
+    ) -> Q {
+        derive_with(handle, ticket, std, identity)
+    }
+    if ticket.is_returned() {
+        return of_returned(handle, ticket, std, identity);
+    }
+    derive_with(handle, ticket, std, identity)
+}
+
+#[inline(always)]
+fn derive_with<P: Stored, Q: Repr>(
+    handle: &P,
+    ticket: Ticket,
+    std: impl FnOnce(&P::Std) -> Q::Std,
+    identity: impl FnOnce(&P::Identity, StdWord) -> Q::Identity,
+) -> Q {
+    let view = View::with(handle, &ticket);
+    let old = ManuallyDrop::new(P::Identity::of(Some(ticket)));
     // Nothing unwinds between the two, which the compiler does not know.
-    let std = ManuallyDrop::new(std(&View::of(handle)));
-    Q::from_parts(identity(&handle.identity()), ManuallyDrop::into_inner(std))
+    let std = ManuallyDrop::new(std(&view));
+    let new = identity(&old, StdWord(word(&std)));
+    Q::from_derived_parts(new, ManuallyDrop::into_inner(std))
 }
 
 #[inline(never)]
 fn try_derive_traced<P: Stored, Q: Repr>(
     handle: &P,
     std: impl FnOnce(&P::Std) -> Option<Q::Std>,
-    identity: impl FnOnce(&P::Identity) -> Q::Identity,
+    identity: impl FnOnce(&P::Identity, StdWord) -> Q::Identity,
     failed: impl FnOnce(&P::Identity),
 ) -> Option<Q> {
     let Some(std) = std(&View::of(handle)) else {
@@ -272,7 +350,8 @@ fn try_derive_traced<P: Stored, Q: Repr>(
         return None;
     };
     let std = ManuallyDrop::new(std);
-    Some(Q::from_parts(identity(&handle.identity()), ManuallyDrop::into_inner(std)))
+    let new = identity(&handle.identity(), StdWord(word(&std)));
+    Some(Q::from_derived_parts(new, ManuallyDrop::into_inner(std)))
 }
 
 impl<P: Stored> Repr for P {
@@ -290,6 +369,16 @@ impl<P: Stored> Repr for P {
     }
 
     #[inline]
+    fn from_derived_parts(identity: P::Identity, std: P::Std) -> Self {
+        // SAFETY: WORD. WHOLE: std's pointer is not used any more.
+        let mut stored: P::Stored = unsafe { same_bits(&ManuallyDrop::new(std)) };
+        if let Some(ticket) = identity.into_ticket() {
+            set_word(&mut stored, ticket.stands_for_noted());
+        }
+        P::new(stored)
+    }
+
+    #[inline]
     fn from_std_alone(std: P::Std) -> Self {
         // SAFETY: WORD. WHOLE: std's pointer is not used any more.
         P::new(unsafe { same_bits(&ManuallyDrop::new(std)) })
@@ -299,10 +388,10 @@ impl<P: Stored> Repr for P {
     fn derive<Q: Repr>(
         &self,
         std: impl FnOnce(&P::Std) -> Q::Std,
-        identity: impl FnOnce(&P::Identity) -> Q::Identity,
+        identity: impl FnOnce(&P::Identity, StdWord) -> Q::Identity,
     ) -> Q {
-        if Ticket::is_in(word(self.stored())) {
-            return derive_traced(self, std, identity);
+        if let Some(ticket) = Ticket::of(word(self.stored())) {
+            return derive_traced(self, ticket, std, identity);
         }
         // SAFETY: WORD: untraced, it is std's pointer.
         Q::from_std_alone(std(unsafe { as_std(self) }))
@@ -312,7 +401,7 @@ impl<P: Stored> Repr for P {
     fn try_derive<Q: Repr>(
         &self,
         std: impl FnOnce(&P::Std) -> Option<Q::Std>,
-        identity: impl FnOnce(&P::Identity) -> Q::Identity,
+        identity: impl FnOnce(&P::Identity, StdWord) -> Q::Identity,
         failed: impl FnOnce(&P::Identity),
     ) -> Option<Q> {
         if Ticket::is_in(word(self.stored())) {
@@ -351,6 +440,11 @@ impl<P: Stored> Repr for P {
     }
 
     #[inline]
+    fn both<'a>(&'a self, other: &'a Self) -> Option<(&'a P::Std, &'a P::Std)> {
+        Some((whole(self)?, whole(other)?))
+    }
+
+    #[inline]
     fn parts_mut(&mut self) -> PartsMut<'_, Self> {
         let ticket = Ticket::of(word(self.stored()));
         if let Some(ticket) = &ticket {
@@ -362,18 +456,13 @@ impl<P: Stored> Repr for P {
     }
 
     fn lend(&self) -> &P::Std {
-        let std = match Ticket::of(word(self.stored())) {
-            None => ptr::from_ref(self.stored()).cast::<P::Std>(),
-            Some(ticket) => match ticket.memory() {
-                Some(memory) if size_of::<P::Std>() == size_of::<usize>() => memory.cast(),
-                memory => {
-                    let is_first = memory.is_some() && !ticket.place().set_lent();
-                    lent::lend(ticket.word(), is_first, &View::of(self).0)
-                }
-            },
-        };
-        // SAFETY: WORD. PLACE, LENT: it stays as it is for as long as the handle is borrowed.
-        unsafe { &*std }
+        if let Some(std) = whole(self) {
+            return std;
+        }
+        let Some(ticket) = Ticket::of(word(self.stored())) else { unreachable!("it is whole") };
+        let is_first = ticket.memory().is_some() && !ticket.place().set_lent();
+        // SAFETY: LENT: it stays as it is for as long as the handle is borrowed.
+        unsafe { &*lent::lend(ticket.word(), is_first, &View::of(self).0) }
     }
 
     #[inline]

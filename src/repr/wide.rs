@@ -4,7 +4,7 @@ use super::Repr;
 
 /// Declares a pointer type.
 macro_rules! pointer {
-    ($(#[$meta:meta])* pub struct $Ptr:ident<T>: $Identity:ty, $Std:ty, stored as $Stored:ty;) => {
+    ($(#[$meta:meta])* pub struct $Ptr:ident<T>: $Identity:ty, $Std:ty;) => {
         $(#[$meta])*
         pub struct $Ptr<T: ?Sized> {
             // First, so that a drop is emitted before what it destroys. The drop is the identity's, and not the pointer's: so
@@ -31,6 +31,11 @@ macro_rules! pointer {
             }
 
             #[inline(always)]
+            fn from_derived_parts(identity: $Identity, std: $Std) -> Self {
+                Self { identity, std }
+            }
+
+            #[inline(always)]
             fn from_std_alone(std: $Std) -> Self {
                 Self::untraced(std)
             }
@@ -39,22 +44,22 @@ macro_rules! pointer {
             fn derive<Q: $crate::repr::Repr>(
                 &self,
                 std: impl FnOnce(&$Std) -> Q::Std,
-                identity: impl FnOnce(&$Identity) -> Q::Identity,
+                identity: impl FnOnce(&$Identity, $crate::runtime::ticket::StdWord) -> Q::Identity,
             ) -> Q {
                 // Nothing unwinds between the two, which the compiler does not know.
                 let std = std::mem::ManuallyDrop::new(std(&self.std));
-                Q::from_parts(identity(&self.identity), std::mem::ManuallyDrop::into_inner(std))
+                Q::from_derived_parts(identity(&self.identity, $crate::runtime::ticket::StdWord::LATER), std::mem::ManuallyDrop::into_inner(std))
             }
 
             #[inline(always)]
             fn try_derive<Q: $crate::repr::Repr>(
                 &self,
                 std: impl FnOnce(&$Std) -> Option<Q::Std>,
-                identity: impl FnOnce(&$Identity) -> Q::Identity,
+                identity: impl FnOnce(&$Identity, $crate::runtime::ticket::StdWord) -> Q::Identity,
                 failed: impl FnOnce(&$Identity),
             ) -> Option<Q> {
                 match std(&self.std) {
-                    Some(std) => Some(Q::from_parts(identity(&self.identity), std)),
+                    Some(std) => Some(Q::from_derived_parts(identity(&self.identity, $crate::runtime::ticket::StdWord::LATER), std)),
                     None => {
                         failed(&self.identity);
                         None
@@ -77,6 +82,11 @@ macro_rules! pointer {
             #[allow(refining_impl_trait)]
             fn std(&self) -> &$Std {
                 &self.std
+            }
+
+            #[inline(always)]
+            fn both<'a>(&'a self, other: &'a Self) -> Option<(&'a $Std, &'a $Std)> {
+                Some((&self.std, &other.std))
             }
 
             #[inline(always)]

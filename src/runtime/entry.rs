@@ -22,9 +22,9 @@ pub(crate) const ONE: u64 = 1;
 
 // Limits leave room for what may still come past them: a thread may stand between its check and its
 // step (so many threads do not exist), and each handle that exists may still be dropped.
-const STRONG_CAP: u64 = (1 << STRONG_BITS) - (1 << 16);
+const MARGIN_OF_STRONG: u64 = 1 << 16;
+const MARGIN_OF_SEQ: u64 = 1 << 34;
 const REFS_CAP: u32 = u32::MAX - (1 << 16);
-const SEQ_CAP: u64 = (1 << 40) - (1 << 34);
 const WITHHELD_CAP: u32 = u32::MAX - (1 << 16);
 
 /// An event's place in its object's history, and the strong count right after it.
@@ -100,6 +100,8 @@ pub(crate) const ADOPTED: u32 = 1 << 4;
 pub(crate) const STACKS: u32 = 1 << 5;
 /// The dispatch's log is backed: what its records refer to may have to be defined first. Beside [`LOGGED`].
 pub(crate) const BACKED: u32 = 1 << 6;
+/// The object is, or was, in the table of those whose handles became std's pointers.
+pub(crate) const DEPARTED: u32 = 1 << 7;
 
 /// An address as the ledger keeps it, so that a search of the memory for addresses finds owners alone. Its own inverse.
 pub(crate) const fn scrambled(address: u64) -> u64 {
@@ -261,7 +263,10 @@ impl Entry {
     pub(crate) fn has_room(&self) -> bool {
         // Relaxed: a limit with a margin, not a promise.
         let state = self.state.load(RELAXED);
-        state < SEQ_CAP << STRONG_BITS && state & STRONG_MASK < STRONG_CAP
+        // Both at once: what is within its margin overflows when that is added, into the bit above or out of the word.
+        let (sum, overflows) =
+            state.overflowing_add(MARGIN_OF_SEQ << STRONG_BITS | MARGIN_OF_STRONG);
+        !overflows && (sum ^ state) & SEQ == 0
     }
 
     /// Whether it may have one more weak handle, besides.

@@ -10,15 +10,17 @@
 
 use self::birth::{open, open_new};
 use self::emit::note;
-use self::end::{drop_strong, end_strong, end_strong_pinned, end_weak};
-use self::hold::{Held, hold, hold_returned, unpin, with};
+use self::end::{drop_returned, drop_strong, end_strong, end_weak};
+use self::hold::{Held, entry_of, hold, unpin, with};
 use self::make::{Clone, CloneOfReturned, Downgrade, NewOfCyclic, Upgrade, WeakClone, make};
 use self::raw_pointer::{claim_raw, register_raw, register_stranger};
+use self::std_pointer::{of_std, to_std};
 use crate::event::{Caller, HandleId, Kind, ObjectId, Op, Type};
 use crate::primitive::{AtomicU64, statics};
+use crate::runtime::entry::Place;
 use crate::runtime::ledger::LEDGER;
 use crate::runtime::raw::Side;
-use crate::runtime::ticket::Ticket;
+use crate::runtime::ticket::{StdWord, Ticket};
 use crate::runtime::{dispatch, local};
 use std::panic::Location;
 
@@ -31,6 +33,7 @@ mod hold;
 mod identity;
 mod make;
 mod raw_pointer;
+mod std_pointer;
 
 statics! {
     /// The number of the next object.
@@ -116,49 +119,64 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn of_cyclic(weak: &Weak<SHARED>, site: Caller) -> Self {
         let made = weak.0.as_ref().and_then(|from| {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED, NewOfCyclic>(entry, place, site)
+                make::<SHARED, NewOfCyclic>(entry, place, site, StdWord::LATER)
             })
         });
         Self(made.flatten())
     }
 
-    /// A clone's identity. Stands after std's clone.
+    /// A clone's identity. Stands after std's clone, which is `std`.
     #[inline]
-    pub(crate) fn cloned(&self, site: Caller) -> Self {
-        #[inline(never)]
-        fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
+    pub(crate) fn cloned(&self, site: Caller, std: StdWord) -> Self {
+        // Of one word, what calls it is outlined, and has the place already, in which std's pointer is.
+        #[cfg_attr(not(refscope_thin), inline(never))]
+        #[cfg_attr(refscope_thin, inline(always))]
+        fn traced<const SHARED: bool>(from: &Ticket, site: Caller, std: StdWord) -> Option<Ticket> {
             if from.is_returned() {
-                return returned::<SHARED>(from, site);
+                return returned::<SHARED>(from, site, std);
             }
-            make::<SHARED, Clone>(from.entry(), from.place(), site)
+            of_place::<SHARED>(from.place(), site, std)
+        }
+        #[cfg_attr(not(refscope_thin), inline(always))]
+        #[cfg_attr(refscope_thin, inline(never))]
+        fn of_place<const SHARED: bool>(
+            from: &'static Place,
+            site: Caller,
+            std: StdWord,
+        ) -> Option<Ticket> {
+            make::<SHARED, Clone>(entry_of(from), from, site, std)
         }
         #[cold]
         #[inline(never)]
-        fn returned<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
+        fn returned<const SHARED: bool>(
+            from: &Ticket,
+            site: Caller,
+            std: StdWord,
+        ) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Strong, |entry, place| {
-                make::<SHARED, CloneOfReturned>(entry, place, site)
+                make::<SHARED, CloneOfReturned>(entry, place, site, std)
             })
             .flatten()
         }
         match &self.0 {
             None => Self(None),
-            Some(from) => Self(traced::<SHARED>(from, site)),
+            Some(from) => Self(traced::<SHARED>(from, site, std)),
         }
     }
 
-    /// A weak handle's identity. Stands after std's downgrade.
+    /// A weak handle's identity. Stands after std's downgrade, which is `std`.
     #[inline]
-    pub(crate) fn downgraded(&self, site: Caller) -> Weak<SHARED> {
+    pub(crate) fn downgraded(&self, site: Caller, std: StdWord) -> Weak<SHARED> {
         #[inline(never)]
-        fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
+        fn traced<const SHARED: bool>(from: &Ticket, site: Caller, std: StdWord) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Strong, |entry, place| {
-                make::<SHARED, Downgrade>(entry, place, site)
+                make::<SHARED, Downgrade>(entry, place, site, std)
             })
             .flatten()
         }
         match &self.0 {
             None => Weak(None),
-            Some(from) => Weak(traced::<SHARED>(from, site)),
+            Some(from) => Weak(traced::<SHARED>(from, site, std)),
         }
     }
 
@@ -219,6 +237,34 @@ impl<const SHARED: bool> Strong<SHARED> {
         }
     }
 
+    /// The handle becomes std's pointer, to the value at an address.
+    #[track_caller]
+    pub(crate) fn into_std(mut self, at: Option<(Kind, usize)>) {
+        let Some(at) = at else { return self.end(Op::IntoStd) };
+        if let Some(held) = self.0.take().and_then(|ticket| hold(ticket, Side::Strong)) {
+            to_std::<SHARED>(held, at, Location::caller());
+        }
+    }
+
+    /// A pointer of std's becomes a handle: of the object that it left as one, if that is known, or of a new one. `strong` is
+    /// std's count.
+    #[track_caller]
+    pub(crate) fn from_std(
+        ty: &'static Type,
+        value: Value,
+        at: Option<(Kind, usize)>,
+        strong: impl FnOnce() -> usize,
+    ) -> Self {
+        if LEDGER.none_departed() {
+            return Self::birth(ty, value, Op::FromStd);
+        }
+        let site = Location::caller();
+        match at.and_then(|at| of_std::<SHARED>(at, strong(), site)) {
+            Some(ticket) => Self(Some(ticket)),
+            None => Self::birth(ty, value, Op::FromStd),
+        }
+    }
+
     /// The handle becomes the raw pointer `address`, `op` saying how. `strong` is std's count.
     #[inline]
     #[track_caller]
@@ -256,7 +302,7 @@ impl<const SHARED: bool> Strong<SHARED> {
             Some((entry, place))
         });
         if let Some((entry, place)) = found {
-            let clone = make::<SHARED, CloneOfReturned>(entry, place, site);
+            let clone = make::<SHARED, CloneOfReturned>(entry, place, site, StdWord::LATER);
             if let Some(held) = clone.and_then(|clone| hold(clone, Side::Strong)) {
                 register_raw::<SHARED>(held, Side::Strong, Op::IntoRaw, at, site);
             }
@@ -270,17 +316,7 @@ impl<const SHARED: bool> Drop for Strong<SHARED> {
     fn drop(&mut self) {
         #[inline(never)]
         fn traced<const SHARED: bool>(ticket: Ticket) {
-            if ticket.is_returned() {
-                return returned::<SHARED>(ticket);
-            }
-            drop_strong::<SHARED>(Held::new(ticket));
-        }
-        #[cold]
-        #[inline(never)]
-        fn returned<const SHARED: bool>(ticket: Ticket) {
-            if let Some(held) = hold_returned(&ticket, Side::Strong) {
-                end_strong_pinned::<SHARED>(held, Op::Drop, None);
-            }
+            Strong::<SHARED>::end_traced(ticket);
         }
         // Untraced, nothing is written.
         if self.0.is_some()
@@ -312,35 +348,35 @@ impl<const SHARED: bool> Weak<SHARED> {
         Self(open(ty, value, op, None, site))
     }
 
-    /// A clone's identity. Stands after std's clone.
+    /// A clone's identity. Stands after std's clone, which is `std`.
     #[inline]
-    pub(crate) fn cloned(&self, site: Caller) -> Self {
+    pub(crate) fn cloned(&self, site: Caller, std: StdWord) -> Self {
         #[inline(never)]
-        fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
+        fn traced<const SHARED: bool>(from: &Ticket, site: Caller, std: StdWord) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED, WeakClone>(entry, place, site)
+                make::<SHARED, WeakClone>(entry, place, site, std)
             })
             .flatten()
         }
         match &self.0 {
             None => Self(None),
-            Some(from) => Self(traced::<SHARED>(from, site)),
+            Some(from) => Self(traced::<SHARED>(from, site, std)),
         }
     }
 
-    /// A strong handle's identity. Stands after std's successful upgrade.
+    /// A strong handle's identity. Stands after std's successful upgrade, which is `std`.
     #[inline]
-    pub(crate) fn upgraded(&self, site: Caller) -> Strong<SHARED> {
+    pub(crate) fn upgraded(&self, site: Caller, std: StdWord) -> Strong<SHARED> {
         #[inline(never)]
-        fn traced<const SHARED: bool>(from: &Ticket, site: Caller) -> Option<Ticket> {
+        fn traced<const SHARED: bool>(from: &Ticket, site: Caller, std: StdWord) -> Option<Ticket> {
             with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED, Upgrade>(entry, place, site)
+                make::<SHARED, Upgrade>(entry, place, site, std)
             })
             .flatten()
         }
         match &self.0 {
             None => Strong(None),
-            Some(from) => Strong(traced::<SHARED>(from, site)),
+            Some(from) => Strong(traced::<SHARED>(from, site, std)),
         }
     }
 
@@ -388,9 +424,7 @@ impl<const SHARED: bool> Drop for Weak<SHARED> {
     fn drop(&mut self) {
         #[inline(never)]
         fn traced<const SHARED: bool>(ticket: Ticket) {
-            if let Some(held) = hold(ticket, Side::Weak) {
-                end_weak::<SHARED>(held, Op::WeakDrop, None);
-            }
+            Weak::<SHARED>::end_traced(ticket);
         }
         if self.0.is_some()
             && let Some(ticket) = self.0.take()
@@ -406,10 +440,12 @@ pub(crate) trait OfTicket {
     fn of(ticket: Option<Ticket>) -> Self;
     /// The ticket, whose handle has not ended.
     fn into_ticket(self) -> Option<Ticket>;
+    /// The handle is dropped.
+    fn end_traced(ticket: Ticket);
 }
 
 macro_rules! of_ticket {
-    ($($Identity:ident)*) => {$(
+    ($($Identity:ident: |$ticket:ident| $end:expr;)*) => {$(
         impl<const SHARED: bool> OfTicket for $Identity<SHARED> {
             #[inline(always)]
             fn of(ticket: Option<Ticket>) -> Self {
@@ -420,8 +456,22 @@ macro_rules! of_ticket {
             fn into_ticket(mut self) -> Option<Ticket> {
                 self.0.take()
             }
+
+            #[inline(always)]
+            fn end_traced($ticket: Ticket) {
+                $end
+            }
         }
     )*};
 }
 
-of_ticket! { Strong Weak }
+of_ticket! {
+    Strong: |ticket| if ticket.is_returned() {
+        drop_returned::<SHARED>(ticket);
+    } else {
+        drop_strong::<SHARED>(Held::new(ticket));
+    };
+    Weak: |ticket| if let Some(held) = hold(ticket, Side::Weak) {
+        end_weak::<SHARED>(held, Op::WeakDrop, None);
+    };
+}

@@ -20,6 +20,7 @@
 //! * **CLOSED**: an entry is written, but for its counts and flags, only by the thread that took the slot, before it
 //!   publishes it, or by the one whose [`unpin`](Entry::unpin) brought `refs` to zero.
 
+use super::departed::Departed;
 use super::entry::{Entry, Place, RAW};
 use super::local::{self, Local};
 use super::paths::Paths;
@@ -41,6 +42,9 @@ pub(crate) struct Ledger {
     raw: Mutex<RawTable>,
     /// How many objects the raw table holds, so that programs without raw pointers take no lock.
     raws: AtomicU32,
+    departed: Mutex<Departed>,
+    /// How many objects that table holds.
+    departures: AtomicU32,
     /// Handles and events that an object near a limit did not get.
     refused_steps: AtomicU64,
 }
@@ -54,6 +58,8 @@ impl Ledger {
                 paths: Paths::new(),
                 raw: Mutex::new(RawTable::new()),
                 raws: AtomicU32::new(0),
+                departed: Mutex::new(Departed::new()),
+                departures: AtomicU32::new(0),
                 refused_steps: AtomicU64::new(0),
             }
         }
@@ -150,6 +156,25 @@ impl Ledger {
     #[inline]
     pub(super) fn no_raws(&self) -> bool {
         self.raws.load(Ordering::Relaxed) == 0
+    }
+
+    /// The table of objects whose handles became std's pointers, as [`lock_raw`](Self::lock_raw).
+    pub(super) fn lock_departed(&self, local: Option<&Local>) -> Option<MutexGuard<'_, Departed>> {
+        if local.is_some() || local::may_wait() {
+            Some(self.departed.lock())
+        } else {
+            self.departed.try_lock()
+        }
+    }
+
+    /// Notes how many objects are in that table. Relaxed where it is read, as [`count_raws`](Self::count_raws) is.
+    pub(super) fn count_departed(&self, departed: &Departed) {
+        self.departures.store(departed.len() as u32, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn none_departed(&self) -> bool {
+        self.departures.load(Ordering::Relaxed) == 0
     }
 
     #[cold]

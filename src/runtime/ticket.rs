@@ -8,6 +8,8 @@ use std::ptr::NonNull;
 #[cfg_attr(not(target_pointer_width = "64"), path = "ticket/small.rs")]
 mod word;
 
+#[cfg(refscope_thin)]
+pub(crate) use word::StdWord;
 use word::Word;
 
 /// What identifies a traced handle: a pointer to its place, marked as such, with the generation of the place.
@@ -77,6 +79,20 @@ impl Ticket {
     pub(crate) fn word(&self) -> u64 {
         scrambled(self.0.bits())
     }
+}
+
+/// std's pointer, to be noted in a handle's place: nothing where it stands beside the ticket.
+#[cfg(not(refscope_thin))]
+#[derive(Clone, Copy)]
+pub(crate) struct StdWord;
+
+#[cfg(not(refscope_thin))]
+impl StdWord {
+    /// That of a handle whose pointer is noted when its parts are put together.
+    pub(crate) const LATER: Self = Self;
+
+    #[inline(always)]
+    pub(crate) fn note(self, _: &Place) {}
 }
 
 /// The word of the handle that has a place, [`scrambled`], but for the lowest bits.

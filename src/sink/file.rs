@@ -263,7 +263,7 @@ fn line_of(told: &Told<'_>) -> String {
 }
 
 /// All files that are being written, for what concerns the process.
-static FILES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+static FILES: Mutex<Vec<Weak<Inner>>> = parking_lot::const_mutex(Vec::new());
 
 /// Writes a mark to all files.
 pub(crate) fn mark(name: &str, time: Time) {

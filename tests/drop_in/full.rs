@@ -73,6 +73,36 @@ fn boxed_closures_are_called() {
     assert_eq!([1, 2].map(double), [2, 4]);
 }
 
+/// An async closure in a box is called, and an argument, as its own.
+#[cfg(refscope_async_fn)]
+#[test]
+fn boxed_async_closures_are_called() {
+    async fn twice(f: impl AsyncFn(u8) -> u8) -> u8 {
+        f(f(1).await).await
+    }
+    async fn count(mut f: impl AsyncFnMut() -> u8) -> u8 {
+        f().await + f().await
+    }
+    async fn once(f: impl AsyncFnOnce(u8) -> String) -> String {
+        f(1).await
+    }
+    fn finish<F: Future>(future: F) -> F::Output {
+        match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("nothing is waited for"),
+        }
+    }
+    assert_eq!(finish(twice(Box::new(async |n: u8| n + 1))), 3);
+    let mut calls = 0;
+    let counting = Box::new(async || {
+        calls += 1;
+        calls
+    });
+    assert_eq!(finish(count(counting)), 3);
+    let text = String::from("n = ");
+    assert_eq!(finish(once(Box::new(async move |n: u8| text + &n.to_string()))), "n = 1");
+}
+
 #[test]
 fn pinned_futures() {
     let mut context = Context::from_waker(Waker::noop());

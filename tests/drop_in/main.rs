@@ -6,7 +6,7 @@
 //! Ours are run idle and recorded: the suite is the same, and a recorder has to be able to replay what happened.
 
 // The suite is loaded once for each kind of pointers. It does what clippy would do otherwise: a late `let`
-// is a drop-check program, and an `unsafe` block of several calls a story.
+// is a drop-check program, and an `unsafe` block of several calls a story, and what a user writes is not mended.
 #![allow(
     clippy::duplicate_mod,
     clippy::needless_late_init,
@@ -16,18 +16,27 @@
     clippy::boxed_local,
     clippy::double_ended_iterator_last,
     clippy::redundant_closure,
-    clippy::useless_conversion
+    clippy::useless_conversion,
+    clippy::clone_on_copy,
+    clippy::map_clone,
+    clippy::redundant_allocation,
+    clippy::type_complexity,
+    clippy::waker_clone_wake
 )]
 
 /// The suite, on the pointers that a module has.
 macro_rules! suite {
     () => {
+        #[path = "bits.rs"]
+        mod bits;
         #[path = "boxes.rs"]
         mod boxes;
         #[path = "counted.rs"]
         mod counted;
         #[path = "drop_check.rs"]
         mod drop_check;
+        #[path = "idioms.rs"]
+        mod idioms;
         #[path = "traits.rs"]
         mod traits;
     };
@@ -49,6 +58,8 @@ mod std_types {
     }
 
     suite! {}
+    #[path = "idioms_full.rs"]
+    mod idioms_full;
 }
 
 #[path = "."]
@@ -61,6 +72,9 @@ mod idle {
     }
 
     suite! {}
+    #[cfg(any(not(feature = "trace"), all(refscope_coerce, refscope_fn, refscope_negative)))]
+    #[path = "idioms_full.rs"]
+    mod idioms_full;
 }
 
 #[path = "."]
@@ -81,6 +95,9 @@ mod recorded {
     }
 
     suite! {}
+    #[cfg(any(not(feature = "trace"), all(refscope_coerce, refscope_fn, refscope_negative)))]
+    #[path = "idioms_full.rs"]
+    mod idioms_full;
 }
 
 #[path = "../../src"]

@@ -4,6 +4,7 @@
 use crate::event::{Kind, Op, Type};
 use crate::harness::born;
 use crate::runtime::handle::{Identity, Strong, Value, Weak as WeakTicket};
+use crate::runtime::ticket::StdWord;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::Arc as Rust;
@@ -208,7 +209,10 @@ impl Arc {
 
     pub(crate) fn downgrade(&self) -> Weak {
         let inner = self.inner.downgrade();
-        Weak { ticket: self.ticket.downgraded(std::panic::Location::caller()), inner }
+        Weak {
+            ticket: self.ticket.downgraded(std::panic::Location::caller(), StdWord::LATER),
+            inner,
+        }
     }
 
     pub(crate) fn try_unwrap(self) -> Result<(), Self> {
@@ -290,13 +294,16 @@ impl Arc {
 
     pub(crate) fn into_std(self) -> StdArc {
         let Self { ticket, inner } = self;
-        ticket.end(Op::IntoStd);
+        ticket.into_std(at(&inner));
         inner
     }
 
     pub(crate) fn from_std(inner: StdArc) -> Self {
         Self {
-            ticket: born(|| Strong::birth(Type::arc::<Block>(), value(&inner), Op::FromStd)),
+            ticket: born(|| {
+                let strong = || inner.0.strong.load(Ordering::Relaxed);
+                Strong::from_std(Type::arc::<Block>(), value(&inner), at(&inner), strong)
+            }),
             inner,
         }
     }
@@ -318,16 +325,17 @@ impl Arc {
 impl Clone for Arc {
     fn clone(&self) -> Self {
         let inner = self.inner.clone();
-        Self { ticket: self.ticket.cloned(std::panic::Location::caller()), inner }
+        Self { ticket: self.ticket.cloned(std::panic::Location::caller(), StdWord::LATER), inner }
     }
 }
 
 impl Weak {
     pub(crate) fn upgrade(&self) -> Option<Arc> {
         match self.inner.upgrade() {
-            Some(inner) => {
-                Some(Arc { ticket: self.ticket.upgraded(std::panic::Location::caller()), inner })
-            }
+            Some(inner) => Some(Arc {
+                ticket: self.ticket.upgraded(std::panic::Location::caller(), StdWord::LATER),
+                inner,
+            }),
             None => {
                 self.ticket.upgrade_failed(std::panic::Location::caller());
                 None
@@ -339,6 +347,6 @@ impl Weak {
 impl Clone for Weak {
     fn clone(&self) -> Self {
         let inner = self.inner.clone();
-        Self { ticket: self.ticket.cloned(std::panic::Location::caller()), inner }
+        Self { ticket: self.ticket.cloned(std::panic::Location::caller(), StdWord::LATER), inner }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Sinks {
     pub(crate) log: Arc<Mutex<Vec<Received>>>,
     pub(crate) released: Arc<AtomicU64>,
     pub(crate) births: Arc<AtomicU64>,
+    /// Scopes, each with a sink: one more than births for each pointer of std's that came back to its object.
+    scopes: Arc<AtomicU64>,
     scoped: bool,
 }
 
@@ -90,6 +92,7 @@ pub(crate) fn born<R>(make: impl FnOnce() -> R) -> R {
     if !sinks.scoped {
         return make();
     }
+    sinks.scopes.fetch_add(1, Ordering::Relaxed);
     let guard = Scope::new(sinks.sink()).enter();
     let made = make();
     drop(guard);
@@ -174,7 +177,8 @@ pub(crate) fn check(sinks: &Sinks) {
     let log = sinks.log.lock().unwrap().clone();
     let births = sinks.births.load(Ordering::Relaxed);
     if sinks.scoped {
-        assert_eq!(sinks.released.load(Ordering::Relaxed), births, "END: {log:?}");
+        let scopes = sinks.scopes.load(Ordering::Relaxed);
+        assert_eq!(sinks.released.load(Ordering::Relaxed), scopes, "END: {log:?}");
     }
     let mut objects: BTreeMap<u64, Vec<Received>> = BTreeMap::new();
     let mut seen = HashSet::new();

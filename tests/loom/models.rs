@@ -248,10 +248,10 @@ fn views_of_raw_pointers() {
     });
 }
 
-/// A handle leaves for std and is adopted as a new object, while others of the old go.
+/// A handle leaves for std and comes back, to its object or as a new one, while others of the old go.
 #[test]
 fn into_std_and_adoption() {
-    explore(|| {
+    explore_within(2, || {
         let one = Arc::new();
         let two = one.clone();
         let other = spawn(move || {
@@ -260,6 +260,22 @@ fn into_std_and_adoption() {
         });
         drop(one.clone());
         drop(one);
+        other.join().unwrap();
+    });
+}
+
+/// Handles leave for std and come back on two threads, while the handle that keeps the object known goes, or leaves as well.
+#[test]
+fn into_std_and_back_on_two_threads() {
+    explore_within(2, || {
+        let one = Arc::new();
+        let (two, three) = (one.clone(), one.clone());
+        let other = spawn(move || {
+            let theirs = two.into_std();
+            drop(three);
+            drop(Arc::from_std(theirs));
+        });
+        drop(Arc::from_std(one.into_std()));
         other.join().unwrap();
     });
 }

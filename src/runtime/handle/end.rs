@@ -1,14 +1,17 @@
 //! How a handle ends.
 
 use super::emit::{PendingEvent, emit, log_with_site};
-use super::hold::{Held, end_entry, unpin};
+use super::hold::{Held, end_entry, hold_returned, unpin};
 use super::make::log_room;
+use super::std_pointer::forget_departed;
 use crate::event::{Caller, Op};
-use crate::runtime::entry::{AT_ONCE, LOGGED, STACKS};
+use crate::runtime::entry::{AT_ONCE, DEPARTED, LOGGED, STACKS};
 use crate::runtime::ledger::LEDGER;
 use crate::runtime::local::Ready;
 use crate::runtime::log::{NewRecord, Room};
+use crate::runtime::raw::Side;
 use crate::runtime::slab::hide;
+use crate::runtime::ticket::Ticket;
 use crate::runtime::{clock, local, stacks};
 
 /// The end of a strong handle, whichever way.
@@ -24,16 +27,32 @@ pub(super) fn end_strong<const SHARED: bool>(held: Held, op: Op, site: Option<Ca
 #[inline(always)]
 pub(super) fn drop_strong<const SHARED: bool>(held: Held) {
     // A function of its own for each way, so that what one needs is not set up for the other.
+    #[cfg_attr(not(refscope_thin), inline(never))]
+    #[cfg_attr(refscope_thin, inline(always))]
+    fn ready<const SHARED: bool>(held: Held) {
+        if !end_strong_ready::<SHARED, false>(held, Op::Drop, None) {
+            end_strong_pinned::<SHARED>(held, Op::Drop, None);
+        }
+    }
     #[inline(never)]
-    fn ready<const SHARED: bool, const LOG: bool>(held: Held) {
-        if !end_strong_ready::<SHARED, LOG>(held, Op::Drop, None) {
+    fn ready_to_log<const SHARED: bool>(held: Held) {
+        if !end_strong_ready::<SHARED, true>(held, Op::Drop, None) {
             end_strong_pinned::<SHARED>(held, Op::Drop, None);
         }
     }
     match held.entry.flags() & (AT_ONCE | LOGGED | STACKS) {
-        0 => ready::<SHARED, false>(held),
-        LOGGED => ready::<SHARED, true>(held),
+        0 => ready::<SHARED>(held),
+        LOGGED => ready_to_log::<SHARED>(held),
         _ => end_strong_pinned::<SHARED>(held, Op::Drop, None),
+    }
+}
+
+/// The drop of a strong handle that came from a raw pointer.
+#[cold]
+#[inline(never)]
+pub(super) fn drop_returned<const SHARED: bool>(ticket: Ticket) {
+    if let Some(held) = hold_returned(&ticket, Side::Strong) {
+        end_strong_pinned::<SHARED>(held, Op::Drop, None);
     }
 }
 
@@ -65,7 +84,11 @@ pub(super) fn end_strong_ready<const SHARED: bool, const LOG: bool>(
         record.state = position.state();
         room.write(&record);
     }
-    if last && entry.unpin::<SHARED>() && !LEDGER.free_entry_ready(&local, entry) {
+    if last && entry.flags() & DEPARTED != 0 {
+        drop(local);
+        forget_departed::<SHARED>(entry);
+        unpin::<SHARED>(entry);
+    } else if last && entry.unpin::<SHARED>() && !LEDGER.free_entry_ready(&local, entry) {
         drop(local);
         end_entry(entry);
     }
@@ -114,6 +137,9 @@ pub(super) fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Op
     });
     emit(entry, flags, logged, &event);
     if last {
+        if entry.flags() & DEPARTED != 0 {
+            forget_departed::<SHARED>(entry);
+        }
         unpin::<SHARED>(entry);
     }
     unpin::<SHARED>(entry);

@@ -54,6 +54,13 @@ pub(super) fn end_entry(entry: &'static Entry) {
     drop(unsafe { ScopeNode::from_raw(scope) });
 }
 
+/// The entry of the object whose handle has the place.
+#[inline(always)]
+pub(super) fn entry_of(place: &'static Place) -> &'static Entry {
+    // SAFETY: FOREVER: the place of a handle was filled with a slot of the ledger's.
+    unsafe { &*place.entry() }
+}
+
 /// A place and its entry, kept by the handle's own share.
 #[derive(Clone, Copy)]
 pub(super) struct Held {
@@ -66,9 +73,7 @@ impl Held {
     #[inline(always)]
     pub(super) fn new(ticket: Ticket) -> Self {
         let place = ticket.place();
-        // SAFETY: FOREVER: the place of a handle was filled with a slot of the ledger's.
-        let entry = unsafe { &*place.entry() };
-        Self { place, entry }
+        Self { place, entry: entry_of(place) }
     }
 }
 

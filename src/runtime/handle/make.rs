@@ -7,7 +7,7 @@ use crate::runtime::ledger::LEDGER;
 use crate::runtime::local::{Local, Ready};
 use crate::runtime::log::{NewRecord, Room};
 use crate::runtime::slab::publish;
-use crate::runtime::ticket::Ticket;
+use crate::runtime::ticket::{StdWord, Ticket};
 use crate::runtime::{clock, local, stacks};
 
 /// How a handle is made.
@@ -60,19 +60,20 @@ pub(super) fn step<const SHARED: bool>(entry: &Entry, how: How) -> Position {
     }
 }
 
-/// Makes a handle from that in `from`, for an entry that something pins.
+/// Makes a handle from that in `from`, for an entry that something pins; `std` is its pointer of std's.
 #[inline(always)]
 pub(super) fn make<const SHARED: bool, M: Make>(
     entry: &Entry,
     from: &Place,
     site: Caller,
+    std: StdWord,
 ) -> Option<Ticket> {
     match entry.flags() & (AT_ONCE | LOGGED | BACKED | STACKS) {
-        0 => make_ready::<SHARED, 0, M>(entry, from, site)
-            .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site)),
-        LOGGED => make_logged::<SHARED, LOGGED, M>(entry, from, site),
-        LOGGED_AND_BACKED => make_logged::<SHARED, LOGGED_AND_BACKED, M>(entry, from, site),
-        _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site),
+        0 => make_ready::<SHARED, 0, M>(entry, from, site, std)
+            .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std)),
+        LOGGED => make_logged::<SHARED, LOGGED, M>(entry, from, site, std),
+        LOGGED_AND_BACKED => make_logged::<SHARED, LOGGED_AND_BACKED, M>(entry, from, site, std),
+        _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std),
     }
 }
 
@@ -85,9 +86,10 @@ pub(super) fn make_logged<const SHARED: bool, const LOG: u32, M: Make>(
     entry: &Entry,
     from: &Place,
     site: Caller,
+    std: StdWord,
 ) -> Option<Ticket> {
-    make_ready::<SHARED, LOG, M>(entry, from, site)
-        .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site))
+    make_ready::<SHARED, LOG, M>(entry, from, site, std)
+        .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std))
 }
 
 /// The common case, in which nothing has to be waited for, fetched or looked up. `None` where it is not, and nothing is
@@ -97,6 +99,7 @@ pub(super) fn make_ready<const SHARED: bool, const LOG: u32, M: Make>(
     entry: &Entry,
     from: &Place,
     site: Caller,
+    std: StdWord,
 ) -> Option<Ticket> {
     let op = M::OP;
     if !entry.has_room() || (M::HOW == How::Weak && !entry.has_room_for_ref()) {
@@ -116,6 +119,7 @@ pub(super) fn make_ready<const SHARED: bool, const LOG: u32, M: Make>(
     let (number, parent, span) = (position.seq, from.number(), crate::span::current());
     let thread = local.thread.get();
     place.fill(entry, &NewPlace { op, number, parent, time, path, thread, span, stack: 0 }, 0);
+    std.note(place);
     let ticket = Ticket::new(place, publish(place));
     if let Some(room) = room {
         let (state, object, time) = (position.state(), entry.id(), room.time(time));
@@ -149,6 +153,7 @@ pub(super) fn make_any<const SHARED: bool>(
     how: How,
     op: Op,
     site: Caller,
+    std: StdWord,
 ) -> Option<Ticket> {
     if !entry.has_room() || (how == How::Weak && !entry.has_room_for_ref()) {
         LEDGER.refuse();
@@ -178,6 +183,7 @@ pub(super) fn make_any<const SHARED: bool>(
         stack,
     };
     place.fill(entry, &new, 0);
+    std.note(place);
     let ticket = Ticket::new(place, publish(place));
     if flags & (AT_ONCE | LOGGED) != 0 {
         let event = PendingEvent {

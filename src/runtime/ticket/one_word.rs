@@ -51,6 +51,20 @@ impl Word {
 }
 
 /// What only this form of a ticket can: to stand for std's pointer.
+/// std's pointer, to be noted in a handle's place.
+#[derive(Clone, Copy)]
+pub(crate) struct StdWord(pub(crate) *mut ());
+
+impl StdWord {
+    /// That of a handle whose pointer is noted when its parts are put together.
+    pub(crate) const LATER: Self = Self(std::ptr::null_mut());
+
+    #[inline(always)]
+    pub(crate) fn note(self, place: &Place) {
+        place.set_std(self.0);
+    }
+}
+
 impl super::Ticket {
     /// Whether what stands for std's pointer is a ticket.
     #[inline]
@@ -79,6 +93,13 @@ impl super::Ticket {
             return std.map_addr(|_| self.0.0.addr().get());
         }
         self.place().set_std(std);
+        self.0.0.as_ptr().cast()
+    }
+
+    /// What stands for std's pointer, where the place has that: of a handle that was made from another one.
+    #[inline]
+    pub(crate) fn stands_for_noted(self) -> *mut () {
+        debug_assert!(!self.is_returned(), "PLACE: {self:?} has none");
         self.0.0.as_ptr().cast()
     }
 

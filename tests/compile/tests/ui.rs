@@ -36,6 +36,8 @@ fn ui() {
         return;
     }
     for case in [
+        "async_closure",
+        "boxed_slice_by_mut",
         "boxed_slice_by_value",
         "call_once",
         "closure_argument",
@@ -44,8 +46,11 @@ fn ui() {
         "drop_check_arc",
         "drop_check_rc",
         "dyn_trait_with_receiver",
+        "foreign_trait_for_a_box",
+        "from_and_into_stds_box",
         "impls_for_both",
         "make_mut_of_what_is_not_clone",
+        "methods_of_the_pointee",
         "move_out_of_a_box",
         "receiver",
         "sealed",
