@@ -92,6 +92,59 @@ fn short_threads_share_segments() {
     }
 }
 
+/// What is given up may be newer than what is kept: an object's first events stand in a segment that its thread has not filled,
+/// while others end its handles and fill theirs. The counts are those after its latest event all the same.
+#[test]
+fn counts_are_right_where_newer_segments_are_given_up_first() {
+    const OBJECTS: usize = if cfg!(miri) { 2 } else { 5 };
+    const HANDLES: usize = if cfg!(miri) { 12 } else { 60 };
+    const NOISE: usize = if cfg!(miri) { 2000 } else { 20_000 };
+    for workers in [1, 3] {
+        let recorder = Recorder::builder()
+            .budget(64 << 10)
+            .overflow(Overflow::DropOldest)
+            .clock(Clock::None)
+            .build();
+        let scope = Scope::new(recorder.clone());
+        // Some hundred events, on a thread that writes nothing else.
+        let objects: Vec<_> = scope.run(|| (0..OBJECTS).map(Arc::new).collect());
+        let of_one = |one: &Arc<usize>| (0..HANDLES).map(|_| one.clone()).collect::<Vec<_>>();
+        let mut handles: Vec<Vec<_>> = objects.iter().map(of_one).collect();
+        // Of one object a third stays, of the next all but one go, and of the third all.
+        let kept = |object: usize| [HANDLES / 3, 1, 0][object % 3];
+        let mut staying: Vec<_> =
+            handles.iter_mut().enumerate().map(|(n, all)| all.split_off(HANDLES - kept(n))).collect();
+        std::thread::scope(|threads| {
+            for worker in 0..workers {
+                let mine: Vec<_> = handles
+                    .iter_mut()
+                    .map(|all| all.split_off(all.len() - all.len() / (workers - worker)))
+                    .collect();
+                let scope = &scope;
+                threads.spawn(move || {
+                    drop(mine);
+                    let noise = scope.run(|| Arc::new(0));
+                    (0..NOISE).for_each(|_| drop(noise.clone()));
+                });
+            }
+        });
+        let check = |staying: &[Vec<Arc<usize>>], when: &str| {
+            let recording = recorder.recording();
+            assert!(recording.lost() > NOISE as u64, "segments were given up");
+            let living = recording.live_objects();
+            assert_eq!(living.len(), OBJECTS, "{when}, {workers} workers: {living:?}");
+            for (object, staying) in living.iter().zip(staying) {
+                let counts = (object.strong as usize, recording.lost());
+                assert_eq!(counts.0, 1 + staying.len(), "{when}, {workers} workers: {object:?}");
+            }
+        };
+        check(&staying, "after the drops");
+        // What this thread adds is later than anything that is given up.
+        staying.iter_mut().zip(&objects).for_each(|(some, one)| some.push(one.clone()));
+        check(&staying, "after a clone each");
+    }
+}
+
 /// The texts of labels are kept for good, so there is a limit to how many.
 #[test]
 fn labels_beyond_what_is_kept() {

@@ -86,7 +86,7 @@ impl Recorder {
             let earlier = Earlier {
                 events: object.events,
                 highest: object.last,
-                strong: u32::try_from(object.strong.max(0)).unwrap_or(u32::MAX),
+                strong: object.strong,
                 weak: object.weak,
             };
             recording.earlier.insert(ObjectId::from_number(id), earlier);

@@ -22,8 +22,10 @@ pub(crate) struct EvictedObject {
     pub(crate) events: u64,
     /// The highest number among them.
     pub(crate) last: u64,
-    // Sums: records of several threads go in another order than the events happened.
-    pub(crate) strong: i64,
+    /// The strong count after that one. Records of several threads go in another order than the events happened, and some
+    /// that are older may be there yet: the latest says what the count was, whatever is missing.
+    pub(crate) strong: u32,
+    /// What they did to the weak count, which no record has.
     pub(crate) weak: i64,
 }
 
@@ -34,8 +36,9 @@ impl EvictedObject {
             self.label = entry.label;
         }
         self.events += 1;
-        self.last = self.last.max(entry.seq);
-        self.strong += entry.strong;
+        if entry.seq >= self.last {
+            (self.last, self.strong) = (entry.seq, entry.strong);
+        }
         self.weak += entry.weak;
     }
 
@@ -45,8 +48,9 @@ impl EvictedObject {
             self.label = more.label;
         }
         self.events += more.events;
-        self.last = self.last.max(more.last);
-        self.strong += more.strong;
+        if more.last >= self.last {
+            (self.last, self.strong) = (more.last, more.strong);
+        }
         self.weak += more.weak;
     }
 

@@ -107,11 +107,13 @@ pub(super) fn stack(number: u32) -> Words {
     [number.into(), u64::from(STACK) << 56, 0, 0]
 }
 
-/// What a record does to its object's counts: all that is asked of one that is given up.
+/// What a record says of its object's counts: all that is asked of one that is given up.
 pub(super) struct Brief {
     pub(super) object: u64,
     pub(super) seq: u64,
-    pub(super) strong: i64,
+    /// The strong count after it.
+    pub(super) strong: u32,
+    /// By how much it changes the weak count.
     pub(super) weak: i64,
     /// A birth is followed by a second record, and has a path and a time.
     pub(super) birth: Option<(Birth, u32)>,
@@ -120,13 +122,13 @@ pub(super) struct Brief {
 }
 
 impl Brief {
-    /// By how much each operation changes the counts.
-    const DELTAS: [(i8, i8); Op::ALL.len() + 1] = {
-        let mut deltas = [(0, 0); Op::ALL.len() + 1];
+    /// By how much each operation changes the weak count.
+    const WEAK_DELTAS: [i8; Op::ALL.len() + 1] = {
+        let mut deltas = [0; Op::ALL.len() + 1];
         let mut i = 0;
         while i < Op::ALL.len() {
             let op = Op::ALL[i];
-            deltas[op as usize] = (op.strong_delta(), op.weak_delta());
+            deltas[op as usize] = op.weak_delta();
             i += 1;
         }
         deltas
@@ -136,14 +138,13 @@ impl Brief {
     pub(super) fn next(records: &mut impl Iterator<Item = Words>) -> Option<Self> {
         let words = records.find(|words| ((words[1] >> 56) as u8) < STACK)?;
         let op = (words[1] >> 56) as u8;
-        let (strong, weak) = Self::DELTAS[usize::from(op)];
-        let seq = words[0] >> 24;
+        let (seq, strong) = (words[0] >> 24, (words[0] & M24) as u32);
         let path = (words[2] & M24) as u32;
         Some(Self {
             object: words[2] >> 24,
             seq,
-            strong: strong.into(),
-            weak: weak.into(),
+            strong,
+            weak: Self::WEAK_DELTAS[usize::from(op)].into(),
             birth: if seq == 1 { Some((Birth::unpack(records.next()?), path)) } else { None },
             label: if op == Op::Label as u8 { words[3] as u32 } else { 0 },
         })
