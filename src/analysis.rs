@@ -3,18 +3,21 @@
 mod balance;
 mod cause;
 mod fingerprint;
-mod growth;
+pub(crate) mod growth;
 mod help;
-mod leak_report;
+#[cfg(feature = "json")]
+mod history;
+pub(crate) mod leak_report;
 mod retention;
 mod timeline;
 
 pub use balance::{Balance, BalanceNode, Made};
 pub use cause::Cause;
-#[doc(hidden)]
-pub use growth::totals;
+pub(crate) use growth::totals;
 pub use growth::{Grown, Growth, Snapshot, Total};
 pub use help::Help;
+#[cfg(feature = "json")]
+pub use history::History;
 pub use leak_report::{HandleGroup, Leak, LeakReport, ReportKind};
 pub use retention::{Part, Retention};
 pub use timeline::{End, Lifeline, Point, Timeline, Timelines};

@@ -280,16 +280,19 @@ mod must_not_compile;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// What the macros expand to, and what the command uses.
+/// What the macros expand to, and what the command uses: all of it is here, and nothing of it is for others.
 #[doc(hidden)]
 pub mod __private {
     // A crate without std has no `::std` that a macro could name.
     pub use std;
 
-    pub use crate::analysis::totals;
+    // The command's, which has the library's version: they change with it.
+    pub use crate::analysis::growth::totals;
     #[cfg(feature = "json")]
-    pub use crate::model::on_progress;
-    pub use crate::stack::needs_stack;
+    pub use crate::analysis::leak_report::report_of_living;
+    #[cfg(feature = "json")]
+    pub use crate::model::read::parts::on_progress;
+    pub use crate::stack::location::needs_stack;
     pub use crate::text::escape;
     pub use crate::unsize::{Wrap, split, wrap, wrap_pin};
 }

@@ -16,7 +16,7 @@ mod object_state;
 pub(crate) mod packed;
 mod paths;
 #[cfg(feature = "json")]
-mod read;
+pub(crate) mod read;
 mod recording;
 mod replay;
 
@@ -25,9 +25,6 @@ pub use alive::alive;
 pub(crate) use alive::living_objects;
 pub(crate) use alive::{alive_outside, alive_since, can_end_elsewhere, ids, live_object, numbered};
 pub use live::{Handle, LiveObject, PathStep};
-#[cfg(feature = "json")]
-#[doc(hidden)]
-pub use read::on_progress;
 #[cfg(feature = "json")]
 pub use read::{Birth, Damage, Moment, ReadError, RecordingFile, Survey, Surveyed};
 pub(crate) use recording::{CONTEXT, SourceLines};

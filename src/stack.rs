@@ -78,7 +78,7 @@ mod capture;
 #[path = "stack/no_capture.rs"]
 mod capture;
 mod frame;
-mod location;
+pub(crate) mod location;
 #[cfg(all(feature = "trace", target_os = "linux", not(miri)))]
 mod source;
 mod stored;
@@ -87,8 +87,8 @@ mod symbols;
 
 pub use capture::{Stats, TableStats};
 pub use frame::{Frame, Line, Origin, Stack, flame_graph};
-#[doc(hidden)]
-pub use location::needs_stack;
+#[allow(unused_imports)] // a feature asks for it
+pub(crate) use location::needs_stack;
 
 pub(crate) use capture::record;
 #[cfg(feature = "stacks")]

@@ -251,7 +251,7 @@ fn the_users_line_behind_whatever_made_the_clone() {
     // The mark of the line; whether its location is std's or a derive's; what to do. (Older toolchains give `vec!` the
     // user's location.)
     let of_macro = seen(|| vec_of(Spy(false))).location.expect("a clone has one");
-    let of_macro = stack::needs_stack(of_macro);
+    let of_macro = refscope::__private::needs_stack(of_macro);
     let cases: [Case<'_>; 17] = [
         ("vec", true, Box::new(|| vec_clone(&vec![Spy(false)]))),
         ("option", true, Box::new(|| cloned(Some(&spy)))),
@@ -274,7 +274,7 @@ fn the_users_line_behind_whatever_made_the_clone() {
     let seen: Vec<_> = cases.map(|(name, needs, case)| (name, needs, seen(case))).into();
     for &(name, needs, seen) in &seen {
         let location = seen.location.expect("a clone has one");
-        assert_eq!(stack::needs_stack(location), needs, "{name}: {location}");
+        assert_eq!(refscope::__private::needs_stack(location), needs, "{name}: {location}");
         if !needs {
             assert_eq!(vec![location.line()], marked(name), "{name}");
         }

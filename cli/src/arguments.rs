@@ -154,7 +154,7 @@ pub(crate) enum Command {
         /// What to write
         #[arg(long, short, value_name = "FORMAT")]
         format: Format,
-        /// Output file; of several recordings a folder, with a file for each [default: stdout]
+        /// Output file; of several recordings a folder, with a file for each; of Parquet always a folder [default: stdout]
         #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::AnyPath)]
         output: Option<PathBuf>,
     },
@@ -246,6 +246,9 @@ pub(crate) enum Format {
     Perfetto,
     /// The recording as JSON Lines, as `record=run.jsonl` writes it: each event, for `jq` and other programs
     Jsonl,
+    /// Tables of objects, handles, events and findings for DuckDB, DataFusion and Spark, by process, in the folder that -o
+    /// names; where the command was built with the feature `parquet`
+    Parquet,
     /// The leak report's JSON
     Json,
     /// The clone tree of one object (--object), for Graphviz

@@ -4,7 +4,7 @@ use crate::Failed;
 use crate::arguments::{Filter, Format};
 use crate::input::Input;
 use crate::output::WholeFile;
-use refscope::analysis::LeakReport;
+use refscope::__private::report_of_living;
 use refscope::model::{Birth, Survey};
 use refscope::{ObjectId, render};
 use std::collections::HashSet;
@@ -14,6 +14,17 @@ use std::path::{Path, PathBuf};
 /// Objects that a page shows at most, and events of them: more than that opens slowly.
 const MOST_OBJECTS: usize = 20_000;
 const MOST_EVENTS: u64 = 1_000_000;
+
+/// Writes the tables of all recordings into a folder.
+#[cfg(feature = "parquet")]
+pub(crate) use crate::parquet::export as tables;
+
+#[cfg(not(feature = "parquet"))]
+pub(crate) fn tables(_: &[Input], _: &Filter, _: &Path) -> Result<(), Failed> {
+    Err(NO_PARQUET.into())
+}
+
+const NO_PARQUET: &str = "this refscope was built without Parquet: cargo install refscope-cli --features parquet";
 
 /// What is exported, and how.
 pub(crate) struct Export<'a> {
@@ -31,6 +42,7 @@ pub(crate) fn ending(format: Format) -> &'static str {
         Format::Jsonl => "jsonl",
         Format::Json => "json",
         Format::Dot => "dot",
+        Format::Parquet => "parquet",
     }
 }
 
@@ -85,25 +97,44 @@ pub(crate) fn pack(input: &Input, to: &Path) -> Result<String, Failed> {
     Ok(format!("{path}: {events} events in {bytes} B, {each:.1} B an event\n"))
 }
 
+/// Which objects are asked for. Of those that are alive, one has to know first which they are.
+pub(crate) fn wanted<'a>(
+    input: &'a Input,
+    filter: &'a Filter,
+) -> Result<impl Fn(&Birth<'_>) -> bool + use<'a>, Failed> {
+    let alive: Option<HashSet<ObjectId>> = if filter.alive {
+        let (_, living) = input.live()?;
+        let alive = living.into_iter().filter(|object| object.strong > 0);
+        Some(alive.map(|object| object.id).collect())
+    } else {
+        None
+    };
+    Ok(move |birth: &Birth<'_>| {
+        filter.accepts(birth) && alive.as_ref().is_none_or(|alive| alive.contains(&birth.object.id))
+    })
+}
+
 impl Export<'_> {
     pub(crate) fn write(&self, to: &mut impl Write) -> Result<(), Failed> {
         match self.format {
             Format::Html => self.html(to)?,
             Format::Jsonl => {
-                let wanted = self.wanted()?;
+                let wanted = wanted(self.input, self.filter)?;
                 let done = render::jsonl_of(self.input.file(), wanted, &mut *to);
-                self.ended(done)?;
+                self.input.written(done)?;
             }
             Format::Perfetto => {
-                let wanted = self.wanted()?;
+                let wanted = wanted(self.input, self.filter)?;
                 let done = render::perfetto_of(self.input.file(), wanted, &mut *to);
-                self.ended(done)?;
+                self.input.written(done)?;
             }
             Format::Json => {
                 let (recording, mut living) = self.input.live()?;
                 self.filter.living(&mut living);
-                writeln!(to, "{}", LeakReport::of_living(&recording, living, 0).json())?;
+                writeln!(to, "{}", report_of_living(&recording, living).json())?;
             }
+            // It is several files, which are not written here.
+            Format::Parquet => return Err(NO_PARQUET.into()),
             Format::Dot => {
                 let object =
                     self.filter.object.ok_or("a DOT graph is of one object: --object NUMBER")?;
@@ -115,30 +146,6 @@ impl Export<'_> {
         }
         to.flush()?;
         Ok(())
-    }
-
-    fn ended(&self, done: std::io::Result<()>) -> Result<(), Failed> {
-        crate::input::clear();
-        // An error of the output goes up as it is: a pipe whose reader is gone is none.
-        done.map_err(|error| match error.get_ref() {
-            Some(_) => self.input.failed(&error),
-            None => error.into(),
-        })
-    }
-
-    /// Which objects are asked for. Of those that are alive, one has to know first which they are.
-    fn wanted(&self) -> Result<impl Fn(&Birth<'_>) -> bool + use<'_>, Failed> {
-        let alive: Option<HashSet<ObjectId>> = if self.filter.alive {
-            let (_, living) = self.input.live()?;
-            let alive = living.into_iter().filter(|object| object.strong > 0);
-            Some(alive.map(|object| object.id).collect())
-        } else {
-            None
-        };
-        Ok(move |birth: &Birth<'_>| {
-            self.filter.accepts(birth)
-                && alive.as_ref().is_none_or(|alive| alive.contains(&birth.object.id))
-        })
     }
 
     /// Writes a page of what is worth looking at, and says what it leaves out.

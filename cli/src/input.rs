@@ -1,6 +1,7 @@
 //! Recordings as they are read: from files and folders, or from the standard input.
 
 use crate::arguments::Filter;
+use crate::output::WriteFailed;
 use crate::{Failed, chain};
 use refscope::__private::{escape, on_progress};
 use refscope::analysis::Balance;
@@ -114,6 +115,16 @@ impl Input {
     fn read<T>(&self, read: Result<T, ReadError>) -> Result<T, Failed> {
         clear();
         read.map_err(|error| self.failed(&error))
+    }
+
+    /// What a pass that writes has come to. An error of the output goes up as it is: it says its file, or a pipe's reader is
+    /// gone, which is none.
+    pub(crate) fn written<T>(&self, done: io::Result<T>) -> Result<T, Failed> {
+        clear();
+        done.map_err(|error| match error.get_ref() {
+            Some(cause) if !cause.is::<WriteFailed>() => self.failed(&error),
+            _ => error.into(),
+        })
     }
 
     /// What was alive at the end.

@@ -3,7 +3,7 @@
 use crate::Failed;
 use crate::arguments::Filter;
 use crate::input::Input;
-use refscope::__private::{escape, totals};
+use refscope::__private::{escape, report_of_living, totals};
 use refscope::analysis::{LeakReport, ReportKind};
 use refscope::event::Time;
 use refscope::model::{LiveObject, Moment};
@@ -30,7 +30,7 @@ impl Look<'_> {
             let is = |what: &String| object.type_name.contains(what) || line.contains(what);
             object.allowed |= self.allow.iter().any(is);
         }
-        let report = LeakReport::of_living(recording, living, 0);
+        let report = report_of_living(recording, living);
         match self.baseline {
             Some(path) => Ok(report.without(&baseline(path)?)),
             None => Ok(report),

@@ -10,10 +10,12 @@ mod graph;
 mod input;
 mod leaks;
 mod output;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod top;
 
 use anstream::{AutoStream, ColorChoice};
-use arguments::{AxisBy, Cli, Command, Filter, GraphFormat};
+use arguments::{AxisBy, Cli, Command, Filter, Format, GraphFormat};
 use clap::{CommandFactory as _, Parser as _};
 use export::Export;
 use input::{Input, several};
@@ -207,6 +209,15 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
         }
         Command::Export { files, filter, format, output } => {
             let inputs = inputs(&files.files, &mut out)?;
+            if format == Format::Parquet {
+                let folder = output.ok_or("tables are several files: -o FOLDER")?;
+                if folder.exists() && !folder.is_dir() {
+                    let text = "tables are several files, and this is no folder";
+                    return Err(format!("{}: {text}", folder.display()).into());
+                }
+                export::tables(&inputs, &filter, &folder)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let of_several = inputs.len() > 1;
             if of_several && output.is_none() {
                 return Err("of several recordings there are several files: -o FOLDER".into());

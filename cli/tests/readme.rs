@@ -60,6 +60,11 @@ fn every_command_of_the_readme_works() {
             words[at + 1] = &object;
         }
         let (out, err, code) = refscope(&folder, &words[1..]);
+        if words.contains(&"parquet") && !cfg!(feature = "parquet") {
+            assert_eq!(code, Some(2));
+            assert!(err.contains("cargo install refscope-cli --features parquet"), "{err}");
+            continue;
+        }
         // Code 1 says that something is alive.
         let leaks = words[1] == "leaks" && !words.contains(&"--baseline");
         assert_eq!((code, &*err), (Some(i32::from(leaks)), ""), "{command}\n{out}");
@@ -92,7 +97,8 @@ fn what_the_readme_names_is_there() {
             entry.unwrap().file_name().to_string_lossy().starts_with(picture.as_str())
         }));
     }
-    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap()
+        + &std::fs::read_to_string(root().join("cli/Cargo.toml")).unwrap();
     for feature in after("(feature `").into_iter().chain(after("the feature `")) {
         assert!(manifest.contains(&format!("\n{feature} = [")), "{feature}");
     }

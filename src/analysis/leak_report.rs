@@ -32,6 +32,12 @@ pub struct LeakReport {
     pub(crate) outside: Vec<Total>,
 }
 
+/// Reports these objects, of those that were alive when the recording ended: for the command, which has left out some.
+#[cfg(feature = "json")]
+pub fn report_of_living(recording: &Recording, living: Vec<LiveObject>) -> LeakReport {
+    LeakReport::of_living(recording, living, 0)
+}
+
 /// What one line keeps alive.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -174,8 +180,7 @@ impl LeakReport {
     }
 
     /// Reports these objects, of those that were alive when the recording ended.
-    #[doc(hidden)]
-    pub fn of_living(
+    pub(crate) fn of_living(
         recording: &Recording,
         objects: impl IntoIterator<Item = LiveObject>,
         paths_cut: u64,

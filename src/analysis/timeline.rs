@@ -76,6 +76,21 @@ pub struct Lifeline {
 }
 
 impl Lifeline {
+    /// The handle that an event makes.
+    pub(super) fn made(event: &EventRecord, strength: Strength) -> Self {
+        Self {
+            handle: event.handle,
+            strength,
+            op: event.op,
+            from: event.from,
+            location: event.location,
+            thread: event.thread,
+            created: event.time,
+            end: None,
+            raw: None,
+        }
+    }
+
     /// Returns whether it had not ended when the recording did.
     pub fn is_alive(&self) -> bool {
         self.end.is_none()
@@ -98,6 +113,13 @@ pub struct End {
     pub thread: u32,
     /// When it ended.
     pub time: Time,
+}
+
+impl End {
+    pub(super) fn by(event: &EventRecord) -> Self {
+        let EventRecord { op, seq, location, thread, time, .. } = *event;
+        Self { op, seq, location, thread, time }
+    }
 }
 
 impl<'r> Timelines<'r> {
@@ -183,17 +205,7 @@ impl<'r> Timeline<'r> {
 
     fn follow(&mut self, event: &EventRecord, state: &mut ObjectState<usize>) {
         if let Some(strength) = event.op.makes() {
-            self.lifelines.push(Lifeline {
-                handle: event.handle,
-                strength,
-                op: event.op,
-                from: event.from,
-                location: event.location,
-                thread: event.thread,
-                created: event.time,
-                end: None,
-                raw: None,
-            });
+            self.lifelines.push(Lifeline::made(event, strength));
         }
         let made = self.lifelines.len().wrapping_sub(1);
         let lifelines = &mut self.lifelines;
@@ -234,10 +246,7 @@ impl<'r> Timeline<'r> {
 /// An event changes a handle that was there.
 fn change_lifeline(lifelines: &mut [Lifeline], change: Change<usize>, event: &EventRecord) {
     match change {
-        Change::Ended(line) => {
-            let EventRecord { op, seq, location, thread, time, .. } = *event;
-            lifelines[line].end = Some(End { op, seq, location, thread, time });
-        }
+        Change::Ended(line) => lifelines[line].end = Some(End::by(event)),
         Change::Raw(line) => lifelines[line].raw = Some(event.op),
     }
 }

@@ -7,12 +7,11 @@ mod folds;
 mod json;
 mod names;
 mod packed;
-mod parts;
+pub(crate) mod parts;
 mod passes;
 mod source;
 
 pub use file::{Birth, RecordingFile, Survey, Surveyed};
-pub use parts::on_progress;
 
 use self::passes::Input;
 use super::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording};
