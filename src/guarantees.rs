@@ -130,10 +130,14 @@
 //! it, so that reports at intervals and on signals do not come. A lock that is held for a second at the fork, since a
 //! debugger stopped its thread, is not waited for. A sink of your own has to care for itself. *Tested* in `tests/signals_and_forks.rs`.
 //!
-//! **Losses are counted exactly.** A recorder that is full counts each event that it does not keep; one that keeps the latest
-//! never gives up what it knows of an object that is alive. What a filter left out, what was allocated inside a sink, and what
+//! **Losses are counted exactly** while the process runs. A recorder that is full counts each event that it does not keep; one that keeps the latest
+//! never gives up what it knows of an object that is alive, and has its strong count right, whichever segments it gave up. A flight recorder
+//! counts each event that found no room, and has the count in its file. A [`FileSink`](crate::sink::FileSink) counts what is not in the
+//! file and will not be: the recording itself says so where a pipe's reader is stalled; where the file cannot be written it cannot, and the sink's own
+//! `lost` does. Not counted is what a kill kept from being written (a quarter of a second at most of JSON Lines, nothing of a flight recorder but what a
+//! thread was just writing), and what had been written to a file that was then removed. What a filter left out, what was allocated inside a sink, and what
 //! was refused by a full ledger (2^32 objects or handles) or an object near its limits (2^24 handles, some 2^40 events) is in
-//! [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/events.rs` (two million events into 16 KiB) and `tests/sinks.rs`; by loom models of the recorder's buffers; at an object's limits by unit tests that set its counts
+//! [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/bounds.rs`, `tests/integration/tests/file_sink.rs`, `tests/events.rs` (two million events into 16 KiB) and `tests/sinks.rs`; by loom models of the recorder's buffers; at an object's limits by unit tests that set its counts
 //! to shortly before them (`src/limits.rs`). No test reaches the limits of the ledger, which take a gigabyte and more.
 //!
 //! **A leak report is true.** Its counts and its handles are the ledger's, whatever the sink is. A check reports the objects

@@ -112,8 +112,11 @@ fn counts_are_right_where_newer_segments_are_given_up_first() {
         let mut handles: Vec<Vec<_>> = objects.iter().map(of_one).collect();
         // Of one object a third stays, of the next all but one go, and of the third all.
         let kept = |object: usize| [HANDLES / 3, 1, 0][object % 3];
-        let mut staying: Vec<_> =
-            handles.iter_mut().enumerate().map(|(n, all)| all.split_off(HANDLES - kept(n))).collect();
+        let mut staying: Vec<_> = handles
+            .iter_mut()
+            .enumerate()
+            .map(|(n, all)| all.split_off(HANDLES - kept(n)))
+            .collect();
         std::thread::scope(|threads| {
             for worker in 0..workers {
                 let mine: Vec<_> = handles

@@ -39,3 +39,29 @@ fn an_instrumented_future_can_be_moved() {
     let waits = async { std::future::pending::<()>().await };
     is_unpin(&refscope::Scope::mark().instrument(waits));
 }
+
+/// Nothing is written, so nothing is there to be emptied: not a recording, nor what a link leads to.
+#[test]
+fn sinks_leave_files_alone() {
+    use refscope::sink::{FileSink, FlightRecorder};
+
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("off-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (file, link) = (folder.join("run.jsonl"), folder.join("link.jsonl"));
+    std::fs::write(&file, "a recording of last week").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for path in [&file, &link] {
+        FileSink::create(path).unwrap().flush().unwrap();
+        FileSink::bounded(path, 1 << 20).unwrap().flush().unwrap();
+        FlightRecorder::create(path).unwrap().flush().unwrap();
+        FlightRecorder::bounded(path, 1 << 20).unwrap().flush().unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "a recording of last week");
+    }
+    let none = folder.join("none.refscope");
+    let sink = FlightRecorder::create(&none).unwrap();
+    assert_eq!((sink.path(), sink.lost()), (&*none, 0));
+    assert_eq!(FileSink::create(&none).unwrap().lost(), 0);
+    assert!(!none.exists());
+    std::fs::remove_dir_all(&folder).unwrap();
+}

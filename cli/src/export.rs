@@ -24,7 +24,8 @@ pub(crate) fn tables(_: &[Input], _: &Filter, _: &Path) -> Result<(), Failed> {
     Err(NO_PARQUET.into())
 }
 
-const NO_PARQUET: &str = "this refscope was built without Parquet: cargo install refscope-cli --features parquet";
+const NO_PARQUET: &str =
+    "this refscope was built without Parquet: cargo install refscope-cli --features parquet";
 
 /// What is exported, and how.
 pub(crate) struct Export<'a> {

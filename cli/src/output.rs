@@ -164,7 +164,8 @@ pub(crate) fn remove_parts() {
 pub(crate) fn end_on_signals() {
     use signal_hook::consts::{SIGINT, SIGTERM};
 
-    let taken: Vec<_> = [SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)).collect();
+    let taken: Vec<_> =
+        [SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)).collect();
     let Ok(mut signals) = signal_hook::iterator::Signals::new(taken) else { return };
     // Where no thread can be started, a file may be left half-written.
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {

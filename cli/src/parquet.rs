@@ -176,12 +176,7 @@ struct Tables {
     open: HashMap<ObjectId, Open>,
 }
 
-fn write(
-    input: &Input,
-    filter: &Filter,
-    folder: &Path,
-    parts: &mut Parts,
-) -> Result<(), Failed> {
+fn write(input: &Input, filter: &Filter, folder: &Path, parts: &mut Parts) -> Result<(), Failed> {
     // The recording's head says which process it is of.
     let mut begun: Option<Tables> = None;
     let wanted = crate::export::wanted(input, filter)?;

@@ -131,13 +131,16 @@ fn the_columns_are_those_that_are_documented() {
         assert_eq!(columns, documented(table), "{table}");
     }
     let count = |table| parts(&to, table).iter().map(|file| rows(file)).sum::<i64>();
-    let all: Vec<_> =
-        ["a", "b", "deeper/c"].map(|name| Recording::open(from.join(format!("{name}.jsonl"))).unwrap()).into();
+    let all: Vec<_> = ["a", "b", "deeper/c"]
+        .map(|name| Recording::open(from.join(format!("{name}.jsonl"))).unwrap())
+        .into();
     let objects: usize = all.iter().map(|recording| recording.objects().len()).sum();
     let events: usize = all.iter().map(|recording| recording.events().len()).sum();
     let handles: usize = all
         .iter()
-        .flat_map(|recording| recording.timelines().iter().map(|t| t.lifelines.len()).collect::<Vec<_>>())
+        .flat_map(|recording| {
+            recording.timelines().iter().map(|t| t.lifelines.len()).collect::<Vec<_>>()
+        })
         .sum();
     assert_eq!(count("objects"), objects as i64);
     assert_eq!(count("events"), events as i64);
@@ -184,8 +187,12 @@ fn duckdb(folder: &Path, sql: &str) -> Option<Vec<Vec<String>>> {
         rows = duckdb.sql('SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (' + sys.argv[1].strip().rstrip(';') + ')').fetchall()\n\
         print(json.dumps([[cell or 'null' for cell in row] for row in rows]))";
     let python = python_with_duckdb()?;
-    let output =
-        Command::new(python).args(["-c", ASK, sql]).current_dir(folder).env("TZ", "UTC").output().unwrap();
+    let output = Command::new(python)
+        .args(["-c", ASK, sql])
+        .current_dir(folder)
+        .env("TZ", "UTC")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -215,7 +222,9 @@ fn python_with_duckdb() -> Option<PathBuf> {
         if is_made && has(&own) {
             return Some(own);
         }
-        println!("skipped: DuckDB's package for Python cannot be had here: tables are not asked by an engine");
+        println!(
+            "skipped: DuckDB's package for Python cannot be had here: tables are not asked by an engine"
+        );
         None
     };
     PYTHON.get_or_init(find).clone()

@@ -1,6 +1,8 @@
 use super::timeline::{End, Lifeline};
 use crate::event::ObjectId;
-use crate::model::{Birth, Change, EventRecord, LiveObject, ObjectRecord, ObjectState, Recording, RecordingFile};
+use crate::model::{
+    Birth, Change, EventRecord, LiveObject, ObjectRecord, ObjectState, Recording, RecordingFile,
+};
 use std::collections::HashMap;
 use std::io;
 
@@ -101,7 +103,9 @@ impl Open {
         self.state.apply(
             &event.step(),
             // It is asked for where the event makes one.
-            |parent| made.or(parent).unwrap_or_else(|| Lifeline::made(event, crate::Strength::Strong)),
+            |parent| {
+                made.or(parent).unwrap_or_else(|| Lifeline::made(event, crate::Strength::Strong))
+            },
             |change| match change {
                 Change::Ended(line) => ended.push(line.ended(event)),
                 Change::Raw(line) => raw.push(line.handle.number()),

@@ -3,7 +3,6 @@
 use super::{RecorderBuilder, Sink};
 use crate::event::Event;
 use crate::model::Recording;
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -46,26 +45,31 @@ impl Sink for Recorder {
 pub struct FileSink(());
 
 impl FileSink {
-    /// Creates the file, or empties it.
+    /// Leaves the file alone: nothing will be written to it, and what is there may be a recording.
     ///
     /// # Errors
     ///
-    /// When the file cannot be created.
-    pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        File::create(path).map(|_| Self(()))
+    /// None.
+    pub fn create(_: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self(()))
     }
 
-    /// Creates the file, or empties it.
+    /// Leaves the file alone.
     ///
     /// # Errors
     ///
-    /// When the file cannot be created.
+    /// None.
     pub fn bounded(path: impl AsRef<Path>, _: u64) -> io::Result<Self> {
         Self::create(path)
     }
 
     /// Does nothing.
     pub fn flush_on_panic(&self) {}
+
+    /// Returns 0.
+    pub fn lost(&self) -> u64 {
+        0
+    }
 
     /// Does nothing.
     ///
@@ -88,21 +92,20 @@ pub struct FlightRecorder(std::path::PathBuf);
 
 #[cfg(unix)]
 impl FlightRecorder {
-    /// Creates the file, or empties it.
+    /// Leaves the file alone: nothing will be written to it, and what is there may be a recording.
     ///
     /// # Errors
     ///
-    /// When the file cannot be created.
+    /// When the path is empty, or relative and there is no working directory.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        let path = std::path::absolute(path)?;
-        File::create(&path).map(|_| Self(path))
+        std::path::absolute(path).map(Self)
     }
 
-    /// Creates the file, or empties it.
+    /// Leaves the file alone.
     ///
     /// # Errors
     ///
-    /// When the file cannot be created.
+    /// As [`create`](Self::create).
     pub fn bounded(path: impl AsRef<Path>, _: u64) -> io::Result<Self> {
         Self::create(path)
     }

@@ -192,7 +192,8 @@ impl Terminal {
             let mut line = self.line();
             let lost = plural(recording.lost(), "event");
             line.put(Look::Warning, &format!("lost: {lost}"));
-            line.put(Look::Plain, ", because the recorder's budget was used up.");
+            // Of a full recorder, a full disk, a stalled pipe or a signal's handler: it does not say which.
+            line.put(Look::Plain, ", so that what is shown of handles may be incomplete.");
             writeln!(out, "{}", line.finish())?;
         }
         Ok(())

@@ -1,9 +1,11 @@
+mod lines;
 pub(in crate::sink) mod open;
 pub(in crate::sink) mod origin;
 
+use self::lines::Out;
 use super::Sink;
 use super::sources::{New, Sources, Told};
-use crate::event::{Caller, Event, Object, Op, Thread, Time, warn, write};
+use crate::event::{Event, Time, warn, write};
 use crate::exit::{self, at_exit};
 use crate::fork;
 use crate::render::json::Json;
@@ -11,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -22,7 +24,7 @@ use std::time::Duration;
 /// whenever a good deal has come together, so that the program seldom waits for the disk; what a process
 /// that is killed leaves behind is whole up to the last write. A file that cannot be written, because the disk is
 /// full, its folder vanished or a limit on file sizes is reached, is reported once on stderr, and the sink takes
-/// nothing more.
+/// nothing more; [`lost`](Self::lost) counts what is not in it.
 ///
 /// At most some 32 MiB are gathered. Beyond, a thread that emits an event waits for a file; where it is recorded to
 /// a pipe whose reader is stalled, the event is lost, and the recording says how many were.
@@ -108,34 +110,6 @@ struct Open {
     sources: Sources,
 }
 
-#[derive(Default)]
-struct Out {
-    lines: String,
-    /// What is alive, for the head of the next part. Kept only where there are parts.
-    living: Option<HashMap<u64, Known>>,
-    types: HashMap<usize, usize>,
-    sites: HashMap<Caller, usize>,
-    threads: HashSet<Thread>,
-    stacks: crate::stack::Told,
-    /// Source files that lines name, and what no line tells of yet.
-    files: HashSet<&'static str>,
-    new_sources: New,
-    spans: HashSet<u32>,
-    failed: bool,
-    /// Events that found no room, and that no line counts yet.
-    lost: u64,
-}
-
-/// An object that is alive, as the next part's head has it.
-struct Known {
-    object: Object,
-    events: u64,
-    /// The highest number of an event.
-    highest: u64,
-    strong: u32,
-    weak: i64,
-}
-
 /// How much is gathered at most.
 const MOST: usize = 32 << 20;
 /// How long an exit waits for a pipe's reader.
@@ -186,6 +160,8 @@ impl FileSink {
                 files: HashSet::new(),
                 spans: HashSet::new(),
                 failed: false,
+                gathered: 0,
+                untold: 0,
                 lost: 0,
             }),
             file: Mutex::new(Open { file, written: 0, sources: Sources::new(part) }),
@@ -228,6 +204,15 @@ impl FileSink {
         }));
     }
 
+    /// Returns how many events have not come to the file, and will not: those that found no room because a pipe's reader is
+    /// stalled, and, where the file could not be written, all that were gathered then and came later. Of the write that failed,
+    /// those count that are not in the file whole; to a pipe, all.
+    ///
+    /// Not counted is what had been written to a file that was removed afterwards, or what happened in a forked child.
+    pub fn lost(&self) -> u64 {
+        if self.inner.process.is_current() { self.inner.out.lock().lost } else { 0 }
+    }
+
     /// Writes out what has been gathered.
     ///
     /// # Errors
@@ -240,11 +225,13 @@ impl FileSink {
             return Err(io::Error::other(text));
         }
         self.inner.write_out();
-        match self.inner.out.lock().failed {
+        let out = self.inner.out.lock();
+        match out.failed {
             false => Ok(()),
             true => Err(io::Error::other(format!(
-                "{} could not be written; what came later is lost",
-                self.inner.path.display()
+                "{} could not be written; {} lost",
+                self.inner.path.display(),
+                crate::text::plural(out.lost, "event")
             ))),
         }
     }
@@ -342,10 +329,10 @@ impl Inner {
         if out.is_written() {
             return;
         }
-        let mut lines = std::mem::take(&mut out.lines);
+        let (mut lines, _) = out.take();
         let new_sources = std::mem::take(&mut out.new_sources);
-        if out.lost > 0 {
-            let _ = writeln!(lines, r#"{{"lost":{}}}"#, std::mem::take(&mut out.lost));
+        if out.untold > 0 {
+            let _ = writeln!(lines, r#"{{"lost":{}}}"#, std::mem::take(&mut out.untold));
         }
         open.written += lines.len() as u64;
         let full = self.part.is_some_and(|part| open.written >= part);
@@ -359,8 +346,20 @@ impl Inner {
         open.sources.tell(new_sources, |told| sources.push_str(&line_of(&told)));
         open.written += sources.len() as u64;
         lines.push_str(&sources);
-        let done = write::write_all(&mut open.file, lines.as_bytes()).and_then(|()| {
+        let before = open.file.stream_position();
+        let done = write::write_all(&mut open.file, lines.as_bytes());
+        // A pipe has no position, and says nothing of how far it went.
+        let mut unwritten =
+            match (&done, before.and_then(|at| Ok((at, open.file.stream_position()?)))) {
+                (Ok(()), _) => 0,
+                (Err(_), Ok((before, after))) => {
+                    events_behind(&lines, after.saturating_sub(before))
+                }
+                (Err(_), Err(_)) => events_behind(&lines, 0),
+            };
+        let done = done.and_then(|()| {
             if open::is_removed(&open.file, &self.path)? {
+                unwritten = events_behind(&lines, 0);
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the file has been removed"));
             }
             if full {
@@ -368,20 +367,22 @@ impl Inner {
                 old.push(".1");
                 std::fs::rename(&self.path, old)?;
                 // At once with its head: a part without one is no recording.
-                let head = std::mem::take(&mut self.out.lock().lines);
+                let (head, events) = self.out.lock().take();
+                unwritten = events;
                 let part = open::part(&self.path)?;
                 // The old one is closed when it is not here any more: a fork may come between.
                 drop(std::mem::replace(&mut open.file, part));
                 open.written = head.len() as u64;
                 open.sources.begin_part();
                 write::write_all(&mut open.file, head.as_bytes())?;
+                unwritten = 0;
             }
             Ok(())
         });
         if let Err(error) = done {
             let mut out = self.out.lock();
             out.failed = true;
-            out.lines = String::new();
+            out.lost += unwritten + out.take().1;
             drop(out);
             warn(format_args!(
                 "{}: {error}; the sink is switched off, and events from here on are lost",
@@ -391,178 +392,22 @@ impl Inner {
     }
 }
 
+/// How many lines of events end behind so many bytes.
+fn events_behind(lines: &str, bytes: u64) -> u64 {
+    let mut end = 0;
+    let behind = lines.split_inclusive('\n').filter(|line| {
+        end += line.len() as u64;
+        end > bytes && line.starts_with("{\"event\"")
+    });
+    behind.count() as u64
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.write_out();
         if !self.process.is_current() {
             std::mem::forget(std::mem::take(self.out.get_mut()));
         }
-    }
-}
-
-impl Out {
-    /// Adds a line, which there is room for: few are written so.
-    fn line(&mut self, line: &str) {
-        if !self.failed {
-            self.lines.push_str(line);
-            self.lines.push('\n');
-        }
-    }
-
-    /// Whether there is nothing to be written.
-    fn is_written(&self) -> bool {
-        self.failed || (self.lines.is_empty() && self.lost == 0)
-    }
-
-    /// The head of a new part: tables begin anew, and what is alive comes first.
-    fn begin_part(&mut self) {
-        self.lines = origin::head();
-        self.files.clear();
-        self.types.clear();
-        self.sites.clear();
-        self.threads.clear();
-        self.stacks = crate::stack::Told::default();
-        self.spans.clear();
-        let living = self.living.take();
-        for known in living.iter().flatten().map(|(_, known)| known) {
-            self.object(&known.object, Some(known));
-        }
-        self.living = living;
-    }
-
-    fn object(&mut self, object: &Object, known: Option<&Known>) {
-        let next = self.types.len() + 1;
-        let ty = *self.types.entry(std::ptr::from_ref(object.ty).addr()).or_insert(next);
-        if ty == next {
-            let name = Json(object.type_name());
-            let _ = writeln!(self.lines, r#"{{"type":{ty},"name":{name}}}"#);
-        }
-        let born = self.site(object.location);
-        let _ = write!(
-            self.lines,
-            r#"{{"object":{},"kind":"{}","type":{ty},"size":{},"site":{born}"#,
-            object.id().number(),
-            object.kind(),
-            object.size()
-        );
-        if let Some(known) = known {
-            let _ = write!(
-                self.lines,
-                r#","earlier":{},"strong":{},"weak":{}"#,
-                known.events, known.strong, known.weak
-            );
-            if known.highest != known.events {
-                // Some are under way still, on other threads.
-                let _ = write!(self.lines, r#","highest":{}"#, known.highest);
-            }
-            if let Some(label) = object.label() {
-                let _ = write!(self.lines, r#","label":{}"#, Json(label));
-            }
-        }
-        self.lines.push_str("}\n");
-    }
-
-    fn follow(&mut self, event: &Event) {
-        let Some(living) = &mut self.living else { return };
-        let id = event.object().id().number();
-        let known = living.entry(id).or_insert_with(|| Known {
-            object: *event.object(),
-            events: 0,
-            highest: 0,
-            strong: 0,
-            weak: 0,
-        });
-        known.object = *event.object();
-        known.events += 1;
-        known.weak += i64::from(event.op().weak_delta());
-        if event.seq() >= known.highest {
-            (known.highest, known.strong) = (event.seq(), event.strong());
-        }
-        let complete = known.events == known.highest;
-        if complete && known.strong == 0 && known.weak <= 0 && known.events > 1 {
-            living.remove(&id);
-        }
-    }
-
-    fn site(&mut self, site: Caller) -> usize {
-        let next = self.sites.len() + 1;
-        let number = *self.sites.entry(site).or_insert(next);
-        if number == next {
-            if self.files.insert(site.file()) {
-                self.new_sources.files.push(site.file());
-            }
-            self.new_sources.sites.push((number as u64, site));
-            let _ = writeln!(
-                self.lines,
-                r#"{{"site":{number},"file":{},"line":{},"column":{}}}"#,
-                Json(site.file()),
-                site.line(),
-                site.column()
-            );
-        }
-        number
-    }
-
-    /// Returns the number of a span of which the file knows the text.
-    fn span(&mut self, span: u32) -> Option<u32> {
-        if span == 0 {
-            return None;
-        }
-        if !self.spans.contains(&span) {
-            let text = crate::span::text(span)?;
-            let _ = writeln!(self.lines, r#"{{"span":{span},"text":{}}}"#, Json(&text));
-            self.spans.insert(span);
-        }
-        Some(span)
-    }
-
-    fn event(&mut self, event: &Event, span: u32) {
-        let object = event.object();
-        let id = object.id().number();
-        let site = event.location.map(|site| self.site(site));
-        let thread = event.thread();
-        if self.threads.insert(thread) {
-            let name = thread.to_string();
-            let _ =
-                writeln!(self.lines, r#"{{"thread":{},"name":{}}}"#, thread.number(), Json(&name));
-        }
-        if event.seq() == 1 {
-            self.object(object, None);
-        }
-        self.follow(event);
-        if let Some(stack) = event.stack() {
-            self.stacks.tell(stack, &mut self.lines);
-        }
-        let span = self.span(span);
-        let _ = write!(
-            self.lines,
-            r#"{{"event":"{}","o":{id},"n":{},"h":{},"s":{},"t":{},"ns":{}"#,
-            event.op(),
-            event.seq(),
-            event.handle().number(),
-            event.strong(),
-            thread.number(),
-            event.time().as_nanos()
-        );
-        if let Some(from) = event.from() {
-            let _ = write!(self.lines, r#","f":{}"#, from.number());
-            if from.object() != object.id() {
-                let _ = write!(self.lines, r#","fo":{}"#, from.object().number());
-            }
-        }
-        if let Some(site) = site {
-            let _ = write!(self.lines, r#","at":{site}"#);
-        }
-        if let Some(stack) = event.stack() {
-            let _ = write!(self.lines, r#","k":{}"#, stack.number());
-        }
-        if let Some(span) = span {
-            let _ = write!(self.lines, r#","sp":{span}"#);
-        }
-        if let (Op::Label, Some(label)) = (event.op(), object.label()) {
-            let _ = write!(self.lines, r#","label":{}"#, Json(label));
-        }
-        self.lines.push_str("}\n");
     }
 }
 
@@ -577,7 +422,8 @@ impl Sink for FileSink {
         let mut out = self.inner.out.lock();
         if out.lines.len() >= MOST {
             if !self.inner.waits {
-                out.lost += u64::from(!out.failed);
+                out.untold += u64::from(!out.failed);
+                out.lost += 1;
                 return;
             }
             drop(out);
@@ -585,9 +431,11 @@ impl Sink for FileSink {
             out = self.inner.out.lock();
         }
         if out.failed {
+            out.lost += 1;
             return;
         }
         out.event(event, span);
+        out.gathered += 1;
         let plenty = out.lines.len() >= PLENTY;
         drop(out);
         if plenty && let Some(writer) = self.inner.writer.get() {

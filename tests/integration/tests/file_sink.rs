@@ -65,12 +65,17 @@ fn a_limit_on_file_sizes_is_an_error_and_no_end() {
             record(&sink, 1000);
             let _ = sink.flush();
         }
-        sink.flush().unwrap_err();
+        let error = sink.flush().unwrap_err().to_string();
+        // Four events an object: each is in the file, or counted.
+        let kept = read(&folder.join("run.jsonl")).events().len() as u64;
+        assert_eq!(sink.lost(), 80_000 - kept, "{error}");
+        assert!(error.contains("events lost"), "{error}");
         // And one that the writer's own thread meets.
         let sink = FileSink::create(folder.join("more.jsonl")).unwrap();
         record(&sink, 20_000);
         std::thread::sleep(std::time::Duration::from_millis(600));
         sink.flush().unwrap_err();
+        assert_eq!(sink.lost() + read(&folder.join("more.jsonl")).events().len() as u64, 80_000);
         return;
     }
     let folder = folder("limit");
@@ -113,6 +118,7 @@ fn a_stalled_pipe_costs_events_and_no_more_memory() {
     let objects = 110_000;
     record(&sink, objects);
     let (done, is_done) = std::sync::mpsc::channel();
+    let handle = sink.clone();
     std::thread::spawn(move || {
         sink.flush().unwrap();
         done.send(()).unwrap();
@@ -135,6 +141,7 @@ fn a_stalled_pipe_costs_events_and_no_more_memory() {
     let all = 4 * u64::from(objects);
     assert_eq!(recording.lost() + recording.events().len() as u64, all);
     assert!(recording.lost() > 0);
+    assert_eq!(recording.lost(), handle.lost());
 }
 
 /// Whether a read would not wait.
@@ -193,5 +200,8 @@ fn a_file_that_is_moved_is_written_on_and_one_that_is_removed_is_an_error() {
     std::fs::remove_file(&moved).unwrap();
     record(&sink, 1);
     sink.flush().unwrap_err();
+    // What came last, and what comes now; what had been written before is not counted.
+    record(&sink, 1);
+    assert_eq!(sink.lost(), 8);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "another");
 }
