@@ -4,7 +4,7 @@ use crate::Failed;
 use crate::arguments::{Filter, Format};
 use crate::input::Input;
 use crate::output::WholeFile;
-use refscope::__private::report_of_living;
+use refscope::__private::{escape, report_of_living};
 use refscope::model::{Birth, Survey};
 use refscope::{ObjectId, render};
 use std::collections::HashSet;
@@ -83,7 +83,16 @@ pub(crate) fn places<'a>(
         };
         (input, path)
     };
-    Ok(inputs.iter().map(place).collect())
+    let places: Vec<_> = inputs.iter().map(place).collect();
+    let real: HashSet<_> =
+        inputs.iter().filter_map(|input| input.path().canonicalize().ok()).collect();
+    for path in places.iter().filter_map(|(_, path)| path.as_ref()) {
+        if path.canonicalize().is_ok_and(|path| real.contains(&path)) {
+            let text = "this is a recording that is read, and would be overwritten: -o names another file or folder";
+            return Err(format!("{}: {text}", path.display()).into());
+        }
+    }
+    Ok(places)
 }
 
 /// Packs a recording, and returns what to say of it.
@@ -94,7 +103,7 @@ pub(crate) fn pack(input: &Input, to: &Path) -> Result<String, Failed> {
     let (events, bytes) = packed.map_err(|error| input.failed(&error))?;
     file.finish()?;
     let each = if events == 0 { 0.0 } else { bytes as f64 / events as f64 };
-    let path = to.display();
+    let path = escape(&to.display().to_string()).to_string();
     Ok(format!("{path}: {events} events in {bytes} B, {each:.1} B an event\n"))
 }
 
@@ -166,7 +175,7 @@ impl Export<'_> {
             )
         });
         if let Some(note) = &note {
-            eprintln!("refscope: {}: {note}", self.input.path().display());
+            crate::input::note(self.input.path(), note);
         }
         let page = render::html_with_sources(&timelines, self.source, note.as_deref());
         to.write_all(page.as_bytes())?;

@@ -13,7 +13,8 @@ use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::mpsc::{RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
 
 /// Opens a file, or the standard input, that is read to its end.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>, Failed> {
@@ -24,49 +25,113 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>, Failed> {
     Ok(Box::new(BufReader::new(file)))
 }
 
-/// The recordings that were meant: files, and those in folders, by name.
+/// The recordings that were meant: files, and those in folders, by name. One that is given twice is read once.
 pub(crate) fn several(paths: &[PathBuf]) -> Result<Vec<Input>, Failed> {
     let mut inputs = Vec::new();
+    let mut known = HashSet::new();
+    let mut add = |path: &Path| -> Result<(), Failed> {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if known.insert(real) {
+            inputs.push(Input::open(path)?);
+        } else {
+            note(path, "it is given twice, and read once");
+        }
+        Ok(())
+    };
     for path in paths {
         let is_folder = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_dir());
         if !is_folder {
-            inputs.push(Input::open(path)?);
+            add(path)?;
             continue;
         }
-        let before = inputs.len();
-        for file in recordings_in(path)? {
-            inputs.push(Input::open(&file)?);
-        }
-        if inputs.len() == before {
+        let found = recordings_in(path)?;
+        if found.is_empty() {
             let text =
                 "there is no recording in this folder, whose names end with .refscope or .jsonl";
             return Err(format!("{}: {text}", path.display()).into());
         }
+        found.iter().try_for_each(|file| add(file))?;
     }
     Ok(inputs)
 }
 
-/// The files below a folder that are named as recordings are and begin as one does.
+/// Says something of a file that is no failure.
+pub(crate) fn note(path: &Path, text: &str) {
+    clear();
+    eprintln!("refscope: {}: {text}", escape(&path.display().to_string()));
+}
+
+/// The files below a folder that are named as recordings are and begin as one does. What is packed beside the recording that it
+/// was made of is not counted twice.
 fn recordings_in(folder: &Path) -> Result<Vec<PathBuf>, Failed> {
     let told = |error: io::Error| format!("{}: {error}", folder.display());
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(told)? {
         let entry = entry.map_err(told)?;
         let (path, kind) = (entry.path(), entry.file_type().map_err(told)?);
+        let ends_with = |end: &str| path.extension().is_some_and(|own| own == end);
         if kind.is_dir() {
             found.extend(recordings_in(&path)?);
-        } else if path.extension().is_some_and(|end| end == "refscope" || end == "jsonl") {
-            let mut first = [0; 12];
-            let read = File::open(&path).and_then(|mut file| file.read(&mut first));
-            if read.is_ok_and(|read| {
-                first[..read].starts_with(b"\x89RFS") || first[..read] == *b"{\"refscope\":"
-            }) {
-                found.push(path);
+        } else if kind.is_fifo_or_socket() {
+            // Nobody may be there to write to it.
+        } else if ends_with("refscope") || ends_with("jsonl") {
+            let mut first = Vec::new();
+            let read = File::open(&path).and_then(|file| file.take(12).read_to_end(&mut first));
+            match read {
+                Err(error) => note(&path, &format!("it is left out: {error}")),
+                Ok(0) => note(&path, "it is left out, since it is empty"),
+                Ok(_) if first.starts_with(b"\x89RFS") || first == *b"{\"refscope\":" => {
+                    found.push(path);
+                }
+                Ok(_) if ends_with("refscope") => {
+                    note(&path, "it is left out, since it does not begin as a recording does");
+                }
+                // Other programs write JSON Lines, too.
+                Ok(_) => {}
             }
         }
     }
     found.sort();
+    let all: HashSet<PathBuf> = found.iter().cloned().collect();
+    found.retain(|path| {
+        let unpacked =
+            path.file_name().and_then(|name| name.to_str()?.strip_suffix(".packed.refscope"));
+        let original = unpacked.and_then(|name| {
+            let ends = ["refscope", "jsonl"].into_iter();
+            ends.map(|end| path.with_file_name(format!("{name}.{end}")))
+                .find(|path| all.contains(path))
+        });
+        if let Some(original) = &original {
+            note(
+                path,
+                &format!(
+                    "it is left out: {} is there, too",
+                    escape(&original.display().to_string())
+                ),
+            );
+        }
+        original.is_none()
+    });
     Ok(found)
+}
+
+/// What is no file to look into.
+trait FileKind {
+    fn is_fifo_or_socket(&self) -> bool;
+}
+
+impl FileKind for std::fs::FileType {
+    #[cfg(unix)]
+    fn is_fifo_or_socket(&self) -> bool {
+        use std::os::unix::fs::FileTypeExt as _;
+
+        self.is_fifo() || self.is_socket()
+    }
+
+    #[cfg(not(unix))]
+    fn is_fifo_or_socket(&self) -> bool {
+        false
+    }
 }
 
 /// A recording.
@@ -84,7 +149,11 @@ impl Input {
         let file = if path == Path::new("-") {
             standard_input().map_err(told)?
         } else {
-            File::open(path).map_err(told)?
+            // To open a pipe that nobody writes to waits for somebody who does.
+            let waiting = Waiting::new(path);
+            let file = File::open(path).map_err(told)?;
+            drop(waiting);
+            file
         };
         let metadata = file.metadata().map_err(told)?;
         if metadata.is_dir() {
@@ -213,6 +282,28 @@ fn standard_input() -> io::Result<File> {
 #[cfg(not(unix))]
 fn standard_input() -> io::Result<File> {
     kept(io::stdin())
+}
+
+/// While it is there, it is said after a second what is waited for.
+struct Waiting {
+    _until: Option<Sender<()>>,
+}
+
+impl Waiting {
+    fn new(path: &Path) -> Self {
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+            return Self { _until: None };
+        }
+        let (until, is_over) = std::sync::mpsc::channel();
+        let path = path.to_owned();
+        // Where no thread can be started, nothing is said.
+        let _ = std::thread::Builder::new().name("waiting".to_owned()).spawn(move || {
+            if is_over.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                note(&path, "it is a pipe, and nobody writes to it yet: it is waited for (Ctrl-C ends that)");
+            }
+        });
+        Self { _until: Some(until) }
+    }
 }
 
 /// What is read, in a file that nobody else sees and that is gone with the process.

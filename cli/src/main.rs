@@ -201,7 +201,17 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             }
         }
         Command::Pack { files, output } => {
-            let inputs = inputs(&files.files, &mut out)?;
+            let mut inputs = inputs(&files.files, &mut out)?;
+            // To another place it is a copy.
+            if output.is_none() {
+                inputs.retain(|input| {
+                    let is_packed = input.file().is_packed().unwrap_or(false);
+                    if is_packed {
+                        input::note(input.path(), "it is packed already");
+                    }
+                    !is_packed
+                });
+            }
             for (input, to) in export::places(&inputs, output.as_deref(), "packed.refscope")? {
                 let to = to.ok_or("what comes by the standard input has no name: -o FILE")?;
                 out.raw(&export::pack(input, &to)?)?;

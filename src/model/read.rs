@@ -35,6 +35,7 @@ pub struct ReadError {
 #[derive(Debug)]
 enum What {
     Io(io::Error),
+    Empty,
     NoRecording,
     /// Of JSON Lines, or of the binary format.
     Version(u64),
@@ -60,6 +61,9 @@ impl fmt::Display for ReadError {
         match &self.what {
             // The source says why.
             What::Io(_) => f.write_str("cannot be read"),
+            What::Empty => f.write_str(
+                "it is empty: whoever was to record has not begun, or was ended or found the disk full before it could write",
+            ),
             What::NoRecording => write!(
                 f,
                 "not a refscope recording: it does not begin with {{\"refscope\":{},…}} or as a binary one does",

@@ -1,7 +1,8 @@
 use super::folds;
 use super::parts::Fold;
-use super::passes::{Input, open};
-use super::{Moment, ReadError, What};
+use super::passes::{self, Input, open};
+use super::source::Source;
+use super::{Moment, ReadError, What, is_regular};
 use crate::event::{Kind, Location, ObjectId, Op, Time};
 use crate::model::packed::write::Packer;
 use crate::model::replay::Seen;
@@ -103,6 +104,20 @@ impl RecordingFile {
     /// Takes a file that is open.
     pub fn from_file(file: File) -> Self {
         Self { file }
+    }
+
+    /// Returns whether it is packed already. What it is otherwise, the passes look at.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the file's beginning.
+    pub fn is_packed(&self) -> io::Result<bool> {
+        if !is_regular(&self.file) {
+            return Ok(false);
+        }
+        let mut head = [0; 24];
+        let read = Source::read_at(&self.file, 0, &mut head)?;
+        Ok(passes::is_packed(&head[..read]))
     }
 
     fn input(&self) -> Result<Input<BufReader<File>>, ReadError> {

@@ -99,6 +99,9 @@ pub(super) fn read_lines(
         if bytes == 0 && number > 1 {
             break;
         }
+        if bytes == 0 {
+            return Err(ReadError::at(0, What::Empty));
+        }
         let too_long = bytes > text.len() as u64;
         match reader.line(recording, &text, &mut take) {
             Err(Wrong::Version(version)) => return Err(at(What::Version(version))),

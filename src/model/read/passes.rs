@@ -74,16 +74,21 @@ pub(super) fn open<R>(input: Input<R>, recording: &mut Recording) -> Result<Open
             let mut head = [0; 24];
             let read = source.read_at(0, &mut head);
             let read = read.map_err(|error| ReadError::at(0, What::Io(error)))?;
-            let is_packed = read == head.len()
-                && head[8..16] == BYTE_ORDER.to_le_bytes()
-                && head[16..] == VERSION.to_le_bytes();
-            Ok(Opened::Parts(if is_packed {
+            Ok(Opened::Parts(if is_packed(&head[..read]) {
                 Box::new(packed::open(source, recording)?)
             } else {
                 Box::new(binary::open(source, recording)?)
             }))
         }
     }
+}
+
+/// Whether a file that begins so is packed.
+pub(super) fn is_packed(head: &[u8]) -> bool {
+    head.len() == 24
+        && head.starts_with(&MAGIC)
+        && head[8..16] == BYTE_ORDER.to_le_bytes()
+        && head[16..] == VERSION.to_le_bytes()
 }
 
 impl<R: BufRead> Opened<R> {
