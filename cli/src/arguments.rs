@@ -1,5 +1,6 @@
 //! What the command is given: its subcommands and their options.
 
+use crate::apart::Apart;
 use crate::fix::Fix;
 use crate::top::By;
 use clap::builder::PossibleValue;
@@ -53,6 +54,10 @@ pub(crate) enum Command {
         /// What was alive at a mark, or so long after the start (`12.5s`, `300ms`), and what became of it
         #[arg(long, value_name = "MARK|TIME")]
         at: Option<String>,
+        /// In place of the reports, of each line that keeps something alive how much that is in each process, on each machine or
+        /// in each build, of all recordings together
+        #[arg(long, value_name = "WHAT", conflicts_with = "annotations")]
+        by: Option<Apart>,
         #[command(flatten)]
         json: Json,
         /// Prints annotations for the log of GitHub Actions
@@ -99,6 +104,9 @@ pub(crate) enum Command {
         b: PathBuf,
         #[command(flatten)]
         filter: Filter,
+        /// Compares each machine's or build's by itself; processes, where A and B are of the same ones
+        #[arg(long, value_name = "WHAT")]
+        by: Option<Apart>,
         #[command(flatten)]
         json: Json,
     },

@@ -1,6 +1,7 @@
 //! `refscope diff`: what a recording has alive at its end that another one had not.
 
 use crate::Failed;
+use crate::apart::Apart;
 use crate::arguments::Filter;
 use crate::input::Input;
 use refscope::__private::{escape, totals};
@@ -10,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What is alive of one type and line, in one recording and in the other.
 pub(crate) struct Row {
+    /// The process, machine or build; empty where these are not told apart.
+    of: String,
     name: String,
     location: String,
     /// Objects, and bytes.
@@ -18,16 +21,22 @@ pub(crate) struct Row {
 }
 
 /// Returns what differs, the greatest growth first.
-pub(crate) fn rows(a: &[Input], b: &[Input], filter: &Filter) -> Result<Vec<Row>, Failed> {
+pub(crate) fn rows(
+    a: &[Input],
+    b: &[Input],
+    filter: &Filter,
+    by: Option<Apart>,
+) -> Result<Vec<Row>, Failed> {
     // Of several processes the sums.
     let count = |files: &[Input]| -> Result<BTreeMap<_, _>, Failed> {
-        let mut sums: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
+        let mut sums: BTreeMap<(String, String, String), (u64, u64)> = BTreeMap::new();
         for file in files {
-            let (_, mut living) = file.live()?;
+            let (recording, mut living) = file.live()?;
+            let of = by.map_or_else(String::new, |by| by.name_of(&recording, file.path()));
             filter.living(&mut living);
             for row in totals(&living) {
                 let name = format!("{}<{}>", row.kind, row.type_name);
-                let sum = sums.entry((name, row.location.to_string())).or_default();
+                let sum = sums.entry((of.clone(), name, row.location.to_string())).or_default();
                 *sum = (sum.0 + row.objects, sum.1.saturating_add(row.bytes));
             }
         }
@@ -37,8 +46,8 @@ pub(crate) fn rows(a: &[Input], b: &[Input], filter: &Filter) -> Result<Vec<Row>
     let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let get = |counts: &BTreeMap<_, _>, key| counts.get(key).copied().unwrap_or((0_u64, 0_u64));
     let rows = keys.into_iter().map(|key| {
-        let (name, location) = key.clone();
-        Row { name, location, before: get(&before, key), after: get(&after, key) }
+        let (of, name, location) = key.clone();
+        Row { of, name, location, before: get(&before, key), after: get(&after, key) }
     });
     let mut rows: Vec<_> = rows.filter(|row| row.before != row.after).collect();
     rows.sort_by_key(|row| Reverse(row.more().1));
@@ -53,32 +62,42 @@ impl Row {
 }
 
 /// Makes the table.
-pub(crate) fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[Row], by: Option<Apart>) -> String {
     if rows.is_empty() {
         return "nothing differs: of each type and line both have as many objects alive\n"
             .to_owned();
     }
     let mut text =
-        format!("{:>9} {:>9} {:>9} {:>11}  type, and where created\n", "A", "B", "more", "bytes");
+        format!("{:>9} {:>9} {:>9} {:>11}  type, and where created", "A", "B", "more", "bytes");
+    text.push_str(&by.map_or_else(String::new, |by| format!("; {}", by.heading())));
+    text.push('\n');
     for row in rows {
         let ((objects, bytes), (name, location)) =
             (row.more(), (escape(&row.name), escape(&row.location)));
         let (before, after) = (row.before.0, row.after.0);
         text.push_str(&format!(
-            "{before:>9} {after:>9} {objects:>+9} {bytes:>+11}  {name}  {location}\n"
+            "{before:>9} {after:>9} {objects:>+9} {bytes:>+11}  {name}  {location}"
         ));
+        if by.is_some() {
+            text.push_str(&format!("; {}", escape(&row.of)));
+        }
+        text.push('\n');
     }
     text
 }
 
 /// Makes the same as JSON.
-pub(crate) fn json(rows: &[Row]) -> Value {
+pub(crate) fn json(rows: &[Row], by: Option<Apart>) -> Value {
     let row = |row: &Row| {
-        json!({
+        let mut json = json!({
             "type": row.name, "location": row.location,
             "a": { "objects": row.before.0, "bytes": row.before.1 },
             "b": { "objects": row.after.0, "bytes": row.after.1 },
-        })
+        });
+        if let Some(by) = by {
+            json[by.name()] = row.of.as_str().into();
+        }
+        json
     };
     json!({ "refscope_diff": 1, "rows": rows.iter().map(row).collect::<Vec<_>>() })
 }

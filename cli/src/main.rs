@@ -2,6 +2,7 @@
 //!
 //! `cargo install refscope-cli`, then `refscope leaks run.refscope`.
 
+mod apart;
 mod arguments;
 mod diff;
 mod export;
@@ -15,6 +16,7 @@ mod parquet;
 mod top;
 
 use anstream::{AutoStream, ColorChoice};
+use apart::Spread;
 use arguments::{AxisBy, Cli, Command, Filter, Format, GraphFormat};
 use clap::{CommandFactory as _, Parser as _};
 use export::Export;
@@ -82,9 +84,10 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
         Ok(inputs)
     };
     match command {
-        Command::Leaks { files, filter, allow, baseline, at, json, annotations } => {
+        Command::Leaks { files, filter, allow, baseline, at, by, json, annotations } => {
             let look = Look { filter: &filter, allow: &allow, baseline: baseline.as_deref() };
             let mut passes = true;
+            let mut spread = by.map(Spread::new);
             for input in inputs(&files.files, &mut out)? {
                 let (report, recording, became) = match &at {
                     None => {
@@ -94,7 +97,9 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                     Some(at) => leaks::at(&input, at, &look)?,
                 };
                 passes &= report.passes();
-                if json.json {
+                if let Some(spread) = &mut spread {
+                    spread.add(&recording, input.path(), &report);
+                } else if json.json {
                     out.json(&report.json())?;
                 } else if annotations {
                     out.raw(&report.annotations())?;
@@ -102,6 +107,11 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                     let report = terminal().sources_of(&recording).render_report(&report);
                     out.text(input.path(), &format!("{}{report}{became}", about(&recording)))?;
                 }
+            }
+            match spread {
+                Some(spread) if json.json => out.json(&spread.json())?,
+                Some(spread) => out.raw(&spread.table())?,
+                None => {}
             }
             return Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -126,11 +136,11 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             }
         }
         Command::Top { files, filter, by, limit, json } => {
-            let mut fleet = Fleet::new(by);
+            let mut fleet = by.apart().map(Fleet::new);
             for input in inputs(&files.files, &mut out)? {
                 let (recording, mut living) = input.live()?;
                 filter.living(&mut living);
-                if by.is_of_all() {
+                if let Some(fleet) = &mut fleet {
                     fleet.add(&recording, input.path(), &living);
                 } else if json.json {
                     out.json(&top::json(&living, recording.end(), by, limit))?;
@@ -142,18 +152,18 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                     out.text(input.path(), &text)?;
                 }
             }
-            match json.json {
-                _ if !by.is_of_all() => {}
-                true => out.json(&fleet.json(limit))?,
-                false => out.raw(&fleet.table(limit))?,
+            match fleet {
+                Some(fleet) if json.json => out.json(&fleet.json(limit))?,
+                Some(fleet) => out.raw(&fleet.table(limit))?,
+                None => {}
             }
         }
-        Command::Diff { a, b, filter, json } => {
+        Command::Diff { a, b, filter, by, json } => {
             let (a, b) = (inputs(&[a], &mut out)?, inputs(&[b], &mut out)?);
-            let rows = diff::rows(&a, &b, &filter)?;
+            let rows = diff::rows(&a, &b, &filter, by)?;
             match json.json {
-                true => out.json(&diff::json(&rows))?,
-                false => out.raw(&diff::table(&rows))?,
+                true => out.json(&diff::json(&rows, by))?,
+                false => out.raw(&diff::table(&rows, by))?,
             }
         }
         Command::Tree { files, object, json } => {

@@ -1,5 +1,6 @@
 //! `refscope top`: what was alive at the end, summed.
 
+use crate::apart::Apart;
 use clap::ValueEnum;
 use refscope::__private::{escape, totals};
 use refscope::Recording;
@@ -35,15 +36,20 @@ pub(crate) enum By {
 }
 
 impl By {
-    /// Whether the rows are of several recordings together.
-    pub(crate) fn is_of_all(self) -> bool {
-        matches!(self, Self::Process | Self::Host | Self::Version)
+    /// Whether the rows are of several recordings together, and what tells them apart.
+    pub(crate) fn apart(self) -> Option<Apart> {
+        match self {
+            Self::Process => Some(Apart::Process),
+            Self::Host => Some(Apart::Host),
+            Self::Version => Some(Apart::Version),
+            _ => None,
+        }
     }
 }
 
 /// What processes have alive, by what tells them apart.
 pub(crate) struct Fleet {
-    by: By,
+    by: Apart,
     rows: BTreeMap<String, Processes>,
 }
 
@@ -59,27 +65,12 @@ struct Processes {
 }
 
 impl Fleet {
-    pub(crate) fn new(by: By) -> Self {
+    pub(crate) fn new(by: Apart) -> Self {
         Self { by, rows: BTreeMap::new() }
     }
 
     pub(crate) fn add(&mut self, recording: &Recording, path: &Path, living: &[LiveObject]) {
-        let key = match (self.by, recording.origin()) {
-            (By::Host, Some(origin)) if !origin.host.is_empty() => origin.host.clone(),
-            (By::Version, Some(origin)) if !origin.build.is_empty() => {
-                format!("{}  build {}", origin.program, origin.build)
-            }
-            (By::Version, Some(origin)) if !origin.program.is_empty() => origin.program.clone(),
-            (By::Process, Some(origin)) if !origin.program.is_empty() => {
-                // A number is used again after a while.
-                let started = crate::leaks::utc(origin.started / 1000);
-                format!(
-                    "{} on {}, process {} from {started}",
-                    origin.program, origin.host, origin.pid
-                )
-            }
-            _ => path.display().to_string(),
-        };
+        let key = self.by.name_of(recording, path);
         let row = self.rows.entry(key).or_default();
         row.processes += 1;
         for object in living {
@@ -98,11 +89,7 @@ impl Fleet {
     }
 
     pub(crate) fn table(&self, limit: usize) -> String {
-        let what = match self.by {
-            By::Host => "machine",
-            By::Version => "build",
-            _ => "process",
-        };
+        let what = self.by.heading();
         let columns = ["recordings", "objects", "bytes", "strong", "oldest"];
         let [recordings, objects, bytes, strong, oldest] = columns;
         let mut text =
@@ -120,11 +107,10 @@ impl Fleet {
     }
 
     pub(crate) fn json(&self, limit: usize) -> Value {
-        let name = self.by.to_possible_value();
-        let name = name.as_ref().map_or("", |name| name.get_name()).to_owned();
+        let name = self.by.name();
         let rows = self.sorted().into_iter().take(limit).map(|(key, row)| {
             json!({
-                (name.clone()): key, "recordings": row.processes, "objects": row.objects, "bytes": row.bytes,
+                (name): key, "recordings": row.processes, "objects": row.objects, "bytes": row.bytes,
                 "strong": row.strong, "oldest": row.oldest,
             })
         });

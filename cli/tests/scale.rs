@@ -249,6 +249,28 @@ fn folders_and_processes() {
     assert_eq!(processes[0].0, "/srv/shop on one, process 7 from 2025-11-24 16:00:00 UTC");
     let (out, _) = texts(&refscope(&["top", fleet, "--by", "host", "-n", "1"]));
     assert!(out.contains("oldest  machine\n") && out.ends_with("  one\nand 1 more\n"), "{out}");
+    // Which machines a leak is on; and what changed on each.
+    let output = refscope(&["leaks", fleet, "--by", "host", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = |row: &serde_json::Value| {
+        let number = |key: &str| row[key].as_u64().unwrap();
+        (row["host"].as_str().unwrap().to_owned(), number("recordings"), number("objects"))
+    };
+    let leaks: Vec<_> = json["rows"].as_array().unwrap().iter().map(row).collect();
+    assert_eq!(leaks, [("one".to_owned(), 2, 5), ("two".to_owned(), 1, 2)]);
+    let (out, _) = texts(&refscope(&["leaks", fleet, "--by", "version"]));
+    assert!(out.starts_with("src/cart.rs:7:9 keeps Rc<shop::Cart>  ["), "{out}");
+    assert_eq!(out.lines().count(), 4, "{out}");
+    let output = refscope(&["leaks", fleet, "--by", "process", "--allow", "Cart"]);
+    assert_eq!(output.status.code(), Some(0));
+    let (one, two) = (path("fleet/a.jsonl"), path("fleet"));
+    let (out, _) =
+        texts(&refscope(&["diff", one.to_str().unwrap(), two.to_str().unwrap(), "--by", "host"]));
+    let rows: Vec<&str> = out.lines().skip(1).collect();
+    assert_eq!(rows.len(), 2, "{out}");
+    assert!(rows[0].ends_with("src/cart.rs:7:9; one") && rows[1].ends_with("; two"), "{out}");
+    assert!(rows.iter().all(|row| row.contains("+2")), "{out}");
     // Each recording by itself, below its name.
     let (out, _) = texts(&refscope(&["top", fleet]));
     assert_eq!(out.matches("== ").count(), 3, "{out}");
