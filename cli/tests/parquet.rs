@@ -267,3 +267,56 @@ fn a_fleets_leak_grows_as_the_readme_says() {
     let counts: Vec<_> = rows.iter().map(|row| row.join(" ")).collect();
     assert_eq!(counts, ["clone drop 7 2", "clone null 11 2", "new drop 18 1"]);
 }
+
+/// The most memory that an export has had, in KiB.
+#[cfg(target_os = "linux")]
+fn peak(file: &Path, to: &Path) -> u64 {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_refscope"))
+        .args(["export", "--format", "parquet", "-o"])
+        .args([to, file])
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    loop {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        most = now.unwrap_or(0).max(most);
+        if let Some(ended) = child.try_wait().unwrap() {
+            assert!(ended.success());
+            return most;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Row groups are written as they are full, and nothing is kept of what is over.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_rows() {
+    use refscope::sink::FlightRecorder;
+    use refscope::{Arc, Scope};
+
+    let record = |name: &str, objects: u64| {
+        let file = path(name);
+        let flight = FlightRecorder::create(&file).unwrap();
+        Scope::new(flight.clone()).run(|| {
+            (0..objects).for_each(|number| {
+                let one = Arc::new(number);
+                drop([one.clone(), one.clone(), one.clone()]);
+            });
+        });
+        flight.flush().unwrap();
+        file
+    };
+    // Of handles and events there are several row groups in the smaller one already.
+    let (few, many) = (record("few.refscope", 20_000), record("many.refscope", 60_000));
+    // To keep the rows would take a hundred megabytes more.
+    let (to_few, to_many) = (path("few-tables"), path("many-tables"));
+    let (of_few, of_many) = (peak(&few, &to_few), peak(&many, &to_many));
+    let count = |table| parts(&to_many, table).iter().map(|file| rows(file)).sum::<i64>();
+    assert_eq!((count("objects"), count("handles"), count("events")), (60_000, 240_000, 480_000));
+    println!("{of_few} KiB and {of_many} KiB");
+    assert!(of_many < of_few + 16_000, "{of_few} KiB and {of_many} KiB");
+}
