@@ -103,6 +103,8 @@ mod graph;
 #[cfg(refscope_search)]
 mod guess;
 #[cfg(refscope_search)]
+mod in_hand;
+#[cfg(refscope_search)]
 mod inputs;
 #[cfg(all(refscope_search, test))]
 mod made_up;

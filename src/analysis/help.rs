@@ -86,7 +86,7 @@ impl Help {
         }
         if let Some((part, &objects)) = leak.parts.iter().next()
             && objects == leak.count()
-            && !matches!(part, Part::Leaked | Part::Raw | Part::Unknown)
+            && !matches!(part, Part::Leaked | Part::LikelyLeaked | Part::Raw | Part::Unknown)
         {
             return Self::AllowOrRelease { part: part.clone(), objects };
         }

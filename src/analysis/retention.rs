@@ -36,6 +36,9 @@ pub struct Retention {
 pub enum Part {
     /// Nothing reaches them, or only what leaked does.
     Leaked,
+    /// Nothing was found to hold them, which is not proven: they are in a cycle that is only
+    /// [`Likely`](crate::locate::Grade::Likely), in a block of the heap whose address was not found, or hang on such.
+    LikelyLeaked,
     /// A raw pointer, by `into_raw` or `leak`: nobody can say where it is.
     Raw,
     /// A task of an async runtime that has not ended, by the name of its future, or of the runtime where that is not known.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Ownership {
-    /// Every living object, by number.
+    /// Every object that was alive when the process was copied, by number.
     pub objects: Vec<LocatedObject>,
-    /// Every living handle, by object and number.
+    /// Every handle that was alive at that moment, by object and number.
     pub handles: Vec<LocatedHandle>,
     /// The objects, and the blocks that lie between them and their roots. Each has one holder: the paths of all objects.
     pub nodes: Vec<Node>,
@@ -107,7 +107,8 @@ pub enum Owner {
     Raw,
     /// Nowhere found: forgotten, or where no search can see it.
     NotFound,
-    /// In a pointer of std's that refscope does not trace.
+    /// std counts an owner that refscope does not know: a pointer that is not traced, or a handle that a thread was making or
+    /// ending at that moment.
     Untraced,
 }
 

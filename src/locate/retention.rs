@@ -1,7 +1,7 @@
 //! What a report needs of an ownership graph.
 
 use super::dominator_tree::dominators;
-use super::ownership::{Held, NodeKind, Owner, Ownership};
+use super::ownership::{Cycle, Grade, Held, NodeKind, Owner, Ownership};
 use crate::analysis::{Part, Retention};
 use crate::event::ObjectId;
 use std::collections::BTreeSet;
@@ -19,7 +19,8 @@ impl Ownership {
         for cycle in &self.cycles {
             retention.cycle(cycle.objects.iter().copied());
             in_cycle.extend(cycle.objects.iter().copied());
-            cycle.objects.iter().for_each(|&id| retention.is_in(id, Part::Leaked));
+            let part = part_of_cycle(cycle);
+            cycle.objects.iter().for_each(|&id| retention.is_in(id, part.clone()));
         }
         for object in self.objects.iter().filter(|object| !in_cycle.contains(&object.id)) {
             if let Some(part) = object.node.and_then(|node| starts.part(node)) {
@@ -116,6 +117,14 @@ impl Ownership {
     }
 }
 
+/// A report says no more than the cycle's grade.
+fn part_of_cycle(cycle: &Cycle) -> Part {
+    match cycle.grade {
+        Grade::Proven => Part::Leaked,
+        Grade::Likely(_) => Part::LikelyLeaked,
+    }
+}
+
 /// What the path to each node begins with.
 pub(crate) struct Starts<'a> {
     ownership: &'a Ownership,
@@ -171,17 +180,17 @@ impl<'a> Starts<'a> {
         let task = start.task.and_then(|task| self.ownership.nodes[task as usize].task.as_ref());
         Some(match (part, task) {
             // One that nothing reaches runs no more.
-            (part @ (Part::Leaked | Part::Raw), _) | (part, None) => part,
+            (part @ (Part::Leaked | Part::LikelyLeaked | Part::Raw), _) | (part, None) => part,
             (_, Some(task)) => Part::Task(task.to_string()),
         })
     }
 
     fn part_of_start(&self, start: &Start) -> Option<Part> {
         match &self.ownership.nodes.get(start.node as usize)?.held {
-            Held::Cycle(_) => Some(Part::Leaked),
+            Held::Cycle(cycle) => self.ownership.cycles.get(*cycle as usize).map(part_of_cycle),
             Held::Root(owner) => self.part_of_root(owner),
-            // The block may be a freed one that a handle was moved out of.
-            Held::Unreferenced if self.is_sure() && !start.is_guess => Some(Part::Leaked),
+            // The block may be a freed one that a handle was moved out of; or the program has its address in a form of its own.
+            Held::Unreferenced if self.is_sure() && !start.is_guess => Some(Part::LikelyLeaked),
             _ => None,
         }
     }

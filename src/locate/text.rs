@@ -111,7 +111,9 @@ impl fmt::Display for Owner {
             Self::NotFound => {
                 f.write_str("nothing that was found: it is forgotten, or in a register")
             }
-            Self::Untraced => f.write_str("a pointer of std's that is not traced"),
+            Self::Untraced => f.write_str(
+                "a pointer of std's that is not traced, or a handle that was just being made or dropped",
+            ),
         }
     }
 }

@@ -203,6 +203,7 @@ impl<'a> PartView<'a> {
     fn new(part: &'a Part, count: u64) -> Self {
         let (part, name) = match part {
             Part::Leaked => ("leaked", None),
+            Part::LikelyLeaked => ("likely_leaked", None),
             Part::Raw => ("raw", None),
             Part::Task(name) => ("task", Some(&**name)),
             Part::Thread(name) => ("thread", Some(&**name)),

@@ -31,6 +31,9 @@ use std::ptr::{self, NonNull};
 /// Chunks of a table: 2^32 slots.
 const CHUNKS: usize = 32 - FIRST_CHUNK.ilog2() as usize + 1;
 
+/// Slots of a copy of the process that are read at once.
+const COPIED: usize = 256;
+
 /// What a [`Slab`] holds.
 ///
 /// # Safety
@@ -435,6 +438,43 @@ impl<T: Slot + Sync> Slab<T> {
             // SAFETY: FOREVER: a chunk that is there has this length.
             (!slots.is_null()).then(|| (start, unsafe { std::slice::from_raw_parts(slots, len) }))
         })
+    }
+
+    /// Calls `f` for each slot that was used by the time a copy of this process was made: with the slot, and with what stood in
+    /// it then. `read` copies words of the copy's memory, and returns how many there were; it is asked for what this process
+    /// has at the same addresses, nothing else. Returns how many bytes could not be read.
+    #[allow(dead_code)] // where nothing is searched
+    pub(crate) fn each_of_copy(
+        &'static self,
+        read: impl Fn(usize, &mut [u64]) -> usize,
+        mut f: impl FnMut(&'static T, &T),
+    ) -> u64 {
+        let (mut used, mut chunks) = ([0], [0; CHUNKS]);
+        let has_table = read((&raw const self.used).addr(), &mut used) == 1
+            && read((&raw const self.chunks).addr(), &mut chunks) == CHUNKS;
+        if !has_table {
+            return size_of::<Self>() as u64;
+        }
+        let mut unread = 0;
+        let mut copied: Vec<T> = (0..COPIED).map(|_| T::vacant()).collect();
+        for (start, slots) in self.chunks() {
+            // What the chunk's memory was before there was a chunk is another's.
+            let (chunk, ..) = locate(start);
+            let is_there = chunks[chunk] == slots.as_ptr().addr() as u64;
+            let len = slots.len().min((used[0] as usize).saturating_sub(start));
+            for part in slots[..if is_there { len } else { 0 }].chunks(COPIED) {
+                let bytes = size_of_val(part);
+                // SAFETY: VACANT: a slot is nothing but atomics of integers and pointers, for which all bytes are values, and
+                // there are so many words in as many slots of a vector that is borrowed.
+                let words = unsafe {
+                    std::slice::from_raw_parts_mut(copied.as_mut_ptr().cast::<u64>(), bytes / 8)
+                };
+                let whole = read(part.as_ptr().addr(), words) * 8 / size_of::<T>();
+                unread += (bytes - whole * size_of::<T>()) as u64;
+                part.iter().zip(&copied).take(whole).for_each(|(slot, then)| f(slot, then));
+            }
+        }
+        unread
     }
 
     /// The memory of the chunks: what a search of the process's memory has to leave out.
