@@ -33,7 +33,13 @@ pub enum Help {
         location: Option<Location>,
     },
     /// The objects hold each other in a cycle that was found.
-    BreakCycle,
+    BreakCycle {
+        /// The line that makes the references back, where the evidence points to one: of the handles by which the objects
+        /// hold each other, only its were made from another handle, or stand in a field that is called `parent` or the like.
+        back: Option<Location>,
+        /// Whether that is the finding's own line.
+        is_cause: bool,
+    },
     /// One thing that may well be right holds all objects.
     AllowOrRelease {
         /// What holds them.
@@ -68,8 +74,8 @@ pub enum Help {
 }
 
 impl Help {
-    /// What the evidence allows to say.
-    pub(super) fn of(leak: &Leak) -> Self {
+    /// What the evidence allows to say. `back` is the line that makes the references back of the cycle.
+    pub(super) fn of(leak: &Leak, back: Option<Location>) -> Self {
         let strong = |object: &LiveObject| object.strong_handles().count() as u64;
         if leak.objects.iter().all(|object| strong(object) == 0) {
             return Self::without_strong(leak);
@@ -82,7 +88,8 @@ impl Help {
             };
         }
         if leak.in_cycle {
-            return Self::BreakCycle;
+            let is_cause = back.is_some() && back == leak.cause.location;
+            return Self::BreakCycle { back, is_cause };
         }
         if let Some((part, &objects)) = leak.parts.iter().next()
             && objects == leak.count()
@@ -153,10 +160,16 @@ impl fmt::Display for Help {
                 "`into_raw` at {} made a raw pointer of it: each needs one `from_raw`",
                 At(location.as_ref())
             ),
-            Self::BreakCycle => f.write_str(
-                "these objects hold each other, and nothing else was found to hold them: let the handle that this line \
-                 makes be a `Weak`",
-            ),
+            Self::BreakCycle { back, is_cause } => {
+                f.write_str("these objects hold each other, and nothing else was found to hold them: ")?;
+                match back {
+                    Some(_) if *is_cause => {
+                        f.write_str("let the handle that this line makes be a `Weak`")
+                    }
+                    Some(line) => write!(f, "let the handle that is made at {line} be a `Weak`"),
+                    None => f.write_str("make one of the handles in the cycle a `Weak`"),
+                }
+            }
             Self::AllowOrRelease { part, objects } => write_held(f, part, *objects, true),
             Self::DropHandle => f.write_str(
                 "find where the handle that this line makes is stored, and drop it there",

@@ -19,6 +19,7 @@ impl Ownership {
         for cycle in &self.cycles {
             retention.cycle(cycle.objects.iter().copied());
             in_cycle.extend(cycle.objects.iter().copied());
+            self.handles_in_cycle(cycle, &mut retention);
             let part = part_of_cycle(cycle);
             cycle.objects.iter().for_each(|&id| retention.is_in(id, part.clone()));
         }
@@ -29,6 +30,21 @@ impl Ownership {
         }
         self.hang(&mut retention);
         retention
+    }
+
+    /// Says by which handles the objects of a cycle hold each other.
+    fn handles_in_cycle(&self, cycle: &Cycle, retention: &mut Retention) {
+        let handles = cycle.objects.iter().flat_map(|&id| self.handles_of(id));
+        for handle in handles.filter(|handle| handle.is_strong) {
+            let (holder, field) = match &handle.owner {
+                Owner::Object { object, field, .. } => (Some(*object), field),
+                Owner::Block { node, field, .. } => (self.object_of(*node), field),
+                _ => continue,
+            };
+            if holder.is_some_and(|holder| cycle.objects.binary_search(&holder).is_ok()) {
+                retention.is_in_cycle(handle.id, field.as_deref());
+            }
+        }
     }
 
     /// Says of each object which one it hangs on: its immediate dominator, where a cycle counts as one object.
