@@ -98,7 +98,8 @@ pub enum Owner {
         /// The thread's name.
         thread: Arc<str>,
     },
-    /// In memory that is neither the heap's nor a thread's.
+    /// In memory that is not known to be the heap's or a thread's. The stack of a thread is such where that could not be stopped
+    /// in time, which [`Ownership::doubts`] has as [`Doubt::Registers`].
     Unknown {
         /// The address.
         address: u64,

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 /// Edges and copies that are kept: 12 to 24 bytes each.
 const EDGES: usize = 24 << 20;
 
-/// Copies of the process are made anew if an allocator was in use at that moment.
+/// Copies of the process are made anew if an allocator was in use at that moment, or a thread was not stopped in time.
 const TRIES: u32 = 4;
 
 #[inline(never)]
@@ -86,6 +86,8 @@ pub(super) struct Moment {
     pub(super) memory: ProcessMemory,
     pub(super) threads: Vec<Thread>,
     all_known: bool,
+    /// Whether a thread was not stopped in time.
+    is_late: bool,
     pub(super) regions: Vec<Region>,
     /// The ledger, and the tables that its memory leads to.
     pub(super) tables: Vec<Range<u64>>,
@@ -97,24 +99,25 @@ pub(super) struct Moment {
 
 fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailable> {
     let begin = Instant::now();
-    let mut left = TRIES;
+    let (mut left, mut stopped_ns) = (TRIES, 0);
     let (moment, heap) = loop {
         let moment = moment(search, stack_pointer)?;
+        stopped_ns += moment.stopped_ns;
         let heap = if search.walk {
             walk(&moment.memory, &moment.regions, &stacks(&moment))
         } else {
             Heap { is_whole: true, ..Heap::default() }
         };
         left -= 1;
-        let again = moment.frozen.is_some() && (heap.is_busy || !heap.is_whole) && left > 0;
+        let is_bad = heap.is_busy || !heap.is_whole || moment.is_late;
+        let again = moment.frozen.is_some() && is_bad && left > 0;
         if !again || begin.elapsed() > search.budget / 4 {
             break (moment, heap);
         }
-        // Who holds the lock may wait for a processor: longer each time.
+        // Who holds the lock, or did not stop in time, may wait for a processor: longer each time.
         drop(moment);
         std::thread::sleep(Duration::from_millis(2 * u64::from(TRIES - left)));
     };
-    let stopped_ns = moment.stopped_ns;
     let is_frozen = moment.frozen.is_some();
     // After the copy, so that none of this is in it.
     let (objects, handles, unread) = inputs(&moment);
@@ -241,9 +244,6 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     if own.read(stack_pointer & !7, &mut probe) == 0 {
         return Err(Unavailable("this process may not read its own memory".to_owned()));
     }
-    // Asked for before the copy: what is a table now may have been a block of the program's then.
-    let range = |range: Range<usize>| range.start as u64..range.end as u64;
-    let (tables, map) = (view::ranges().into_iter().map(range).collect(), map::ranges());
     crate::runtime::clock::wait_for_own_thread();
     let stopping = Instant::now();
     // Nothing is allocated from here on, until the threads go on.
@@ -279,7 +279,23 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     if frozen.is_some() && memory.read(stack_pointer & !7, &mut probe) == 0 {
         return Err(Unavailable("this process may not read its copy".to_owned()));
     }
-    Ok(Moment { frozen, memory, threads, all_known, regions, tables, map, stopped_ns, doubts })
+    // As they were then: what is a table now may have been a block of the program's.
+    let range = |range: Range<usize>| range.start as u64..range.end as u64;
+    let read = |address: usize, into: &mut [u64]| memory.read(address as u64, into);
+    let tables = view::ranges_of_copy(read).into_iter().map(range).collect();
+    let map = map::ranges(|address, into| memory.read(address, into));
+    Ok(Moment {
+        frozen,
+        memory,
+        threads,
+        all_known,
+        is_late: stopped.is_some_and(|stopped| stopped.is_late),
+        regions,
+        tables,
+        map,
+        stopped_ns,
+        doubts,
+    })
 }
 
 /// What the ledger knew at that moment, as plain data: objects by number, handles by object and number; and how many bytes of

@@ -135,11 +135,13 @@ pub(crate) fn leave_out<T>(own: &'static T) {
     }
 }
 
-/// The memory of the ledger and its tables, which a search of the process's memory leaves out.
+/// The memory of the ledger and its tables, as they were when a copy of this process was made. A search of it leaves them out.
 #[allow(dead_code)] // for the search
-pub(crate) fn ranges() -> Vec<std::ops::Range<usize>> {
-    let mut ranges = LEDGER.entries.ranges();
-    ranges.extend(LEDGER.places.ranges());
+pub(crate) fn ranges_of_copy(
+    read: impl Fn(usize, &mut [u64]) -> usize,
+) -> Vec<std::ops::Range<usize>> {
+    let mut ranges = LEDGER.entries.ranges_of_copy(&read);
+    ranges.extend(LEDGER.places.ranges_of_copy(&read));
     // Its lists of free slots, and what was in them, lead to blocks that were used again.
     let ledger = (&raw const LEDGER).addr();
     ranges.push(ledger..ledger + size_of_val(&LEDGER));
