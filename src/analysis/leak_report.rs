@@ -145,7 +145,7 @@ impl LeakReport {
     /// As `locate`; what is held by nothing but what `may` hold it, counts as allowed.
     pub(crate) fn locate_but(mut self, search: &Search, may: impl Fn(&Part) -> bool) -> Self {
         if !self.is_empty() {
-            let found = search.run().map(Arc::new).map_err(|why| why.to_string());
+            let found = search.run().map(Arc::new).map_err(|why| chain(&why));
             if let Ok(ownership) = &found {
                 let leaks = std::mem::take(&mut self.leaks).into_iter();
                 let objects = leaks.flat_map(|leak| leak.objects.into_iter().chain(leak.retained));
@@ -261,6 +261,14 @@ impl LeakReport {
     /// Returns whether a check with this report passes: something was traced, and nothing is alive that is not allowed.
     pub fn passes(&self) -> bool {
         self.is_empty() && !self.traced_nothing
+    }
+}
+
+/// An error with its sources, in a line.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error} ({})", chain(source)),
+        None => error.to_string(),
     }
 }
 

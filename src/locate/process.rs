@@ -20,6 +20,7 @@ use crate::alloc::map;
 use crate::event::Strength;
 use crate::runtime::entry::EntryDetails;
 use crate::runtime::view::{self, HandleView};
+use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ const TRIES: u32 = 4;
 #[inline(never)]
 pub(super) fn run(search: &Search) -> Result<Ownership, Unavailable> {
     let Some(_one) = One::wait(2 * search.budget) else {
-        return Err(Unavailable("another search has not ended".to_owned()));
+        return Err(Unavailable::new("another search has not ended"));
     };
     with_saved_registers(|stack_pointer| run_from(search, stack_pointer))
 }
@@ -242,7 +243,8 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     let mut room = Room::new();
     let mut probe = [0];
     if own.read(stack_pointer & !7, &mut probe) == 0 {
-        return Err(Unavailable("this process may not read its own memory".to_owned()));
+        let why = io::Error::last_os_error();
+        return Err(Unavailable::with("this process may not read its own memory", why));
     }
     crate::runtime::clock::wait_for_own_thread();
     let stopping = Instant::now();
@@ -274,10 +276,11 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
         Some(frozen) => ProcessMemory::of(frozen.pid()),
         None => own,
     };
-    let no_maps = |error| Unavailable(format!("its mappings cannot be read ({error})"));
+    let no_maps = |error| Unavailable::with("its mappings cannot be read", error);
     let regions = memory.regions().map_err(no_maps)?;
     if frozen.is_some() && memory.read(stack_pointer & !7, &mut probe) == 0 {
-        return Err(Unavailable("this process may not read its copy".to_owned()));
+        let why = io::Error::last_os_error();
+        return Err(Unavailable::with("this process may not read its copy", why));
     }
     // As they were then: what is a table now may have been a block of the program's.
     let range = |range: Range<usize>| range.start as u64..range.end as u64;

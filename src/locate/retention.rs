@@ -1,7 +1,7 @@
 //! What a report needs of an ownership graph.
 
 use super::dominator_tree::dominators;
-use super::ownership::{Cycle, Grade, Held, NodeKind, Owner, Ownership};
+use super::ownership::{Cycle, Grade, Held, LocatedHandle, NodeKind, Owner, Ownership};
 use crate::analysis::{Part, Retention};
 use crate::event::ObjectId;
 use std::collections::BTreeSet;
@@ -147,6 +147,11 @@ pub(crate) struct Starts<'a> {
     starts: Vec<Start>,
 }
 
+/// Whether another word of the memory may be the handle.
+fn is_guess(handle: &LocatedHandle) -> bool {
+    handle.copies > u32::from(handle.owner != Owner::NotFound)
+}
+
 /// The first node of a path, the task that it leads through, and whether a handle on the way could be another word of the
 /// memory.
 #[derive(Clone, Copy)]
@@ -180,7 +185,7 @@ impl<'a> Starts<'a> {
                 }
                 if let NodeKind::Object(id) = nodes[node as usize].kind {
                     let handles = ownership.handles_of(id).iter();
-                    start.is_guess |= handles.clone().any(|it| it.is_strong && it.copies > 1);
+                    start.is_guess |= handles.clone().any(|it| it.is_strong && is_guess(it));
                 }
                 starts[node as usize] = Some(start);
             }
@@ -204,6 +209,9 @@ impl<'a> Starts<'a> {
     fn part_of_start(&self, start: &Start) -> Option<Part> {
         match &self.ownership.nodes.get(start.node as usize)?.held {
             Held::Cycle(cycle) => self.ownership.cycles.get(*cycle as usize).map(part_of_cycle),
+            Held::Root(Owner::NotFound) if self.is_sure() && start.is_guess => {
+                Some(Part::LikelyLeaked)
+            }
             Held::Root(owner) => self.part_of_root(owner),
             // The block may be a freed one that a handle was moved out of; or the program has its address in a form of its own.
             Held::Unreferenced if self.is_sure() && !start.is_guess => Some(Part::LikelyLeaked),

@@ -3,6 +3,8 @@
 use super::ownership::Ownership;
 use std::error::Error;
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A search of the process's memory for its living handles.
@@ -41,17 +43,36 @@ impl Default for Search {
     }
 }
 
-/// Why there was no search.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unavailable(pub(crate) String);
+/// Why there was no search. Its [source](Error::source) is what the system says, where that is the reason.
+#[derive(Clone, Debug)]
+pub struct Unavailable {
+    what: &'static str,
+    // Shared, since an error of the system cannot be cloned.
+    source: Option<Arc<io::Error>>,
+}
 
-impl fmt::Display for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not searched where handles are stored: {}", self.0)
+impl Unavailable {
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self { what, source: None }
+    }
+
+    #[cfg(refscope_search)]
+    pub(super) fn with(what: &'static str, source: io::Error) -> Self {
+        Self { what, source: Some(Arc::new(source)) }
     }
 }
 
-impl Error for Unavailable {}
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not searched where handles are stored: {}", self.what)
+    }
+}
+
+impl Error for Unavailable {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
 
 impl Search {
     /// Creates a search of a frozen copy, with all that is known of the heap, for at most two seconds.
@@ -112,10 +133,27 @@ impl Search {
             super::process::run(self)
         }
         #[cfg(not(refscope_search))]
-        Err(Unavailable(if crate::ENABLED {
-            "this system's memory cannot be read by it".to_owned()
+        Err(Unavailable::new(if crate::ENABLED {
+            "this system's memory cannot be read by it"
         } else {
-            "tracing is off".to_owned()
+            "tracing is off"
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(refscope_search)]
+    #[test]
+    fn an_error_of_the_system_is_the_source() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = Unavailable::with("this process may not read its own memory", denied).clone();
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::PermissionDenied));
+        let text = error.to_string();
+        assert!(text.ends_with("this process may not read its own memory"), "{text}");
+        assert!(Unavailable::new("another search has not ended").source().is_none());
     }
 }

@@ -508,7 +508,7 @@ mod tests {
         let scope = crate::Scope::mark();
         let _kept = scope.run(|| crate::Rc::new(1));
         let mut report = LeakReport::new(scope.alive(), crate::event::Time::coarse());
-        let why = crate::locate::Unavailable("the kernel forbids it".to_owned());
+        let why = crate::locate::Unavailable::new("the kernel forbids it");
         report.located = Some(Err(why.to_string()));
         let text = report.to_string();
         let note = "note: not searched where handles are stored: the kernel forbids it; sizes are";
