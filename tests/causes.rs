@@ -146,7 +146,8 @@ fn the_handle_that_is_to_be_weak_is_the_one_that_leads_back() {
     let objects = scope.alive();
     let handle = |line: u32| {
         let mut handles = objects.iter().flat_map(|object| &object.handles);
-        let made_here = |line_of: Option<&refscope::event::Location>| line_of.is_some_and(|at| at.line == line);
+        let made_here =
+            |line_of: Option<&refscope::event::Location>| line_of.is_some_and(|at| at.line == line);
         handles.find(|handle| made_here(handle.location())).expect("it is alive").id
     };
     let help = |edges: &[(u32, Option<&str>)]| {

@@ -7,8 +7,8 @@
 ))]
 
 use refscope::analysis::{LeakReport, Part};
-use refscope::leaks::Check;
 use refscope::event::Time;
+use refscope::leaks::Check;
 use refscope::locate::Search;
 use refscope::{Arc, Box, Rc, Scope};
 use std::cell::RefCell;
@@ -369,7 +369,7 @@ fn what_is_made_after_the_copy_is_not_said_to_be_leaked() {
                 let mut slots = SLOTS.lock().unwrap();
                 for (at, slot) in slots.iter_mut().enumerate() {
                     // The last handle of the slot's object, or a new object's first.
-                    *slot = if (n as usize + at) % 7 == 0 {
+                    *slot = if (n as usize + at).is_multiple_of(7) {
                         scope.run(|| Arc::new(n))
                     } else {
                         slot.clone()

@@ -146,16 +146,17 @@ pub(super) fn find_causes(
 
 /// The member by which a cycle is called: that with the youngest handle that is not the object's first, since such a
 /// handle closed it; rather one that is known to be part of the cycle, and stands where a reference back does.
-fn top_of_cycle(
-    objects: &[LiveObject],
-    members: &[usize],
-    retention: &Retention,
-) -> Option<usize> {
+fn top_of_cycle(objects: &[LiveObject], members: &[usize], retention: &Retention) -> Option<usize> {
     members.iter().copied().max_by_key(|&member| {
         let handle = objects[member].fault();
         let again = handle.is_some_and(is_not_first);
         let in_cycle = handle.and_then(|handle| retention.in_cycle(handle.id));
-        (again, in_cycle, handle.map(|handle| handle.created), std::cmp::Reverse(objects[member].id))
+        (
+            again,
+            in_cycle,
+            handle.map(|handle| handle.created),
+            std::cmp::Reverse(objects[member].id),
+        )
     })
 }
 

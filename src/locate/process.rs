@@ -338,7 +338,9 @@ fn inputs(moment: &Moment) -> (Vec<ObjectInput>, Vec<HandleInput>, u64) {
             view::each_object_of_copy(read, |details| object(&mut objects, details));
         objects.sort_unstable_by_key(|object| object.id);
         unread = missing
-            + view::each_handle_of_copy(read, &entries, |view| handle(&mut handles, &objects, view));
+            + view::each_handle_of_copy(read, &entries, |view| {
+                handle(&mut handles, &objects, view)
+            });
     } else {
         // Counted first: what a vector was before it grew would be found as well.
         let mut count = 0;

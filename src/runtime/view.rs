@@ -87,13 +87,19 @@ pub(crate) fn each_handle_of_copy(
     CopiedEntries(entries): &CopiedEntries,
     mut f: impl FnMut(HandleView),
 ) -> u64 {
+    // Places and entries are taken in the same order, mostly.
+    let mut next = 0;
     LEDGER.places.each_of_copy(read, |place, then| {
         let seen = slab::read(then, |then, generation| (then.details(), generation));
         let Some((details, generation)) = seen else { return };
         let entry = details.entry.addr();
-        let Ok(at) = entries.binary_search_by_key(&entry, |&(entry, _)| entry) else { return };
+        if entries.get(next).is_none_or(|&(at, _)| at != entry) {
+            let Ok(at) = entries.binary_search_by_key(&entry, |&(entry, _)| entry) else { return };
+            next = at;
+        }
         let ticket = details.returned.unwrap_or_else(|| word(place, generation));
-        f(HandleView { object: entries[at].1, ticket, details });
+        f(HandleView { object: entries[next].1, ticket, details });
+        next += 1;
     })
 }
 
