@@ -339,7 +339,7 @@ fn inputs(moment: &Moment) -> (Vec<ObjectInput>, Vec<HandleInput>, u64) {
         objects.sort_unstable_by_key(|object| object.id);
         unread = missing
             + view::each_handle_of_copy(read, &entries, |view| {
-                handle(&mut handles, &objects, view)
+                handle(&mut handles, &objects, view);
             });
     } else {
         // Counted first: what a vector was before it grew would be found as well.
