@@ -16,10 +16,10 @@ impl Ownership {
         let mut retention = Retention::new();
         let starts = Starts::new(self);
         let mut in_cycle = BTreeSet::new();
-        for cycle in &self.cycles {
+        for (number, cycle) in (0..).zip(&self.cycles) {
             retention.cycle(cycle.objects.iter().copied());
             in_cycle.extend(cycle.objects.iter().copied());
-            self.handles_in_cycle(cycle, &mut retention);
+            self.handles_in_cycle(number, cycle, &mut retention);
             let part = part_of_cycle(cycle);
             cycle.objects.iter().for_each(|&id| retention.is_in(id, part.clone()));
         }
@@ -33,15 +33,21 @@ impl Ownership {
     }
 
     /// Says by which handles the objects of a cycle hold each other.
-    fn handles_in_cycle(&self, cycle: &Cycle, retention: &mut Retention) {
+    fn handles_in_cycle(&self, number: u32, cycle: &Cycle, retention: &mut Retention) {
+        let is_object = |id: ObjectId| cycle.objects.binary_search(&id).is_ok();
         let handles = cycle.objects.iter().flat_map(|&id| self.handles_of(id));
         for handle in handles.filter(|handle| handle.is_strong) {
-            let (holder, field) = match &handle.owner {
-                Owner::Object { object, field, .. } => (Some(*object), field),
-                Owner::Block { node, field, .. } => (self.object_of(*node), field),
+            // Blocks between the objects are part of the cycle as well.
+            let is_part = |node: u32| {
+                let held = self.nodes.get(node as usize).map(|node| &node.held);
+                held == Some(&Held::Cycle(number)) || self.object_of(node).is_some_and(is_object)
+            };
+            let (is_in_cycle, field) = match &handle.owner {
+                Owner::Object { object, field, .. } => (is_object(*object), field),
+                Owner::Block { node, field, .. } => (is_part(*node), field),
                 _ => continue,
             };
-            if holder.is_some_and(|holder| cycle.objects.binary_search(&holder).is_ok()) {
+            if is_in_cycle {
                 retention.is_in_cycle(handle.id, field.as_deref());
             }
         }
