@@ -236,11 +236,15 @@ pub(crate) mod map {
         MISSED.load(Ordering::Relaxed)
     }
 
-    /// The memory of the maps, and of the table of them.
-    pub(crate) fn ranges() -> Vec<Range<u64>> {
+    /// The memory of the maps, and of the table of them, as `read` shows that.
+    pub(crate) fn ranges(read: impl Fn(u64, &mut [u64]) -> usize) -> Vec<Range<u64>> {
         let table = TABLE.as_ptr_range();
-        let maps = TABLE.iter().map(|map| map.load(Ordering::Acquire).addr() as u64);
-        let maps = maps.filter(|&map| map != 0).map(|map| map..map + MAP as u64);
+        let maps = TABLE.iter().filter(|map| !map.load(Ordering::Acquire).is_null());
+        let maps = maps.filter_map(|map| {
+            let mut then = [0];
+            let is_read = read(std::ptr::from_ref(map).addr() as u64, &mut then) == 1;
+            (is_read && then[0] != 0).then(|| then[0]..then[0] + MAP as u64)
+        });
         maps.chain(std::iter::once(table.start.addr() as u64..table.end.addr() as u64)).collect()
     }
 
@@ -306,20 +310,25 @@ mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
 
+    /// Reads words of this process's maps, and of the table of them.
+    fn read_own(address: u64, into: &mut [u64]) -> usize {
+        let from: *const u64 = std::ptr::with_exposed_provenance(address as usize);
+        for (at, word) in into.iter_mut().enumerate() {
+            // SAFETY: FOREVER: within the table, which is read a word at a time, or within a map.
+            let from = unsafe { from.add(at) };
+            // SAFETY: FOREVER: as above.
+            *word = unsafe { from.read_volatile() };
+        }
+        into.len()
+    }
+
     /// All blocks below an address, by the map.
     fn found(range: std::ops::Range<u64>) -> BTreeMap<u64, u64> {
         let read = |address: u64, into: &mut [u64]| {
-            let from: *const u64 = std::ptr::with_exposed_provenance(address as usize);
-            let map = map::ranges().into_iter().find(|map| map.contains(&address));
+            let map = map::ranges(read_own).into_iter().find(|map| map.contains(&address));
             let room = map.map_or(0, |map| (map.end - address) / 8) as usize;
             let count = into.len().min(room);
-            for (at, word) in into[..count].iter_mut().enumerate() {
-                // SAFETY: FOREVER: within a map.
-                let from = unsafe { from.add(at) };
-                // SAFETY: FOREVER: as above.
-                *word = unsafe { from.read_volatile() };
-            }
-            count
+            read_own(address, &mut into[..count])
         };
         let mut blocks = BTreeMap::new();
         map::blocks(range, read, |address, words| {

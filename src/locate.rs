@@ -30,6 +30,10 @@
 //!
 //! **LIKELY**: all else, with the reasons in words.
 //!
+//! A machine with much other work may not let a thread stop within 60 ms, or stop it with the allocator's lock in its hands. Then
+//! the copy is made anew, four times at most in a quarter of the budget. If that does not help, all is said to be in doubt, nothing
+//! is proven, and what such a thread's stack holds may be in "memory that is not known to be the heap's or a thread's".
+//!
 //! # Names
 //!
 //! With the feature `stacks` statics and thread-locals have the names of their symbols; fields and elements, the captures of
@@ -102,6 +106,8 @@ mod fork;
 mod graph;
 #[cfg(refscope_search)]
 mod guess;
+#[cfg(refscope_search)]
+mod in_hand;
 #[cfg(refscope_search)]
 mod inputs;
 #[cfg(all(refscope_search, test))]

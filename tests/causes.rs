@@ -115,10 +115,65 @@ fn advice_needs_evidence() {
     ids.iter().for_each(|id| retention.is_in(*id, Part::Leaked));
     let found = LeakReport::with_retention(objects, Time::coarse(), &retention);
     let [leak] = found.leaks() else { panic!("one cause: {found}") };
-    assert!(leak.in_cycle && leak.help.to_string().contains("`Weak`"), "{found}");
+    let general = "make one of the handles in the cycle a `Weak`";
+    assert!(leak.in_cycle && leak.help.to_string().ends_with(general), "{found}");
     assert_eq!((leak.objects.len(), leak.retained.len()), (1, 1));
     assert!(found.verdict().contains("; 2 leaked"), "{found}");
     watch.next.borrow_mut().take();
+}
+
+/// Two that hold each other, of which all handles were made from others: the youngest is the owner's, in `children`.
+struct Tree {
+    parent: RefCell<Option<Rc<Tree>>>,
+    children: RefCell<Vec<Rc<Tree>>>,
+}
+
+/// Advice is of the cycle's own handles, and of the line that makes the references back.
+#[test]
+fn the_handle_that_is_to_be_weak_is_the_one_that_leads_back() {
+    let tree = || Rc::new(Tree { parent: RefCell::default(), children: RefCell::default() });
+    let scope = Scope::mark();
+    let (root, back, other, owning) = scope.run(|| {
+        let (root, leaf) = (tree(), tree());
+        *leaf.parent.borrow_mut() = Some(root.clone()); // the way back
+        let back = line!() - 1;
+        // The youngest handle of the cycle's objects, and none of the cycle.
+        root.children.borrow_mut().push(leaf.clone());
+        let owning = line!() - 1;
+        let other = leaf.clone();
+        (root, back, other, owning)
+    });
+    let objects = scope.alive();
+    let handle = |line: u32| {
+        let mut handles = objects.iter().flat_map(|object| &object.handles);
+        let made_here =
+            |line_of: Option<&refscope::event::Location>| line_of.is_some_and(|at| at.line == line);
+        handles.find(|handle| made_here(handle.location())).expect("it is alive").id
+    };
+    let help = |edges: &[(u32, Option<&str>)]| {
+        let mut retention = Retention::new();
+        retention.cycle(objects.iter().map(|object| object.id));
+        for &(line, field) in edges {
+            retention.is_in_cycle(handle(line), field);
+        }
+        let report = LeakReport::with_retention(objects.clone(), Time::coarse(), &retention);
+        let [leak] = report.leaks() else { panic!("one cause: {report}") };
+        let line = leak.cause.location.as_ref().map(|location| location.line);
+        (leak.help.to_string(), line)
+    };
+    let general = "make one of the handles in the cycle a `Weak`";
+    let this = "let the handle that this line makes be a `Weak`";
+    let (text, _) = help(&[(back, None), (owning, None)]);
+    assert!(text.ends_with(general), "both may be the reference back: {text}");
+    let (text, line) = help(&[(back, Some("parent")), (owning, Some("children[0]"))]);
+    assert!(text.ends_with(this) && line == Some(back), "by the field's name: {text} {line:?}");
+    let (text, line) = help(&[(back, None)]);
+    assert!(text.ends_with(this) && line == Some(back), "the others are first ones: {text}");
+    let (text, line) = help(&[(owning, None)]);
+    let at = format!("let the handle that is made at tests/causes.rs:{owning}:");
+    assert!(text.contains(&at) && line != Some(owning), "{text} {line:?}");
+    root.children.borrow_mut().clear();
+    drop(other);
 }
 
 #[test]

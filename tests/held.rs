@@ -7,11 +7,13 @@
 ))]
 
 use refscope::analysis::{LeakReport, Part};
+use refscope::event::Time;
 use refscope::leaks::Check;
 use refscope::locate::Search;
 use refscope::{Arc, Box, Rc, Scope};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -94,11 +96,7 @@ fn what_leaked_is_said_to() {
     assert_eq!(parts(&forgotten), [(&Part::Leaked, 1)], "{forgotten}");
     assert!(forgotten.verdict().ends_with("; 1 leaked"), "{forgotten}");
 
-    let cycle = report(|| {
-        let first = Rc::new(Node { other: RefCell::new(None) });
-        let second = Rc::new(Node { other: RefCell::new(Some(first.clone())) });
-        *first.other.borrow_mut() = Some(second);
-    });
+    let cycle = report(cycle);
     assert!(cycle.verdict().ends_with("; 2 leaked"), "{cycle}");
     assert!(cycle.leaks()[0].in_cycle && cycle.to_string().contains("`Weak`"), "{cycle}");
 
@@ -175,18 +173,22 @@ fn parts_stand_apart_in_one_report() {
     let mut local = None;
     let report = report(|| {
         std::mem::forget(Rc::new(1_u8));
+        let forgotten = [Rc::new(3_u32), Rc::new(4)];
+        std::mem::forget(std::boxed::Box::new(forgotten));
         CACHE.lock().unwrap().push(Arc::new("cached".into()));
         local = Some(Rc::new(2_u16));
     });
     let verdict = report.verdict();
-    let parts = "; 1 leaked; 1 held by statics and thread-locals; 1 held by a word on a stack";
+    let parts = "; 1 leaked; 2 likely leaked; 1 held by statics and thread-locals; 1 held by a word on a stack";
     assert!(verdict.ends_with(parts), "{verdict}");
     let text = report.to_string();
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
     let leaked = at("\nLeaked: nothing reaches it");
+    let likely = at("\nLikely leaked: nothing was found to hold it, which is not proven");
     let held = at("\nStill held by statics and thread-locals");
     let stack = at("\nStill held by a word on a stack");
-    assert!(leaked < at("Rc<u8>") && at("Rc<u8>") < held && held < at("Arc<String>"), "{text}");
+    assert!(leaked < at("Rc<u8>") && at("Rc<u8>") < likely, "{text}");
+    assert!(likely < at("Rc<u32>") && at("Rc<u32>") < held && held < at("Arc<String>"), "{text}");
     assert!(at("Arc<String>") < stack && stack < at("Rc<u16>"), "{text}");
     drop(local);
 }
@@ -307,4 +309,93 @@ fn a_report_is_no_wider_than_its_terminal() {
             }
         }
     }
+}
+
+fn cycle() {
+    let first = Rc::new(Node { other: RefCell::new(None) });
+    let second = Rc::new(Node { other: RefCell::new(Some(first.clone())) });
+    *first.other.borrow_mut() = Some(second);
+}
+
+/// A report says no more than a cycle's grade.
+#[test]
+fn what_is_not_proven_is_not_said_to_be_leaked() {
+    let _alone = alone();
+    let check = Check::new().timeout(Duration::ZERO);
+    in_scope(&check, cycle);
+    clear_dead_stack();
+    let report = check.verify().expect_err("something is alive");
+    // The harness's threads run on: their registers are not known.
+    let likely = report.locate(&Search::new().stop_threads(false));
+    let text = likely.to_string();
+    assert!(text.contains("cycle (LIKELY)"), "{text}");
+    assert_eq!(parts(&likely), [(&Part::LikelyLeaked, 2)], "{text}");
+    assert!(likely.verdict().ends_with("; 2 likely leaked"), "{text}");
+    assert!(text.contains("keeps both objects alive, likely leaked"), "{text}");
+    assert!(!text.contains("; 2 leaked") && text.contains("`Weak`"), "{text}");
+}
+
+/// The program may have a block's address in a form of its own.
+#[test]
+fn what_an_encoded_pointer_holds_is_not_said_to_be_leaked() {
+    let _alone = alone();
+    let mut encoded = 0;
+    let report = report(|| {
+        let block = std::boxed::Box::new([Rc::new(1_u8), Rc::new(2)]);
+        encoded = std::boxed::Box::into_raw(block).expose_provenance() ^ usize::MAX;
+    });
+    assert!(report.verdict().ends_with("; 2 likely leaked"), "{report}");
+    let block = std::ptr::with_exposed_provenance_mut::<[Rc<u8>; 2]>(encoded ^ usize::MAX);
+    // SAFETY: it came from `into_raw`.
+    drop(unsafe { std::boxed::Box::from_raw(block) });
+}
+
+/// Other threads run on while the copy is read: a handle that is made then is not in the copy, and the one that it was made
+/// from is in the ledger no more.
+#[test]
+fn what_is_made_after_the_copy_is_not_said_to_be_leaked() {
+    static SLOTS: Mutex<Vec<Arc<u64>>> = Mutex::new(Vec::new());
+    let _alone = alone();
+    let scope = Scope::mark();
+    SLOTS.lock().unwrap().extend((0..64).map(|n| scope.run(|| Arc::new(n))));
+    let end = std::sync::Arc::new(AtomicBool::new(false));
+    let busy = thread::spawn({
+        let (end, scope) = (end.clone(), scope.clone());
+        move || {
+            for n in 0_u64.. {
+                if end.load(Ordering::Relaxed) {
+                    break;
+                }
+                let mut slots = SLOTS.lock().unwrap();
+                for (at, slot) in slots.iter_mut().enumerate() {
+                    // The last handle of the slot's object, or a new object's first.
+                    *slot = if (n as usize + at).is_multiple_of(7) {
+                        scope.run(|| Arc::new(n))
+                    } else {
+                        slot.clone()
+                    };
+                }
+            }
+        }
+    });
+    let mut sure = 0;
+    for _ in 0..100 {
+        // None of them may be alive for as long as it takes to ask.
+        let alive = scope.alive();
+        if alive.is_empty() {
+            continue;
+        }
+        let report = LeakReport::new(alive, Time::coarse()).locate(&Search::new());
+        let Some(ownership) = report.ownership() else { panic!("not searched: {report}") };
+        let untrue = |part: &Part| matches!(part, Part::Leaked);
+        assert!(parts(&report).iter().all(|(part, _)| !untrue(part)), "{report}");
+        sure += u32::from(ownership.doubts.is_empty());
+        if sure >= 20 {
+            break;
+        }
+    }
+    end.store(true, Ordering::Relaxed);
+    busy.join().unwrap();
+    SLOTS.lock().unwrap().clear();
+    assert!(sure > 0, "something was always in doubt");
 }

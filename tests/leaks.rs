@@ -364,6 +364,10 @@ fn a_report_says_where_the_handles_are_stored() {
     assert!(plain.to_string().contains("not where it is stored"), "{plain}");
     let report = plain.locate(&Search::new());
     let Some(ownership) = report.ownership() else {
+        // It works there, or this test sees nothing.
+        if cfg!(target_arch = "x86_64") {
+            panic!("not searched: {report}");
+        }
         return println!("skipped: the memory cannot be searched here: {report}");
     };
     assert!(ownership.objects.len() >= 2);

@@ -216,7 +216,10 @@ fn a_report_of_long_and_of_like_paths() {
             assert!(!ascii || line.is_ascii(), "{line}");
         }
         assert!(text.contains("(50 alike)"), "{text}");
-        assert!(text.contains("= stored:  cycle (") && text.contains("(3 alike)"), "{text}");
+        assert!(text.contains("= stored:  cycle ("), "{text}");
+        // A word that leads to the last of the three may be left on the stack: then that is LIKELY, and not like the others.
+        let alike = if text.contains("(LIKELY)") { "(2 alike)" } else { "(3 alike)" };
+        assert!(text.contains(alike), "{text}");
     }
     let ownership = report.ownership().unwrap();
     // The first of the links is the last of the list.

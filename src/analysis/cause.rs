@@ -50,9 +50,15 @@ impl Lines {
         let Some(handle) = object.fault() else {
             return Cause { location: None, op: None, strength: Strength::Strong, raw: false };
         };
-        let made = handle.last_step();
-        let step = handle.left.as_ref().or(made);
-        let mut location = step.and_then(|step| step.location.clone());
+        let step = handle.left.as_ref().or(handle.last_step());
+        let (op, strength) = (step.map(|step| step.op), handle.strength);
+        Cause { location: self.line(handle), op, strength, raw: handle.raw }
+    }
+
+    /// The line that made a handle, or by which it became a raw pointer.
+    fn line(&mut self, handle: &Handle) -> Option<Location> {
+        let step = handle.left.as_ref().or(handle.last_step())?;
+        let mut location = step.location.clone();
         if handle.left.is_none()
             && let Some(stack) = handle.stack
             && location.as_ref().is_some_and(|location| !location.is_users())
@@ -60,8 +66,25 @@ impl Lines {
             let line = self.0.entry(stack).or_insert_with(|| Some(handle.user_lines()?.0));
             location = line.clone().or(location);
         }
-        let (op, strength) = (step.map(|step| step.op), handle.strength);
-        Cause { location, op, strength, raw: handle.raw }
+        location
+    }
+
+    /// The line that makes the references back in the objects' cycles. An object lives by its first handle or by those made
+    /// from it; so where a cycle has first handles, and others, the others are the references back. Where several lines make
+    /// such, the name of the field tells. `None`: nothing does.
+    fn back(&mut self, objects: &[&LiveObject], retention: Option<&Retention>) -> Option<Location> {
+        let mut others: Vec<(bool, Option<Location>)> = Vec::new();
+        let handles = objects.iter().flat_map(|object| &object.handles);
+        for handle in handles.filter(|handle| is_not_first(handle)) {
+            if let Some(is_back) = retention?.in_cycle(handle.id) {
+                others.push((is_back, self.line(handle)));
+            }
+        }
+        if others.iter().any(|(is_back, _)| *is_back) {
+            others.retain(|(is_back, _)| *is_back);
+        }
+        let lines: BTreeSet<Option<Location>> = others.into_iter().map(|(_, line)| line).collect();
+        if lines.len() == 1 { lines.into_iter().next()? } else { None }
     }
 }
 
@@ -84,7 +107,7 @@ pub(super) fn find_causes(
         for cycle in retention.cycles() {
             let members: Vec<usize> =
                 cycle.iter().filter_map(|id| indices.get(id).copied()).collect();
-            if let Some(top) = top_of_cycle(&objects, &members) {
+            if let Some(top) = top_of_cycle(&objects, &members, retention) {
                 in_cycle.insert(top, other_lines(&causes, &objects, &members, top));
                 members.iter().for_each(|&member| tops[member] = top);
             }
@@ -148,7 +171,7 @@ pub(super) fn find_causes(
     }
     let groups = groups.into_iter();
     let mut leaks: Vec<Leak> =
-        groups.map(|(cause, group)| leak(cause, group, now, &mut lines)).collect();
+        groups.map(|(cause, group)| leak(cause, group, (now, retention), &mut lines)).collect();
     // They are in the order of their lines still, which is what tells those apart that nothing else does.
     tell_apart(&mut leaks);
     leaks.sort_by_key(|leak| {
@@ -206,16 +229,23 @@ fn other_lines(
 }
 
 /// The member by which a cycle is called: the oldest of those with a handle that is not the first one. Such a handle looks back,
-/// as a child's does at its parent. (Which of two was made last depends on a tick of the clock, and differs among like cycles.)
-fn top_of_cycle(objects: &[LiveObject], members: &[usize]) -> Option<usize> {
+/// as a child's does at its parent; rather one that is known to be part of the cycle, and stands in a field that is called so.
+/// (Which of two was made last depends on a tick of the clock, and differs among like cycles.)
+fn top_of_cycle(objects: &[LiveObject], members: &[usize], retention: &Retention) -> Option<usize> {
     members.iter().copied().max_by_key(|&member| {
         let handle = objects[member].fault();
         let again = handle.is_some_and(is_not_first);
-        (again, std::cmp::Reverse((objects[member].created, objects[member].id)))
+        let in_cycle = handle.and_then(|handle| retention.in_cycle(handle.id));
+        (again, in_cycle, std::cmp::Reverse((objects[member].created, objects[member].id)))
     })
 }
 
-fn leak(cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
+fn leak(
+    cause: Cause,
+    group: Group,
+    (now, retention): (Time, Option<&Retention>),
+    lines: &mut Lines,
+) -> Leak {
     let Group { mut objects, mut retained, in_cycle, other_lines, parts } = group;
     objects.sort_by_key(|object| object.id);
     retained.sort_by_key(|object| object.id);
@@ -232,7 +262,9 @@ fn leak(cause: Cause, group: Group, now: Time, lines: &mut Lines) -> Leak {
         parts,
         in_cycle,
     };
-    leak.help = Help::of(&leak, other_lines.into_iter().collect());
+    let all: Vec<_> = leak.all_objects().collect();
+    let back = if leak.in_cycle { lines.back(&all, retention) } else { None };
+    leak.help = Help::of(&leak, back, other_lines.into_iter().collect());
     leak
 }
 

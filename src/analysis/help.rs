@@ -34,7 +34,12 @@ pub enum Help {
     },
     /// The objects hold each other in a cycle that was found.
     BreakCycle {
-        /// Other lines whose handles are part of the cycle, beside objects' first ones.
+        /// The line that makes the references back, where the evidence points to one: of the handles by which the objects
+        /// hold each other, only its were made from another handle, or stand in a field that is called `parent` or the like.
+        back: Option<Location>,
+        /// Whether that is the finding's own line.
+        is_cause: bool,
+        /// Where it does not: other lines whose handles are part of the cycle, beside objects' first ones.
         others: Vec<Location>,
     },
     /// One thing that may well be right holds all objects.
@@ -71,8 +76,9 @@ pub enum Help {
 }
 
 impl Help {
-    /// What the evidence allows to say.
-    pub(super) fn of(leak: &Leak, others: Vec<Location>) -> Self {
+    /// What the evidence allows to say. `back` is the line that makes the references back of the cycle, and `others` those that
+    /// make handles of it beside the finding's own.
+    pub(super) fn of(leak: &Leak, back: Option<Location>, others: Vec<Location>) -> Self {
         let strong = |object: &LiveObject| object.strong_handles().count() as u64;
         if leak.objects.iter().all(|object| strong(object) == 0) {
             return Self::without_strong(leak);
@@ -85,11 +91,13 @@ impl Help {
             };
         }
         if leak.in_cycle {
-            return Self::BreakCycle { others };
+            let is_cause = back.is_some() && back == leak.cause.location;
+            let others = if back.is_none() { others } else { Vec::new() };
+            return Self::BreakCycle { back, is_cause, others };
         }
         if let Some((part, &objects)) = leak.parts.iter().next()
             && objects == leak.count()
-            && !matches!(part, Part::Leaked | Part::Raw | Part::Unknown)
+            && !matches!(part, Part::Leaked | Part::LikelyLeaked | Part::Raw | Part::Unknown)
         {
             return Self::AllowOrRelease { part: part.clone(), objects };
         }
@@ -156,15 +164,24 @@ impl fmt::Display for Help {
                 "`into_raw` at {} made a raw pointer of it: each needs one `from_raw`",
                 At(location.as_ref())
             ),
-            Self::BreakCycle { others } => {
-                f.write_str(
-                    "these objects hold each other, and nothing else was found to hold them: let the handle that this \
-                     line makes be a `Weak`",
-                )?;
-                for other in others.iter().take(MOST_LINES) {
-                    write!(f, ", or that of {other}")?;
+            Self::BreakCycle { back, is_cause, others } => {
+                f.write_str("these objects hold each other, and nothing else was found to hold them: ")?;
+                match back {
+                    Some(_) if *is_cause => {
+                        f.write_str("let the handle that this line makes be a `Weak`")
+                    }
+                    Some(line) => write!(f, "let the handle that is made at {line} be a `Weak`"),
+                    None if others.is_empty() => {
+                        f.write_str("make one of the handles in the cycle a `Weak`")
+                    }
+                    None => {
+                        f.write_str("let the handle that this line makes be a `Weak`")?;
+                        for other in others.iter().take(MOST_LINES) {
+                            write!(f, ", or that of {other}")?;
+                        }
+                        f.write_str(", whichever looks back")
+                    }
                 }
-                f.write_str(if others.is_empty() { "" } else { ", whichever looks back" })
             }
             Self::AllowOrRelease { part, objects } => write_held(f, part, *objects, true),
             Self::DropHandle => f.write_str(

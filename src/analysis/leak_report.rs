@@ -1,7 +1,7 @@
 use super::cause::{Cause, find_causes};
 use super::{Help, Part, Retention, Total};
 use crate::event::{Location, Op, Time, UntracedCounts};
-use crate::locate::{Ownership, Search, Starts, Unavailable};
+use crate::locate::{Ownership, Search, Starts};
 use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct LeakReport {
     /// In a box, for errors to be small.
     pub(crate) untraced: Box<UntracedCounts>,
     /// What the search found, or why there was none. `None`: not asked for.
-    pub(crate) located: Option<Result<Arc<Ownership>, Unavailable>>,
+    pub(crate) located: Option<Result<Arc<Ownership>, String>>,
     pub(crate) traced_nothing: bool,
     /// What is alive and was made outside of the check's scope.
     pub(crate) outside: Vec<Total>,
@@ -151,7 +151,7 @@ impl LeakReport {
     /// As `locate`; what is held by nothing but what `may` hold it, counts as allowed.
     pub(crate) fn locate_but(mut self, search: &Search, may: impl Fn(&Part) -> bool) -> Self {
         if !self.is_empty() {
-            let found = search.run().map(Arc::new);
+            let found = search.run().map(Arc::new).map_err(|why| chain(&why));
             if let Ok(ownership) = &found {
                 let leaks = std::mem::take(&mut self.leaks).into_iter();
                 let objects = leaks.flat_map(|leak| leak.objects.into_iter().chain(leak.retained));
@@ -266,6 +266,14 @@ impl LeakReport {
     /// Returns whether a check with this report passes: something was traced, and nothing is alive that is not allowed.
     pub fn passes(&self) -> bool {
         self.is_empty() && !self.traced_nothing
+    }
+}
+
+/// An error with its sources, in a line.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error} ({})", chain(source)),
+        None => error.to_string(),
     }
 }
 

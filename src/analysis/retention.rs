@@ -1,4 +1,4 @@
-use crate::event::ObjectId;
+use crate::event::{HandleId, ObjectId};
 use std::collections::{BTreeMap, HashMap};
 
 /// Who keeps whom alive, as far as a report needs it: what a search of the process's memory found.
@@ -28,8 +28,13 @@ pub struct Retention {
     /// Of objects that others alone hold, all of those, where the dominator does not say it.
     holders: HashMap<ObjectId, Vec<ObjectId>>,
     cycles: Vec<Vec<ObjectId>>,
+    /// The handles by which the objects of cycles hold each other, and whether each stands where a reference back does.
+    in_cycles: BTreeMap<HandleId, bool>,
     parts: BTreeMap<ObjectId, Part>,
 }
+
+/// What programs call a field that leads back to who owns its holder.
+const BACK: [&str; 7] = ["parent", "owner", "prev", "previous", "back", "outer", "enclosing"];
 
 /// What holds a finding's objects, which sorts and annotates it, and never silences it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +43,9 @@ pub struct Retention {
 pub enum Part {
     /// Nothing reaches them, or only what leaked does.
     Leaked,
+    /// Nothing was found to hold them, which is not proven: they are in a cycle that is only
+    /// [`Likely`](crate::locate::Grade::Likely), in a block of the heap whose address was not found, or hang on such.
+    LikelyLeaked,
     /// A raw pointer, by `into_raw` or `leak`: nobody can say where it is.
     Raw,
     /// A task of an async runtime that has not ended, by the name of its future, or of the runtime where that is not known.
@@ -76,6 +84,19 @@ impl Retention {
     /// Adds that the objects hold each other in a cycle, which nothing else holds.
     pub fn cycle(&mut self, objects: impl IntoIterator<Item = ObjectId>) {
         self.cycles.push(objects.into_iter().collect());
+    }
+
+    /// Adds that a handle is one of those by which the objects of a cycle hold each other; and the field that it stands in,
+    /// where that is known: by its name, as `parent`, advice tells a reference back.
+    pub fn is_in_cycle(&mut self, handle: HandleId, field: Option<&str>) {
+        let name = field.and_then(|field| field.rsplit('.').next());
+        let name = name.and_then(|name| name.split('[').next()).unwrap_or_default();
+        self.in_cycles.insert(handle, BACK.contains(&name));
+    }
+
+    /// Whether a handle is part of a cycle, and if so, whether it stands where a reference back does.
+    pub(super) fn in_cycle(&self, handle: HandleId) -> Option<bool> {
+        self.in_cycles.get(&handle).copied()
     }
 
     /// Sets what holds an object.

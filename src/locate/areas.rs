@@ -8,9 +8,7 @@ use super::scan::{Area, AreaKind, Locals};
 use super::symbols::Image;
 use super::thread_locals::{Local, locals_start, static_locals};
 use super::threads::Thread;
-use crate::alloc::map;
 use crate::runtime::threads::own_stacks;
-use crate::runtime::view;
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -27,9 +25,9 @@ pub(super) fn areas(
     images: &[Image],
     libraries: Vec<Local>,
 ) -> (Vec<Area>, Vec<Locals>) {
-    let mut ranges = view::ranges();
-    ranges.extend(crate::stack::own_statics());
-    let own = || ranges.iter().map(|range| range.start as u64..range.end as u64);
+    let statics = crate::stack::own_statics().map(|range| range.start as u64..range.end as u64);
+    let statics: Vec<Range<u64>> = statics.collect();
+    let own = || moment.tables.iter().cloned().chain(statics.iter().cloned());
     // The first of the tables are blocks.
     let is_static = |range: &Range<u64>| {
         range.end - range.start < STATIC && heap.blocks.find(range.start).is_none()
@@ -37,7 +35,7 @@ pub(super) fn areas(
     let private = own().filter(is_static).chain(images.iter().filter_map(Image::backtrace_cache));
     let private: Vec<Range<u64>> = private.collect();
     let mut out: Vec<Range<u64>> = own().chain(private.iter().cloned()).collect();
-    out.extend(map::ranges());
+    out.extend(moment.map.iter().cloned());
     out.extend(heap.extents.iter().cloned());
     coalesce(&mut out);
     out.extend(heap.arena.clone());

@@ -1,8 +1,12 @@
 //! Which copy of a handle is the handle: a handle that was moved leaves its old words behind.
 
-use super::graph::Graph;
+use super::graph::{Graph, NONE};
 use super::memory::Memory;
 use super::scan::{AreaKind, Sighting};
+use std::collections::HashMap;
+
+/// The slots of queues' blocks whose messages were taken out, a bit each; none for blocks that are no queue's.
+type Queues = HashMap<u32, u64>;
 
 impl Graph {
     /// How likely a copy is the handle.
@@ -31,6 +35,8 @@ impl Graph {
                 self.chosen[handle] = index as u32;
             }
         }
+        let mut queues = Queues::new();
+        self.forget_taken(memory, &mut queues);
         if several.is_empty() {
             return;
         }
@@ -53,11 +59,43 @@ impl Graph {
             let handle = found.handle() as usize;
             let is_far = found.source.as_block().is_some_and(|block| !rooted[block as usize]);
             let rank = if spare { 1 } else { self.rank(found) + 1 - u8::from(is_far) };
-            if rank > best[handle] {
+            if rank > best[handle] && !self.is_taken(memory, found, &mut queues) {
                 best[handle] = rank;
                 self.chosen[handle] = index as u32;
             }
         }
+    }
+
+    /// Of handles that have one copy, those whose copy was taken out of a queue since have none: they were forgotten, or are
+    /// where the search does not see them.
+    fn forget_taken(&mut self, memory: &impl Memory, queues: &mut Queues) {
+        for handle in 0..self.chosen.len() {
+            let found = self.scanned.sightings.get(self.chosen[handle] as usize);
+            if self.copies[handle] == 1
+                && found.is_some_and(|found| self.is_taken(memory, found, queues))
+            {
+                self.chosen[handle] = NONE;
+            }
+        }
+    }
+
+    /// Whether a copy stands in a queue's block, where it says that it was taken out: of std's channels, of crossbeam's, and of
+    /// the queue in which rayon's jobs wait.
+    fn is_taken(&self, memory: &impl Memory, found: &Sighting, queues: &mut Queues) -> bool {
+        let Some(block) = found.source.as_block() else { return false };
+        let words = self.blocks.words[block as usize] as usize;
+        let Some((_, each)) = queue_slots(words) else { return false };
+        if self.owners[block as usize] != 0 {
+            return false;
+        }
+        let start = self.blocks.start[block as usize];
+        let taken = *queues.entry(block).or_insert_with(|| {
+            let mut copied = vec![0; words];
+            if memory.read(start, &mut copied) == words { taken_slots(&copied) } else { 0 }
+        });
+        // Its first word is the pointer to the next block.
+        let slot = ((found.address - start) / 8).checked_sub(1).map(|at| at / each as u64);
+        slot.is_some_and(|slot| slot < 64 && taken >> slot & 1 == 1)
     }
 
     /// Which blocks are values of objects, or reached from a static or a thread-local without a handle. A copy elsewhere may
@@ -153,9 +191,57 @@ fn is_spare(
     vec(before, after, after2).or_else(|| vec(after, before, before2))
 }
 
+/// How many slots a queue's block of so many words has, and how many words each. A block is the pointer to the next one, and slots
+/// of a message and its state; the allocator may have rounded it up by a word.
+fn queue_slots(words: usize) -> Option<(usize, usize)> {
+    // std's and crossbeam's channels, and crossbeam's injector.
+    [31, 63].into_iter().find_map(|slots| {
+        let each = words.saturating_sub(1) / slots;
+        ((2..=LARGEST).contains(&each) && words - 1 - each * slots <= 1).then_some((slots, each))
+    })
+}
+
+/// Words of a slot: in longer ones nobody looks.
+const LARGEST: usize = 64;
+
+/// A message is in the slot.
+const WRITTEN: u64 = 1;
+/// It was taken out.
+const READ: u64 = 2;
+/// All bits of a state.
+const STATE: u64 = 7;
+
+/// The slots of a queue's block that say that their messages were taken out, a bit each. Each slot has to look like one.
+///
+/// A guess, for the text alone.
+fn taken_slots(block: &[u64]) -> u64 {
+    let Some((slots, each)) = queue_slots(block.len()) else { return 0 };
+    let states = || (1..=slots).map(|slot| block[each * slot]);
+    if states().any(|state| state & !STATE != 0) {
+        return 0;
+    }
+    let taken = states().map(|state| u64::from(state & (WRITTEN | READ) == WRITTEN | READ));
+    taken.zip(0..).fold(0, |all, (taken, slot)| all | taken << slot)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_spare;
+    use super::{is_spare, taken_slots};
+
+    #[test]
+    fn what_was_taken_out_of_a_queue_is_told() {
+        for (slots, rounded) in [(31, 0), (31, 1), (63, 0), (63, 1)] {
+            let mut block = vec![0; 1 + 3 * slots + rounded];
+            // Three were sent, and two of them received.
+            (block[3], block[6], block[9]) = (3, 1, 7);
+            assert_eq!(taken_slots(&block), 0b101);
+            block[12] = 8;
+            assert_eq!(taken_slots(&block), 0, "no state is so great");
+        }
+        assert_eq!(taken_slots(&[3; 90]), 0, "no queue has blocks of this size");
+        assert_eq!(taken_slots(&vec![3; 1 + 31 * 1000]), 0);
+        assert_eq!(taken_slots(&[]), 0);
+    }
 
     #[test]
     fn spare_room_is_told_from_a_ring() {

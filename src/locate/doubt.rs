@@ -14,7 +14,8 @@ pub enum Doubt {
         /// How many bytes.
         bytes: u64,
     },
-    /// A thread's registers are not known.
+    /// A thread's registers are not known: it could not be stopped, or not in time, as on a machine with much other work. Its
+    /// stack may not be known either.
     Registers,
     /// Other threads ran while the memory was read.
     NotFrozen,
@@ -60,7 +61,7 @@ pub enum Place {
     ThreadLocal(String),
     /// On the stack of a thread, by its name.
     Stack(String),
-    /// In memory that is neither the heap's nor a thread's.
+    /// In memory that is not known to be the heap's or a thread's.
     Unknown,
     /// In freed memory.
     Freed,

@@ -87,8 +87,10 @@ impl Graph {
     /// Objects with a handle that is in no memory that was searched.
     fn elsewhere(&self) -> Vec<(u32, Held)> {
         let mut hidden = Vec::new();
+        let mut strong = vec![0_u32; self.block_of.len()];
         for (handle, &sighting) in self.chosen.iter().enumerate() {
             let input = &self.handles[handle];
+            strong[input.object as usize] += u32::from(input.strong);
             let Some(block) = self.target(handle as u32) else { continue };
             if input.raw && input.strong && self.rules.apply(Rule::Raw) {
                 hidden.push((block, Held::Raw));
@@ -103,7 +105,7 @@ impl Graph {
         for (object, input) in self.objects.iter().enumerate() {
             if self.block_of[object] != NONE
                 && input.is_counted()
-                && self.scanned.counts[object] > input.strong
+                && self.scanned.counts[object] > input.strong.min(strong[object])
                 && self.rules.apply(Rule::Counts)
             {
                 hidden.push((self.block_of[object], Held::Untraced));

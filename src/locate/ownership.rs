@@ -10,9 +10,9 @@ use std::sync::Arc;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Ownership {
-    /// Every living object, by number.
+    /// Every object that was alive when the process was copied, by number.
     pub objects: Vec<LocatedObject>,
-    /// Every living handle, by object and number.
+    /// Every handle that was alive at that moment, by object and number.
     pub handles: Vec<LocatedHandle>,
     /// The objects, and the blocks that lie between them and their roots. Each has one holder: the paths of all objects.
     pub nodes: Vec<Node>,
@@ -98,7 +98,8 @@ pub enum Owner {
         /// The thread's name.
         thread: Arc<str>,
     },
-    /// In memory that is neither the heap's nor a thread's.
+    /// In memory that is not known to be the heap's or a thread's. The stack of a thread is such where that could not be stopped
+    /// in time, which [`Ownership::doubts`] has as [`Doubt::Registers`].
     Unknown {
         /// The address.
         address: u64,
@@ -107,7 +108,8 @@ pub enum Owner {
     Raw,
     /// Nowhere found: forgotten, or where no search can see it.
     NotFound,
-    /// In a pointer of std's that refscope does not trace.
+    /// std counts an owner that refscope does not know: a pointer that is not traced, or a handle that a thread was making or
+    /// ending at that moment.
     Untraced,
 }
 

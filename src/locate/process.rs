@@ -18,15 +18,17 @@ use super::thread_locals::{locals, modules};
 use super::threads::{self, Thread};
 use crate::alloc::map;
 use crate::event::Strength;
-use crate::runtime::view;
+use crate::runtime::entry::EntryDetails;
+use crate::runtime::view::{self, HandleView};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Edges and copies that are kept: 12 to 24 bytes each.
 const EDGES: usize = 24 << 20;
 
-/// Copies of the process are made anew if an allocator was in use at that moment.
+/// Copies of the process are made anew if an allocator was in use at that moment, or a thread was not stopped in time.
 const TRIES: u32 = 4;
 
 #[inline(never)]
@@ -85,35 +87,45 @@ pub(super) struct Moment {
     pub(super) memory: ProcessMemory,
     pub(super) threads: Vec<Thread>,
     all_known: bool,
+    /// Whether a thread was not stopped in time.
+    is_late: bool,
     pub(super) regions: Vec<Region>,
+    /// The ledger, and the tables that its memory leads to.
+    pub(super) tables: Vec<Range<u64>>,
+    /// The map of an [`Alloc`](crate::Alloc).
+    pub(super) map: Vec<Range<u64>>,
     stopped_ns: u64,
     doubts: Vec<Doubt>,
 }
 
 fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailable> {
     let begin = Instant::now();
-    let mut left = TRIES;
+    let (mut left, mut stopped_ns) = (TRIES, 0);
     let (moment, heap) = loop {
         let moment = moment(search, stack_pointer)?;
+        stopped_ns += moment.stopped_ns;
         let heap = if search.walk {
             walk(&moment.memory, &moment.regions, &stacks(&moment))
         } else {
             Heap { is_whole: true, ..Heap::default() }
         };
         left -= 1;
-        let again = moment.frozen.is_some() && (heap.is_busy || !heap.is_whole) && left > 0;
+        let is_bad = heap.is_busy || !heap.is_whole || moment.is_late;
+        let again = moment.frozen.is_some() && is_bad && left > 0;
         if !again || begin.elapsed() > search.budget / 4 {
             break (moment, heap);
         }
-        // Who holds the lock may wait for a processor: longer each time.
+        // Who holds the lock, or did not stop in time, may wait for a processor: longer each time.
         drop(moment);
         std::thread::sleep(Duration::from_millis(2 * u64::from(TRIES - left)));
     };
-    let stopped_ns = moment.stopped_ns;
     let is_frozen = moment.frozen.is_some();
     // After the copy, so that none of this is in it.
-    let (objects, handles) = inputs();
+    let (objects, handles, unread) = inputs(&moment);
     let mut doubts = moment.doubts.clone();
+    if unread > 0 {
+        doubts.push(Doubt::Unread { bytes: unread });
+    }
     if !moment.all_known {
         doubts.push(Doubt::Registers);
     }
@@ -125,7 +137,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         add_alloc(&moment, &mut heap, &mut doubts);
     }
     // The ledger's own tables, of which the first are on the heap: they lead to all that is traced.
-    let tables: Vec<u64> = view::ranges().iter().map(|range| range.start as u64).collect();
+    let tables: Vec<u64> = moment.tables.iter().map(|range| range.start).collect();
     heap.blocks.remove(&tables);
     if !is_frozen {
         // What the search itself has by now: addresses of all blocks, for one.
@@ -185,8 +197,13 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
     if map::missed() > 0 {
         doubts.push(Doubt::BlocksMissed { blocks: map::missed() });
     }
-    let read = |address: u64, into: &mut [u64]| moment.memory.read(address, into);
-    let (own, known) = (map::ranges(), heap.blocks.len());
+    let (own, known) = (&moment.map, heap.blocks.len());
+    // A map that was made since is not in the copy.
+    let is_map = |address: u64| own.iter().any(|map| map.contains(&address));
+    let read = |address: u64, into: &mut [u64]| match is_map(address) {
+        true => moment.memory.read(address, into),
+        false => 0,
+    };
     let parts = moment.regions.iter().filter(|region| {
         let is_memory = region.readable && region.writable;
         is_memory && !region.is_file() && region.name != "[stack]"
@@ -198,7 +215,7 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
         at.is_some_and(|at| of_walk[at].contains(&address))
     };
     // The kernel joins mappings that touch: the map of blocks may lie in one with blocks.
-    for part in parts.flat_map(|region| without(region.range.clone(), &own)) {
+    for part in parts.flat_map(|region| without(region.range.clone(), own)) {
         let mut is_pool = false;
         map::blocks(part.clone(), read, |start, words| {
             if let Ok(block) = heap.blocks.start[..known].binary_search(&start) {
@@ -226,7 +243,7 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     let mut room = Room::new();
     let mut probe = [0];
     if own.read(stack_pointer & !7, &mut probe) == 0 {
-        return Err(Unavailable::MemoryForbidden);
+        return Err(Unavailable::MemoryForbidden { error: Unavailable::last_error() });
     }
     crate::runtime::clock::wait_for_own_thread();
     let stopping = Instant::now();
@@ -258,20 +275,38 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
         Some(frozen) => ProcessMemory::of(frozen.pid()),
         None => own,
     };
-    let no_maps = |error: std::io::Error| Unavailable::NoMappings { error: error.to_string() };
+    let no_maps = |error| Unavailable::NoMappings { error: Arc::new(error) };
     let regions = memory.regions().map_err(no_maps)?;
     if frozen.is_some() && memory.read(stack_pointer & !7, &mut probe) == 0 {
-        return Err(Unavailable::CopyForbidden);
+        return Err(Unavailable::CopyForbidden { error: Unavailable::last_error() });
     }
-    Ok(Moment { frozen, memory, threads, all_known, regions, stopped_ns, doubts })
+    // As they were then: what is a table now may have been a block of the program's.
+    let range = |range: Range<usize>| range.start as u64..range.end as u64;
+    let read = |address: usize, into: &mut [u64]| memory.read(address as u64, into);
+    let tables = view::ranges_of_copy(read).into_iter().map(range).collect();
+    let map = map::ranges(|address, into| memory.read(address, into));
+    Ok(Moment {
+        frozen,
+        memory,
+        threads,
+        all_known,
+        is_late: stopped.is_some_and(|stopped| stopped.is_late),
+        regions,
+        tables,
+        map,
+        stopped_ns,
+        doubts,
+    })
 }
 
-/// What the ledger knows, as plain data: objects by number, handles by object and number.
-fn inputs() -> (Vec<ObjectInput>, Vec<HandleInput>) {
-    let mut count = 0;
-    view::each_object(|_| count += 1);
-    let mut objects = Vec::with_capacity(count + count / 16);
-    view::each_object(|details| {
+/// What the ledger knew at that moment, as plain data: objects by number, handles by object and number; and how many bytes of
+/// it could not be read.
+///
+/// The threads have gone on since: a handle that one of them made meanwhile is nowhere in the copy, and std's count of an
+/// object there is not today's. So the ledger is read in the copy as well.
+fn inputs(moment: &Moment) -> (Vec<ObjectInput>, Vec<HandleInput>, u64) {
+    let (mut objects, mut handles, mut unread) = (Vec::new(), Vec::new(), 0);
+    let object = |objects: &mut Vec<ObjectInput>, details: EntryDetails| {
         objects.push(ObjectInput {
             id: details.object.id().number(),
             kind: details.object.kind(),
@@ -281,12 +316,8 @@ fn inputs() -> (Vec<ObjectInput>, Vec<HandleInput>) {
             strong: details.position.strong,
             log2_align: details.align.max(1).ilog2() as u8,
         });
-    });
-    objects.sort_unstable_by_key(|object| object.id);
-    count = 0;
-    view::each_handle(|_| count += 1);
-    let mut handles = Vec::with_capacity(count + count / 16);
-    view::each_handle(|view| {
+    };
+    let handle = |handles: &mut Vec<HandleInput>, objects: &[ObjectInput], view: HandleView| {
         let Ok(object) = objects.binary_search_by_key(&view.object, |object| object.id) else {
             return;
         };
@@ -298,9 +329,30 @@ fn inputs() -> (Vec<ObjectInput>, Vec<HandleInput>) {
             strong: makes != Some(Strength::Weak),
             raw: view.details.raw,
         });
-    });
+    };
+    if moment.frozen.is_some() {
+        let read = |address: usize, into: &mut [u64]| moment.memory.read(address as u64, into);
+        let (entries, missing) =
+            view::each_object_of_copy(read, |details| object(&mut objects, details));
+        objects.sort_unstable_by_key(|object| object.id);
+        unread = missing
+            + view::each_handle_of_copy(read, &entries, |view| {
+                handle(&mut handles, &objects, view);
+            });
+    } else {
+        // Counted first: what a vector was before it grew would be found as well.
+        let mut count = 0;
+        view::each_object(|_| count += 1);
+        objects.reserve(count + count / 16);
+        view::each_object(|details| object(&mut objects, details));
+        objects.sort_unstable_by_key(|object| object.id);
+        count = 0;
+        view::each_handle(|_| count += 1);
+        handles.reserve(count + count / 16);
+        view::each_handle(|view| handle(&mut handles, &objects, view));
+    }
     handles.sort_unstable_by_key(|handle| (handle.object, handle.number));
-    (objects, handles)
+    (objects, handles, unread)
 }
 
 /// The mappings that threads' stacks are in.

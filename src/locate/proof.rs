@@ -60,6 +60,17 @@ impl Graph {
         if !self.rules.apply(Rule::Blocks) {
             return Vec::new();
         }
+        let led_to = self.led_to_by_objects(reached);
+        let all = 0..self.blocks.len() as u32;
+        let hidden =
+            all.filter(|&block| reached[block as usize].is_none() && !led_to[block as usize]);
+        let found = hidden.flat_map(|block| &self.scanned.sightings[self.sightings_in(block)]);
+        let whole = found.filter(|found| found.is_complete());
+        whole.filter_map(|found| self.target(found.handle())).collect()
+    }
+
+    /// Which of the blocks that are not reached are objects, or led to by objects.
+    fn led_to_by_objects(&self, reached: &[Option<Reach>]) -> Vec<bool> {
         let is_open = |block: u32| reached[block as usize].is_none();
         let all = || (0..self.blocks.len() as u32).filter(|&block| is_open(block));
         let mut led_to = vec![false; self.blocks.len()];
@@ -75,10 +86,7 @@ impl Graph {
                 }
             }
         }
-        let hidden = all().filter(|&block| !led_to[block as usize]);
-        let found = hidden.flat_map(|block| &self.scanned.sightings[self.sightings_in(block)]);
-        let whole = found.filter(|found| found.is_complete());
-        whole.filter_map(|found| self.target(found.handle())).collect()
+        led_to
     }
 
     fn is_private(&self, area: u32) -> bool {
@@ -144,8 +152,10 @@ impl Graph {
         };
         let plain: Vec<u32> = (0..self.blocks.len() as u32).filter(plain).collect();
         let mut pointers = vec![0_u64; plain.len()];
+        // A pointer in a block that nothing leads to is old, most likely, and no owner.
+        let led_to = self.led_to_by_objects(reached);
         for from in 0..self.blocks.len() as u32 {
-            if reached[from as usize].is_some() {
+            if reached[from as usize].is_some() || !led_to[from as usize] {
                 continue;
             }
             for to in self.scanned.edges.targets(from) {

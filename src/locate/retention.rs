@@ -1,7 +1,7 @@
 //! What a report needs of an ownership graph.
 
 use super::dominator_tree::dominators;
-use super::ownership::{Held, NodeKind, Owner, Ownership};
+use super::ownership::{Cycle, Grade, Held, LocatedHandle, NodeKind, Owner, Ownership};
 use crate::analysis::{Part, Retention};
 use crate::event::ObjectId;
 use std::collections::BTreeSet;
@@ -16,10 +16,12 @@ impl Ownership {
         let mut retention = Retention::new();
         let starts = Starts::new(self);
         let mut in_cycle = BTreeSet::new();
-        for cycle in &self.cycles {
+        for (number, cycle) in (0..).zip(&self.cycles) {
             retention.cycle(cycle.objects.iter().copied());
             in_cycle.extend(cycle.objects.iter().copied());
-            cycle.objects.iter().for_each(|&id| retention.is_in(id, Part::Leaked));
+            self.handles_in_cycle(number, cycle, &mut retention);
+            let part = part_of_cycle(cycle);
+            cycle.objects.iter().for_each(|&id| retention.is_in(id, part.clone()));
         }
         for object in self.objects.iter().filter(|object| !in_cycle.contains(&object.id)) {
             if let Some(part) = object.node.and_then(|node| starts.part(node)) {
@@ -28,6 +30,28 @@ impl Ownership {
         }
         self.hang(&mut retention);
         retention
+    }
+
+    /// Says by which handles the objects of a cycle hold each other.
+    fn handles_in_cycle(&self, number: u32, cycle: &Cycle, retention: &mut Retention) {
+        let is_object = |id: ObjectId| cycle.objects.binary_search(&id).is_ok();
+        let handles = cycle.objects.iter().flat_map(|&id| self.handles_of(id));
+        for handle in handles.filter(|handle| handle.is_strong) {
+            // Blocks between the objects are part of the cycle as well.
+            let is_part = |node: u32| match self.object_of(node) {
+                Some(Above::Object(id)) => is_object(id),
+                Some(Above::Cycle(cycle)) => cycle == number,
+                None => false,
+            };
+            let (is_in_cycle, field) = match &handle.owner {
+                Owner::Object { object, field, .. } => (is_object(*object), field),
+                Owner::Block { node, field, .. } => (is_part(*node), field),
+                _ => continue,
+            };
+            if is_in_cycle {
+                retention.is_in_cycle(handle.id, field.as_deref());
+            }
+        }
     }
 
     /// Says of each object which one it hangs on: its immediate dominator, where a cycle counts as one object.
@@ -137,10 +161,23 @@ enum Above {
     Cycle(u32),
 }
 
+/// A report says no more than the cycle's grade.
+fn part_of_cycle(cycle: &Cycle) -> Part {
+    match cycle.grade {
+        Grade::Proven => Part::Leaked,
+        Grade::Likely(_) => Part::LikelyLeaked,
+    }
+}
+
 /// What the path to each node begins with.
 pub(crate) struct Starts<'a> {
     ownership: &'a Ownership,
     starts: Vec<Start>,
+}
+
+/// Whether another word of the memory may be the handle.
+fn is_guess(handle: &LocatedHandle) -> bool {
+    handle.copies > u32::from(handle.owner != Owner::NotFound)
 }
 
 /// The first node of a path, the task that it leads through, and whether a handle on the way could be another word of the
@@ -176,7 +213,7 @@ impl<'a> Starts<'a> {
                 }
                 if let NodeKind::Object(id) = nodes[node as usize].kind {
                     let handles = ownership.handles_of(id).iter();
-                    start.is_guess |= handles.clone().any(|it| it.is_strong && it.copies > 1);
+                    start.is_guess |= handles.clone().any(|it| it.is_strong && is_guess(it));
                 }
                 starts[node as usize] = Some(start);
             }
@@ -192,17 +229,20 @@ impl<'a> Starts<'a> {
         let task = start.task.and_then(|task| self.ownership.nodes[task as usize].task.as_ref());
         Some(match (part, task) {
             // One that nothing reaches runs no more.
-            (part @ (Part::Leaked | Part::Raw), _) | (part, None) => part,
+            (part @ (Part::Leaked | Part::LikelyLeaked | Part::Raw), _) | (part, None) => part,
             (_, Some(task)) => Part::Task(task.to_string()),
         })
     }
 
     fn part_of_start(&self, start: &Start) -> Option<Part> {
         match &self.ownership.nodes.get(start.node as usize)?.held {
-            Held::Cycle(_) => Some(Part::Leaked),
+            Held::Cycle(cycle) => self.ownership.cycles.get(*cycle as usize).map(part_of_cycle),
+            Held::Root(Owner::NotFound) if self.is_sure() && start.is_guess => {
+                Some(Part::LikelyLeaked)
+            }
             Held::Root(owner) => self.part_of_root(owner),
-            // The block may be a freed one that a handle was moved out of.
-            Held::Unreferenced if self.is_sure() && !start.is_guess => Some(Part::Leaked),
+            // The block may be a freed one that a handle was moved out of; or the program has its address in a form of its own.
+            Held::Unreferenced if self.is_sure() && !start.is_guess => Some(Part::LikelyLeaked),
             _ => None,
         }
     }

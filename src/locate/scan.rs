@@ -1,6 +1,7 @@
 //! Reads each word once: which are tickets, and which point to a block.
 
 use super::blocks::Blocks;
+use super::in_hand;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE};
 use std::ops::Range;
@@ -227,7 +228,8 @@ pub(super) struct Tickets<'a> {
     alone: bool,
 }
 
-const PLACE: u64 = (1 << 48) - 64;
+/// The bits of a ticket that are its place's address.
+pub(super) const PLACE: u64 = (1 << 48) - 64;
 const FLAGS: u64 = 63;
 
 impl<'a> Tickets<'a> {
@@ -249,6 +251,15 @@ impl<'a> Tickets<'a> {
             tickets.slots[slot] = index as u32 + 1;
         }
         tickets
+    }
+
+    pub(super) fn handles(&self) -> &'a [HandleInput] {
+        self.handles
+    }
+
+    /// Whether a word may be the address of a place.
+    pub(super) fn is_place(&self, word: u64) -> bool {
+        word & !PLACE == 0 && self.places.contains(&word)
     }
 
     fn slot(&self, word: u64) -> usize {
@@ -319,7 +330,9 @@ pub(super) fn scan(
             scanner.found.sightings.truncate(before);
         }
     }
-    scanner.found
+    let mut found = scanner.found;
+    in_hand::add(memory, areas, tickets, &mut found);
+    found
 }
 
 /// Words that are read at once: few enough to stay in a core's cache.

@@ -3,6 +3,8 @@
 use super::ownership::Ownership;
 use std::error::Error;
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A search of the process's memory for its living handles.
@@ -41,8 +43,9 @@ impl Default for Search {
     }
 }
 
-/// Why there was no search. Returned by [`Search::run`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why there was no search. Returned by [`Search::run`]. What the system says, where that is the reason, is the error's
+/// [source](Error::source).
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Unavailable {
     /// Tracing is off: without the feature `trace` the pointers are std's.
@@ -52,31 +55,53 @@ pub enum Unavailable {
     /// Another search had not ended after twice the budget.
     Busy,
     /// The process may not read its own memory.
-    MemoryForbidden,
+    MemoryForbidden {
+        /// The system's error. Shared, since it cannot be cloned.
+        error: Arc<io::Error>,
+    },
     /// The process may not read the copy that was made of it.
-    CopyForbidden,
+    CopyForbidden {
+        /// The system's error.
+        error: Arc<io::Error>,
+    },
     /// Nothing says where memory is mapped.
     NoMappings {
         /// The system's error.
-        error: String,
+        error: Arc<io::Error>,
     },
+}
+
+impl Unavailable {
+    #[cfg(refscope_search)]
+    pub(super) fn last_error() -> Arc<io::Error> {
+        Arc::new(io::Error::last_os_error())
+    }
 }
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not searched where handles are stored: ")?;
-        match self {
-            Self::TracingOff => f.write_str("tracing is off"),
-            Self::Unsupported => f.write_str("this system's memory cannot be read"),
-            Self::Busy => f.write_str("another search has not ended"),
-            Self::MemoryForbidden => f.write_str("this process may not read its own memory"),
-            Self::CopyForbidden => f.write_str("this process may not read its copy"),
-            Self::NoMappings { error } => write!(f, "the mappings cannot be read ({error})"),
-        }
+        f.write_str(match self {
+            Self::TracingOff => "tracing is off",
+            Self::Unsupported => "this system's memory cannot be read",
+            Self::Busy => "another search has not ended",
+            Self::MemoryForbidden { .. } => "this process may not read its own memory",
+            Self::CopyForbidden { .. } => "this process may not read its copy",
+            Self::NoMappings { .. } => "the mappings cannot be read",
+        })
     }
 }
 
-impl Error for Unavailable {}
+impl Error for Unavailable {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::MemoryForbidden { error }
+            | Self::CopyForbidden { error }
+            | Self::NoMappings { error } => Some(&**error),
+            Self::TracingOff | Self::Unsupported | Self::Busy => None,
+        }
+    }
+}
 
 impl Search {
     /// Creates a search of a frozen copy, with all that is known of the heap, for at most two seconds.
@@ -138,5 +163,22 @@ impl Search {
         }
         #[cfg(not(refscope_search))]
         Err(if crate::ENABLED { Unavailable::Unsupported } else { Unavailable::TracingOff })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(refscope_search)]
+    #[test]
+    fn an_error_of_the_system_is_the_source() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = Unavailable::MemoryForbidden { error: Arc::new(denied) }.clone();
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::PermissionDenied));
+        let text = error.to_string();
+        assert!(text.ends_with("this process may not read its own memory"), "{text}");
+        assert!(Unavailable::Busy.source().is_none());
     }
 }

@@ -123,6 +123,8 @@ pub(super) struct Stopped {
     sent: u32,
     /// Threads that the signal can't reach, and those past [`SLOTS`].
     missed: bool,
+    /// Whether a thread was waited for in vain: it did not get a processor, for one.
+    pub(super) is_late: bool,
     done: bool,
 }
 
@@ -282,12 +284,13 @@ fn blocks(tid: i32, signal: c_int, text: &mut [u8]) -> bool {
 impl Stopped {
     /// No thread is stopped.
     pub(super) fn nobody() -> Self {
-        Self { signal: None, sent: 0, missed: false, done: true }
+        Self { signal: None, sent: 0, missed: false, is_late: false, done: true }
     }
 
     /// Stops all threads but this one, and those that block every signal. `room` keeps what must not be allocated.
     pub(super) fn new(room: &mut Room, at_exit: bool) -> Self {
-        let mut stopped = Self { signal: Signal::take(), sent: 0, missed: false, done: false };
+        let signal = Signal::take();
+        let mut stopped = Self { signal, sent: 0, missed: false, is_late: false, done: false };
         let Some(signal) = stopped.signal.as_ref().map(|signal| signal.number) else {
             stopped.missed = true;
             return stopped;
@@ -326,7 +329,8 @@ impl Stopped {
                 stopped.send(tid, signal);
             });
             stopped.missed |= !listed;
-            if !stopped.wait(until) || !listed {
+            stopped.is_late = !stopped.wait(until);
+            if stopped.is_late || !listed {
                 break;
             }
             if blocked && patience > 0 {

@@ -106,12 +106,14 @@ impl fmt::Display for Owner {
             Self::Static(place) => place.fmt(f),
             Self::ThreadLocal(place) => place.fmt(f),
             Self::Stack { thread } => write!(f, "a word on {} stack", escape(&possessive(thread))),
-            Self::Unknown { .. } => f.write_str("memory that is neither the heap's nor a thread's"),
+            Self::Unknown { .. } => f.write_str("memory that is not known to be the heap's or a thread's"),
             Self::Raw => f.write_str("a raw pointer"),
             Self::NotFound => {
                 f.write_str("nothing that was found: it is forgotten, or in a register")
             }
-            Self::Untraced => f.write_str("a pointer of std's that is not traced"),
+            Self::Untraced => f.write_str(
+                "a pointer of std's that is not traced, or a handle that was just being made or dropped",
+            ),
         }
     }
 }

@@ -24,7 +24,7 @@ const IDS: usize = 1_000;
 ///      "file":"src/main.rs","line":10,"column":17}}]}
 /// ```
 ///
-/// `when` is `check`, `exit`, `mark`, `stopped` or `now`, and a part `leaked`, `raw`, `task`, `thread`, `static`,
+/// `when` is `check`, `exit`, `mark`, `stopped` or `now`, and a part `leaked`, `likely_leaked`, `raw`, `task`, `thread`, `static`,
 /// `thread_local`, `stack` or `unknown`. Of each cause, `count`, `bytes` and `handles` are totals over all its
 /// objects (`count` and `bytes` with those that are `retained` below it); bytes are the values' own, without what they have
 /// on the heap. Of handles that came about alike `count` says how many there are, and the rest is the youngest one's; a
@@ -203,6 +203,7 @@ impl<'a> PartView<'a> {
     fn new(part: &'a Part, count: u64) -> Self {
         let (part, name) = match part {
             Part::Leaked => ("leaked", None),
+            Part::LikelyLeaked => ("likely_leaked", None),
             Part::Raw => ("raw", None),
             Part::Task(name) => ("task", Some(&**name)),
             Part::Thread(name) => ("thread", Some(&**name)),

@@ -5,7 +5,7 @@ use super::report::{GLUE, INDENT, ReportStyle, fold};
 use super::style::Look;
 use crate::analysis::Leak;
 use crate::event::ObjectId;
-use crate::locate::{Held, NodeKind, Ownership};
+use crate::locate::{Grade, Held, NodeKind, Ownership, sentences};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -75,10 +75,13 @@ impl<'a> AlikePaths<'a> {
                 (1, (!is_block).then_some((step.offset, &step.field))).hash(&mut hasher);
             }
             Held::Root(owner) => (2, owner).hash(&mut hasher),
-            // Cycles are alike where their types, and the offsets in these, are.
+            // Cycles are alike where their types, the offsets in these, and what is known of them are.
             Held::Cycle(cycle) => {
                 3.hash(&mut hasher);
                 let cycle = ownership.cycles.get(*cycle as usize);
+                if let Some(Grade::Likely(why)) = cycle.map(|cycle| &cycle.grade) {
+                    sentences(why).hash(&mut hasher);
+                }
                 for step in cycle.into_iter().flat_map(|cycle| &cycle.round) {
                     match ownership.nodes[step.from as usize].kind {
                         NodeKind::Object(id) => {

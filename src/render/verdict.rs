@@ -35,8 +35,9 @@ impl LeakReport {
     fn parts(&self) -> String {
         type Is = fn(&Part) -> bool;
         let mut text = String::new();
-        let parts: [(&str, Is); 6] = [
+        let parts: [(&str, Is); 7] = [
             ("leaked", |part| matches!(part, Part::Leaked)),
+            ("likely leaked", |part| matches!(part, Part::LikelyLeaked)),
             ("away as raw pointers", |part| matches!(part, Part::Raw)),
             ("held by tasks", |part| matches!(part, Part::Task(_))),
             ("held by threads", |part| matches!(part, Part::Thread(_))),
@@ -84,6 +85,7 @@ impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leaked => f.write_str("leaked"),
+            Self::LikelyLeaked => f.write_str("likely leaked"),
             Self::Raw => f.write_str("away as a raw pointer"),
             // The runtime's name alone.
             Self::Task(name) if !name.contains("::") => write!(f, "held by a task of {name}"),
@@ -105,6 +107,9 @@ impl fmt::Display for Part {
 pub(super) fn heading(leak: &Leak) -> &'static str {
     match leak.parts.keys().next() {
         Some(Part::Leaked) => "Leaked: nothing reaches it, or only what leaked does",
+        Some(Part::LikelyLeaked) => {
+            "Likely leaked: nothing was found to hold it, which is not proven"
+        }
         Some(Part::Raw) => "Away as raw pointers",
         Some(Part::Task(_)) => "Held by tasks that have not ended",
         Some(Part::Thread(_)) => "Held by threads that go on",

@@ -210,6 +210,11 @@ impl Entry {
         self.dispatch.load(RELAXED)
     }
 
+    /// Whether all of it was written. What is read of a copy of the process comes in no order where its threads ran on.
+    pub(crate) fn is_filled(&self) -> bool {
+        !self.ty.load(RELAXED).is_null() && !self.location.load(RELAXED).is_null()
+    }
+
     #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id.load(RELAXED)

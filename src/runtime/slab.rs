@@ -34,6 +34,9 @@ use std::ptr::{self, NonNull};
 /// Chunks of a table: 2^32 slots.
 const CHUNKS: usize = 32 - FIRST_CHUNK.ilog2() as usize + 1;
 
+/// Slots of a copy of the process that are read at once.
+const COPIED: usize = 256;
+
 /// What a [`Slab`] holds.
 ///
 /// # Safety
@@ -458,14 +461,62 @@ impl<T: Slot + Sync> Slab<T> {
         })
     }
 
-    /// The memory of the chunks: what a search of the process's memory has to leave out.
-    pub(crate) fn ranges(&self) -> Vec<std::ops::Range<usize>> {
-        (self.chunks())
-            .map(|(_, slots)| {
-                let range = slots.as_ptr_range();
-                range.start.addr()..range.end.addr()
-            })
-            .collect()
+    /// The chunks that were there when a copy of this process was made, and how many slots of each had been used. `read` copies
+    /// words of the copy's memory, and returns how many there were. `None` where the table cannot be read.
+    fn chunks_of_copy(
+        &self,
+        read: impl Fn(usize, &mut [u64]) -> usize,
+    ) -> Option<impl Iterator<Item = (usize, &[T])>> {
+        let (mut used, mut chunks) = ([0], [0; CHUNKS]);
+        let is_read = read((&raw const self.used).addr(), &mut used) == 1
+            && read((&raw const self.chunks).addr(), &mut chunks) == CHUNKS;
+        // What stood where a chunk is that was made since is another's.
+        let was_there = move |&(start, slots): &(usize, &[T])| {
+            let (chunk, ..) = locate(start);
+            chunks[chunk] == slots.as_ptr().addr() as u64
+        };
+        let chunks = self.chunks().filter(was_there).map(move |(start, slots)| {
+            ((used[0] as usize).saturating_sub(start).min(slots.len()), slots)
+        });
+        is_read.then_some(chunks)
+    }
+
+    /// Calls `f` for each slot that had been used when a copy of this process was made: with the slot, and with what stood in
+    /// it then. Returns how many bytes could not be read.
+    #[allow(dead_code)] // where nothing is searched
+    pub(crate) fn each_of_copy(
+        &'static self,
+        read: impl Fn(usize, &mut [u64]) -> usize,
+        mut f: impl FnMut(&'static T, &T),
+    ) -> u64 {
+        let Some(chunks) = self.chunks_of_copy(&read) else { return size_of::<Self>() as u64 };
+        let mut unread = 0;
+        let mut copied: Vec<T> = (0..COPIED).map(|_| T::vacant()).collect();
+        for part in chunks.flat_map(|(used, slots)| slots[..used].chunks(COPIED)) {
+            let bytes = size_of_val(part);
+            // SAFETY: VACANT: a slot is nothing but atomics of integers and pointers, for which all bytes are values, and
+            // there are so many words in as many slots of a vector that is borrowed.
+            let words = unsafe {
+                std::slice::from_raw_parts_mut(copied.as_mut_ptr().cast::<u64>(), bytes / 8)
+            };
+            let whole = read(part.as_ptr().addr(), words) * 8 / size_of::<T>();
+            unread += (bytes - whole * size_of::<T>()) as u64;
+            part.iter().zip(&copied).take(whole).for_each(|(slot, then)| f(slot, then));
+        }
+        unread
+    }
+
+    /// The memory of the chunks that were there when a copy of this process was made: what a search of it has to leave out.
+    #[allow(dead_code)] // where nothing is searched
+    pub(crate) fn ranges_of_copy(
+        &self,
+        read: impl Fn(usize, &mut [u64]) -> usize,
+    ) -> Vec<std::ops::Range<usize>> {
+        let ranges = self.chunks_of_copy(read).into_iter().flatten().map(|(_, slots)| {
+            let range = slots.as_ptr_range();
+            range.start.addr()..range.end.addr()
+        });
+        ranges.collect()
     }
 }
 

@@ -7,9 +7,10 @@
 use super::entry::{Entry, EntryDetails, Place, PlaceDetails};
 use super::ledger::LEDGER;
 use super::paths::Step;
-use super::slab::read;
+use super::slab::{self, read};
 use super::ticket::word;
 use crate::event::Caller;
+use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A living handle.
@@ -56,6 +57,52 @@ pub(crate) fn each_handle(f: impl FnMut(HandleView)) {
     LEDGER.places.iter().filter_map(handle).for_each(f);
 }
 
+/// The entries that were in use when the process was copied: their addresses, and their objects' numbers.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) struct CopiedEntries(Vec<(usize, u64)>);
+
+/// Calls `f` for every object that was alive when a copy of this process was made, in no order. `read` copies words of the
+/// copy, and returns how many there were. Returns the entries, and how many bytes could not be read.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) fn each_object_of_copy(
+    read: impl Fn(usize, &mut [u64]) -> usize,
+    mut f: impl FnMut(EntryDetails),
+) -> (CopiedEntries, u64) {
+    let mut entries = Vec::new();
+    let unread = LEDGER.entries.each_of_copy(read, |entry: &Entry, then| {
+        let details = slab::read(then, |then, _| then.is_filled().then(|| then.details()));
+        if let Some(details) = details.flatten() {
+            entries.push((ptr::from_ref(entry).addr(), details.object.id().number()));
+            f(details);
+        }
+    });
+    entries.sort_unstable();
+    (CopiedEntries(entries), unread)
+}
+
+/// The same for every handle of these objects.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) fn each_handle_of_copy(
+    read: impl Fn(usize, &mut [u64]) -> usize,
+    CopiedEntries(entries): &CopiedEntries,
+    mut f: impl FnMut(HandleView),
+) -> u64 {
+    // Places and entries are taken in the same order, mostly.
+    let mut next = 0;
+    LEDGER.places.each_of_copy(read, |place, then| {
+        let seen = slab::read(then, |then, generation| (then.details(), generation));
+        let Some((details, generation)) = seen else { return };
+        let entry = details.entry.addr();
+        if entries.get(next).is_none_or(|&(at, _)| at != entry) {
+            let Ok(at) = entries.binary_search_by_key(&entry, |&(entry, _)| entry) else { return };
+            next = at;
+        }
+        let ticket = details.returned.unwrap_or_else(|| word(place, generation));
+        f(HandleView { object: entries[next].1, ticket, details });
+        next += 1;
+    })
+}
+
 /// How a handle came about: each step's operation and line, and whether what was before it was cut.
 pub(crate) fn path(path: u32) -> Vec<(Step, bool)> {
     LEDGER.paths.steps(path)
@@ -83,7 +130,7 @@ static LEFT_OUT: [LeftOut; 4] =
 /// Has searches leave out a static of refscope's own, which leads to no handle of the program's, but to memory in which old
 /// addresses may stand. Of no use a second time.
 pub(crate) fn leave_out<T>(own: &'static T) {
-    let start = std::ptr::from_ref(own).addr();
+    let start = ptr::from_ref(own).addr();
     for slot in &LEFT_OUT {
         // Relaxed: a search that comes too early for it finds more words, and proves less.
         match slot.start.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed) {
@@ -94,11 +141,13 @@ pub(crate) fn leave_out<T>(own: &'static T) {
     }
 }
 
-/// The memory of the ledger and its tables, which a search of the process's memory leaves out.
+/// The memory of the ledger and its tables, as they were when a copy of this process was made. A search of it leaves them out.
 #[allow(dead_code)] // for the search
-pub(crate) fn ranges() -> Vec<std::ops::Range<usize>> {
-    let mut ranges = LEDGER.entries.ranges();
-    ranges.extend(LEDGER.places.ranges());
+pub(crate) fn ranges_of_copy(
+    read: impl Fn(usize, &mut [u64]) -> usize,
+) -> Vec<std::ops::Range<usize>> {
+    let mut ranges = LEDGER.entries.ranges_of_copy(&read);
+    ranges.extend(LEDGER.places.ranges_of_copy(&read));
     // Its lists of free slots, and what was in them, lead to blocks that were used again.
     let ledger = (&raw const LEDGER).addr();
     ranges.push(ledger..ledger + size_of_val(&LEDGER));

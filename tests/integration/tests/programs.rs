@@ -30,6 +30,15 @@ fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// How many objects the verdict says are leaked, and how many likely so.
+fn leaked(text: &str) -> (u32, u32) {
+    let before = |said: &str| {
+        let at = text.find(said)?;
+        text[..at].rsplit(' ').next()?.parse::<u32>().ok()
+    };
+    (before(" leaked").unwrap_or(0), before(" likely leaked").unwrap_or(0))
+}
+
 /// In either way of looking: the line at fault is the first one that is shown, and the advice is this.
 fn blames(name: &str, verdict: &str, advice: &str) {
     for mode in [None, Some("check")] {
@@ -38,7 +47,16 @@ fn blames(name: &str, verdict: &str, advice: &str) {
         let first = text.find("-->").map(|at| &text[at..]).unwrap_or_else(|| panic!("{text}"));
         assert!(first.starts_with(&fault(name)), "{}: {text}", fault(name));
         assert!(text.contains("1 of 1:"), "one cause, one finding: {text}");
-        assert!(words(&text).contains(verdict), "{verdict}: {text}");
+        match verdict.strip_suffix(" leaked") {
+            // A word that is left on the stack makes a cycle LIKELY, and its objects likely leaked.
+            Some(all) => {
+                let (leaked, likely) = leaked(&words(&text));
+                assert_eq!((leaked + likely).to_string(), all, "{text}");
+                assert_eq!(leaked > 0, text.contains("(PROVEN)"), "{text}");
+                assert_eq!(likely > 0, text.contains("(LIKELY)"), "{text}");
+            }
+            None => assert!(words(&text).contains(verdict), "{verdict}: {text}"),
+        }
         assert!(words(&text).contains(advice), "{advice}: {text}");
         assert!(!text.contains("0 ns"), "{text}");
         // A check's conditions are of no use to who has none.

@@ -9,7 +9,7 @@ mod roots;
 mod strange;
 
 use refscope::ObjectId;
-use refscope::locate::{Grade, Held, NodeKind, Owner, Ownership, Search};
+use refscope::locate::{Doubt, Grade, Held, NodeKind, Owner, Ownership, Search};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use cycles::CYCLES;
@@ -120,7 +120,10 @@ impl Ask {
         let text = ownership.path_to(ObjectId::from_number(id)).expect("it is alive");
         println!("{text}");
         let is_named = matches!(held, Held::Root(root) if is_root(root));
-        assert!(is_named || !self.strict, "another root: {text}");
+        // The stack of a thread that did not stop in time is not known; then the search says that it is in doubt.
+        let is_open = matches!(held, Held::Root(Owner::Unknown { .. }))
+            && ownership.doubts.contains(&Doubt::Registers);
+        assert!(is_named || is_open || !self.strict, "another root: {text}");
         println!("{}", if is_named { "root" } else { "unnamed" });
     }
 

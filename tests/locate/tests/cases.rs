@@ -11,16 +11,16 @@ struct Way {
 }
 
 impl Way {
-    /// Runs a program until it is as it should be, three times at most: on a machine with other work a copy may be taken
-    /// just when an allocator is at work, or a register has the only handle, each time. A proof that is false fails at once.
+    /// Runs a program, three times at most while it is only likely, or not named: on a machine with other work a copy may be
+    /// taken just when an allocator is at work, or a thread may not stop in time, each time. A wrong answer fails at once.
     fn run(&self, case: &str, is_graded: bool) -> Result<String, String> {
         let mut result = self.run_once(case);
         for _ in 0..2 {
             match &result {
-                Err(failure) if failure.contains("FALSE PROOF") => return result,
-                Err(failure) => eprintln!("once more: {failure}"),
-                Ok(line) if is_graded && matches!(line.as_str(), "likely" | "unnamed") => {}
-                Ok(_) => return result,
+                Ok(line) if is_graded && matches!(line.as_str(), "likely" | "unnamed") => {
+                    eprintln!("once more: {case} {} is {line}", self.name());
+                }
+                _ => return result,
             }
             result = self.run_once(case);
         }
@@ -196,17 +196,31 @@ fn a_report_at_the_exit_proves_cycles() {
             let output = command.env("REFSCOPE", &words).output().expect("the program starts");
             String::from_utf8_lossy(&output.stderr).into_owned()
         };
-        let is_proven = |text: &String| text.contains("(PROVEN)") && text.contains("(100 alike)");
-        // On a machine with other work a thread may not answer in time.
+        // How many of the 200 objects the verdict says are leaked, and how many likely so.
+        let counts = |text: &str| {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let before = |said: &[&str]| {
+                let at = words.windows(said.len()).position(|words| {
+                    words.iter().zip(said).all(|(word, said)| word.trim_end_matches(';') == *said)
+                });
+                at.and_then(|at| words[at.checked_sub(1)?].parse().ok()).unwrap_or(0)
+            };
+            (before(&["leaked"]), before(&["likely", "leaked"]))
+        };
+        // On a machine with other work a thread may not answer in time. A word of the last cycle may be left on main's stack.
         let mut text = String::new();
+        let mut said: (u32, u32) = (0, 0);
         for _ in 0..3 {
             text = run();
-            if is_proven(&text) {
+            said = counts(&text);
+            if said.0 >= 198 {
                 break;
             }
         }
-        assert!(text.contains("200 leaked"), "{words}: {text}");
-        assert!(!cfg!(debug_assertions) || is_proven(&text), "{words}: {text}");
+        assert_eq!(said.0 + said.1, 200, "{words}: {text}");
+        assert_eq!(said.0 > 0, text.contains("(PROVEN)"), "{words}: {text}");
+        assert_eq!(said.1 > 0, text.contains("(LIKELY)"), "{words}: {text}");
+        assert!(!cfg!(debug_assertions) || said.0 >= 198, "{words}: {text}");
         assert!(record.is_empty() || folder.join(record).exists(), "{words}");
     }
     std::fs::remove_dir_all(&folder).unwrap();

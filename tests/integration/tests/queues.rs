@@ -1,0 +1,108 @@
+//! Handles on their way through a queue: a channel's or a pool's block keeps the words of what was taken out. What is said of
+//! such a handle is true, or says that it may be otherwise.
+#![cfg(all(feature = "trace", target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+
+use refscope::analysis::{LeakReport, Part};
+use refscope::event::Time;
+use refscope::locate::Search;
+use refscope::{Arc, Scope};
+use std::sync::{Mutex, MutexGuard, mpsc};
+
+static TAKEN: Mutex<Vec<Arc<[u64; 3]>>> = Mutex::new(Vec::new());
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[inline(never)]
+fn clear_dead_stack() {
+    std::hint::black_box(&mut [1_u64; 4096]);
+}
+
+/// The report of what is alive in a scope, by a search without doubts.
+#[inline(never)]
+fn report(scope: &Scope) -> LeakReport {
+    for _ in 0..50 {
+        clear_dead_stack();
+        let report = LeakReport::new(scope.alive(), Time::coarse()).locate(&Search::new());
+        if report.ownership().expect("the search works here").doubts.is_empty() {
+            return report;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("something is always in doubt");
+}
+
+#[inline(never)]
+fn sent(scope: &Scope, sender: &mpsc::Sender<Arc<[u64; 3]>>) {
+    sender.send(scope.run(|| Arc::new([1, 2, 3]))).expect("it is received");
+}
+
+/// What holds the only object.
+fn held(report: &LeakReport) -> (Part, String) {
+    let parts: Vec<_> = report.leaks().iter().flat_map(|leak| leak.parts.keys().cloned()).collect();
+    let [part] = &parts[..] else { panic!("one object: {report}") };
+    let ownership = report.ownership().expect("it was searched");
+    let object = report.leaks()[0].example().id;
+    (part.clone(), ownership.path_to(object).expect("it is alive").to_string())
+}
+
+#[test]
+fn a_message_of_stds_channel() {
+    let _alone = alone();
+    let scope = Scope::mark();
+    let (sender, receiver) = mpsc::channel();
+    let receive = || receiver.recv().expect("it was sent");
+    sent(&scope, &sender);
+    let (part, path) = held(&report(&scope));
+    assert!(matches!(part, Part::Stack(_)), "the receiver is a local: {path}");
+    assert_eq!(path.matches("heap block").count(), 2, "the channel, and its block: {path}");
+
+    TAKEN.lock().unwrap().push(receive());
+    let (part, path) = held(&report(&scope));
+    assert!(matches!(&part, Part::Static(name) if name.ends_with("TAKEN")), "{part:?}: {path}");
+    TAKEN.lock().unwrap().clear();
+
+    sent(&scope, &sender);
+    let local = receive();
+    let (part, path) = held(&report(&scope));
+    assert!(matches!(part, Part::Stack(_)), "{path}");
+    assert!(!path.contains("heap block"), "it was taken out of the channel: {path}");
+    drop(local);
+
+    sent(&scope, &sender);
+    std::mem::forget(receive());
+    let found = report(&scope);
+    let (part, path) = held(&found);
+    // A copy is left on the stack, perhaps; the channel holds it no more.
+    assert!(!path.contains("heap block"), "{path}");
+    assert!(matches!(part, Part::LikelyLeaked | Part::Stack(_)), "{found}");
+
+    // It is only a guess that the words in a channel's block are old, and no proof.
+    assert!(!found.to_string().contains("; 1 leaked"), "{found}");
+}
+
+#[test]
+fn a_job_of_rayons() {
+    let _alone = alone();
+    let scope = Scope::mark();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads start");
+    let (go, gate) = mpsc::channel::<()>();
+    let (said, done) = mpsc::channel::<()>();
+    pool.spawn(move || gate.recv().expect("it is opened"));
+    let handle = scope.run(|| Arc::new([4, 5, 6]));
+    pool.spawn(move || {
+        TAKEN.lock().unwrap().push(handle);
+        said.send(()).expect("it is waited for");
+    });
+    let pending = report(&scope);
+    let (part, path) = held(&pending);
+    assert!(!matches!(part, Part::Leaked | Part::LikelyLeaked | Part::Static(_)), "{pending}");
+    assert!(path.contains("heap block, 40 B"), "the job: {path}");
+    go.send(()).expect("the job waits");
+    done.recv().expect("it ran");
+    let (part, path) = held(&report(&scope));
+    assert!(matches!(&part, Part::Static(name) if name.ends_with("TAKEN")), "{part:?}: {path}");
+    TAKEN.lock().unwrap().clear();
+}
