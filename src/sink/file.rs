@@ -418,7 +418,7 @@ impl Sink for FileSink {
         }
         let _within = exit::within();
         // It asks the subscriber, whose code is not to be run under a lock.
-        let span = crate::span::current();
+        let span = crate::span::current().number();
         let mut out = self.inner.out.lock();
         if out.lines.len() >= MOST {
             if !self.inner.waits {
