@@ -6,7 +6,7 @@ use self::lines::Out;
 use super::Sink;
 use super::sources::{New, Sources, Told};
 use crate::event::{Event, Time, warn, write};
-use crate::exit::{self, at_exit};
+use crate::exit::{self, at_exit_of};
 use crate::fork;
 use crate::render::json::Json;
 use parking_lot::{Mutex, MutexGuard};
@@ -174,13 +174,18 @@ impl FileSink {
         let thread = std::thread::Builder::new().name("refscope writer".to_owned());
         let thread = crate::runtime::threads::spawn(thread, move || write_on(&weak))?;
         let _ = inner.writer.set(thread.thread().clone());
-        let weak = Arc::downgrade(&inner);
-        at_exit(Box::new(move || {
-            if let Some(inner) = weak.upgrade().filter(|inner| inner.process.is_current()) {
+        at_exit_of(&inner, |inner: &Inner| {
+            if inner.process.is_current() {
                 inner.write_last();
             }
-        }));
-        FILES.lock().push(Arc::downgrade(&inner));
+        });
+        let mut files = FILES.lock();
+        if files.len() == files.capacity() {
+            // Those that are gone do not gather there.
+            files.retain(|file| file.strong_count() > 0);
+        }
+        files.push(Arc::downgrade(&inner));
+        drop(files);
         Ok(Self { inner })
     }
 
