@@ -41,9 +41,9 @@ mod none {
 pub(crate) use none::{Current, current, current_if, not_kept, note_handle, text};
 
 #[cfg(feature = "spans")]
-pub use known::{SpanLayer, layer};
-#[cfg(feature = "spans")]
 pub(crate) use known::{Current, current, current_if, not_kept, note_handle, text};
+#[cfg(feature = "spans")]
+pub use known::{SpanLayer, layer};
 
 #[cfg(feature = "spans")]
 mod known {

@@ -1,14 +1,14 @@
 //! How an object begins, with its first handle.
 
 use super::emit::{PendingEvent, dispatch_of, emit_at_once, log_late};
-use super::{NEXT, Value};
+use super::{NEXT, Value, can_number};
 use crate::event::{Caller, HandleId, Label, Object, ObjectId, Op, Thread, Type};
 use crate::primitive::{Arc, Ordering};
 use crate::runtime::dispatch::Dispatch;
 use crate::runtime::entry::{
     ADOPTED, AT_ONCE, Entry, LOGGED, NewEntry, NewPlace, Position, STACKS,
 };
-use crate::runtime::ledger::LEDGER;
+use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::local::Local;
 use crate::runtime::log::{Birth, NewRecord};
 use crate::runtime::scope::ScopeNode;
@@ -43,7 +43,7 @@ pub(super) fn open_ready(
     let op = Op::New;
     let dispatch = dispatch::ready()?;
     let time = clock::ready();
-    if time == 0 || stacks::asked_for() {
+    if time == 0 || stacks::asked_for() || !can_number() {
         return None;
     }
     let local = local::ready()?;
@@ -117,7 +117,7 @@ fn open_any(
         label: Label::default(),
         location: site,
     };
-    let binding = dispatch::bind(&mut object, &NEXT)?;
+    let binding = dispatch::bind(&mut object)?;
     Thread::note_name_if_unknown();
     let strong = u32::from(!matches!(op, Op::NewCyclic | Op::WeakFromStd));
     let adopted = if matches!(op, Op::FromStd | Op::WeakFromStd) { ADOPTED } else { 0 };
@@ -171,6 +171,7 @@ fn open_any(
         Some((ticket, event, logged))
     });
     let Some((ticket, event, logged)) = opened else {
+        LEDGER.refuse(Refused::Object);
         // SAFETY: SCOPES: the share that no entry got.
         drop(unsafe { ScopeNode::from_raw(scope) });
         return None;

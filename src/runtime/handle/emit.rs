@@ -3,7 +3,7 @@
 use crate::event::{Caller, Event, Object, ObjectId, Op};
 use crate::runtime::dispatch::Dispatch;
 use crate::runtime::entry::{AT_ONCE, Entry, LOGGED, Position};
-use crate::runtime::ledger::LEDGER;
+use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::local;
 use crate::runtime::local::{Local, enter_sink};
 use crate::runtime::log::NewRecord;
@@ -146,7 +146,7 @@ pub(super) fn note<const SHARED: bool>(
     always: bool,
 ) {
     if !always && !entry.has_room() {
-        return LEDGER.refuse();
+        return LEDGER.refuse(Refused::Step);
     }
     let flags = entry.flags();
     let span = span::current_if(flags & LOGGED != 0);

@@ -3,7 +3,7 @@
 use super::emit::{PendingEvent, emit, log};
 use crate::event::{Caller, Op};
 use crate::runtime::entry::{AT_ONCE, BACKED, Entry, LOGGED, NewPlace, Place, Position, STACKS};
-use crate::runtime::ledger::LEDGER;
+use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::local::{Local, Ready};
 use crate::runtime::log::{NewRecord, Room};
 use crate::runtime::slab::publish;
@@ -162,14 +162,17 @@ pub(super) fn make_any<const SHARED: bool>(
     span: Current,
 ) -> Option<Ticket> {
     if !entry.has_room() || (how == How::Weak && !entry.has_room_for_ref()) {
-        LEDGER.refuse();
+        LEDGER.refuse(Refused::Step);
         return None;
     }
     let flags = entry.flags();
     let (number, path) = (from.number(), from.path());
     let local = local::own();
     // Before the step, so that a handle for which there is no place is not counted.
-    let place = LEDGER.take_place(*local)?;
+    let Some(place) = LEDGER.take_place(*local) else {
+        LEDGER.refuse(Refused::Handle);
+        return None;
+    };
     let position = step::<SHARED>(entry, how);
     let to_line = LEDGER.paths.find(*local, path, op, site);
     let stack = if flags & STACKS != 0 || to_line.needs_stack() {

@@ -4,7 +4,7 @@ use super::emit::{PendingEvent, emit, log, note};
 use super::hold::{Held, unpin};
 use crate::event::{Caller, Kind, Op};
 use crate::runtime::entry::{ADOPTED, LOGGED, NewPlace, RAW, RETURNED};
-use crate::runtime::ledger::LEDGER;
+use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::raw::{Claimed, Side};
 use crate::runtime::slab::{hide, publish};
 use crate::runtime::ticket::Ticket;
@@ -61,7 +61,7 @@ pub(super) fn claim_raw<const SHARED: bool>(
     let (entry, ticket, event, logged) = local::enter(|local| {
         let mut raw = LEDGER.lock_raw(local)?;
         if raw.find(at, side).is_some_and(|(entry, _)| !entry.has_room()) {
-            LEDGER.refuse();
+            LEDGER.refuse(Refused::Step);
             return None;
         }
         let (entry, claimed) = raw.claim(at, side)?;
