@@ -108,10 +108,12 @@ impl Value {
     }
 }
 
-/// Where the value of a raw pointer is. `None` for a value without size: another object may be there as well, so it is
-/// untraced while it is raw.
+/// Where the value of a raw pointer is. `None` for a box of a value without size: others may be there as well, so it is
+/// untraced while it is raw. (Before the value of an `Rc` or `Arc` are its counts, so that no two of a kind are at one address;
+/// a box may be at that of an `Rc<()>`, which is the end of its block, and is another kind.)
 pub(crate) fn at<T: ?Sized>(kind: Kind, value: &T) -> Option<(Kind, usize)> {
-    (size_of_val(value) > 0).then(|| (kind, std::ptr::from_ref(value).addr()))
+    let is_its_own = kind != Kind::Box || size_of_val(value) > 0;
+    is_its_own.then(|| (kind, std::ptr::from_ref(value).addr()))
 }
 
 /// Whether no object is traced that begins now, which is the common case: asked before anything is made ready for one.

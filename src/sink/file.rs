@@ -179,13 +179,7 @@ impl FileSink {
                 inner.write_last();
             }
         });
-        let mut files = FILES.lock();
-        if files.len() == files.capacity() {
-            // Those that are gone do not gather there.
-            files.retain(|file| file.strong_count() > 0);
-        }
-        files.push(Arc::downgrade(&inner));
-        drop(files);
+        list(&mut FILES.lock(), &inner);
         Ok(Self { inner })
     }
 
@@ -256,6 +250,14 @@ fn line_of(told: &Told<'_>) -> String {
 
 /// All files that are being written, for what concerns the process.
 static FILES: Mutex<Vec<Weak<Inner>>> = parking_lot::const_mutex(Vec::new());
+
+/// Adds a file to the list of those that are being written. Those that are gone do not gather there.
+pub(super) fn list<T>(files: &mut Vec<Weak<T>>, new: &Arc<T>) {
+    if files.len() == files.capacity() {
+        files.retain(|file| file.strong_count() > 0);
+    }
+    files.push(Arc::downgrade(new));
+}
 
 /// Writes a mark to all files.
 pub(crate) fn mark(name: &str, time: Time) {
@@ -456,5 +458,21 @@ impl Sink for FileSink {
 impl fmt::Debug for FileSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileSink").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    #[test]
+    fn of_files_that_are_gone_nothing_is_kept() {
+        let (mut files, kept) = (Vec::new(), [Arc::new(1), Arc::new(2)]);
+        kept.iter().for_each(|file| super::list(&mut files, file));
+        (0..10_000).for_each(|n| super::list(&mut files, &Arc::new(n)));
+        assert!(files.len() < 10, "{} are in the list", files.len());
+        assert!(
+            kept.iter().all(|file| files.iter().any(|there| there.ptr_eq(&Arc::downgrade(file))))
+        );
     }
 }

@@ -94,13 +94,7 @@ impl FlightRecorder {
         // Where no thread can be started, a killed process leaves a recording without its sources.
         let thread = std::thread::Builder::new().name("refscope writer".to_owned());
         let _ = threads::spawn(thread, move || write_on(&weak));
-        let mut files = FILES.lock();
-        if files.len() == files.capacity() {
-            // Those that are gone do not gather there.
-            files.retain(|file| file.strong_count() > 0);
-        }
-        files.push(Arc::downgrade(&inner));
-        drop(files);
+        super::file::list(&mut FILES.lock(), &inner);
         Ok(Self { inner, log })
     }
 
