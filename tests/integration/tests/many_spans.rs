@@ -28,7 +28,7 @@ fn spans_beyond_the_table() {
     // Handles are counted, not how often it was asked: a clone is one more, and what is no handle's beginning is none.
     let span = tracing::info_span!("request", id = KEPT + 2).entered();
     let clone = counted.clone();
-    clone.refscope().set_label("one of many");
+    refscope::label(&clone, "one of many");
     drop(clone);
     drop(span);
     assert_eq!(refscope::untraced_counts().spans_unknown, 2);
