@@ -75,7 +75,9 @@ pub(super) fn make<const SHARED: bool, M: Make>(
         0 => make_ready::<SHARED, 0, M>(entry, from, site, std, span)
             .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std, span)),
         LOGGED => make_logged::<SHARED, LOGGED, M>(entry, from, site, std, span),
-        LOGGED_AND_BACKED => make_logged::<SHARED, LOGGED_AND_BACKED, M>(entry, from, site, std, span),
+        LOGGED_AND_BACKED => {
+            make_logged::<SHARED, LOGGED_AND_BACKED, M>(entry, from, site, std, span)
+        }
         _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std, span),
     }
 }
