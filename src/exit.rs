@@ -10,14 +10,22 @@ use crate::lock;
 use crate::runtime::local;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-type Last = Box<dyn FnOnce() + Send>;
+/// What is to be done at the end.
+struct Last {
+    /// What it is to be done for is gone.
+    is_gone: Box<dyn Fn() -> bool + Send>,
+    run: Box<dyn FnOnce() + Send>,
+}
 
 static LAST: lock::Mutex<Vec<Last>> = lock::Mutex::new(Vec::new());
+
+/// Whether the thread was started, and the hook registered.
+static STARTED: AtomicBool = AtomicBool::new(false);
 
 /// The process that has the thread. A forked child has none of its threads.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
@@ -70,12 +78,36 @@ static WAITING: OnceLock<Thread> = OnceLock::new();
 
 /// Runs `f` when the process ends by returning from `main` or by `exit`. Not where there is no `atexit`: there the end of
 /// the process comes without a word.
-pub(crate) fn at_exit(f: Last) {
+pub(crate) fn at_exit(f: impl FnOnce() + Send + 'static) {
+    add(Last { is_gone: Box::new(|| false), run: Box::new(f) });
+}
+
+/// The same with what `owner` is then. Nothing is kept of one that is gone.
+pub(crate) fn at_exit_of<T: Send + Sync + 'static>(
+    owner: &Arc<T>,
+    f: impl FnOnce(&T) + Send + 'static,
+) {
+    let (owner, asked) = (Arc::downgrade(owner), Arc::downgrade(owner));
+    add(Last {
+        is_gone: Box::new(move || asked.strong_count() == 0),
+        run: Box::new(move || {
+            if let Some(owner) = owner.upgrade() {
+                f(&owner);
+            }
+        }),
+    });
+}
+
+fn add(new: Last) {
     let mut last = LAST.lock();
-    let first = last.is_empty();
-    last.push(f);
+    if last.len() == last.capacity() {
+        // So that there are never more than twice as many as were in use at once.
+        last.retain(|last| !(last.is_gone)());
+    }
+    last.push(new);
     drop(last);
-    if first {
+    // Relaxed: it says nothing of other memory.
+    if !STARTED.swap(true, Ordering::Relaxed) {
         start();
         register();
     }
@@ -104,7 +136,7 @@ fn run() {
     let last =
         LAST.try_lock_for(Duration::from_millis(100)).map(|mut last| std::mem::take(&mut *last));
     for last in last.into_iter().flatten() {
-        let _ = catch_unwind(AssertUnwindSafe(last));
+        let _ = catch_unwind(AssertUnwindSafe(last.run));
     }
 }
 
@@ -194,3 +226,23 @@ fn register() {
 
 #[cfg(not(unix))]
 fn register() {}
+
+#[cfg(test)]
+mod tests {
+    use super::{LAST, at_exit_of};
+    use std::sync::Arc;
+
+    /// However many sinks there were, as much is kept as there are at once.
+    #[test]
+    fn of_what_is_gone_nothing_is_kept() {
+        let owners: Vec<_> = (0..100).map(Arc::new).collect();
+        owners.iter().for_each(|owner| at_exit_of(owner, |_| ()));
+        for number in 0..10_000 {
+            at_exit_of(&Arc::new(number), |_| ());
+        }
+        let kept = LAST.lock().len();
+        // Other tests' own are among them.
+        assert!((100..1_000).contains(&kept), "{kept} are kept");
+        drop(owners);
+    }
+}

@@ -136,7 +136,7 @@
 //! file and will not be: the recording itself says so where a pipe's reader is stalled; where the file cannot be written it cannot, and the sink's own
 //! `lost` does. Not counted is what a kill kept from being written (a quarter of a second at most of JSON Lines, nothing of a flight recorder but what a
 //! thread was just writing), and what had been written to a file that was then removed. What a filter left out, what was allocated inside a sink, and what
-//! was refused by a full ledger (2^32 objects or handles) or an object near its limits (2^24 handles, some 2^40 events) is in
+//! was refused by a full ledger (2^32 objects or handles at once, some 2^40 objects in all; the two are counted apart) or an object near its limits (2^24 handles, some 2^40 events) is in
 //! [`untraced_counts`](crate::untraced_counts). *Tested* in `tests/bounds.rs`, `tests/integration/tests/file_sink.rs`, `tests/events.rs` (two million events into 16 KiB) and `tests/sinks.rs`; by loom models of the recorder's buffers; at an object's limits by unit tests that set its counts
 //! to shortly before them (`src/limits.rs`). No test reaches the limits of the ledger, which take a gigabyte and more.
 //!

@@ -220,6 +220,8 @@ mod exit;
 #[cfg_attr(not(feature = "trace"), path = "off/fork.rs")]
 mod fork;
 mod holders;
+#[cfg(all(test, feature = "trace"))]
+mod interrupted;
 pub mod leaks;
 #[cfg(all(test, feature = "trace"))]
 mod limits;

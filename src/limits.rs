@@ -1,9 +1,10 @@
 //! Tests of an object's limits, which no program reaches soon: its entry is set to shortly before them.
 
-use crate::runtime::view;
+use crate::runtime::{handle, view};
 use crate::sink::Recorder;
 use crate::{Arc, Rc, Scope, sink};
 use std::cell::RefCell;
+use std::process::Command;
 
 thread_local! {
     /// What the sink clones.
@@ -87,4 +88,93 @@ fn handles_beyond_what_can_be_counted() {
     view::change(id, |entry| entry.set_strong(1));
     drop(one);
     assert_eq!(scope.alive(), []);
+}
+
+/// Runs the test of this name again, in a process of its own: what it does concerns the whole process. False in that one.
+fn is_run_alone(test: &str) -> bool {
+    const ALONE: &str = "REFSCOPE_TEST_ALONE";
+
+    if std::env::var_os(ALONE).is_some() {
+        return false;
+    }
+    let mut alone = Command::new(std::env::current_exe().expect("it runs"));
+    alone.args(["--exact", &format!("limits::{test}"), "--nocapture"]).env(ALONE, "1");
+    let output = alone.output().expect("it runs again");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let ran = output.status.success() && text.contains("1 passed");
+    assert!(ran, "{text}{}", String::from_utf8_lossy(&output.stderr));
+    true
+}
+
+/// Objects beyond those that a record can name are untraced, and counted; those before are told from one another.
+#[test]
+fn objects_beyond_what_can_be_numbered() {
+    if is_run_alone("objects_beyond_what_can_be_numbered") {
+        return;
+    }
+    const LAST: u64 = (1 << 40) - (1 << 24) - 1;
+
+    let recorder = Recorder::new();
+    let scope = Scope::new(recorder.clone());
+    handle::leave_numbers(3);
+    let first: Vec<_> = scope.run(|| (0..5).map(Arc::new).collect());
+    // By the short way, which is the global sink's, too.
+    crate::install(recorder.clone()).expect("there is no other");
+    let second: Vec<_> = (0..5).map(Rc::new).collect();
+    let ids = |all: &[Option<u64>]| all.to_vec();
+    let of = |one: &Arc<i32>| crate::holders(one).object().map(|object| object.id().number());
+    let numbers: Vec<_> = first.iter().map(of).collect();
+    assert_eq!(ids(&numbers), [Some(LAST - 2), Some(LAST - 1), Some(LAST), None, None]);
+    assert!(second.iter().all(|one| crate::holders(one).object().is_none()));
+    let untraced = crate::untraced_counts();
+    assert_eq!((untraced.ledger_full, untraced.handles_refused, untraced.filtered), (7, 0, 0));
+    let clone = first[2].clone();
+    drop(first);
+    let recording = recorder.recording();
+    let recorded: Vec<_> =
+        recording.timelines().iter().map(|line| line.object.id.number()).collect();
+    assert_eq!(recorded, [LAST - 2, LAST - 1, LAST]);
+    let alive: Vec<_> = recording.timelines().iter().map(|line| line.is_alive()).collect();
+    assert_eq!(alive, [false, false, true]);
+    drop(clone);
+}
+
+/// However many threads there were, each with a name of its own, what is kept of them is bounded, and what is not kept is
+/// counted.
+#[test]
+fn threads_beyond_what_can_be_named() {
+    if is_run_alone("threads_beyond_what_can_be_named") {
+        return;
+    }
+    const THREADS: usize = 100_000;
+    const NAMED: usize = 8_192;
+
+    fn resident() -> usize {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        pages.split(' ').nth(1).map_or(0, |pages| pages.parse::<usize>().unwrap() * 4096)
+    }
+    let start = |name: String| {
+        let thread = std::thread::Builder::new().name(name);
+        let thread = thread.spawn(crate::event::Thread::current).expect("it starts");
+        thread.join().expect("it ends")
+    };
+    let pool = start("a worker of the pool".to_owned());
+    let kept: Vec<_> = (0..NAMED).map(|n| start(format!("for connection {n}"))).collect();
+    let before = resident();
+    for n in NAMED..THREADS {
+        start(format!("for connection {n} or another text that is as long"));
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 1 << 20, "{grown} bytes more");
+    // A known text has room still, and is known of a thread that is gone.
+    let again = start("a worker of the pool".to_owned());
+    for thread in [pool, again] {
+        assert_eq!(thread.name().as_deref(), Some("a worker of the pool"));
+    }
+    assert_eq!(kept[17].name().as_deref(), Some("for connection 17"));
+    // One text is the pool's. (The test's own thread did nothing with refscope.)
+    let unnamed = crate::untraced_counts().threads_unnamed;
+    assert_eq!(unnamed as usize, THREADS - (NAMED - 1), "the pool's has one");
+    let last = start("one more".to_owned());
+    assert_eq!((last.name(), last.to_string()), (None, format!("thread {}", last.number())));
 }

@@ -23,14 +23,18 @@ pub(crate) use without::{Mutex, Mutex as LongMutex, RwLock};
 /// one goes through a gate first, which a fork closes; those that are in come out.
 #[cfg(feature = "trace")]
 pub(crate) mod gate {
+    use self::word::Word;
     use std::cell::Cell;
-    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::{Duration, Instant};
 
-    const CLOSED: u32 = 1 << 31;
+    mod word;
 
-    /// [`CLOSED`], and how many threads have locks.
-    static GATE: AtomicU32 = AtomicU32::new(0);
+    /// What the word is made of: loom's in its models.
+    mod atomic {
+        pub(super) use std::sync::atomic::{AtomicU32, Ordering};
+    }
+
+    static GATE: Word = Word(atomic::AtomicU32::new(0));
 
     thread_local! {
         // Without destructors: they are there to the thread's end.
@@ -54,7 +58,7 @@ pub(crate) mod gate {
 
     /// Waits while a fork is under way.
     pub(super) fn pass() -> Passed {
-        while LOCKS.get() == 0 && !enter() {
+        while LOCKS.get() == 0 && !GATE.enter() {
             std::thread::sleep(Duration::from_micros(50));
         }
         passed()
@@ -62,16 +66,7 @@ pub(crate) mod gate {
 
     /// The same without waiting.
     pub(super) fn try_pass() -> Option<Passed> {
-        (LOCKS.get() > 0 || enter()).then(passed)
-    }
-
-    fn enter() -> bool {
-        // Acquire: what is done under a lock comes after the word is seen open; pairs with the release in `open`.
-        if GATE.fetch_add(1, Ordering::Acquire) & CLOSED == 0 {
-            return true;
-        }
-        GATE.fetch_sub(1, Ordering::Relaxed);
-        false
+        (LOCKS.get() > 0 || GATE.enter()).then(passed)
     }
 
     impl Drop for Passed {
@@ -79,8 +74,7 @@ pub(crate) mod gate {
             let locks = LOCKS.get() - 1;
             LOCKS.set(locks);
             if locks == 0 {
-                // Release: whoever closes the gate sees what was done under the lock, which is free again.
-                GATE.fetch_sub(1, Ordering::Release);
+                GATE.leave();
             }
         }
     }
@@ -99,7 +93,7 @@ pub(crate) mod gate {
     /// stopped that thread, and the program is not to hang for it.
     pub(crate) fn close(patience: Duration) -> bool {
         let until = Instant::now() + patience;
-        while GATE.fetch_or(CLOSED, Ordering::Relaxed) & CLOSED != 0 {
+        while !GATE.close() {
             // Another thread forks.
             if Instant::now() >= until {
                 return false;
@@ -107,9 +101,7 @@ pub(crate) mod gate {
             std::thread::sleep(Duration::from_micros(50));
         }
         CLOSER.set(true);
-        // Acquire: pairs with the release where a lock is given back. Who looks in and finds the gate closed is counted
-        // for a moment, too.
-        while GATE.load(Ordering::Acquire) & !CLOSED > own() {
+        while !GATE.is_empty(own()) {
             if Instant::now() >= until {
                 return false;
             }
@@ -121,15 +113,14 @@ pub(crate) mod gate {
     /// Opens it again, if this thread closed it.
     pub(crate) fn open() {
         if CLOSER.replace(false) {
-            // Release: pairs with the acquire in `enter`.
-            GATE.fetch_and(!CLOSED, Ordering::Release);
+            GATE.open();
         }
     }
 
     /// Opens it in a child, which has this thread alone.
     pub(crate) fn open_in_child() {
         CLOSER.set(false);
-        GATE.store(own(), Ordering::Release);
+        GATE.open_in_child(own());
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn on_exit() {
     {
         warn(format_args!("no thread counts peaks for the report at exit: {error}"));
     }
-    crate::exit::at_exit(Box::new(|| {
+    crate::exit::at_exit(|| {
         let mut objects = crate::model::alive();
         if let Some(first) = crate::fork::first_object() {
             // What the parent left is the parent's to tell.
@@ -89,7 +89,7 @@ pub(crate) fn on_exit() {
         }
         text.push_str(&peaks::report().unwrap_or_default());
         eprint(&text);
-    }));
+    });
 }
 
 /// See [`crate::mark`].

@@ -185,6 +185,12 @@ mod mapped {
     }
 }
 
+/// Runs a unit test of the ledger, which is a model elsewhere.
+#[cfg(test)]
+pub(crate) fn model(f: impl Fn() + Send + Sync + 'static) {
+    f();
+}
+
 /// Declares a constructor that is `const` here, so that the ledger can be a `static`; loom's
 /// atomics cannot be made in a constant.
 macro_rules! constructor {

@@ -4,10 +4,29 @@
 
 #[cfg(not(feature = "spans"))]
 mod none {
-    /// No span is known.
-    pub(crate) fn current() -> u32 {
-        0
+    /// No span is known: it takes no room, and to hand it on costs nothing.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Current;
+
+    impl Current {
+        #[inline(always)]
+        pub(crate) fn number(self) -> u32 {
+            0
+        }
     }
+
+    #[inline(always)]
+    pub(crate) fn current() -> Current {
+        Current
+    }
+
+    #[inline(always)]
+    pub(crate) fn current_if(_: bool) -> Current {
+        Current
+    }
+
+    #[inline(always)]
+    pub(crate) fn note_handle(_: u32) {}
 
     pub(crate) fn text(_: u32) -> Option<String> {
         None
@@ -19,18 +38,20 @@ mod none {
 }
 
 #[cfg(not(feature = "spans"))]
-pub(crate) use none::{current, not_kept, text};
+pub(crate) use none::{Current, current, current_if, not_kept, note_handle, text};
 
 #[cfg(feature = "spans")]
-pub use known::{SpanLayer, layer};
+pub(crate) use known::{Current, current, current_if, not_kept, note_handle, text};
 #[cfg(feature = "spans")]
-pub(crate) use known::{current, not_kept, text};
+pub use known::{SpanLayer, layer};
 
 #[cfg(feature = "spans")]
 mod known {
     use crate::lock::RwLock;
+    use std::cell::Cell;
     use std::collections::HashMap;
     use std::fmt::{self, Write as _};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use tracing::field::{Field, Visit};
     use tracing::span::{Attributes, Id};
@@ -54,28 +75,103 @@ mod known {
     /// Texts that are kept: records of events have 16 bits for a span's number.
     const MOST: usize = (1 << 16) - 1;
 
+    /// The number of all whose text is not kept. A record has no room for it, and says that there was no span.
+    const NOT_KEPT: u32 = 1 << 16;
+
     static SPANS: RwLock<Option<Spans>> = RwLock::new(None);
     /// The layer is there.
     static IN_PLACE: AtomicBool = AtomicBool::new(false);
     /// Handles that were made in a span whose text is not kept.
-    static NOT_KEPT: AtomicU64 = AtomicU64::new(0);
+    static HANDLES: AtomicU64 = AtomicU64::new(0);
+
+    thread_local! {
+        /// The thread asks the subscriber. Without a destructor: it is there to the thread's end.
+        static ASKS: Cell<bool> = const { Cell::new(false) };
+    }
 
     /// How many handles were made in a span whose text is not kept, since there are so many.
     pub(crate) fn not_kept() -> u64 {
-        NOT_KEPT.load(Ordering::Relaxed)
+        HANDLES.load(Ordering::Relaxed)
     }
 
-    /// The innermost span that this thread has entered, if the [`layer`] is in place; 0 for none.
-    pub(crate) fn current() -> u32 {
+    /// Notes that a handle was made in the span of this number.
+    #[inline(always)]
+    pub(crate) fn note_handle(span: u32) {
+        if span == NOT_KEPT {
+            // Relaxed: a counter.
+            HANDLES.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A span, by its number.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Current(u32);
+
+    impl Current {
+        /// 0 for none.
+        #[inline(always)]
+        pub(crate) fn number(self) -> u32 {
+            self.0
+        }
+    }
+
+    /// The innermost span that this thread has entered, if the [`layer`] is in place.
+    ///
+    /// It runs the subscriber's code, which may panic, or use traced pointers: not to be called under a lock, or while the
+    /// thread's own is in use.
+    #[inline(always)]
+    pub(crate) fn current() -> Current {
         // Relaxed: whoever opened a span has put the layer in place.
-        if !IN_PLACE.load(Ordering::Relaxed) {
+        Current(if IN_PLACE.load(Ordering::Relaxed) { asked() } else { 0 })
+    }
+
+    /// The same where somebody wants to know it, else none.
+    #[inline(always)]
+    pub(crate) fn current_if(wanted: bool) -> Current {
+        if wanted { current() } else { Current(0) }
+    }
+
+    #[inline(never)]
+    fn asked() -> u32 {
+        // A handler that interrupted who has the lock that is taken below would wait for itself.
+        #[cfg(feature = "trace")]
+        if crate::lock::gate::is_passed() {
             return 0;
         }
-        // Outside of the lock: asking the subscriber runs code that is not ours.
-        let id = tracing::dispatcher::get_default(|dispatch| {
-            dispatch.current_span().id().map(Id::into_u64)
-        });
-        let Some(id) = id else { return 0 };
+        // What the subscriber does with traced pointers when it is asked is in no span: asked again, it would do it again.
+        if ASKS.replace(true) {
+            return 0;
+        }
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            tracing::dispatcher::get_default(|dispatch| {
+                dispatch.current_span().id().map(Id::into_u64)
+            })
+        }));
+        ASKS.set(false);
+        match asked {
+            Ok(id) => id.map_or(0, number_of),
+            Err(panic) => {
+                failed(panic);
+                0
+            }
+        }
+    }
+
+    /// The program's operation goes on. So does what called us, and a drop must not unwind.
+    #[cold]
+    fn failed(panic: Box<dyn std::any::Any + Send>) {
+        IN_PLACE.store(false, Ordering::Relaxed);
+        crate::event::warn(format_args!(
+            "the subscriber of `tracing` panicked when asked for the current span.\n          It is not asked any more; \
+             the program goes on."
+        ));
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            // A payload whose own drop panics has been given its chance.
+            std::mem::forget(panic);
+        }
+    }
+
+    fn number_of(id: u64) -> u32 {
         let number = SPANS.read().as_ref().and_then(|spans| Some(spans.open.get(&id)?.number));
         match number {
             None => 0,
@@ -96,7 +192,7 @@ mod known {
             span.number = texts.len() as u32;
             numbers.insert(span.text.clone(), span.number);
         } else {
-            NOT_KEPT.fetch_add(1, Ordering::Relaxed);
+            return NOT_KEPT;
         }
         span.number
     }
@@ -127,6 +223,10 @@ mod known {
     /// ```
     ///
     /// # Cost
+    ///
+    /// The subscriber is asked for the current span at each allocation and clone, and where events are recorded at each event.
+    /// If it panics then, it is not asked any more, until `layer` is called again. What it does with traced pointers meanwhile
+    /// is in no span.
     ///
     /// A span's text is formatted when it is opened, and kept while it is open. The texts of spans in which a handle was
     /// made are kept for the life of the process, each once, 65,535 of them; handles that are made in further ones have no

@@ -99,8 +99,7 @@ fn a_value_without_size_beside_a_box() {
         [
             (Kind::Rc, Op::New, 1),
             (Kind::Box, Op::New, 1),
-            // Untraced from here on: it has no address of its own to be known by.
-            (Kind::Rc, Op::IntoStd, 0),
+            (Kind::Rc, Op::IntoRaw, 1),
             (Kind::Box, Op::IntoRaw, 1),
         ]
     );
@@ -112,14 +111,15 @@ fn a_value_without_size_beside_a_box() {
         let boxed = unsafe { Box::from_raw(boxed) };
         assert_eq!(*boxed, [7; 16]);
     });
-    // SAFETY: as above.
-    let empty = unsafe { Rc::from_raw(empty) };
-    assert!(refscope::holders(&empty).object().is_none());
-    drop(empty.clone());
     there.join().unwrap();
     assert_eq!(events(), [(Kind::Box, Op::FromRaw, 1), (Kind::Box, Op::Drop, 0)]);
+    // SAFETY: as above.
+    let empty = unsafe { Rc::from_raw(empty) };
+    assert_eq!(refscope::holders(&empty).object().map(|object| object.kind()), Some(Kind::Rc));
+    drop(empty.clone());
     drop(empty);
-    assert_eq!(events(), []);
+    let back = [(Kind::Rc, Op::FromRaw, 1), (Kind::Rc, Op::Clone, 2), (Kind::Rc, Op::Drop, 1)];
+    assert_eq!(events(), [&back[..], &[(Kind::Rc, Op::Drop, 0)]].concat());
     assert_eq!(scope.alive(), []);
 }
 

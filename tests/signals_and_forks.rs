@@ -539,7 +539,7 @@ fn handles_signals_with_a_recorder() {
     let numbers: HashSet<_> = recording.events().iter().map(|event| event.seq).collect();
     assert_eq!(numbers.len(), recording.events().len(), "none is there twice");
     // Of a handle that found no place, neither beginning nor end is there; nor what was made from it.
-    let untraced = refscope::untraced_counts().ledger_full;
+    let untraced = refscope::untraced_counts().handles_refused;
     let happened = before + rounds * 160 + handled * 6;
     let known = recording.events().len() as u64 + recording.lost();
     assert!(known <= happened && known + 4 * untraced >= happened, "{known} of {happened}");

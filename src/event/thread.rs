@@ -1,8 +1,10 @@
 use crate::lock::Mutex;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A thread, numbered from 1 in order of first use of refscope.
 ///
@@ -20,7 +22,62 @@ thread_local! {
 /// The number of the last thread.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
-static NAMES: Mutex<Vec<Option<Box<str>>>> = Mutex::new(Vec::new());
+static NAMES: Mutex<Names> = Mutex::new(Names::new());
+
+/// Threads whose name found no room.
+static UNNAMED: AtomicU64 = AtomicU64::new(0);
+
+/// The names of threads. A thread that is gone may be asked for its name by a report, so none is forgotten; so that memory
+/// does not grow with the threads that ever were, each text is kept once, and there are limits to all.
+struct Names {
+    /// By the number of the thread, less one: the number of its name, from 1; 0 for none.
+    of: Vec<u16>,
+    texts: Vec<Arc<str>>,
+    numbers: BTreeMap<Arc<str>, u16>,
+    /// Of all texts.
+    bytes: usize,
+}
+
+impl Names {
+    /// Threads whose names are known: 2 MiB.
+    const THREADS: usize = 1 << 20;
+    const TEXTS: usize = 1 << 13;
+    const BYTES: usize = 1 << 20;
+
+    const fn new() -> Self {
+        Self { of: Vec::new(), texts: Vec::new(), numbers: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// False where there is no room.
+    fn add(&mut self, thread: usize, name: &str) -> bool {
+        if thread >= Self::THREADS {
+            return false;
+        }
+        let number = match self.numbers.get(name) {
+            Some(&number) => number,
+            None if self.texts.len() >= Self::TEXTS => return false,
+            None if name.len() > Self::BYTES - self.bytes => return false,
+            None => {
+                let text = Arc::<str>::from(name);
+                self.bytes += name.len();
+                self.texts.push(Arc::clone(&text));
+                let number = self.texts.len() as u16;
+                self.numbers.insert(text, number);
+                number
+            }
+        };
+        if self.of.len() <= thread {
+            self.of.resize(thread + 1, 0);
+        }
+        self.of[thread] = number;
+        true
+    }
+
+    fn get(&self, thread: usize) -> Option<&str> {
+        let place = usize::from(*self.of.get(thread)?).checked_sub(1)?;
+        self.texts.get(place).map(|text| &**text)
+    }
+}
 
 impl Thread {
     /// Returns the thread that calls this.
@@ -57,12 +114,16 @@ impl Thread {
         }
         // Of a thread that std did not start this allocates.
         if let Some(name) = std::thread::current().name() {
-            let (mut names, place) = (NAMES.lock(), self.number() as usize - 1);
-            if names.len() <= place {
-                names.resize(place + 1, None);
-            }
-            names[place] = Some(name.into());
+            let known = NAMES.lock().add(self.number() as usize - 1, name);
+            // Relaxed: a counter.
+            UNNAMED.fetch_add(u64::from(!known), Ordering::Relaxed);
         }
+    }
+
+    /// How many threads have a name that is not known, since there were so many.
+    #[allow(dead_code)] // without tracing
+    pub(crate) fn unnamed() -> u64 {
+        UNNAMED.load(Ordering::Relaxed)
     }
 
     /// The thread with this number, if there was one.
@@ -78,8 +139,11 @@ impl Thread {
 
     /// Returns the name that the thread had when it first used refscope; or, where that was in a signal's handler, when it first
     /// allocated a traced object.
+    ///
+    /// The names of the first million threads are kept, each once, 8,192 of them and a megabyte of text; threads beyond that
+    /// have none, and are counted (see [`untraced_counts`](crate::untraced_counts)).
     pub fn name(self) -> Option<String> {
-        NAMES.lock().get(self.0.get() as usize - 1)?.as_deref().map(str::to_owned)
+        NAMES.lock().get(self.0.get() as usize - 1).map(str::to_owned)
     }
 }
 

@@ -153,6 +153,7 @@ impl<'r> ReportStyle<'r> {
         let untraced = report.untraced();
         for (number, thing, what) in [
             (untraced.objects(), "object", "not traced (a filter, or a full ledger)"),
+            (untraced.handles_refused, "handle", "not traced (a full ledger)"),
             (untraced.inside_sink, "object", "not traced, since a sink allocated it"),
             (
                 untraced.past_limits,
@@ -162,6 +163,7 @@ impl<'r> ReportStyle<'r> {
             (untraced.lost, "event", "lost: what is said of handles may be incomplete"),
             (untraced.paths_cut, "path", "cut to its ends (the table of paths is full)"),
             (untraced.spans_unknown, "handle", "without its span (the table of spans is full)"),
+            (untraced.threads_unnamed, "thread", "without its name (the table of names is full)"),
         ] {
             if number > 0 {
                 write!(out, "\nnote: {} {what}", plural(number, thing))?;

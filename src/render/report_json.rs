@@ -12,7 +12,7 @@ const IDS: usize = 1_000;
 ///
 /// ```json
 /// {"refscope_leaks":2, "verdict":"…", "passes":false, "when":"exit", "objects":3, "allowed":0, "traced_nothing":false,
-///  "outside":null, "untraced":{"objects":0,"events":0},
+///  "outside":null, "untraced":{"objects":0,"handles":0,"events":0},
 ///  "leaks":[{"fingerprint":"3f2a9c01d5b7e860",
 ///    "cause":{"op":"clone","file":"src/main.rs","line":12,"column":20}, "parts":[{"part":"static","name":"POOL","count":3}], "in_cycle":false,
 ///    "count":3, "bytes":72, "age_ns":1200, "help":"…", "ids":[1,2,3], "faults":[2,2,2],
@@ -54,6 +54,7 @@ pub(super) struct ReportView<'a> {
 #[derive(Serialize)]
 struct Untraced {
     objects: u64,
+    handles: u64,
     events: u64,
 }
 
@@ -147,7 +148,11 @@ impl<'a> ReportView<'a> {
             allowed: report.allowed,
             traced_nothing: report.traced_nothing,
             outside: outside(report),
-            untraced: Untraced { objects: report.untraced.objects(), events: report.untraced.lost },
+            untraced: Untraced {
+                objects: report.untraced.objects(),
+                handles: report.untraced.handles_refused,
+                events: report.untraced.lost,
+            },
             leaks: report.leaks.iter().map(|leak| LeakView::new(report, leak)).collect(),
         }
     }

@@ -6,6 +6,8 @@
 //! guard refers to it.
 
 use super::entry::{AT_ONCE, BACKED, LOGGED};
+use super::handle::number;
+use super::ledger::{LEDGER, Refused};
 use super::local::{Entered, enter_sink};
 use super::log::{Clock, Log};
 use super::scope::{self, ScopeNode};
@@ -263,8 +265,8 @@ pub(super) fn ready() -> Option<&'static Dispatch> {
     })
 }
 
-/// Binds an object that is being made and numbers it from `next`, or leaves it untraced.
-pub(super) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
+/// Binds an object that is being made and numbers it, or leaves it untraced.
+pub(super) fn bind(object: &mut Object) -> Option<Binding> {
     first_birth();
     let Some(entered) = enter_sink() else {
         INSIDE_SINK.fetch_add(1, Ordering::Relaxed);
@@ -284,11 +286,10 @@ pub(super) fn bind(object: &mut Object, next: &AtomicU64) -> Option<Binding> {
         if !tracked {
             return None;
         }
-        object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
+        object.id = ObjectId(number()?);
         return Some(Binding::new(scope, std::ptr::null(), 0));
     };
-    // Relaxed: a number is unique by the read-modify-write alone.
-    object.id = ObjectId(next.fetch_add(1, Ordering::Relaxed));
+    object.id = ObjectId(number()?);
     let doing = format_args!("when asked whether it wants {object}");
     let enabled = if dispatch.wants_all {
         Some(true)
@@ -427,14 +428,16 @@ impl<S> std::error::Error for InstallError<S> {}
 ///
 /// Objects that were made while there was no sink are not counted: an idle refscope counts nothing.
 pub fn untraced_counts() -> UntracedCounts {
-    let ledger = &super::ledger::LEDGER;
+    let ledger = &LEDGER;
     UntracedCounts {
         filtered: FILTERED.load(Ordering::Relaxed),
         inside_sink: INSIDE_SINK.load(Ordering::Relaxed),
-        ledger_full: ledger.places.refused() + ledger.entries.refused(),
-        past_limits: ledger.refused_steps(),
+        ledger_full: ledger.refused(Refused::Object),
+        handles_refused: ledger.refused(Refused::Handle),
+        past_limits: ledger.refused(Refused::Step),
         lost: 0,
         paths_cut: ledger.paths.cut(),
         spans_unknown: crate::span::not_kept(),
+        threads_unnamed: crate::event::Thread::unnamed(),
     }
 }

@@ -537,6 +537,7 @@ impl Place {
         self.thread.store(new.thread, RELAXED);
         self.span.store(new.span, RELAXED);
         self.stack.store(new.stack, RELAXED);
+        crate::span::note_handle(new.span);
     }
 
     /// The object's entry.

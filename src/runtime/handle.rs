@@ -16,9 +16,9 @@ use self::make::{Clone, CloneOfReturned, Downgrade, NewOfCyclic, Upgrade, WeakCl
 use self::raw_pointer::{claim_raw, register_raw, register_stranger};
 use self::std_pointer::{of_std, to_std};
 use crate::event::{Caller, HandleId, Kind, ObjectId, Op, Type};
-use crate::primitive::{AtomicU64, statics};
+use crate::primitive::{AtomicU64, Ordering, statics};
 use crate::runtime::entry::Place;
-use crate::runtime::ledger::LEDGER;
+use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::raw::Side;
 use crate::runtime::ticket::{StdWord, Ticket};
 use crate::runtime::{dispatch, local};
@@ -40,15 +40,43 @@ statics! {
     static NEXT: AtomicU64 = AtomicU64::new(1);
 }
 
+/// Numbers that an object's may reach: a record has 40 bits for it. Short of that by as many objects as threads may number
+/// at once between the look and the step.
+const NUMBERS: u64 = (1 << 40) - (1 << 24);
+
+/// Whether one more object can be numbered.
+#[inline(always)]
+fn can_number() -> bool {
+    // Relaxed: a limit with a margin, not a promise.
+    NEXT.load(Ordering::Relaxed) < NUMBERS
+}
+
+/// A number for an object. `None` where there are no more, which is counted.
+pub(super) fn number() -> Option<u64> {
+    if !can_number() {
+        LEDGER.refuse(Refused::Object);
+        return None;
+    }
+    // Relaxed: a number is unique by the read-modify-write alone.
+    Some(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Has the next object numbered shortly before the last one, for a test; `left` get a number.
+#[cfg(test)]
+#[allow(dead_code)] // in the models
+pub(crate) fn leave_numbers(left: u64) {
+    NEXT.store(NUMBERS - left, Ordering::Relaxed);
+}
+
 /// The number of the next object.
 pub(crate) fn next_object() -> u64 {
     // Relaxed: objects are numbered, not ordered.
-    NEXT.load(std::sync::atomic::Ordering::Relaxed)
+    NEXT.load(Ordering::Relaxed)
 }
 
 /// How many objects got a number so far.
 pub(crate) fn numbered() -> u64 {
-    NEXT.load(crate::primitive::Ordering::Relaxed) - 1
+    NEXT.load(Ordering::Relaxed) - 1
 }
 
 /// Where a value is, and how large.
@@ -80,10 +108,12 @@ impl Value {
     }
 }
 
-/// Where the value of a raw pointer is. `None` for a value without size: another object may be there as well, so it is
-/// untraced while it is raw.
+/// Where the value of a raw pointer is. `None` for a box of a value without size: others may be there as well, so it is
+/// untraced while it is raw. (Before the value of an `Rc` or `Arc` are its counts, so that no two of a kind are at one address;
+/// a box may be at that of an `Rc<()>`, which is the end of its block, and is another kind.)
 pub(crate) fn at<T: ?Sized>(kind: Kind, value: &T) -> Option<(Kind, usize)> {
-    (size_of_val(value) > 0).then(|| (kind, std::ptr::from_ref(value).addr()))
+    let is_its_own = kind != Kind::Box || size_of_val(value) > 0;
+    is_its_own.then(|| (kind, std::ptr::from_ref(value).addr()))
 }
 
 /// Whether no object is traced that begins now, which is the common case: asked before anything is made ready for one.

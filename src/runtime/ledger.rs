@@ -45,8 +45,18 @@ pub(crate) struct Ledger {
     departed: Mutex<Departed>,
     /// How many objects that table holds.
     departures: AtomicU32,
-    /// Handles and events that an object near a limit did not get.
-    refused_steps: AtomicU64,
+    refused: [AtomicU64; 3],
+}
+
+/// What is not there, and counted.
+#[derive(Clone, Copy)]
+pub(super) enum Refused {
+    /// An object for which there was no room.
+    Object,
+    /// A handle for which there was none.
+    Handle,
+    /// A handle or an event that an object near a limit did not get.
+    Step,
 }
 
 impl Ledger {
@@ -60,7 +70,7 @@ impl Ledger {
                 raws: AtomicU32::new(0),
                 departed: Mutex::new(Departed::new()),
                 departures: AtomicU32::new(0),
-                refused_steps: AtomicU64::new(0),
+                refused: [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)],
             }
         }
     }
@@ -104,7 +114,8 @@ impl Ledger {
         entry: &'static Entry,
     ) -> *const ScopeNode {
         if entry.flags() & RAW != 0 {
-            // A handler that interrupted the table's user leaves the object there: its next user finds the entry closed.
+            // A handler that interrupted the table's user leaves the object there: the table knows it by its number, and does
+            // not take the entry's next one for it.
             if let Some(mut raw) = self.lock_raw(local) {
                 raw.remove(entry);
                 self.count_raws(&raw);
@@ -178,12 +189,12 @@ impl Ledger {
     }
 
     #[cold]
-    pub(super) fn refuse(&self) {
+    pub(super) fn refuse(&self, what: Refused) {
         // Relaxed: a counter.
-        self.refused_steps.fetch_add(1, Ordering::Relaxed);
+        self.refused[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn refused_steps(&self) -> u64 {
-        self.refused_steps.load(Ordering::Relaxed)
+    pub(super) fn refused(&self, what: Refused) -> u64 {
+        self.refused[what as usize].load(Ordering::Relaxed)
     }
 }

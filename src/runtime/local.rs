@@ -1,5 +1,9 @@
 //! What each thread has of its own: magazines of free slots, a cache of paths, the scope that it is in, where it
 //! writes into a log.
+//!
+//! * **FOREIGN**: no code but the runtime's runs while a thread's own is in use, or under a lock of the runtime's: what is
+//!   asked of others (the span that a subscriber knows, whether a sink wants an object) is asked before, and handed down. Such
+//!   code may panic, and may use traced pointers, which would be taken for those of a signal's handler.
 
 use super::entry::{Entry, Place};
 use super::ledger::LEDGER;
@@ -96,7 +100,7 @@ impl Local {
 }
 
 /// This thread's own, in use until the guard is dropped. Dereferences to `None` where it may not be used: the thread is
-/// ending, or this is a signal's handler that interrupted such a use. No code but the runtime's runs meanwhile.
+/// ending, or this is a signal's handler that interrupted such a use. See FOREIGN.
 pub(crate) struct Own<'a>(Option<&'a Local>);
 
 /// Takes this thread's own into use.

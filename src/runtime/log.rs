@@ -35,6 +35,7 @@ use super::ledger::LEDGER;
 use super::local::{self, Local};
 use crate::event::{Event, Op, Time};
 use crate::primitive::Mutex;
+use crate::span::{self, Current};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -131,12 +132,18 @@ impl Log {
 
     /// Writes an event that came to a sink.
     pub(crate) fn write(&self, event: &Event) {
+        self.write_in(event, span::current());
+    }
+
+    /// The same for an event in this span.
+    pub(super) fn write_in(&self, event: &Event, span: Current) {
         let path = |local: Option<&Local>| {
             event.location.map_or(0, |site| LEDGER.paths.of(local, 0, event.op, site))
         };
         local::enter(|local| match local {
             Some(local) => {
-                self.write_to(&local.tails, event, path(Some(local)), local::thread(Some(local)));
+                let thread = local::thread(Some(local));
+                self.write_to(&local.tails, event, path(Some(local)), thread, span);
             }
             // A signal's handler that interrupted the runtime: what is to be written to may be locked, and so may the
             // allocator. (Or an allocator that uses traced pointers, within the runtime.)
@@ -146,12 +153,12 @@ impl Log {
                 let late = self.inner.late.lock();
                 // Another thread may have written there last.
                 late.0.leave();
-                self.write_to(&late.0, event, path, thread);
+                self.write_to(&late.0, event, path, thread, span);
             }
         });
     }
 
-    fn write_to(&self, tails: &Tails, event: &Event, path: u32, thread: u32) {
+    fn write_to(&self, tails: &Tails, event: &Event, path: u32, thread: u32, span: Current) {
         let made = event.handle == event.seq;
         let birth = event.seq == 1;
         if !tails.has_room(self, 1 + usize::from(birth || event.stack != 0), thread) {
@@ -168,7 +175,7 @@ impl Log {
             handle: if made { event.from } else { event.handle },
             object: event.object.id.0,
             path,
-            span: crate::span::current(),
+            span: span.number(),
             time,
         };
         if birth {

@@ -28,6 +28,9 @@ const STALE: usize = 64;
 
 /// An object whose handles have been raw pointers.
 struct Raw {
+    /// The object's number. Where the entry has another one, the object ended in a signal's handler that could not have
+    /// the table, and what is known of it is old.
+    id: u64,
     kind: Kind,
     address: usize,
     entry: &'static Entry,
@@ -47,6 +50,12 @@ struct Handles {
     orders: BTreeMap<u64, u64>,
     /// Raw pointers of untraced handles.
     strangers: u32,
+}
+
+impl Raw {
+    fn is_old(&self) -> bool {
+        self.entry.id() != self.id
+    }
 }
 
 impl Handles {
@@ -114,6 +123,9 @@ impl RawTable {
         adopted: bool,
     ) {
         let key = key(entry);
+        if self.by_entry.get(&key).is_some_and(Raw::is_old) {
+            self.remove_key(key);
+        }
         if !self.by_entry.contains_key(&key) {
             // Two objects are at one address if one was adopted from std's pointer to the other's
             // allocation, and so after that one's birth. Else what is known is old: it was freed by
@@ -121,13 +133,14 @@ impl RawTable {
             let others = self.by_address.get(&(kind, address)).cloned().unwrap_or_default();
             for other in others {
                 let known = &self.by_entry[&other];
-                if !(adopted || known.adopted && known.entry.id() > entry.id()) {
+                if known.is_old() || !(adopted || known.adopted && known.id > entry.id()) {
                     self.remove_key(other);
                 }
             }
             self.by_address.entry((kind, address)).or_default().push(key);
             let (sides, stale) = Default::default();
-            self.by_entry.insert(key, Raw { kind, address, entry, adopted, sides, stale });
+            let id = entry.id();
+            self.by_entry.insert(key, Raw { id, kind, address, entry, adopted, sides, stale });
         }
         if let Some(raw) = self.by_entry.get_mut(&key) {
             raw.sides[side as usize].waiting.push(place);
@@ -298,7 +311,7 @@ impl RawTable {
         for key in self.by_address.get(&at).cloned().unwrap_or_default() {
             let Some(raw) = self.by_entry.get_mut(&key) else { continue };
             let traced = raw.entry.position().strong as usize;
-            if side == Side::Strong && strong <= traced {
+            if raw.is_old() || side == Side::Strong && strong <= traced {
                 self.remove_key(key);
             } else {
                 let strangers = &mut raw.sides[side as usize].strangers;

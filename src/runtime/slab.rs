@@ -25,14 +25,19 @@
 
 use super::ring::Ring;
 use crate::primitive::{
-    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, BATCH, FIRST_CHUNK, Mutex, Ordering, constructor,
-    fence, free_slots, plain, zeroed_slots,
+    AtomicPtr, AtomicU32, AtomicUsize, BATCH, FIRST_CHUNK, Mutex, Ordering, constructor, fence,
+    free_slots, plain, zeroed_slots,
 };
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
-/// Chunks of a table: 2^32 slots.
-const CHUNKS: usize = 32 - FIRST_CHUNK.ilog2() as usize + 1;
+/// Slots of a table.
+const MOST: usize = 1 << 32;
+
+const CHUNKS: usize = (MOST / FIRST_CHUNK).ilog2() as usize + 1;
+
+/// Where addresses end that a ticket has room for. No system gives higher ones unless asked to.
+const TOP: u64 = 1 << 48;
 
 /// Slots of a copy of the process that are read at once.
 const COPIED: usize = 256;
@@ -244,7 +249,6 @@ pub(crate) struct Slab<T> {
     pool: Mutex<Pool<T>>,
     /// A stack of free slots, linked through themselves.
     returned: AtomicPtr<T>,
-    refused: AtomicU64,
 }
 
 // SAFETY: the slots' own fields are atomics (they are `Sync`), and FREE says who may link them.
@@ -274,12 +278,11 @@ impl<T: Slot + Sync> Slab<T> {
                 used: AtomicUsize::new(0),
                 pool: Mutex::new(Pool { batches: Ring::new(), fresh: 0 }),
                 returned: AtomicPtr::new(ptr::null_mut()),
-                refused: AtomicU64::new(0),
             }
         }
     }
 
-    /// A free slot for this thread, from its magazine. `None` where the table is full, which is counted.
+    /// A free slot for this thread, from its magazine. `None` where the table is full.
     #[inline]
     pub(crate) fn take(&self, magazine: &Magazine<T>) -> Option<&T> {
         magazine.pop().or_else(|| self.take_cold(magazine))
@@ -288,44 +291,24 @@ impl<T: Slot + Sync> Slab<T> {
     #[cold]
     #[inline(never)]
     fn take_cold<'a>(&self, magazine: &Magazine<T>) -> Option<&'a T> {
-        let batch = self.batch(&mut self.pool.lock());
-        match batch {
-            Some(batch) => magazine.put(&batch),
-            None => self.refuse(),
-        }
+        let batch = self.batch(&mut self.pool.lock())?;
+        magazine.put(&batch);
         magazine.pop()
     }
 
     /// A free slot where no magazine may be used: on a thread that is ending, or in a signal's handler, which
-    /// must not `wait` for a lock. `None` where it had to, or the table is full; counted.
+    /// must not `wait` for a lock. `None` where it had to, or the table is full.
     #[cold]
     pub(crate) fn take_shared(&self, wait: bool) -> Option<&T> {
         let pool = if wait { Some(self.pool.lock()) } else { self.pool.try_lock() };
-        let Some(mut pool) = pool else {
-            self.refuse();
-            return None;
-        };
-        let Some(batch) = self.batch(&mut pool) else {
-            self.refuse();
-            return None;
-        };
+        let mut pool = pool?;
+        let batch = self.batch(&mut pool)?;
         let slot = batch.head;
         if let Some(rest) = List::of(link(slot)) {
             self.put_batch(pool.batches.push_front(rest));
         }
         // SAFETY: FOREVER: the slot is one of a chunk.
         Some(unsafe { &*slot })
-    }
-
-    #[cold]
-    fn refuse(&self) {
-        // Relaxed: a counter.
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How often no slot could be had.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
     }
 
     /// Gives a free slot back to the magazine.
@@ -406,21 +389,25 @@ impl<T: Slot + Sync> Slab<T> {
             self.put_batch(pool.batches.push_back(batch));
             rest = next;
         }
-        pool.batches.pop_front().or_else(|| self.fresh(pool))
+        pool.batches.pop_front().or_else(|| self.fresh(pool, TOP))
     }
 
-    /// Slots that were never used, linked.
-    fn fresh(&self, pool: &mut Pool<T>) -> Option<List<T>> {
-        if pool.fresh >= 1 << 32 {
+    /// Slots that were never used, linked, whose addresses are below `top`.
+    fn fresh(&self, pool: &mut Pool<T>, top: u64) -> Option<List<T>> {
+        if pool.fresh >= MOST {
             return None;
         }
         let (chunk, place, len) = locate(pool.fresh);
         // Relaxed: written under the lock that is held.
         let mut slots = self.chunks[chunk].load(Ordering::Relaxed);
         if slots.is_null() {
-            slots = zeroed_slots::<T>(len, T::vacant)?.as_ptr();
-            // A ticket has 48 bits for an address. No system gives more unless asked to.
-            if (slots.addr() + len * size_of::<T>()) as u64 >> 48 != 0 {
+            let new = zeroed_slots::<T>(len, T::vacant)?;
+            slots = new.as_ptr();
+            if (slots.addr() + len * size_of::<T>()) as u64 > top {
+                // What comes next would be no better: the table stays as large as it is.
+                pool.fresh = MOST;
+                // SAFETY: LAYOUT: it was allocated above, with this length, and nobody has seen it.
+                unsafe { free_slots(new, len) };
                 return None;
             }
             // Release: a reader that sees the chunk sees its zeros.
@@ -528,5 +515,28 @@ impl<T> Drop for Slab<T> {
                 unsafe { free_slots(slots, extent(chunk).1) };
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, Slab, TOP};
+    use crate::primitive::model;
+    use crate::runtime::entry::Place;
+
+    /// Memory that no ticket has room to name is given back, and not asked for again and again.
+    #[test]
+    fn a_chunk_too_high() {
+        model(|| {
+            let slab = Slab::<Place>::new();
+            let mut pool = slab.pool.lock();
+            assert!(slab.fresh(&mut pool, 0).is_none());
+            assert!(slab.chunks().next().is_none(), "it is nobody's");
+            assert_eq!(pool.fresh, MOST, "and remembered");
+            assert!(slab.fresh(&mut pool, TOP).is_none());
+            drop(pool);
+            let other = Slab::<Place>::new();
+            assert!(other.fresh(&mut other.pool.lock(), TOP).is_some());
+        });
     }
 }

@@ -158,6 +158,16 @@ pub(crate) fn ranges_of_copy(
     ranges
 }
 
+/// Runs what a test has done by a signal's handler that interrupted the user of the table of raw pointers.
+#[cfg(test)]
+#[allow(dead_code)]
+pub(crate) fn with_raw_table<R>(f: impl FnOnce() -> R) -> R {
+    super::local::enter(|local| {
+        let _raw = LEDGER.lock_raw(local);
+        f()
+    })
+}
+
 /// Gives a living object's entry to a test.
 #[cfg(test)]
 #[allow(dead_code)] // where nothing but a model is tested

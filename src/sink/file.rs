@@ -6,7 +6,7 @@ use self::lines::Out;
 use super::Sink;
 use super::sources::{New, Sources, Told};
 use crate::event::{Event, Time, warn, write};
-use crate::exit::{self, at_exit};
+use crate::exit::{self, at_exit_of};
 use crate::fork;
 use crate::render::json::Json;
 use parking_lot::{Mutex, MutexGuard};
@@ -174,13 +174,12 @@ impl FileSink {
         let thread = std::thread::Builder::new().name("refscope writer".to_owned());
         let thread = crate::runtime::threads::spawn(thread, move || write_on(&weak))?;
         let _ = inner.writer.set(thread.thread().clone());
-        let weak = Arc::downgrade(&inner);
-        at_exit(Box::new(move || {
-            if let Some(inner) = weak.upgrade().filter(|inner| inner.process.is_current()) {
+        at_exit_of(&inner, |inner: &Inner| {
+            if inner.process.is_current() {
                 inner.write_last();
             }
-        }));
-        FILES.lock().push(Arc::downgrade(&inner));
+        });
+        list(&mut FILES.lock(), &inner);
         Ok(Self { inner })
     }
 
@@ -251,6 +250,14 @@ fn line_of(told: &Told<'_>) -> String {
 
 /// All files that are being written, for what concerns the process.
 static FILES: Mutex<Vec<Weak<Inner>>> = parking_lot::const_mutex(Vec::new());
+
+/// Adds a file to the list of those that are being written. Those that are gone do not gather there.
+pub(super) fn list<T>(files: &mut Vec<Weak<T>>, new: &Arc<T>) {
+    if files.len() == files.capacity() {
+        files.retain(|file| file.strong_count() > 0);
+    }
+    files.push(Arc::downgrade(new));
+}
 
 /// Writes a mark to all files.
 pub(crate) fn mark(name: &str, time: Time) {
@@ -418,7 +425,7 @@ impl Sink for FileSink {
         }
         let _within = exit::within();
         // It asks the subscriber, whose code is not to be run under a lock.
-        let span = crate::span::current();
+        let span = crate::span::current().number();
         let mut out = self.inner.out.lock();
         if out.lines.len() >= MOST {
             if !self.inner.waits {
@@ -451,5 +458,21 @@ impl Sink for FileSink {
 impl fmt::Debug for FileSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileSink").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    #[test]
+    fn of_files_that_are_gone_nothing_is_kept() {
+        let (mut files, kept) = (Vec::new(), [Arc::new(1), Arc::new(2)]);
+        kept.iter().for_each(|file| super::list(&mut files, file));
+        (0..10_000).for_each(|n| super::list(&mut files, &Arc::new(n)));
+        assert!(files.len() < 10, "{} are in the list", files.len());
+        assert!(
+            kept.iter().all(|file| files.iter().any(|there| there.ptr_eq(&Arc::downgrade(file))))
+        );
     }
 }

@@ -12,7 +12,7 @@ use super::file::origin::this_process;
 use super::sources::Sources;
 use super::{Clock, Route, Sink};
 use crate::event::{Event, Time};
-use crate::exit::at_exit;
+use crate::exit::at_exit_of;
 use crate::lock::{Mutex, MutexGuard, gate};
 use crate::runtime::log::{Backing, Log, Segment, Subject};
 use crate::runtime::{clock, threads};
@@ -84,18 +84,17 @@ impl FlightRecorder {
             sources: Mutex::new(Sources::new(bytes)),
         });
         let log = Log::backed(Box::new(Arc::clone(&inner)), clock);
-        let weak = Arc::downgrade(&inner);
-        at_exit(Box::new(move || {
-            if let Some(inner) = weak.upgrade().filter(|inner| inner.space.is_ours()) {
+        at_exit_of(&inner, |inner: &Inner| {
+            if inner.space.is_ours() {
                 inner.write_sources();
                 inner.space.close();
             }
-        }));
+        });
         let weak = Arc::downgrade(&inner);
         // Where no thread can be started, a killed process leaves a recording without its sources.
         let thread = std::thread::Builder::new().name("refscope writer".to_owned());
         let _ = threads::spawn(thread, move || write_on(&weak));
-        FILES.lock().push(Arc::downgrade(&inner));
+        super::file::list(&mut FILES.lock(), &inner);
         Ok(Self { inner, log })
     }
 

@@ -27,6 +27,7 @@
 
 mod arc;
 mod clock;
+mod gate;
 mod harness;
 mod log;
 mod models;

@@ -1,20 +1,21 @@
 //! How an object begins, with its first handle.
 
 use super::emit::{PendingEvent, dispatch_of, emit_at_once, log_late};
-use super::{NEXT, Value};
+use super::{NEXT, Value, can_number};
 use crate::event::{Caller, HandleId, Label, Object, ObjectId, Op, Thread, Type};
 use crate::primitive::{Arc, Ordering};
 use crate::runtime::dispatch::Dispatch;
 use crate::runtime::entry::{
     ADOPTED, AT_ONCE, Entry, LOGGED, NewEntry, NewPlace, Position, STACKS,
 };
-use crate::runtime::ledger::LEDGER;
+use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::local::Local;
 use crate::runtime::log::{Birth, NewRecord};
 use crate::runtime::scope::ScopeNode;
 use crate::runtime::slab::publish;
 use crate::runtime::ticket::Ticket;
 use crate::runtime::{clock, dispatch, local, stacks};
+use crate::span::{self, Current};
 
 /// Opens an entry for a new object if a sink wants it, and emits the first event.
 #[inline(never)]
@@ -26,16 +27,23 @@ pub(super) fn open_new(
     site: Caller,
 ) -> Option<Ticket> {
     let value = Value { address, size, align };
-    open_ready(ty, value, site).or_else(|| open(ty, value, Op::New, None, site))
+    // Before anything is in use: see `FOREIGN` in `local`.
+    let span = span::current();
+    open_ready(ty, value, site, span).or_else(|| open_any(ty, value, Op::New, None, site, span))
 }
 
 /// The common case, as [`make_ready`]'s: the global sink wants every object, and no event at once.
 #[inline(always)]
-pub(super) fn open_ready(ty: &'static Type, value: Value, site: Caller) -> Option<Ticket> {
+pub(super) fn open_ready(
+    ty: &'static Type,
+    value: Value,
+    site: Caller,
+    span: Current,
+) -> Option<Ticket> {
     let op = Op::New;
     let dispatch = dispatch::ready()?;
     let time = clock::ready();
-    if time == 0 || stacks::asked_for() {
+    if time == 0 || stacks::asked_for() || !can_number() {
         return None;
     }
     let local = local::ready()?;
@@ -51,7 +59,7 @@ pub(super) fn open_ready(ty: &'static Type, value: Value, site: Caller) -> Optio
     let (place, entry) = (local.places.take(place), local.entries.take(entry));
     // Relaxed: a number is unique by the read-modify-write alone.
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let (thread, span) = (local.thread.get(), crate::span::current());
+    let (thread, span) = (local.thread.get(), span.number());
     let size = value.size as u64;
     let object = Object { id: ObjectId(id), ty, size, label: Label::default(), location: site };
     entry.fill(&NewEntry {
@@ -82,13 +90,25 @@ pub(super) fn open_ready(ty: &'static Type, value: Value, site: Caller) -> Optio
     Some(ticket)
 }
 
-/// The same in any case.
+/// An object that begins in another way than by `new`.
 pub(super) fn open(
     ty: &'static Type,
     value: Value,
     op: Op,
     parent: Option<HandleId>,
     site: Caller,
+) -> Option<Ticket> {
+    open_any(ty, value, op, parent, site, span::current())
+}
+
+/// The same in any case.
+fn open_any(
+    ty: &'static Type,
+    value: Value,
+    op: Op,
+    parent: Option<HandleId>,
+    site: Caller,
+    current: Current,
 ) -> Option<Ticket> {
     let mut object = Object {
         id: ObjectId(0),
@@ -97,7 +117,7 @@ pub(super) fn open(
         label: Label::default(),
         location: site,
     };
-    let binding = dispatch::bind(&mut object, &NEXT)?;
+    let binding = dispatch::bind(&mut object)?;
     Thread::note_name_if_unknown();
     let strong = u32::from(!matches!(op, Op::NewCyclic | Op::WeakFromStd));
     let adopted = if matches!(op, Op::FromStd | Op::WeakFromStd) { ADOPTED } else { 0 };
@@ -112,7 +132,7 @@ pub(super) fn open(
             LEDGER.put_entry(local, entry);
             return None;
         };
-        let (thread, time, span) = (local::thread(local), clock::now(), crate::span::current());
+        let (thread, time, span) = (local::thread(local), clock::now(), current.number());
         let to_line = LEDGER.paths.find(local, 0, op, site);
         let stack = if stacks != 0 || to_line.needs_stack() {
             let stack = stacks::of_birth(stacks != 0, site);
@@ -145,11 +165,13 @@ pub(super) fn open(
         let ticket = Ticket::new(place, publish(place));
         let position = Position { seq: 1, strong };
         let from = parent.map_or(0, |(_, number)| number);
-        let event = PendingEvent { op, handle: 1, from, position, site: Some(site), stack };
+        let site = Some(site);
+        let event = PendingEvent { op, handle: 1, from, position, site, stack, span: current };
         let logged = flags & LOGGED != 0 && log_birth(local, entry, &event, parent, path, stack);
         Some((ticket, event, logged))
     });
     let Some((ticket, event, logged)) = opened else {
+        LEDGER.refuse(Refused::Object);
         // SAFETY: SCOPES: the share that no entry got.
         drop(unsafe { ScopeNode::from_raw(scope) });
         return None;

@@ -3,10 +3,11 @@
 use crate::event::{Caller, Event, Object, ObjectId, Op};
 use crate::runtime::dispatch::Dispatch;
 use crate::runtime::entry::{AT_ONCE, Entry, LOGGED, Position};
-use crate::runtime::ledger::LEDGER;
+use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::local;
 use crate::runtime::local::{Local, enter_sink};
 use crate::runtime::log::NewRecord;
+use crate::span::{self, Current};
 
 /// What happened.
 pub(super) struct PendingEvent {
@@ -18,6 +19,8 @@ pub(super) struct PendingEvent {
     pub(super) site: Option<Caller>,
     /// The stack on which it happened; 0 for none.
     pub(super) stack: u32,
+    /// The span in which it happened.
+    pub(super) span: Current,
 }
 
 impl PendingEvent {
@@ -52,7 +55,7 @@ impl PendingEvent {
             handle: if self.op.makes().is_some() { self.from } else { self.handle },
             object,
             path,
-            span: crate::span::current(),
+            span: self.span.number(),
             time,
         }
     }
@@ -91,7 +94,9 @@ pub(super) fn log(local: Option<&Local>, entry: &Entry, event: &PendingEvent, pa
 pub(super) fn log_late(entry: &Entry, event: &PendingEvent, from_object: u64) {
     match (enter_sink(), dispatch_of(entry).and_then(Dispatch::log)) {
         (None, _) => entry.withhold(),
-        (Some(_entered), Some(log)) => log.write(&event.complete(entry.object(), from_object, 0)),
+        (Some(_entered), Some(log)) => {
+            log.write_in(&event.complete(entry.object(), from_object, 0), event.span);
+        }
         (Some(_), None) => {}
     }
 }
@@ -141,11 +146,12 @@ pub(super) fn note<const SHARED: bool>(
     always: bool,
 ) {
     if !always && !entry.has_room() {
-        return LEDGER.refuse();
+        return LEDGER.refuse(Refused::Step);
     }
     let flags = entry.flags();
+    let span = span::current_if(flags & LOGGED != 0);
     let position = entry.note::<SHARED>();
-    let event = PendingEvent { op, handle, from: 0, position, site: Some(site), stack: 0 };
+    let event = PendingEvent { op, handle, from: 0, position, site: Some(site), stack: 0, span };
     let logged = flags & LOGGED != 0
         && op != Op::Label
         && local::enter(|local| log_with_site(local, entry, &event));

@@ -13,6 +13,7 @@ use crate::runtime::raw::Side;
 use crate::runtime::slab::hide;
 use crate::runtime::ticket::Ticket;
 use crate::runtime::{clock, local, stacks};
+use crate::span::{self, Current};
 
 /// The end of a strong handle, whichever way.
 pub(super) fn end_strong<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
@@ -64,13 +65,15 @@ pub(super) fn end_strong_ready<const SHARED: bool, const LOG: bool>(
     site: Option<Caller>,
 ) -> bool {
     let Held { place, entry } = held;
+    // Before anything is in use: see `FOREIGN` in `local`. Without a log nobody asks for it.
+    let span = span::current_if(LOG);
     let Some(local) = local::ready() else { return false };
     if local.places.is_full() {
         return false;
     }
     // After the step nothing pins the entry. So what the record needs is taken before.
     let record = if LOG {
-        match log_end(&local, held, op, site) {
+        match log_end(&local, held, op, site, span) {
             Some(record) => Some(record),
             None => return false,
         }
@@ -102,6 +105,7 @@ pub(super) fn log_end<'a>(
     held: Held,
     op: Op,
     site: Option<Caller>,
+    span: Current,
 ) -> Option<(Room<'a>, NewRecord)> {
     let Held { place, entry } = held;
     let room = log_room(local, entry, 1)?;
@@ -114,7 +118,7 @@ pub(super) fn log_end<'a>(
         None => 0,
     };
     let (handle, object, time) = (place.number(), entry.id(), room.time(now));
-    let span = crate::span::current();
+    let span = span.number();
     Some((room, NewRecord { op, state: 0, handle, object, path, span, time }))
 }
 
@@ -128,10 +132,11 @@ pub(super) fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Op
     let handle = place.number();
     let flags = entry.flags();
     let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
+    let span = span::current_if(flags & LOGGED != 0);
     let (event, logged, last) = local::enter(|local| {
         LEDGER.free_place(local, place);
         let (position, last) = entry.drop_strong::<SHARED>();
-        let event = PendingEvent { op, handle, from: 0, position, site, stack };
+        let event = PendingEvent { op, handle, from: 0, position, site, stack, span };
         let logged = flags & LOGGED != 0 && log_with_site(local, entry, &event);
         (event, logged, last)
     });
@@ -163,12 +168,14 @@ fn end_weak_ready<const SHARED: bool, const LOG: bool>(
     site: Option<Caller>,
 ) -> bool {
     let Held { place, entry } = held;
+    // Before anything is in use: see `FOREIGN` in `local`. Without a log nobody asks for it.
+    let span = span::current_if(LOG);
     let Some(local) = local::ready() else { return false };
     if local.places.is_full() {
         return false;
     }
     let record = if LOG {
-        match log_end(&local, held, op, site) {
+        match log_end(&local, held, op, site, span) {
             Some(record) => Some(record),
             None => return false,
         }
@@ -197,11 +204,12 @@ fn end_weak_any<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let flags = entry.flags();
     let handle = place.number();
     let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
+    let span = span::current_if(flags & LOGGED != 0);
     let (event, logged) = local::enter(|local| {
         LEDGER.free_place(local, place);
         // The handle's share of `refs` keeps the entry.
         let position = entry.note::<SHARED>();
-        let event = PendingEvent { op, handle, from: 0, position, site, stack };
+        let event = PendingEvent { op, handle, from: 0, position, site, stack, span };
         let logged = flags & LOGGED != 0 && log_with_site(local, entry, &event);
         (event, logged)
     });

@@ -3,12 +3,13 @@
 use super::emit::{PendingEvent, emit, log};
 use crate::event::{Caller, Op};
 use crate::runtime::entry::{AT_ONCE, BACKED, Entry, LOGGED, NewPlace, Place, Position, STACKS};
-use crate::runtime::ledger::LEDGER;
+use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::local::{Local, Ready};
 use crate::runtime::log::{NewRecord, Room};
 use crate::runtime::slab::publish;
 use crate::runtime::ticket::{StdWord, Ticket};
 use crate::runtime::{clock, local, stacks};
+use crate::span::{self, Current};
 
 /// How a handle is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,12 +69,16 @@ pub(super) fn make<const SHARED: bool, M: Make>(
     site: Caller,
     std: StdWord,
 ) -> Option<Ticket> {
+    // Before anything is in use: see `FOREIGN` in `local`.
+    let span = span::current();
     match entry.flags() & (AT_ONCE | LOGGED | BACKED | STACKS) {
-        0 => make_ready::<SHARED, 0, M>(entry, from, site, std)
-            .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std)),
-        LOGGED => make_logged::<SHARED, LOGGED, M>(entry, from, site, std),
-        LOGGED_AND_BACKED => make_logged::<SHARED, LOGGED_AND_BACKED, M>(entry, from, site, std),
-        _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std),
+        0 => make_ready::<SHARED, 0, M>(entry, from, site, std, span)
+            .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std, span)),
+        LOGGED => make_logged::<SHARED, LOGGED, M>(entry, from, site, std, span),
+        LOGGED_AND_BACKED => {
+            make_logged::<SHARED, LOGGED_AND_BACKED, M>(entry, from, site, std, span)
+        }
+        _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std, span),
     }
 }
 
@@ -87,9 +92,10 @@ pub(super) fn make_logged<const SHARED: bool, const LOG: u32, M: Make>(
     from: &Place,
     site: Caller,
     std: StdWord,
+    span: Current,
 ) -> Option<Ticket> {
-    make_ready::<SHARED, LOG, M>(entry, from, site, std)
-        .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std))
+    make_ready::<SHARED, LOG, M>(entry, from, site, std, span)
+        .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std, span))
 }
 
 /// The common case, in which nothing has to be waited for, fetched or looked up. `None` where it is not, and nothing is
@@ -100,6 +106,7 @@ pub(super) fn make_ready<const SHARED: bool, const LOG: u32, M: Make>(
     from: &Place,
     site: Caller,
     std: StdWord,
+    span: Current,
 ) -> Option<Ticket> {
     let op = M::OP;
     if !entry.has_room() || (M::HOW == How::Weak && !entry.has_room_for_ref()) {
@@ -116,7 +123,7 @@ pub(super) fn make_ready<const SHARED: bool, const LOG: u32, M: Make>(
     let place = local.places.first()?;
     let place = local.places.take(place);
     let position = step::<SHARED>(entry, M::HOW);
-    let (number, parent, span) = (position.seq, from.number(), crate::span::current());
+    let (number, parent, span) = (position.seq, from.number(), span.number());
     let thread = local.thread.get();
     place.fill(entry, &NewPlace { op, number, parent, time, path, thread, span, stack: 0 }, 0);
     std.note(place);
@@ -154,16 +161,20 @@ pub(super) fn make_any<const SHARED: bool>(
     op: Op,
     site: Caller,
     std: StdWord,
+    span: Current,
 ) -> Option<Ticket> {
     if !entry.has_room() || (how == How::Weak && !entry.has_room_for_ref()) {
-        LEDGER.refuse();
+        LEDGER.refuse(Refused::Step);
         return None;
     }
     let flags = entry.flags();
     let (number, path) = (from.number(), from.path());
     let local = local::own();
     // Before the step, so that a handle for which there is no place is not counted.
-    let place = LEDGER.take_place(*local)?;
+    let Some(place) = LEDGER.take_place(*local) else {
+        LEDGER.refuse(Refused::Handle);
+        return None;
+    };
     let position = step::<SHARED>(entry, how);
     let to_line = LEDGER.paths.find(*local, path, op, site);
     let stack = if flags & STACKS != 0 || to_line.needs_stack() {
@@ -179,7 +190,7 @@ pub(super) fn make_any<const SHARED: bool>(
         time: clock::now(),
         path,
         thread: local::thread(*local),
-        span: crate::span::current(),
+        span: span.number(),
         stack,
     };
     place.fill(entry, &new, 0);
@@ -193,6 +204,7 @@ pub(super) fn make_any<const SHARED: bool>(
             position,
             site: Some(site),
             stack,
+            span,
         };
         let logged = flags & LOGGED != 0 && log(*local, entry, &event, path);
         drop(local);

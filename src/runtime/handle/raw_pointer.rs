@@ -4,7 +4,7 @@ use super::emit::{PendingEvent, emit, log, note};
 use super::hold::{Held, unpin};
 use crate::event::{Caller, Kind, Op};
 use crate::runtime::entry::{ADOPTED, LOGGED, NewPlace, RAW, RETURNED};
-use crate::runtime::ledger::LEDGER;
+use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::raw::{Claimed, Side};
 use crate::runtime::slab::{hide, publish};
 use crate::runtime::ticket::Ticket;
@@ -56,10 +56,12 @@ pub(super) fn claim_raw<const SHARED: bool>(
     if LEDGER.no_raws() || !Ticket::fits(std) {
         return None;
     }
+    // Before anything is in use: see `FOREIGN` in `local`.
+    let span = crate::span::current();
     let (entry, ticket, event, logged) = local::enter(|local| {
         let mut raw = LEDGER.lock_raw(local)?;
         if raw.find(at, side).is_some_and(|(entry, _)| !entry.has_room()) {
-            LEDGER.refuse();
+            LEDGER.refuse(Refused::Step);
             return None;
         }
         let (entry, claimed) = raw.claim(at, side)?;
@@ -77,7 +79,7 @@ pub(super) fn claim_raw<const SHARED: bool>(
             time: clock::now(),
             path,
             thread: local::thread(local),
-            span: crate::span::current(),
+            span: span.number(),
             stack: 0,
         };
         hide(place);
@@ -88,8 +90,8 @@ pub(super) fn claim_raw<const SHARED: bool>(
         publish(place);
         raw.returned(entry, side, place, &ticket);
         drop(raw);
-        let event =
-            PendingEvent { op, handle: position.seq, from, position, site: Some(site), stack: 0 };
+        let (handle, site) = (position.seq, Some(site));
+        let event = PendingEvent { op, handle, from, position, site, stack: 0, span };
         let logged = entry.flags() & LOGGED != 0 && log(local, entry, &event, path);
         Some((entry, ticket, event, logged))
     })?;

@@ -6,7 +6,7 @@ use super::hold::{Held, unpin};
 use crate::event::{Caller, Kind, Op};
 use crate::runtime::departed::Departure;
 use crate::runtime::entry::{DEPARTED, Entry, LOGGED, NewPlace};
-use crate::runtime::ledger::LEDGER;
+use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::slab::publish;
 use crate::runtime::ticket::Ticket;
 use crate::runtime::{clock, local};
@@ -43,14 +43,19 @@ pub(super) fn of_std<const SHARED: bool>(
         return None;
     }
     let op = Op::FromStd;
+    // Before anything is in use: see `FOREIGN` in `local`.
+    let span = crate::span::current();
     let (entry, ticket, event, logged) = local::enter(|local| {
         let departed = LEDGER.lock_departed(local)?;
         let Departure { entry, handle: from } = departed.find(at, strong)?;
         if !entry.has_room() {
-            LEDGER.refuse();
+            LEDGER.refuse(Refused::Step);
             return None;
         }
-        let place = LEDGER.take_place(local)?;
+        let Some(place) = LEDGER.take_place(local) else {
+            LEDGER.refuse(Refused::Handle);
+            return None;
+        };
         // The table's share keeps the entry.
         let position = entry.upgrade::<SHARED>();
         // For the event's time.
@@ -65,13 +70,13 @@ pub(super) fn of_std<const SHARED: bool>(
             time: clock::now(),
             path,
             thread: local::thread(local),
-            span: crate::span::current(),
+            span: span.number(),
             stack: 0,
         };
         place.fill(entry, &new, 0);
         let ticket = Ticket::new(place, publish(place));
-        let event =
-            PendingEvent { op, handle: position.seq, from, position, site: Some(site), stack: 0 };
+        let (handle, site) = (position.seq, Some(site));
+        let event = PendingEvent { op, handle, from, position, site, stack: 0, span };
         let logged = entry.flags() & LOGGED != 0 && log(local, entry, &event, path);
         Some((entry, ticket, event, logged))
     })?;

@@ -18,13 +18,31 @@ pub(super) struct Dictionary {
     new_path: u32,
     sites: HashMap<Caller, u64>,
     types: HashSet<usize>,
-    threads: HashSet<u32>,
+    threads: Numbers,
     labels: HashSet<u32>,
     spans: HashSet<u32>,
     stacks: Told,
     files: HashSet<&'static str>,
     /// Sources that it does not tell of yet.
     new_sources: New,
+}
+
+/// Numbers of threads, of which there may have been very many: a bit each.
+#[derive(Default)]
+struct Numbers(Vec<u64>);
+
+impl Numbers {
+    fn contains(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|bits| bits >> (number % 64) & 1 != 0)
+    }
+
+    fn insert(&mut self, number: u32) {
+        let place = number as usize / 64;
+        if self.0.len() <= place {
+            self.0.resize(place + 1, 0);
+        }
+        self.0[place] |= 1 << (number % 64);
+    }
 }
 
 impl Dictionary {
@@ -34,7 +52,7 @@ impl Dictionary {
             new_path: 1,
             sites: HashMap::new(),
             types: HashSet::new(),
-            threads: HashSet::new(),
+            threads: Numbers::default(),
             labels: HashSet::new(),
             spans: HashSet::new(),
             stacks: Told::default(),
@@ -68,7 +86,12 @@ impl Dictionary {
                 let name =
                     || Thread::from_number(number).map_or_else(String::new, |t| t.to_string());
                 let entry = entry(EntryKind::Thread, number.into());
-                once(&mut self.threads, number, || self.writer.text(space, entry, &name()))
+                let is_told =
+                    self.threads.contains(number) || self.writer.text(space, entry, &name());
+                if is_told {
+                    self.threads.insert(number);
+                }
+                is_told
             }
             Subject::Label(number) => {
                 let entry = entry(EntryKind::Label, number.into());

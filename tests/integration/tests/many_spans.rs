@@ -25,6 +25,13 @@ fn spans_beyond_the_table() {
     let known = tracing::info_span!("request", id = 17).in_scope(|| Arc::new(1_u8));
     let counted = tracing::info_span!("request", id = KEPT + 1).in_scope(|| Arc::new(2_u16));
     assert_eq!(refscope::untraced_counts().spans_unknown, 1);
+    // Handles are counted, not how often it was asked: a clone is one more, and what is no handle's beginning is none.
+    let span = tracing::info_span!("request", id = KEPT + 2).entered();
+    let clone = counted.clone();
+    refscope::label(&clone, "one of many");
+    drop(clone);
+    drop(span);
+    assert_eq!(refscope::untraced_counts().spans_unknown, 2);
     let spans: Vec<_> = scope.alive().iter().map(|o| (o.size, o.span.clone())).collect();
     assert_eq!(spans, [(1, Some("request{id=17}".into())), (2, None)]);
     drop((known, counted));
