@@ -86,6 +86,7 @@ impl<T: ?Sized> Box<T> {
 
 impl<T> Box<T> {
     /// Allocates `value`. Emits [`Op::New`].
+    #[must_use]
     #[inline]
     #[track_caller]
     pub fn new(value: T) -> Self {
@@ -102,12 +103,14 @@ impl<T> Box<T> {
     }
 
     /// Allocates memory for a value that is not initialized yet. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn new_uninit() -> Box<MaybeUninit<T>> {
         Box::wrap_new(boxed::Box::new_uninit())
     }
 
     /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[must_use]
     #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Box<MaybeUninit<T>> {
@@ -115,6 +118,7 @@ impl<T> Box<T> {
     }
 
     /// Allocates `value` and pins it. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn pin(value: T) -> Pin<Self> {
         Self::new(value).into()
@@ -123,12 +127,14 @@ impl<T> Box<T> {
 
 impl<T> Box<[T]> {
     /// Allocates a slice of `len` values that are not initialized yet. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn new_uninit_slice(len: usize) -> Box<[MaybeUninit<T>]> {
         Box::wrap_new(boxed::Box::new_uninit_slice(len))
     }
 
     /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[must_use]
     #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Box<[MaybeUninit<T>]> {
@@ -194,6 +200,7 @@ impl<T: ?Sized> Box<T> {
     /// # Safety
     ///
     /// As for [`std::boxed::Box::from_raw`].
+    #[must_use = "call `drop(Box::from_raw(ptr))` if you intend to drop the `Box`"]
     #[track_caller]
     pub unsafe fn from_raw(raw: *mut T) -> Self {
         // SAFETY: STD: the caller keeps std's contract.
@@ -218,6 +225,7 @@ impl<T: ?Sized> Box<T> {
     ///
     /// A zero-sized value has no unique address, so tracking cannot resume: it emits
     /// [`Op::IntoStd`].
+    #[must_use = "losing the pointer will leak memory"]
     #[track_caller]
     pub fn into_raw(boxed: Self) -> *mut T {
         boxed::Box::into_raw(boxed.release(Op::IntoRaw))
