@@ -284,11 +284,12 @@ downcast! {
 
 /// Methods that give the allocation to another of std's types. Each emits [`Op::IntoStd`].
 macro_rules! into_owned {
-    ($([$($generics:tt)*] $From:ty, $method:ident => $To:ty, $doc:literal;)*) => {$(
+    ($($(#[$attribute:meta])* [$($generics:tt)*] $From:ty, $method:ident => $To:ty, $doc:literal;)*) => {$(
         impl<$($generics)*> Box<$From> {
             #[doc = $doc]
             ///
             /// Reuses the allocation. Emits [`Op::IntoStd`].
+            $(#[$attribute])*
             #[track_caller]
             pub fn $method(self) -> $To {
                 self.end(Op::IntoStd).$method()
@@ -299,14 +300,19 @@ macro_rules! into_owned {
 
 into_owned! {
     [T] [T], into_vec => Vec<T>, "Converts the slice to a vector.";
+    #[must_use = "`self` will be dropped if the result is not used"]
     [] str, into_string => String, "Converts the text to a string.";
+    #[must_use = "`self` will be dropped if the result is not used"]
     [] CStr, into_c_string => CString, "Converts the text to a C string.";
+    #[must_use = "`self` will be dropped if the result is not used"]
     [] OsStr, into_os_string => OsString, "Converts the text to a platform string.";
+    #[must_use = "`self` will be dropped if the result is not used"]
     [] Path, into_path_buf => PathBuf, "Converts the path to a path buffer.";
 }
 
 impl Box<str> {
     /// Converts the text to its bytes. The handle stays the same; emits nothing.
+    #[must_use = "`self` will be dropped if the result is not used"]
     pub fn into_boxed_bytes(self) -> Box<[u8]> {
         self.into()
     }

@@ -24,6 +24,8 @@ const _: () = {
 macro_rules! pointer {
     ($(#[$meta:meta])* pub struct $Ptr:ident<T>: $Identity:ty, $Std:ty;) => {
         $(#[$meta])*
+        // As which std's box may stand in a signature for C.
+        #[repr(transparent)]
         pub struct $Ptr<T: ?Sized> {
             // Whose value is dropped by what `Drop` does.
             stored: std::ptr::NonNull<T>,
