@@ -86,6 +86,7 @@ impl<T: ?Sized> Box<T> {
 
 impl<T> Box<T> {
     /// Allocates `value`. Emits [`Op::New`].
+    #[must_use]
     #[inline]
     #[track_caller]
     pub fn new(value: T) -> Self {
@@ -102,12 +103,14 @@ impl<T> Box<T> {
     }
 
     /// Allocates memory for a value that is not initialized yet. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn new_uninit() -> Box<MaybeUninit<T>> {
         Box::wrap_new(boxed::Box::new_uninit())
     }
 
     /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[must_use]
     #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Box<MaybeUninit<T>> {
@@ -115,6 +118,7 @@ impl<T> Box<T> {
     }
 
     /// Allocates `value` and pins it. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn pin(value: T) -> Pin<Self> {
         Self::new(value).into()
@@ -123,12 +127,14 @@ impl<T> Box<T> {
 
 impl<T> Box<[T]> {
     /// Allocates a slice of `len` values that are not initialized yet. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn new_uninit_slice(len: usize) -> Box<[MaybeUninit<T>]> {
         Box::wrap_new(boxed::Box::new_uninit_slice(len))
     }
 
     /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[must_use]
     #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Box<[MaybeUninit<T>]> {
@@ -194,6 +200,7 @@ impl<T: ?Sized> Box<T> {
     /// # Safety
     ///
     /// As for [`std::boxed::Box::from_raw`].
+    #[must_use = "call `drop(Box::from_raw(ptr))` if you intend to drop the `Box`"]
     #[track_caller]
     pub unsafe fn from_raw(raw: *mut T) -> Self {
         // SAFETY: STD: the caller keeps std's contract.
@@ -218,6 +225,7 @@ impl<T: ?Sized> Box<T> {
     ///
     /// A zero-sized value has no unique address, so tracking cannot resume: it emits
     /// [`Op::IntoStd`].
+    #[must_use = "losing the pointer will leak memory"]
     #[track_caller]
     pub fn into_raw(boxed: Self) -> *mut T {
         boxed::Box::into_raw(boxed.release(Op::IntoRaw))
@@ -276,11 +284,12 @@ downcast! {
 
 /// Methods that give the allocation to another of std's types. Each emits [`Op::IntoStd`].
 macro_rules! into_owned {
-    ($([$($generics:tt)*] $From:ty, $method:ident => $To:ty, $doc:literal;)*) => {$(
+    ($($(#[$attribute:meta])* [$($generics:tt)*] $From:ty, $method:ident => $To:ty, $doc:literal;)*) => {$(
         impl<$($generics)*> Box<$From> {
             #[doc = $doc]
             ///
             /// Reuses the allocation. Emits [`Op::IntoStd`].
+            $(#[$attribute])*
             #[track_caller]
             pub fn $method(self) -> $To {
                 self.end(Op::IntoStd).$method()
@@ -291,14 +300,19 @@ macro_rules! into_owned {
 
 into_owned! {
     [T] [T], into_vec => Vec<T>, "Converts the slice to a vector.";
+    #[must_use = "`self` will be dropped if the result is not used"]
     [] str, into_string => String, "Converts the text to a string.";
+    #[must_use = "`self` will be dropped if the result is not used"]
     [] CStr, into_c_string => CString, "Converts the text to a C string.";
+    #[must_use = "`self` will be dropped if the result is not used"]
     [] OsStr, into_os_string => OsString, "Converts the text to a platform string.";
+    #[must_use = "`self` will be dropped if the result is not used"]
     [] Path, into_path_buf => PathBuf, "Converts the path to a path buffer.";
 }
 
 impl Box<str> {
     /// Converts the text to its bytes. The handle stays the same; emits nothing.
+    #[must_use = "`self` will be dropped if the result is not used"]
     pub fn into_boxed_bytes(self) -> Box<[u8]> {
         self.into()
     }

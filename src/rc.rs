@@ -135,12 +135,14 @@ impl<T> Rc<T> {
     }
 
     /// Allocates memory for a value that is not initialized yet. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn new_uninit() -> Rc<MaybeUninit<T>> {
         Rc::wrap_new(rc::Rc::new_uninit())
     }
 
     /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[must_use]
     #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Rc<MaybeUninit<T>> {
@@ -148,6 +150,7 @@ impl<T> Rc<T> {
     }
 
     /// Allocates `value` and pins it. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn pin(value: T) -> Pin<Self> {
         // SAFETY: STABLE: the value does not move while the pointer lives.
@@ -157,12 +160,14 @@ impl<T> Rc<T> {
 
 impl<T> Rc<[T]> {
     /// Allocates a slice of `len` values that are not initialized yet. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn new_uninit_slice(len: usize) -> Rc<[MaybeUninit<T>]> {
         Rc::wrap_new(rc::Rc::new_uninit_slice(len))
     }
 
     /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[must_use]
     #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Rc<[MaybeUninit<T>]> {
@@ -260,6 +265,7 @@ impl<T: ?Sized> Rc<T> {
 
     /// Returns a raw pointer that owns what the handle owned. Emits [`Op::IntoRaw`]; the count
     /// stays the same.
+    #[must_use = "losing the pointer will leak memory"]
     #[track_caller]
     pub fn into_raw(this: Self) -> *const T {
         let (ticket, inner) = this.into_parts();
@@ -306,6 +312,7 @@ impl<T: ?Sized> Rc<T> {
 
 impl<T: ?Sized> Rc<T> {
     /// Returns a weak handle to the same object. Emits [`Op::Downgrade`].
+    #[must_use = "this returns a new `Weak` pointer, without modifying the original `Rc`"]
     #[inline]
     #[track_caller]
     pub fn downgrade(this: &Self) -> Weak<T> {
@@ -479,6 +486,7 @@ impl<T: ?Sized> StdPtr for Rc<T> {
 
 impl<T> Weak<T> {
     /// Returns a weak handle that points to no object and never upgrades. Emits nothing.
+    #[must_use]
     #[inline]
     pub const fn new() -> Self {
         Self::untraced(rc::Weak::new())
@@ -503,6 +511,7 @@ impl<T: ?Sized> Weak<T> {
     }
 
     /// Returns a raw pointer that owns what the weak handle owned. Emits [`Op::WeakIntoRaw`].
+    #[must_use = "losing the pointer will leak memory"]
     #[track_caller]
     pub fn into_raw(self) -> *const T {
         let (ticket, inner) = self.into_parts();
@@ -512,6 +521,7 @@ impl<T: ?Sized> Weak<T> {
     }
 
     /// Returns a raw pointer to where the value is, or was. Emits nothing.
+    #[must_use]
     #[inline]
     pub fn as_ptr(&self) -> *const T {
         self.std().as_ptr()
@@ -519,6 +529,7 @@ impl<T: ?Sized> Weak<T> {
 
     /// Returns a strong handle if the value is still alive. Emits [`Op::Upgrade`] or
     /// [`Op::UpgradeFailed`].
+    #[must_use = "this returns a new `Rc`, without modifying the original weak pointer"]
     #[inline]
     #[track_caller]
     pub fn upgrade(&self) -> Option<Rc<T>> {
@@ -531,18 +542,21 @@ impl<T: ?Sized> Weak<T> {
     }
 
     /// Returns std's count of strong handles.
+    #[must_use]
     #[inline]
     pub fn strong_count(&self) -> usize {
         self.std().strong_count()
     }
 
     /// Returns std's count of weak handles.
+    #[must_use]
     #[inline]
     pub fn weak_count(&self) -> usize {
         self.std().weak_count()
     }
 
     /// Returns whether both handles point to the same object, or both to none.
+    #[must_use]
     #[inline]
     pub fn ptr_eq(&self, other: &Self) -> bool {
         self.std().ptr_eq(&other.std())

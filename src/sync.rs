@@ -138,12 +138,14 @@ impl<T> Arc<T> {
     }
 
     /// Allocates memory for a value that is not initialized yet. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn new_uninit() -> Arc<MaybeUninit<T>> {
         Arc::wrap_new(sync::Arc::new_uninit())
     }
 
     /// Allocates memory for a value and fills it with zero bytes. Emits [`Op::New`].
+    #[must_use]
     #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed() -> Arc<MaybeUninit<T>> {
@@ -151,6 +153,7 @@ impl<T> Arc<T> {
     }
 
     /// Allocates `value` and pins it. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn pin(value: T) -> Pin<Self> {
         // SAFETY: STABLE: the value does not move while the pointer lives.
@@ -160,12 +163,14 @@ impl<T> Arc<T> {
 
 impl<T> Arc<[T]> {
     /// Allocates a slice of `len` values that are not initialized yet. Emits [`Op::New`].
+    #[must_use]
     #[track_caller]
     pub fn new_uninit_slice(len: usize) -> Arc<[MaybeUninit<T>]> {
         Arc::wrap_new(sync::Arc::new_uninit_slice(len))
     }
 
     /// Allocates a slice of `len` values and fills it with zero bytes. Emits [`Op::New`].
+    #[must_use]
     #[cfg(refscope_zeroed)]
     #[track_caller]
     pub fn new_zeroed_slice(len: usize) -> Arc<[MaybeUninit<T>]> {
@@ -179,6 +184,7 @@ impl<T> Arc<MaybeUninit<T>> {
     /// # Safety
     ///
     /// As for [`std::sync::Arc::assume_init`]: the value must be initialized.
+    #[must_use = "`self` will be dropped if the result is not used"]
     pub unsafe fn assume_init(self) -> Arc<T> {
         let (ticket, inner) = self.into_parts();
         // SAFETY: STD: the caller keeps std's contract.
@@ -192,6 +198,7 @@ impl<T> Arc<[MaybeUninit<T>]> {
     /// # Safety
     ///
     /// As for [`std::sync::Arc::assume_init`]: the values must be initialized.
+    #[must_use = "`self` will be dropped if the result is not used"]
     pub unsafe fn assume_init(self) -> Arc<[T]> {
         let (ticket, inner) = self.into_parts();
         // SAFETY: STD: the caller keeps std's contract.
@@ -263,6 +270,7 @@ impl<T: ?Sized> Arc<T> {
 
     /// Returns a raw pointer that owns what the handle owned. Emits [`Op::IntoRaw`]; the count
     /// stays the same.
+    #[must_use = "losing the pointer will leak memory"]
     #[track_caller]
     pub fn into_raw(this: Self) -> *const T {
         let (ticket, inner) = this.into_parts();
@@ -299,6 +307,7 @@ impl<T: ?Sized> Arc<T> {
     }
 
     /// Returns a raw pointer to the value. Emits nothing.
+    #[must_use]
     #[inline]
     pub fn as_ptr(this: &Self) -> *const T {
         sync::Arc::as_ptr(&this.std())
@@ -309,6 +318,7 @@ impl<T: ?Sized> Arc<T> {
 
 impl<T: ?Sized> Arc<T> {
     /// Returns a weak handle to the same object. Emits [`Op::Downgrade`].
+    #[must_use = "this returns a new `Weak` pointer, without modifying the original `Arc`"]
     #[inline]
     #[track_caller]
     pub fn downgrade(this: &Self) -> Weak<T> {
@@ -317,12 +327,14 @@ impl<T: ?Sized> Arc<T> {
     }
 
     /// Returns std's count of weak handles.
+    #[must_use]
     #[inline]
     pub fn weak_count(this: &Self) -> usize {
         sync::Arc::weak_count(&this.std())
     }
 
     /// Returns std's count of strong handles.
+    #[must_use]
     #[inline]
     pub fn strong_count(this: &Self) -> usize {
         sync::Arc::strong_count(&this.std())
@@ -335,6 +347,7 @@ impl<T: ?Sized> Arc<T> {
     }
 
     /// Returns whether both handles point to the same object.
+    #[must_use]
     #[inline]
     pub fn ptr_eq(this: &Self, other: &Self) -> bool {
         sync::Arc::ptr_eq(&this.std(), &other.std())
@@ -536,6 +549,7 @@ impl<T: ?Sized> StdPtr for Arc<T> {
 
 impl<T> Weak<T> {
     /// Returns a weak handle that points to no object and never upgrades. Emits nothing.
+    #[must_use]
     #[inline]
     pub const fn new() -> Self {
         Self::untraced(sync::Weak::new())
@@ -560,6 +574,7 @@ impl<T: ?Sized> Weak<T> {
     }
 
     /// Returns a raw pointer that owns what the weak handle owned. Emits [`Op::WeakIntoRaw`].
+    #[must_use = "losing the pointer will leak memory"]
     #[track_caller]
     pub fn into_raw(self) -> *const T {
         let (ticket, inner) = self.into_parts();
@@ -569,6 +584,7 @@ impl<T: ?Sized> Weak<T> {
     }
 
     /// Returns a raw pointer to where the value is, or was. Emits nothing.
+    #[must_use]
     #[inline]
     pub fn as_ptr(&self) -> *const T {
         self.std().as_ptr()
@@ -576,6 +592,7 @@ impl<T: ?Sized> Weak<T> {
 
     /// Returns a strong handle if the value is still alive. Emits [`Op::Upgrade`] or
     /// [`Op::UpgradeFailed`].
+    #[must_use = "this returns a new `Arc`, without modifying the original weak pointer"]
     #[inline]
     #[track_caller]
     pub fn upgrade(&self) -> Option<Arc<T>> {
@@ -588,18 +605,21 @@ impl<T: ?Sized> Weak<T> {
     }
 
     /// Returns std's count of strong handles.
+    #[must_use]
     #[inline]
     pub fn strong_count(&self) -> usize {
         self.std().strong_count()
     }
 
     /// Returns std's count of weak handles.
+    #[must_use]
     #[inline]
     pub fn weak_count(&self) -> usize {
         self.std().weak_count()
     }
 
     /// Returns whether both handles point to the same object, or both to none.
+    #[must_use]
     #[inline]
     pub fn ptr_eq(&self, other: &Self) -> bool {
         self.std().ptr_eq(&other.std())

@@ -37,8 +37,27 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Returns whether no traced strong handle of the object is left. Where the object is untraced nothing is known, and this
-    /// is true.
+    /// Returns whether the object was traced when the watch began. Of an untraced one nothing is known: it has no traced handle,
+    /// so that [`is_dropped`](Self::is_dropped) is true, and [`assert_dropped`](Self::assert_dropped), which would prove nothing,
+    /// panics. Where tracing is off this is false.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::Rc;
+    ///
+    /// let before = Rc::new("made before anything is traced");
+    /// refscope::track().expect("no sink is installed");
+    /// let after = Rc::new("made after that");
+    /// assert!(!refscope::watch(&before).is_traced());
+    /// assert!(refscope::watch(&after).is_traced());
+    /// ```
+    pub fn is_traced(&self) -> bool {
+        self.watched.is_some()
+    }
+
+    /// Returns whether no traced strong handle of the object is left. That is true, too, of an object that was untraced when
+    /// the watch began, whether it lives or not: [`is_traced`](Self::is_traced) tells the two apart.
     pub fn is_dropped(&self) -> bool {
         self.strong_count() == 0
     }
@@ -57,8 +76,8 @@ impl Watch {
     ///
     /// # Panics
     ///
-    /// Panics if the object is still alive; the message lists its holders. Panics, too, if it was untraced when the watch
-    /// began: nothing is known of it then. (Not where tracing is off.)
+    /// Panics if the object is still alive; the message lists its holders. Panics, too, if it [was
+    /// untraced](Self::is_traced) when the watch began: nothing is known of it then. (Not where tracing is off.)
     #[track_caller]
     pub fn assert_dropped(&self) {
         self.assert_dropped_within(Duration::ZERO);
@@ -90,7 +109,7 @@ impl Watch {
     #[track_caller]
     fn assert_traced(&self) {
         assert!(
-            self.watched.is_some() || !crate::ENABLED,
+            self.is_traced() || !crate::ENABLED,
             "the object is untraced, so that nothing is known of it: make it in a `Scope` or a `Check`, or after `track`"
         );
     }

@@ -24,6 +24,8 @@ const _: () = {
 macro_rules! pointer {
     ($(#[$meta:meta])* pub struct $Ptr:ident<T>: $Identity:ty, $Std:ty;) => {
         $(#[$meta])*
+        // As which std's box may stand in a signature for C.
+        #[repr(transparent)]
         pub struct $Ptr<T: ?Sized> {
             // Whose value is dropped by what `Drop` does.
             stored: std::ptr::NonNull<T>,
@@ -229,11 +231,11 @@ impl<S> DerefMut for View<S> {
     }
 }
 
-/// Ends what was lent of a handle that ends, or changes hands.
+/// Ends what was lent of a handle that ends, or is taken apart, if it has a place: a pointer of one word stands in that.
 #[inline]
 fn end_loans<const WIDE: bool>(ticket: &Ticket) {
-    if ticket.is_returned() || (WIDE && ticket.place().is_lent()) {
-        lent::end(ticket.word());
+    if WIDE && !ticket.is_returned() && ticket.place().is_lent() {
+        lent::end(ticket);
     }
 }
 
@@ -248,17 +250,22 @@ pub(crate) unsafe fn end_identity<P: Stored>(handle: &mut P) {
     // aborts): so the drop of an untraced handle is std's, but for a look.
     #[inline(never)]
     #[allow(improper_ctypes_definitions)] // it is not called from C
-    extern "C" fn traced<I: OfTicket, const WIDE: bool>(ticket: Ticket) -> *mut () {
+    extern "C" fn traced<I: OfTicket, const WIDE: bool>(ticket: Ticket, at: usize) -> *mut () {
         let std = ticket.std();
-        end_loans::<WIDE>(&ticket);
+        if ticket.is_returned() {
+            lent::end_at(at);
+        } else {
+            end_loans::<WIDE>(&ticket);
+        }
         I::end_traced(ticket);
         std
     }
     if let Some(ticket) = Ticket::of(word(handle.stored())) {
+        let at = ptr::from_ref(handle).addr();
         let std = if size_of::<P::Std>() > size_of::<usize>() {
-            traced::<P::Identity, true>(ticket)
+            traced::<P::Identity, true>(ticket, at)
         } else {
-            traced::<P::Identity, false>(ticket)
+            traced::<P::Identity, false>(ticket, at)
         };
         set_word(handle.stored_mut(), std);
     }
@@ -267,10 +274,6 @@ pub(crate) unsafe fn end_identity<P: Stored>(handle: &mut P) {
 /// Has a ticket stand for std's pointer.
 #[inline]
 fn put_in<B>(ticket: Ticket, std: &mut B) {
-    if ticket.is_returned() {
-        // Of another handle with this word, long ago.
-        lent::end(ticket.word());
-    }
     let replaced = ticket.replace(word(std));
     set_word(std, replaced);
 }
@@ -460,9 +463,8 @@ impl<P: Stored> Repr for P {
             return std;
         }
         let Some(ticket) = Ticket::of(word(self.stored())) else { unreachable!("it is whole") };
-        let is_first = ticket.memory().is_some() && !ticket.place().set_lent();
         // SAFETY: LENT: it stays as it is for as long as the handle is borrowed.
-        unsafe { &*lent::lend(ticket.word(), is_first, &View::of(self).0) }
+        unsafe { &*lent::lend(ptr::from_ref(self).addr(), &ticket, &View::of(self).0) }
     }
 
     #[inline]

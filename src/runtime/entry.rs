@@ -628,7 +628,7 @@ impl Place {
         self.flags.load(RELAXED) & LENT != 0
     }
 
-    /// Marks it as lent, and returns whether it was so.
+    /// Marks it as lent, and returns whether it was so. Relaxed: done under the lock of what is lent.
     pub(crate) fn set_lent(&self) -> bool {
         self.flags.fetch_or(LENT, RELAXED) & LENT != 0
     }

@@ -72,7 +72,7 @@ mod idle {
     }
 
     suite! {}
-    #[cfg(any(not(feature = "trace"), all(refscope_coerce, refscope_fn, refscope_negative)))]
+    #[cfg(any(not(feature = "trace"), all(refscope_thin, refscope_fn, refscope_negative)))]
     #[path = "idioms_full.rs"]
     mod idioms_full;
 }
@@ -95,7 +95,7 @@ mod recorded {
     }
 
     suite! {}
-    #[cfg(any(not(feature = "trace"), all(refscope_coerce, refscope_fn, refscope_negative)))]
+    #[cfg(any(not(feature = "trace"), all(refscope_thin, refscope_fn, refscope_negative)))]
     #[path = "idioms_full.rs"]
     mod idioms_full;
 }

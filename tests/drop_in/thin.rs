@@ -346,6 +346,108 @@ fn handles_of_one_raw_pointer_outlive_each_other() {
     });
 }
 
+/// Two threads ask at once for what nobody asked for yet, of one handle: neither's copy is taken from it. (Miri runs this with
+/// many seeds: natively the moment is too short.)
+#[test]
+fn lent_at_once() {
+    use refscope::{Arc, sync};
+    type Words = [*const (); 2];
+    fn words<P>(std: &P) -> Words {
+        assert_eq!(size_of::<P>(), size_of::<Words>());
+        // SAFETY: the pointer has two words.
+        unsafe { std::ptr::from_ref(std).cast::<Words>().read() }
+    }
+    Scope::new(refscope::sink::Nop).run(|| {
+        for _ in 0..if cfg!(miri) { 8 } else { 2_000 } {
+            let ready = std::sync::atomic::AtomicU8::new(0);
+            let slice: Arc<[u8]> = Arc::from([1, 2, 3]);
+            let object: sync::Weak<dyn Debug + Send + Sync> =
+                sync::Weak::<u8>::clone(&Arc::downgrade(&Arc::new(1)));
+            let look = || {
+                ready.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+                while ready.load(std::sync::atomic::Ordering::Acquire) < 2 {
+                    std::thread::yield_now();
+                }
+                let (slice, object) = (slice.as_std(), object.as_std());
+                let before = (words(slice), words(object));
+                std::thread::yield_now();
+                // Memory that was freed is used again.
+                let _other = std::boxed::Box::new([0_usize; 2]);
+                assert_eq!((slice.len(), std::sync::Arc::strong_count(slice)), (3, 1));
+                assert!(object.upgrade().is_none());
+                assert_eq!((words(slice), words(object)), before);
+            };
+            std::thread::scope(|scope| {
+                scope.spawn(look);
+                look();
+            });
+        }
+    });
+}
+
+/// A handle that came from a raw pointer keeps what it lent, whatever others are made of the same pointer and end: their
+/// tickets are too few to be told from each other for good.
+#[test]
+#[cfg_attr(miri, ignore = "it takes thousands of handles")]
+fn lent_while_thousands_return() {
+    use refscope::Arc;
+    fn words(std: &std::sync::Arc<[u8]>) -> [usize; 2] {
+        // SAFETY: the pointer has two words.
+        unsafe { std::mem::transmute_copy(std) }
+    }
+    const TRIPS: u32 = 40_000;
+    Scope::new(refscope::sink::Nop).run(|| {
+        for ends in [false, true] {
+            let raw = Arc::into_raw(Arc::<[u8]>::from([1, 2, 3]));
+            // SAFETY: std's count is raised, as for a clone.
+            unsafe { std::sync::Arc::increment_strong_count(raw) };
+            // SAFETY: it owns two counts.
+            let kept = unsafe { Arc::from_raw(raw) };
+            let lent = kept.as_std();
+            let before = words(lent);
+            for _ in 0..TRIPS {
+                // SAFETY: a view, as a waker makes one: it is not dropped.
+                let view = std::mem::ManuallyDrop::new(unsafe { Arc::from_raw(raw) });
+                if ends {
+                    // SAFETY: std's count is raised for one that ends.
+                    unsafe { std::sync::Arc::increment_strong_count(raw) };
+                    // SAFETY: as above.
+                    let other = unsafe { Arc::from_raw(raw) };
+                    let _lent = other.as_std();
+                }
+                assert_eq!(view.len(), 3);
+                assert_eq!(words(lent), before);
+            }
+            assert_eq!((lent.len(), kept.as_std().len()), (3, 3));
+            drop(kept);
+            // SAFETY: the other count.
+            drop(unsafe { Arc::from_raw(raw) });
+        }
+    });
+}
+
+/// What is lent of a handle that came from a raw pointer is lent by where it stands: it moves, and others come there.
+#[test]
+fn lent_where_it_stands() {
+    use refscope::Box;
+    both(|| {
+        let mut slots: Vec<Option<Box<[u8]>>> = vec![None];
+        for len in [3, 5, 3, 8] {
+            let made = Box::into_raw(vec![7; len].into_boxed_slice().into());
+            // SAFETY: it is `into_raw`'s.
+            slots[0] = Some(unsafe { Box::from_raw(made) });
+            assert_eq!(slots[0].as_ref().unwrap().as_std().len(), len);
+            let moved = slots[0].take().unwrap();
+            assert_eq!((moved.as_std().len(), moved.as_std()[len - 1]), (len, 7));
+            if len == 5 {
+                // Moved off, it is lent of again where it stood, and elsewhere.
+                slots[0] = Some(moved);
+                assert_eq!(slots[0].as_ref().unwrap().as_std().len(), len);
+            }
+        }
+    });
+}
+
 /// A value at an odd address, one without a size, one with a large alignment, and one that is moved about.
 #[test]
 fn addresses() {

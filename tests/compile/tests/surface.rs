@@ -100,7 +100,7 @@ fn nothing_of_std_is_missing() {
         )
         .unwrap();
     }
-    let missing: Vec<_> = (compile(&source).into_iter())
+    let missing: Vec<_> = (compile("surface", &source).into_iter())
         .map(|(line, message)| {
             let row = lines.iter().rev().find(|(at, _)| *at <= line).map_or("?", |(_, row)| row);
             format!("{row}\n    {message}")
@@ -110,6 +110,86 @@ fn nothing_of_std_is_missing() {
     println!("{rows} rows: {} are there, {waived} cannot be", probes.len());
     assert!(rows > 330, "the list is whole: {rows}");
 }
+
+/// What the compiler warns of where a value is left unused is the same of std's functions and of ours.
+#[test]
+fn what_must_be_used_is_stds() {
+    let mut statements = Vec::new();
+    for (pointer, raw) in [("Rc", "p"), ("Arc", "p"), ("Box", "p.cast_mut()")] {
+        for call in
+            OF_EACH.lines().chain(if pointer == "Box" { OF_BOX } else { OF_COUNTED }.lines())
+        {
+            let call = call.trim().replace("P::", &format!("{pointer}::")).replace("RAW", raw);
+            statements.push(format!(
+                "let (p, mut a) = (std::ptr::null::<u8>(), {pointer}::new(1_u8)); {call};"
+            ));
+        }
+    }
+    for weak in ["rc::Weak", "sync::Weak"] {
+        for call in OF_WEAK.lines() {
+            let call = call.trim().replace("W::", &format!("{weak}::"));
+            statements.push(format!(
+                "let (p, w) = (std::ptr::null::<u8>(), {weak}::<u8>::new()); {call};"
+            ));
+        }
+    }
+    let mut source = String::from("#![allow(unused)] #![deny(unused_must_use)]\n");
+    for krate in ["std", "refscope"] {
+        for (number, statement) in statements.iter().enumerate() {
+            let uses = "{boxed::Box, rc::{self, Rc}, sync::{self, Arc}}";
+            writeln!(source, "fn {krate}{number}() {{ use {krate}::{uses}; {statement} }}")
+                .unwrap();
+        }
+    }
+    let errors = compile("must-use", &source);
+    assert!(errors.iter().all(|(_, message)| message.contains("unused")), "{errors:#?}");
+    // The lines of std's begin at 2, and those of ours after them.
+    let of = |first: usize| -> Vec<&str> {
+        let warned = |number: &usize| errors.iter().any(|(line, _)| *line == first + number);
+        (0..statements.len()).filter(warned).map(|number| &*statements[number]).collect()
+    };
+    let (std, ours) = (of(2), of(2 + statements.len()));
+    assert!(std.len() >= 40, "{std:#?}");
+    assert_eq!(ours, std);
+}
+
+const OF_EACH: &str = "P::new(1_u8)
+    P::<u8>::new_uninit()
+    P::<[u8]>::new_uninit_slice(3)
+    P::pin(1_u8)
+    P::into_raw(a)
+    unsafe { P::from_raw(RAW) }
+    unsafe { P::<u8>::new_uninit().assume_init() }
+    unsafe { P::<[u8]>::new_uninit_slice(3).assume_init() }
+    a.clone()";
+const OF_BOX: &str = "Box::leak(a)
+    Box::into_pin(a)
+    Box::<str>::from(\"a\").into_boxed_bytes()
+    Box::<str>::from(\"a\").into_string()
+    Box::<std::ffi::CStr>::from(c\"a\").into_c_string()
+    Box::<std::ffi::OsStr>::from(std::ffi::OsStr::new(\"a\")).into_os_string()
+    Box::<std::path::Path>::from(std::path::Path::new(\"a\")).into_path_buf()
+    Box::<[u8]>::from([1]).into_vec()";
+const OF_COUNTED: &str = "P::try_unwrap(a)
+    P::into_inner(a)
+    P::unwrap_or_clone(a)
+    P::as_ptr(&a)
+    P::downgrade(&a)
+    P::strong_count(&a)
+    P::weak_count(&a)
+    P::get_mut(&mut a)
+    P::make_mut(&mut a)
+    P::ptr_eq(&a, &a)
+    P::new_cyclic(|_| 1_u8)";
+const OF_WEAK: &str = "W::<u8>::new()
+    unsafe { W::from_raw(p) }
+    w.into_raw()
+    w.as_ptr()
+    w.upgrade()
+    w.strong_count()
+    w.weak_count()
+    w.ptr_eq(&w)
+    w.clone()";
 
 const HEAD: &str = "
 #![allow(dead_code, unused_imports, deprecated, clippy::all)]
@@ -299,10 +379,10 @@ fn closing(text: &str) -> usize {
 }
 
 /// Checks `source` as a crate that depends on this one. Gives the lines and texts of the errors.
-fn compile(source: &str) -> Vec<(usize, String)> {
+fn compile(name: &str, source: &str) -> Vec<(usize, String)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     let full = cfg!(refscope_coerce);
-    let dir = root.join(if full { "target/surface-full" } else { "target/surface" });
+    let dir = root.join("target").join(if full { format!("{name}-full") } else { name.to_owned() });
     std::fs::create_dir_all(dir.join("src")).unwrap();
     let manifest = format!(
         "[package]\nname = \"probe\"\nedition = \"2024\"\n[workspace]\n[dependencies]\nrefscope = {{ path = {root:?} }}\n"

@@ -2,6 +2,7 @@
 
 use refscope::{Box, Rc};
 
+#[deny(improper_ctypes_definitions)]
 extern "C" fn give(number: Option<Box<u32>>) -> u32 {
     number.map_or(0, |number| *number)
 }
