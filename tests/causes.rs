@@ -133,7 +133,7 @@ struct Tree {
 fn the_handle_that_is_to_be_weak_is_the_one_that_leads_back() {
     let tree = || Rc::new(Tree { parent: RefCell::default(), children: RefCell::default() });
     let scope = Scope::mark();
-    let (root, back, other, owning) = scope.run(|| {
+    let (root, back, (other, beside), owning) = scope.run(|| {
         let (root, leaf) = (tree(), tree());
         *leaf.parent.borrow_mut() = Some(root.clone()); // the way back
         let back = line!() - 1;
@@ -141,7 +141,8 @@ fn the_handle_that_is_to_be_weak_is_the_one_that_leads_back() {
         root.children.borrow_mut().push(leaf.clone());
         let owning = line!() - 1;
         let other = leaf.clone();
-        (root, back, other, owning)
+        let beside = line!() - 1;
+        (root, back, (other, beside), owning)
     });
     let objects = scope.alive();
     let handle = |line: u32| {
@@ -161,10 +162,11 @@ fn the_handle_that_is_to_be_weak_is_the_one_that_leads_back() {
         let line = leak.cause.location.as_ref().map(|location| location.line);
         (leak.help.to_string(), line)
     };
-    let general = "make one of the handles in the cycle a `Weak`";
+    let either = "be a `Weak`, or that of tests/causes.rs:";
     let this = "let the handle that this line makes be a `Weak`";
     let (text, _) = help(&[(back, None), (owning, None)]);
-    assert!(text.ends_with(general), "both may be the reference back: {text}");
+    assert!(text.contains(either), "both may be the reference back: {text}");
+    assert!(text.ends_with(", whichever looks back") && !text.contains(&format!(":{beside}:")));
     let (text, line) = help(&[(back, Some("parent")), (owning, Some("children[0]"))]);
     assert!(text.ends_with(this) && line == Some(back), "by the field's name: {text} {line:?}");
     let (text, line) = help(&[(back, None)]);

@@ -184,7 +184,7 @@ fn parts_stand_apart_in_one_report() {
     let text = report.to_string();
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
     let leaked = at("\nLeaked: nothing reaches it");
-    let likely = at("\nLikely leaked: nothing was found to hold it, which is not proven");
+    let likely = at("\nLikely leaked: nothing was found to hold it; not proven");
     let held = at("\nStill held by statics and thread-locals");
     let stack = at("\nStill held by a word on a stack");
     assert!(leaked < at("Rc<u8>") && at("Rc<u8>") < likely, "{text}");

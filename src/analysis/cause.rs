@@ -108,7 +108,7 @@ pub(super) fn find_causes(
             let members: Vec<usize> =
                 cycle.iter().filter_map(|id| indices.get(id).copied()).collect();
             if let Some(top) = top_of_cycle(&objects, &members, retention) {
-                in_cycle.insert(top, other_lines(&causes, &objects, &members, top));
+                in_cycle.insert(top, other_lines(&causes, &objects, &members, top, retention));
                 members.iter().for_each(|&member| tops[member] = top);
             }
         }
@@ -214,15 +214,22 @@ fn containers(
     containers.map(|(object, _)| object.id).collect()
 }
 
-/// The lines of handles of a cycle that are not the objects' first ones, but for that of its top.
+/// The lines of the handles by which the objects of a cycle hold each other and that are not first ones, but for that of its
+/// top; none if the top's is no such handle.
 fn other_lines(
     causes: &[Cause],
     objects: &[LiveObject],
     members: &[usize],
     top: usize,
+    retention: &Retention,
 ) -> BTreeSet<Location> {
+    let is_part =
+        |handle: &&Handle| is_not_first(handle) && retention.in_cycle(handle.id).is_some();
+    if !objects[top].fault().is_some_and(|fault| is_part(&fault)) {
+        return BTreeSet::new();
+    }
     let handles = members.iter().flat_map(|&member| objects[member].strong_handles());
-    let lines = handles.filter(|handle| is_not_first(handle)).filter_map(Handle::location);
+    let lines = handles.filter(is_part).filter_map(Handle::location);
     let lines =
         lines.filter(|line| line.is_users() && Some(*line) != causes[top].location.as_ref());
     lines.cloned().collect()

@@ -4,7 +4,6 @@ use super::blocks::Blocks;
 use super::dominators::{Retained, retained};
 use super::doubt::{Doubt, Place};
 use super::graph::{Graph, Matched, NONE};
-use super::guess;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
 use super::name::Name;
@@ -16,6 +15,7 @@ use super::proof::Reach;
 use super::rules::{Rule, Rules};
 use super::scan::{Area, AreaKind, Limits, Locals, Scanned, Tickets, scan};
 use super::symbols::Image;
+use super::{guess, in_hand};
 use crate::event::{HandleId, ObjectId};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -33,6 +33,8 @@ pub(super) struct Picture {
     pub(super) locals: Vec<Locals>,
     /// The threads' names.
     pub(super) threads: Vec<Arc<str>>,
+    /// Which of them wait in the kernel.
+    pub(super) waiting: Vec<bool>,
     /// The files of the areas.
     pub(super) images: Vec<Image>,
     /// Why nothing can be proven.
@@ -88,6 +90,7 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
         areas,
         locals,
         threads,
+        waiting,
         images,
         mut doubts,
         rules,
@@ -95,7 +98,10 @@ pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limit
     } = picture;
     let scanned = {
         let tickets = Tickets::new(&handles, thin);
-        scan(memory, &blocks, &matched.owners, &areas, (&objects, &tickets), limits)
+        let known = (&*objects, &tickets);
+        let mut scanned = scan(memory, &blocks, &matched.owners, &areas, known, limits);
+        scanned.in_hand = in_hand::find(memory, (&areas, &waiting), &tickets, &scanned);
+        scanned
     };
     doubts.extend(doubts_of(&scanned, &handles, &missing));
     let statistics = Statistics {
@@ -385,7 +391,8 @@ impl Assembly<'_> {
             id: HandleId::new(self.objects[handle.object as usize].id, handle.number),
             is_strong: handle.strong,
             owner: self.owner(index, handle),
-            copies: graph.copies[index],
+            copies: graph.copies[index]
+                + u32::from(graph.scanned.in_hand.binary_search(&(index as u32)).is_ok()),
         };
         let located = graph.handles.iter().enumerate().map(located).collect();
         let graph = &mut self.graph;

@@ -2,54 +2,51 @@
 //! is the ticket, which is made of the place's address later, or was taken apart already.
 
 use super::memory::Memory;
-use super::scan::{Area, AreaKind, PLACE, Scanned, Sighting, Source, Tickets};
+use super::scan::{Area, AreaKind, PLACE, Scanned, Tickets};
 
-/// Adds, of each handle that was not found, the word on another thread's stack that is its place. That may be an old one: such
-/// a sighting is not a whole handle, and proves nothing.
-pub(super) fn add(
+/// Returns the handles that were not found, but whose place another thread has on its stack, which does not wait in the kernel:
+/// none is made or ended there. The word may be an old one: it says no more than that the handle may be there.
+pub(super) fn find(
     memory: &impl Memory,
-    areas: &[Area],
+    (areas, waiting): (&[Area], &[bool]),
     tickets: &Tickets<'_>,
-    found: &mut Scanned,
-) {
-    let mut words: Vec<(u64, u64, usize)> = Vec::new();
+    found: &Scanned,
+) -> Vec<u32> {
+    let mut words: Vec<u64> = Vec::new();
     let mut window = vec![0; 1 << 10];
-    for (area, at) in areas.iter().enumerate() {
+    for area in areas {
         // The first thread is the one that searches.
-        let AreaKind::Stack(1..) = at.kind else { continue };
-        let mut address = at.range.start;
-        while address < at.range.end {
-            let left = ((at.range.end - address) / 8).min(window.len() as u64) as usize;
+        let AreaKind::Stack(thread @ 1..) = area.kind else { continue };
+        if waiting.get(thread) == Some(&true) {
+            continue;
+        }
+        let mut address = area.range.start;
+        while address < area.range.end {
+            let left = ((area.range.end - address) / 8).min(window.len() as u64) as usize;
             let read = memory.read(address, &mut window[..left]);
-            let places = window[..read].iter().zip((address..).step_by(8));
-            let places = places.filter(|&(&word, _)| tickets.is_place(word));
-            words.extend(places.map(|(&word, address)| (word, address, area)));
+            words.extend(window[..read].iter().filter(|&&word| tickets.is_place(word)));
             // What cannot be read is counted by the scan.
             address += 8 * read.max(1) as u64;
         }
     }
     if words.is_empty() {
-        return;
+        return Vec::new();
     }
     words.sort_unstable();
     let mut seen = vec![false; tickets.handles().len()];
     found.sightings.iter().for_each(|sighting| seen[sighting.handle() as usize] = true);
-    for (handle, seen) in seen.into_iter().enumerate() {
-        let place = tickets.handles()[handle].word() & PLACE;
-        let at = words.partition_point(|&(word, ..)| word < place);
-        if let Some(&(word, address, area)) = words.get(at).filter(|_| !seen)
-            && word == place
-        {
-            let sighting = Sighting::new(address, handle as u32, Source::area(area), false);
-            found.sightings.push(sighting);
-        }
-    }
+    let handles = (0..).zip(tickets.handles().iter().zip(seen));
+    let in_hand = handles.filter(|(_, (handle, seen))| {
+        !seen && words.binary_search(&(handle.word() & PLACE)).is_ok()
+    });
+    in_hand.map(|(index, _)| index).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::inputs::HandleInput;
     use super::super::made_up::MadeUp;
+    use super::super::scan::{Sighting, Source};
     use super::*;
     use crate::runtime::entry::scrambled;
 
@@ -71,14 +68,17 @@ mod tests {
         let found = |thread, seen: &[u32]| {
             let areas = [Area { range: range.clone(), kind: AreaKind::Stack(thread) }];
             let sighting = |&handle| Sighting::new(8, handle, Source::block(0), true);
-            let mut found =
-                Scanned { sightings: seen.iter().map(sighting).collect(), ..Scanned::default() };
-            add(&memory, &areas, &tickets, &mut found);
-            let new = found.sightings[seen.len()..].iter();
-            new.map(|found| (found.address - range.start, found.handle())).collect::<Vec<_>>()
+            let sightings = seen.iter().map(sighting).collect();
+            find(
+                &memory,
+                (&areas, &[false, false, true]),
+                &tickets,
+                &Scanned { sightings, ..Scanned::default() },
+            )
         };
-        assert_eq!(found(1, &[]), [(8, 0), (16, 1)]);
-        assert_eq!(found(1, &[0]), [(16, 1)], "what is found elsewhere is there");
-        assert_eq!(found(0, &[]), [], "the thread that searches makes no handle meanwhile");
+        assert_eq!(found(1, &[]), [0, 1]);
+        assert_eq!(found(1, &[0]), [1], "what is found elsewhere is there");
+        assert_eq!(found(2, &[]), [0_u32; 0], "it waits in the kernel");
+        assert_eq!(found(0, &[]), [0_u32; 0], "the thread that searches makes no handle meanwhile");
     }
 }

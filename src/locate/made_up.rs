@@ -195,6 +195,7 @@ impl Program {
             images: Vec::new(),
             doubts: Vec::new(),
             rules: Rules::default(),
+            waiting: Vec::new(),
             thin: false,
         };
         let until = Instant::now() + Duration::from_secs(60);

@@ -167,6 +167,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         areas,
         locals,
         threads: moment.threads.iter().map(|thread| thread.name.as_str().into()).collect(),
+        waiting: moment.threads.iter().map(|thread| thread.waits(&moment.memory)).collect(),
         images,
         blocks: heap.blocks,
         objects,

@@ -148,6 +148,7 @@ mod tests {
                 images: Vec::new(),
                 doubts: self.doubts.clone(),
                 rules: Rules { without },
+                waiting: Vec::new(),
                 thin: self.thin,
             };
             let until = Instant::now() + Duration::from_secs(60);

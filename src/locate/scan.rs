@@ -1,7 +1,6 @@
 //! Reads each word once: which are tickets, and which point to a block.
 
 use super::blocks::Blocks;
-use super::in_hand;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE};
 use std::ops::Range;
@@ -131,6 +130,8 @@ pub(super) struct Scanned {
     pub(super) sightings: Vec<Sighting>,
     /// Which of them stand in block `n`: `first_sighting[n]..first_sighting[n + 1]`.
     pub(super) first_sighting: Vec<u32>,
+    /// Handles of which nothing was found but their place on another thread's stack, in order.
+    pub(super) in_hand: Vec<u32>,
     /// The first word of each object's block: std's count of its strong owners, if it has one. Greater ones are `u32::MAX`.
     pub(super) counts: Vec<u32>,
     pub(super) bytes: u64,
@@ -330,9 +331,7 @@ pub(super) fn scan(
             scanner.found.sightings.truncate(before);
         }
     }
-    let mut found = scanner.found;
-    in_hand::add(memory, areas, tickets, &mut found);
-    found
+    scanner.found
 }
 
 /// Words that are read at once: few enough to stay in a core's cache.

@@ -5,6 +5,7 @@
 //! other thread is stopped by a signal, whose frame has them all (vector registers too), until the memory is copied.
 //! Nothing is proven while a thread is not known so well.
 
+use super::memory::Memory;
 use super::stopped::Stopped;
 use std::ops::Range;
 
@@ -26,6 +27,34 @@ pub(super) struct Thread {
     pub(super) thread_pointer: Option<u64>,
     /// Whether its registers are in memory.
     pub(super) is_known: bool,
+}
+
+impl Thread {
+    /// Whether the thread was stopped in a system call: the instruction before the next one is `syscall`.
+    pub(super) fn waits(&self, memory: &impl Memory) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let pointer = std::mem::offset_of!(libc::ucontext_t, uc_mcontext)
+                + std::mem::offset_of!(libc::mcontext_t, gregs)
+                + libc::REG_RIP as usize * 8;
+            let mut next = [0];
+            if self.registers.is_empty()
+                || memory.read(self.registers.start + pointer as u64, &mut next) != 1
+            {
+                return false;
+            }
+            // The two bytes may be in two words.
+            let (before, mut code) = (next[0].saturating_sub(2), [0; 2]);
+            let read = memory.read(before & !7, &mut code);
+            let bytes: Vec<u8> = code[..read].iter().flat_map(|word| word.to_ne_bytes()).collect();
+            bytes.get((before & 7) as usize..).is_some_and(|bytes| bytes.starts_with(&[0x0f, 0x05]))
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = memory;
+            false
+        }
+    }
 }
 
 /// The threads without having stopped them, the caller first: no other thread's registers are known.

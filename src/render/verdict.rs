@@ -107,9 +107,7 @@ impl fmt::Display for Part {
 pub(super) fn heading(leak: &Leak) -> &'static str {
     match leak.parts.keys().next() {
         Some(Part::Leaked) => "Leaked: nothing reaches it, or only what leaked does",
-        Some(Part::LikelyLeaked) => {
-            "Likely leaked: nothing was found to hold it, which is not proven"
-        }
+        Some(Part::LikelyLeaked) => "Likely leaked: nothing was found to hold it; not proven",
         Some(Part::Raw) => "Away as raw pointers",
         Some(Part::Task(_)) => "Held by tasks that have not ended",
         Some(Part::Thread(_)) => "Held by threads that go on",
