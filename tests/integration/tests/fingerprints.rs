@@ -1,0 +1,91 @@
+//! A finding has the same fingerprint wherever the program runs, and whether or not its source can be read.
+#![cfg(all(feature = "trace", target_os = "linux"))]
+
+use refscope::Arc;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+#[derive(Clone)]
+struct State {
+    inner: Arc<[u8; 3]>,
+}
+
+#[inline(never)]
+#[allow(clippy::ptr_arg)] // a vector is what is cloned
+fn share(all: &Vec<Arc<u16>>) -> Vec<Arc<u16>> {
+    let shared = all.clone();
+    black_box(&shared);
+    shared
+}
+
+/// The program: it is this test, run alone in a process of its own.
+#[test]
+fn program() {
+    if std::env::var_os("PROGRAM").is_none() {
+        return;
+    }
+    // Of the first handle, of a clone, of one that std made, and of one that a derive made.
+    std::mem::forget(Arc::new(7_u64));
+    let value = Arc::new(8_i8);
+    std::mem::forget(value.clone());
+    std::mem::forget(share(&vec![Arc::new(9_u16)]));
+    if std::env::var_os("DERIVE").is_some() {
+        let state = State { inner: Arc::new([1; 3]) };
+        std::mem::forget(black_box(&state).clone());
+        black_box(&state.inner);
+    }
+}
+
+/// A folder of its own.
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("refscope-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// Runs it as one that cargo did not start.
+fn run(program: &Path, directory: &Path, refscope: &str, derive: bool) -> Output {
+    let mut command = Command::new(program);
+    command.args(["--exact", "program", "--nocapture", "--test-threads", "1"]);
+    command.env("PROGRAM", "1").env("REFSCOPE", refscope).current_dir(directory);
+    command.env_remove("CARGO_MANIFEST_DIR");
+    if derive {
+        command.env("DERIVE", "1");
+    }
+    command.output().expect("it runs")
+}
+
+/// The words in brackets of eight hexadecimal digits, sorted.
+fn prints(report: &str) -> Vec<String> {
+    let is_print = |w: &&str| w.len() == 8 && w.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut all: Vec<_> =
+        report.split(['[', ']']).filter(is_print).map(str::to_owned).collect();
+    all.sort();
+    all
+}
+
+fn prints_of(program: &Path, directory: &Path, derive: bool) -> Vec<String> {
+    let output = run(program, directory, "leaks", derive);
+    let report = String::from_utf8_lossy(&output.stderr);
+    let prints = prints(&report);
+    assert_eq!(prints.len(), if derive { 4 } else { 3 }, "{report}");
+    prints
+}
+
+/// The compiler's names of files begin at the workspace.
+fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|root| root.join(file!()).is_file()).expect("the workspace")
+}
+
+#[test]
+fn from_any_working_directory() {
+    let program = std::env::current_exe().expect("this program");
+    let elsewhere = folder("elsewhere");
+    let here = prints_of(&program, workspace(), true);
+    for directory in [Path::new("/"), &elsewhere, program.parent().expect("a folder")] {
+        assert_eq!(prints_of(&program, directory, true), here, "{}", directory.display());
+    }
+    std::fs::remove_dir(elsewhere).expect("it is empty");
+}
