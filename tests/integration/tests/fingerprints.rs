@@ -59,8 +59,7 @@ fn run(program: &Path, directory: &Path, refscope: &str, derive: bool) -> Output
 /// The words in brackets of eight hexadecimal digits, sorted.
 fn prints(report: &str) -> Vec<String> {
     let is_print = |w: &&str| w.len() == 8 && w.bytes().all(|b| b.is_ascii_hexdigit());
-    let mut all: Vec<_> =
-        report.split(['[', ']']).filter(is_print).map(str::to_owned).collect();
+    let mut all: Vec<_> = report.split(['[', ']']).filter(is_print).map(str::to_owned).collect();
     all.sort();
     all
 }
@@ -88,4 +87,26 @@ fn from_any_working_directory() {
         assert_eq!(prints_of(&program, directory, true), here, "{}", directory.display());
     }
     std::fs::remove_dir(elsewhere).expect("it is empty");
+}
+
+/// Installed elsewhere, its debug information still says where it was built.
+#[test]
+fn an_installed_programs_source() {
+    let elsewhere = folder("installed");
+    let program = elsewhere.join("program");
+    std::fs::copy(std::env::current_exe().expect("this program"), &program).expect("a copy");
+    let output = run(&program, &elsewhere, "leaks", true);
+    let report = String::from_utf8_lossy(&output.stderr);
+    for line in ["Arc::new(7_u64)", "value.clone()"] {
+        assert!(report.contains(line), "{line}: {report}");
+    }
+    assert!(report.contains(&format!("--> {}:", file!())), "{report}");
+    // And its recordings have the lines, for any machine.
+    let recorded = elsewhere.join("run.refscope");
+    let output = run(&program, &elsewhere, &format!("record={}", recorded.display()), true);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bytes = std::fs::read(&recorded).expect("a recording");
+    let has = |line: &str| bytes.windows(line.len()).any(|part| part == line.as_bytes());
+    assert!(has("mem::forget(value.clone())"));
+    std::fs::remove_dir_all(elsewhere).expect("it is ours");
 }
