@@ -1,3 +1,10 @@
+//! What a finding is known by again.
+//!
+//! Nothing goes into it that depends on what is at hand: no line's text, and no stack, since a handle has one where the source could
+//! not be read when it was made. What the source alone tells is whether a line is a derive's. Where it is missing, the derive's own line
+//! is the finding's, and not its callers': then one in another file than the derive has another fingerprint, and several are one
+//! finding.
+
 use crate::event::Location;
 use std::borrow::Cow;
 
