@@ -6,6 +6,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "stacks")]
+use std::sync::OnceLock;
 
 /// Larger files are no source that anyone wrote.
 pub(crate) const MOST_BYTES: u64 = 4 << 20;
@@ -36,6 +38,66 @@ pub(crate) fn is_rust(path: &Path) -> bool {
 pub(crate) fn workspace_of(program: &Path) -> Option<PathBuf> {
     let above = program.ancestors().skip(1).find(|folder| folder.join("Cargo.toml").is_file())?;
     above.canonicalize().ok()
+}
+
+/// Returns the workspaces that this program was built in, as its debug information names them, wherever the program lies itself:
+/// the compiler was given paths that begin there. None without the feature `stacks`.
+#[cfg(feature = "stacks")]
+pub(crate) fn workspaces_of_this_program() -> &'static [PathBuf] {
+    static FOUND: OnceLock<Vec<PathBuf>> = OnceLock::new();
+
+    match FOUND.get() {
+        Some(found) => found,
+        None => {
+            // Two may look at once; neither waits while the other reads, for it may be gone, in a process that was forked.
+            let found = by_debug_information().unwrap_or_default();
+            FOUND.get_or_init(|| found)
+        }
+    }
+}
+
+#[cfg(not(feature = "stacks"))]
+pub(crate) fn workspaces_of_this_program() -> &'static [PathBuf] {
+    &[]
+}
+
+/// The directories of what was compiled with a path below it: of a crate from a registry, and of std, the path is absolute.
+#[cfg(feature = "stacks")]
+fn by_debug_information() -> Option<Vec<PathBuf>> {
+    use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian};
+    use object::{Object as _, ObjectSection as _};
+
+    /// What has more is left alone: it would take long.
+    const MOST_BYTES: u64 = 256 << 20;
+
+    if cfg!(target_endian = "big") {
+        return None;
+    }
+    let data = object::ReadCache::new(File::open(std::env::current_exe().ok()?).ok()?);
+    let file = object::File::parse(&data).ok()?;
+    let section = |id: addr2line::gimli::SectionId| {
+        let section = file.section_by_name(id.name()).filter(|it| it.size() <= MOST_BYTES);
+        // What is compressed is not what it says, and is not read.
+        let is_plain = |it: &object::Section<'_, '_, _>| {
+            it.compressed_file_range().is_ok_and(|it| it.format == object::CompressionFormat::None)
+        };
+        let bytes = section.filter(is_plain).and_then(|it| it.data().ok()).unwrap_or_default();
+        Ok::<_, addr2line::gimli::Error>(EndianSlice::new(bytes, LittleEndian))
+    };
+    let dwarf = Dwarf::load(section).ok()?;
+    let mut found = Vec::new();
+    let mut units = dwarf.units();
+    while let Ok(Some(header)) = units.next() {
+        let Ok(unit) = dwarf.unit(header) else { continue };
+        let path = |text: EndianSlice<'_, _>| Some(PathBuf::from(text.to_string().ok()?));
+        let Some(directory) = unit.comp_dir.and_then(path) else { continue };
+        let is_below = unit.name.and_then(path).is_none_or(|name| name.is_relative());
+        if is_below && directory.is_absolute() && !found.contains(&directory) {
+            found.push(directory);
+        }
+    }
+    found.retain(|directory| directory.join("Cargo.toml").is_file());
+    Some(found)
 }
 
 fn open(path: &Path) -> Option<File> {

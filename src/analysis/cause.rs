@@ -331,6 +331,8 @@ fn line_of(stack: StackId, handle: &Handle, lines: &mut Lines) -> Option<Locatio
 }
 
 /// What identifies a cause, but for other causes that differ in their lines alone.
+///
+/// Nothing of a stack: which there are depends on what was asked for, and on whether the source could be read when the handle was made.
 fn fingerprint(cause: &Cause, objects: &[LiveObject]) -> u64 {
     // The type that most of them have: a few others that come and go don't matter.
     let mut types: BTreeMap<(Kind, &Cow<'static, str>, &Location), usize> = BTreeMap::new();
@@ -348,30 +350,7 @@ fn fingerprint(cause: &Cause, objects: &[LiveObject]) -> u64 {
     print.add(if cause.raw { "raw" } else { "" });
     print.add(cause.op.map_or("", Op::name));
     print.add_file(cause.location.as_ref());
-    // Where the function is known, it tells causes of one file apart, and an edit above it changes nothing.
-    if let Some(function) = function_of(cause, objects) {
-        print.add(&function);
-    }
     print.get()
-}
-
-/// The user's function that made the handle at fault, where its stack was asked for.
-fn function_of(cause: &Cause, objects: &[LiveObject]) -> Option<String> {
-    if cause.raw {
-        return None;
-    }
-    let mut stacks = objects.iter().filter_map(|object| {
-        let handle = object.fault()?;
-        handle.location().filter(|location| location.is_users())?;
-        handle.stack
-    });
-    let stack = stacks.next()?.resolve();
-    let (frame, _) = stack.user_frame()?;
-    // Its own name: the path is not known of one that was inlined, and an address is another one in each build.
-    frame.function.as_ref()?;
-    let name = frame.name();
-    let mut parts = name.rsplit("::").filter(|part| !part.starts_with('{'));
-    parts.next().map(str::to_owned)
 }
 
 /// Gives those a fingerprint of their own that another one before them has: also in the digits that are shown.

@@ -1,3 +1,10 @@
+//! What a finding is known by again.
+//!
+//! Nothing goes into it that depends on what is at hand: no line's text, and no stack, since a handle has one where the source could
+//! not be read when it was made. What the source alone tells is whether a line is a derive's. Where it is missing, the derive's own line
+//! is the finding's, and not its callers': then one in another file than the derive has another fingerprint, and several are one
+//! finding.
+
 use crate::event::Location;
 use std::borrow::Cow;
 
@@ -27,12 +34,12 @@ impl Fingerprint {
 }
 
 /// A file as every machine has it: without what comes before the crate, or before the sources.
+///
+/// Of a path that isn't absolute too: where the user's line is a stack's, it begins at the root of all, at the working directory
+/// or at the workspace, depending on what of these is at hand.
 fn portable(file: &str) -> &str {
     if let Some((_, rest)) = file.split_once("/registry/src/") {
         return rest.split_once('/').map_or(rest, |(_, rest)| rest);
-    }
-    if !file.starts_with('/') && file.as_bytes().get(1) != Some(&b':') {
-        return file;
     }
     let roots = ["/src/", "/tests/", "/examples/", "/benches/", "\\src\\", "\\tests\\"];
     let root = roots.iter().filter_map(|root| file.rfind(root)).max();
@@ -72,6 +79,10 @@ mod tests {
             ("/home/a/work/app/src/net/session.rs", "src/net/session.rs"),
             ("/home/a/.cargo/registry/src/index-1/dep-1.2.0/src/lib.rs", "dep-1.2.0/src/lib.rs"),
             ("/builds/x/tests/leaks.rs", "tests/leaks.rs"),
+            ("builds/x/tests/leaks.rs", "tests/leaks.rs"),
+            ("crates/net/src/lib.rs", "src/lib.rs"),
+            ("/home/a/work/app/crates/net/src/lib.rs", "src/lib.rs"),
+            ("build.rs", "build.rs"),
         ] {
             assert_eq!(portable(file), want);
         }

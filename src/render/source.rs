@@ -2,7 +2,7 @@
 
 use crate::event::Location;
 use crate::model::{Origin, Recording, SourceLines};
-use crate::source_file::{is_rust, read, workspace_of};
+use crate::source_file::{is_rust, read, workspace_of, workspaces_of_this_program};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// and from the folders above, where these belong to the same workspace.
 ///
 /// A location of this process was put there by the compiler, and its file is read wherever it lies: also in the workspace that the
-/// program was built in, if it lies there still, since a program may run anywhere. One from a
+/// program was built in, if it lies there still, or if debug information names it, since a program may run anywhere. One from a
 /// recording may be anybody's invention, and a report is often sent to others: of these, only files that end in
 /// `.rs` and lie below one of the roots, followed through all links, are read. Of either, only regular files of
 /// a size that source files have.
@@ -25,11 +25,12 @@ pub(crate) struct Sources {
     roots: Vec<PathBuf>,
     /// Whether someone said where to look.
     is_given: bool,
-    /// Where this program was built, for its own locations.
+    /// The workspace above this program, for its own locations.
     built: Option<PathBuf>,
     /// Where the recording was made: of these, only files that are known to be the recorded ones.
     homes: Vec<PathBuf>,
-    files: RefCell<HashMap<String, Source>>,
+    /// By name, and whether this process names them.
+    files: RefCell<HashMap<(String, bool), Source>>,
     recorded: Recorded,
 }
 
@@ -112,8 +113,8 @@ impl Sources {
     /// Returns what is known of the line of a location.
     pub(crate) fn look(&self, location: &Location) -> SourceLine {
         let mut files = self.files.borrow_mut();
-        let source =
-            files.entry(location.file.to_string()).or_insert_with(|| self.source(location));
+        let key = (location.file.to_string(), matches!(location.file, Cow::Borrowed(_)));
+        let source = files.entry(key).or_insert_with(|| self.source(location));
         let line = || (location.line as usize).checked_sub(1);
         if let Some(recorded) = self.recorded.lines.get(location) {
             return match source {
@@ -144,7 +145,7 @@ impl Sources {
             None => roots.collect(),
         };
         let mut is_changed = false;
-        for text in texts(path, is_ours, &roots) {
+        for text in texts(path, is_ours, &roots).chain(texts_as_built(path, is_ours)) {
             let now = (text.len() as u64, crate::text::hash(&text));
             if then.is_none_or(|then| *then == now) {
                 return Source::Lines(text.lines().map(str::to_owned).collect());
@@ -167,6 +168,12 @@ fn texts(path: &Path, is_ours: bool, roots: &[&PathBuf]) -> impl Iterator<Item =
     itself.into_iter().chain(below).filter_map(|path| read(&path))
 }
 
+/// The file of this program's own in the workspaces that its debug information names, which are asked for last: that takes a while.
+fn texts_as_built(path: &Path, is_ours: bool) -> impl Iterator<Item = String> {
+    let roots = move || is_ours.then(workspaces_of_this_program).into_iter().flatten();
+    std::iter::once_with(roots).flatten().filter_map(move |root| read(&root.join(path)))
+}
+
 /// The directories, and those above that belong to the same workspace.
 fn with_workspace(starts: &[PathBuf]) -> Vec<PathBuf> {
     let mut roots: Vec<PathBuf> = Vec::new();
@@ -185,5 +192,6 @@ fn with_workspace(starts: &[PathBuf]) -> Vec<PathBuf> {
 pub(crate) fn sources_of_this_process(file: &'static str) -> Option<String> {
     let sources = Sources::new(None);
     let roots: Vec<_> = sources.roots.iter().chain(&sources.built).collect();
-    texts(Path::new(file), true, &roots).next()
+    let file = Path::new(file);
+    texts(file, true, &roots).chain(texts_as_built(file, true)).next()
 }

@@ -65,6 +65,10 @@ impl Frame {
     pub fn origin(&self) -> Origin<'_> {
         match (self.origin_by_file(), self.function.as_deref()) {
             // Another's impl for a type of the user's is in the other's file, and an impl of refscope's trait in the user's.
+            // A recording's program may have refscope's sources in another place than this one.
+            (Some(Origin::User), Some(function)) if crate_of(function) == "refscope" => {
+                Origin::Refscope
+            }
             (Some(origin), _) => origin,
             (None, Some(function)) => match crate_of(function) {
                 _ if self.derived => Origin::Derive,
@@ -487,6 +491,13 @@ mod tests {
             assert_eq!(frame("f", file, 1).origin(), origin, "{file}");
         }
         assert_eq!(frame("", "", 0).origin(), Origin::System);
+        // A recording's program was built with refscope from a folder that this one knows nothing of.
+        let elsewhere = "/other/refscope/src/sync.rs";
+        let of = |function: &str, file: &str| frame(function, file, 1).origin() == Origin::Refscope;
+        assert!(of("refscope::stack::capture::record", elsewhere));
+        assert!(of("<refscope::sync::Arc<T> as core::clone::Clone>::clone", elsewhere));
+        assert!(!of("<refscope::sync::Arc<app::A> as app::Ext>::f", "/a/src/a.rs"));
+        assert!(!of("app::serve", "/a/src/a.rs"));
     }
 
     #[test]

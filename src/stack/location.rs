@@ -1,7 +1,7 @@
 //! Which locations name a line of the user's, and which name std's or a derive's.
 
 use crate::event::is_std_path;
-use crate::source_file::{is_rust, read, workspace_of};
+use crate::source_file::{is_rust, read, workspace_of, workspaces_of_this_program};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::Location;
@@ -155,7 +155,11 @@ impl crate::event::Location {
         let is_ours = matches!(self.file, Cow::Borrowed(_));
         let source = || {
             let readable = is_ours || is_rust(Path::new(&*self.file));
-            readable.then(|| read_source(&self.file)).flatten()
+            let as_built = || {
+                let mut roots = workspaces_of_this_program().iter().filter(|_| is_ours);
+                roots.find_map(|root| read(&root.join(&*self.file)))
+            };
+            readable.then(|| read_source(&self.file).or_else(as_built)).flatten()
         };
         let is_derive = |text: String| whose(&text, self.line, self.column) == Whose::Derive;
         !source().is_some_and(is_derive)
@@ -169,7 +173,8 @@ impl crate::event::Location {
         let here = || std::env::current_dir().ok();
         let below =
             |root: PathBuf| Some(Path::new(file).strip_prefix(root).ok()?.to_str()?.to_owned());
-        let relative = built().and_then(below).or_else(|| here().and_then(below));
+        let named = || workspaces_of_this_program().iter().cloned().find_map(below);
+        let relative = built().and_then(below).or_else(named).or_else(|| here().and_then(below));
         let file = relative.unwrap_or_else(|| file.to_owned());
         Some(Self::new(file, line, frame.column.unwrap_or(1)))
     }

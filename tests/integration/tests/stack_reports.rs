@@ -89,7 +89,7 @@ fn elsewhere(value: &Arc<String>) -> Arc<String> {
     black_box(value.clone()) // <- elsewhere
 }
 
-/// A report shows the stack that was asked for, and is known again by its function, on whichever line.
+/// A report shows the stack that was asked for, and its finding is known again with and without.
 #[test]
 fn stacks_in_reports_and_fingerprints() {
     use refscope::stack;
@@ -124,8 +124,7 @@ fn stacks_in_reports_and_fingerprints() {
         assert!(text.contains("tests/stack_reports.rs:"), "{text}");
         assert!(text.contains(" of std") || text.contains("of refscope"), "folded: {text}");
     }
-    assert_eq!(print(&texts[0]), print(&texts[1]));
-    assert_ne!(print(&texts[0]), print(&texts[2]));
+    assert!(texts.iter().all(|text| print(text) == print(&plain[0])));
     println!("{}", texts[0]);
 }
 
