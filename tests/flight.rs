@@ -135,6 +135,45 @@ fn a_mark_lies_between_what_was_before_and_what_came_after() {
     assert!(Recording::open_live_at(&file, &moment).unwrap().is_none());
 }
 
+/// A label has no time of its own: an object that is labelled after a moment is not there because of that.
+#[test]
+fn what_is_labelled_after_a_moment_was_not_there_before() {
+    let file = path("labels.refscope");
+    let flight = FlightRecorder::create(&file).unwrap();
+    let kept = Scope::new(flight.clone()).run(|| {
+        let labelled = |size: u64| {
+            let object = Rc::new(size);
+            refscope::label(&object, "request");
+            object
+        };
+        let kept = labelled(0);
+        (0..4).for_each(|i| drop(labelled(i)));
+        refscope::mark("here");
+        // What the label says of the count is of later, too.
+        let copies = (kept.clone(), kept.clone());
+        refscope::label(&kept, "copied");
+        (4..10).for_each(|i| drop(labelled(i)));
+        drop(copies);
+        kept
+    });
+    flight.flush().unwrap();
+    let packed = path("labels.packed.refscope");
+    let recording = refscope::model::RecordingFile::open(&file).unwrap();
+    recording.pack(std::fs::File::create(&packed).unwrap()).unwrap();
+    let mut lines = Vec::new();
+    refscope::render::jsonl(&Recording::open(&file).unwrap(), &mut lines).unwrap();
+    let exported = path("labels.jsonl");
+    std::fs::write(&exported, lines).unwrap();
+    for file in [file, packed, exported] {
+        let moment = refscope::model::Moment::Mark("here".to_owned());
+        let (_, live) = Recording::open_live_at(&file, &moment).unwrap().unwrap();
+        let counts: Vec<_> =
+            live.iter().map(|object| (object.strong, object.handles.len())).collect();
+        assert_eq!(counts, [(1, 1)], "{}: {live:?}", file.display());
+    }
+    drop(kept);
+}
+
 /// A recording of either kind is the same as JSON Lines.
 #[test]
 fn exported_as_lines_it_reads_as_the_same() {
