@@ -567,6 +567,9 @@ fn child_at_a_limit() {
     let one = Arc::new(1);
     (0..50_000).for_each(|_| drop(one.clone()));
     eprintln!("it went on");
+    // Of what is lost after the recording has ended, its end knows nothing.
+    std::thread::sleep(Duration::from_millis(1_500));
+    drop(one);
 }
 
 /// A file that may not grow ends the recording, is said once and counted, and the program goes on.
@@ -586,6 +589,20 @@ fn a_file_that_cannot_grow_loses_events_and_counts_them() {
     read.verify().unwrap();
     assert!(read.events().len() > 20_000, "{}", read.events().len());
     assert_eq!(read.events().len() as u64 + read.lost(), 1 + 2 * 50_000 + 1);
+    // What was alive then is not what is alive at the exit.
+    let mut packed = Vec::new();
+    refscope::model::RecordingFile::open(&file).unwrap().pack(&mut packed).unwrap();
+    let mut lines = Vec::new();
+    refscope::render::jsonl(&read, &mut lines).unwrap();
+    for read in [read, Recording::read(&packed[..]).unwrap(), Recording::read(&lines[..]).unwrap()]
+    {
+        assert_eq!(read.ended(), RecordingEnd::Stopped);
+        assert_eq!(read.live_objects().len(), 1);
+        let report = refscope::analysis::LeakReport::of_recording(&read);
+        assert!(report.to_string().contains("alive when the recording stopped"), "{report}");
+        let newest = read.events().iter().map(|event| event.time).max().unwrap();
+        assert!(newest.until(read.end()) < Duration::from_secs(1), "{newest:?}: {:?}", read.end());
+    }
 }
 
 #[test]
