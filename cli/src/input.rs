@@ -254,6 +254,19 @@ impl Input {
         Ok(balance)
     }
 
+    /// Says that events are lost, where what is printed does not.
+    pub(crate) fn tell_lost(&self, recording: &Recording) {
+        let lost = match recording.lost() {
+            0 => return,
+            1 => "1 event is".to_owned(),
+            lost => format!("{lost} events are"),
+        };
+        note(
+            &self.path,
+            &format!("{lost} lost, so that what is said of objects may be incomplete"),
+        );
+    }
+
     /// Says, once, what could not be read.
     pub(crate) fn tell(&self, recording: &Recording) {
         clear();
