@@ -419,6 +419,11 @@ impl Setup {
     }
 
     fn finish(mut self, value: &str) {
+        if self.max.is_some() && self.records.is_empty() {
+            warn(format_args!(
+                "REFSCOPE={value}: `max` bounds a recording, and none is asked for: record=PATH"
+            ));
+        }
         for path in std::mem::take(&mut self.records) {
             self.record(value, &path);
         }

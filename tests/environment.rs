@@ -321,6 +321,11 @@ fn help_and_bad_values() {
     assert!(output.status.success(), "the program goes on");
     let text = stderr(&output);
     assert!(text.contains("/no such folder/file: No such file or directory"), "{text}");
+    // What does nothing says so; the rest is done.
+    let text = stderr(&run("max=1MiB,leaks", "leak"));
+    let says = "refscope: REFSCOPE=max=1MiB,leaks: `max` bounds a recording, and none is asked for: record=PATH";
+    assert_eq!(text.matches(says).count(), 1, "{text}");
+    assert!(text.contains("2 objects alive at exit"), "{text}");
     for off in ["off", "off,leaks", "print,off", "leaks,off,print,every=1s"] {
         let output = run(off, "leak");
         assert!(output.status.success());

@@ -251,6 +251,7 @@ impl Input {
     pub(crate) fn balance(&self, object: ObjectId) -> Result<Option<Balance<String>>, Failed> {
         let (tables, balance) = self.file.balance(object).map_err(|error| self.failed(&error))?;
         self.tell(&tables);
+        self.tell_lost(&tables);
         Ok(balance)
     }
 

@@ -178,7 +178,10 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                 let found = find(&timelines, object.object, input.path())?;
                 match json.json {
                     true => out.json(&timelines_json(&recording, [found]))?,
-                    false => out.text(input.path(), &terminal().tree(&timelines, found))?,
+                    false => {
+                        input.tell_lost(&recording);
+                        out.text(input.path(), &terminal().tree(&timelines, found))?;
+                    }
                 }
             }
         }
@@ -367,6 +370,7 @@ fn flame(input: &Input, of: Option<Op>) -> Result<String, Failed> {
         }
     };
     input.tell(&tables);
+    input.tell_lost(&tables);
     let stacks: Vec<_> = counts.into_iter().map(|(stack, n)| (stack.resolve(), n)).collect();
     Ok(stack::flame_graph(stacks.iter().map(|(stack, n)| (&**stack, *n))))
 }

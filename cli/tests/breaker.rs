@@ -303,6 +303,9 @@ fn a_moment_beyond_the_end_and_events_that_were_lost() {
         &["top", "run.jsonl", "--by", "host"],
         &["leaks", "run.jsonl", "--by", "host"],
         &["leaks", "run.jsonl", "--annotations"],
+        &["tree", "run.jsonl", "--object", "1"],
+        &["balance", "run.jsonl", "--object", "1"],
+        &["flame", "run.jsonl"],
     ] {
         let (_, _, err) = refscope(&folder, arguments);
         assert_eq!(err, says, "{arguments:?}");
