@@ -392,6 +392,9 @@ impl Setup {
 
     /// Has events recorded to a file.
     fn record(&mut self, value: &str, path: &str) {
+        if path.contains("{pid}") {
+            crate::fork::expect_recordings();
+        }
         let path = path.replace("{pid}", &std::process::id().to_string());
         let failed = |error: io::Error| warn(format_args!("REFSCOPE={value}: {path}: {error}"));
         #[cfg(unix)]

@@ -558,6 +558,19 @@ fn a_forked_child_does_not_write_into_its_parents_file() {
     assert_eq!(read.ended(), RecordingEnd::Exit);
 }
 
+/// Where one file was asked for of each process, the child says that it has none.
+#[test]
+fn a_forked_child_without_a_recording_says_so() {
+    for (name, times) in [("{pid}.refscope", 1), ("{pid}.jsonl", 1), ("forked.refscope", 0)] {
+        let mut command = child("child_that_forks", &format!("record={}", path(name).display()));
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        let said = "was forked from one that is recorded, and is not recorded itself";
+        assert_eq!(stderr.matches(said).count(), times, "{name}: {stderr}");
+    }
+}
+
 #[test]
 #[ignore = "it is a child of another test's"]
 fn child_at_a_limit() {
