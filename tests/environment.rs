@@ -792,7 +792,7 @@ fn a_recording_reads_back() {
         assert_eq!(part.truncated(), text[cut - 1] != b'\n' && text[cut] != b'\n', "{cut}");
     }
     let error = |text: &str| Recording::read(text.as_bytes()).unwrap_err().to_string();
-    assert!(error("").contains("not a refscope recording"));
+    assert!(error("").contains("it is empty"));
     assert!(error("hello\n").contains("line 1: not a refscope recording"));
     assert!(error("{\"refscope\":2}\n").contains("version 2"));
     assert!(Recording::read(&b"{\"refscope\":1}\n{\"new\":5}\n"[..]).is_ok());
