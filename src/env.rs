@@ -392,6 +392,9 @@ impl Setup {
 
     /// Has events recorded to a file.
     fn record(&mut self, value: &str, path: &str) {
+        if path.contains("{pid}") {
+            crate::fork::expect_recordings();
+        }
         let path = path.replace("{pid}", &std::process::id().to_string());
         let failed = |error: io::Error| warn(format_args!("REFSCOPE={value}: {path}: {error}"));
         #[cfg(unix)]
@@ -419,6 +422,11 @@ impl Setup {
     }
 
     fn finish(mut self, value: &str) {
+        if self.max.is_some() && self.records.is_empty() {
+            warn(format_args!(
+                "REFSCOPE={value}: `max` bounds a recording, and none is asked for: record=PATH"
+            ));
+        }
         for path in std::mem::take(&mut self.records) {
             self.record(value, &path);
         }

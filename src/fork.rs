@@ -9,6 +9,7 @@
 //! * What is tracked stays tracked: a handle that the child drops is dropped in its ledger; handles of threads that it
 //!   does not have are alive, as their memory is.
 
+use crate::event::warn;
 use crate::lock::gate;
 use crate::runtime::{clock, handle, local};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -34,6 +35,28 @@ impl Process {
     #[inline]
     pub(crate) fn is_current(self) -> bool {
         self.0 == FORKS.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether a recording of each process was asked for.
+static OF_EACH: AtomicBool = AtomicBool::new(false);
+
+/// Has forked children say that they are not recorded.
+pub(crate) fn expect_recordings() {
+    // Relaxed: a flag, which stands for nothing else.
+    OF_EACH.store(true, Ordering::Relaxed);
+}
+
+/// Says in a forked child, once, that what it does is not recorded, if that was to be expected.
+#[cold]
+pub(crate) fn say_unrecorded() {
+    // Relaxed: as above.
+    if OF_EACH.swap(false, Ordering::Relaxed) {
+        let pid = std::process::id();
+        warn(format_args!(
+            "process {pid} was forked from one that is recorded, and is not recorded itself: REFSCOPE counts where a program \
+             is started; FlightRecorder::create in the child records it"
+        ));
     }
 }
 

@@ -321,6 +321,11 @@ fn help_and_bad_values() {
     assert!(output.status.success(), "the program goes on");
     let text = stderr(&output);
     assert!(text.contains("/no such folder/file: No such file or directory"), "{text}");
+    // What does nothing says so; the rest is done.
+    let text = stderr(&run("max=1MiB,leaks", "leak"));
+    let says = "refscope: REFSCOPE=max=1MiB,leaks: `max` bounds a recording, and none is asked for: record=PATH";
+    assert_eq!(text.matches(says).count(), 1, "{text}");
+    assert!(text.contains("2 objects alive at exit"), "{text}");
     for off in ["off", "off,leaks", "print,off", "leaks,off,print,every=1s"] {
         let output = run(off, "leak");
         assert!(output.status.success());
@@ -787,7 +792,7 @@ fn a_recording_reads_back() {
         assert_eq!(part.truncated(), text[cut - 1] != b'\n' && text[cut] != b'\n', "{cut}");
     }
     let error = |text: &str| Recording::read(text.as_bytes()).unwrap_err().to_string();
-    assert!(error("").contains("not a refscope recording"));
+    assert!(error("").contains("it is empty"));
     assert!(error("hello\n").contains("line 1: not a refscope recording"));
     assert!(error("{\"refscope\":2}\n").contains("version 2"));
     assert!(Recording::read(&b"{\"refscope\":1}\n{\"new\":5}\n"[..]).is_ok());

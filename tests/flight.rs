@@ -135,6 +135,45 @@ fn a_mark_lies_between_what_was_before_and_what_came_after() {
     assert!(Recording::open_live_at(&file, &moment).unwrap().is_none());
 }
 
+/// A label has no time of its own: an object that is labelled after a moment is not there because of that.
+#[test]
+fn what_is_labelled_after_a_moment_was_not_there_before() {
+    let file = path("labels.refscope");
+    let flight = FlightRecorder::create(&file).unwrap();
+    let kept = Scope::new(flight.clone()).run(|| {
+        let labelled = |size: u64| {
+            let object = Rc::new(size);
+            refscope::label(&object, "request");
+            object
+        };
+        let kept = labelled(0);
+        (0..4).for_each(|i| drop(labelled(i)));
+        refscope::mark("here");
+        // What the label says of the count is of later, too.
+        let copies = (kept.clone(), kept.clone());
+        refscope::label(&kept, "copied");
+        (4..10).for_each(|i| drop(labelled(i)));
+        drop(copies);
+        kept
+    });
+    flight.flush().unwrap();
+    let packed = path("labels.packed.refscope");
+    let recording = refscope::model::RecordingFile::open(&file).unwrap();
+    recording.pack(std::fs::File::create(&packed).unwrap()).unwrap();
+    let mut lines = Vec::new();
+    refscope::render::jsonl(&Recording::open(&file).unwrap(), &mut lines).unwrap();
+    let exported = path("labels.jsonl");
+    std::fs::write(&exported, lines).unwrap();
+    for file in [file, packed, exported] {
+        let moment = refscope::model::Moment::Mark("here".to_owned());
+        let (_, live) = Recording::open_live_at(&file, &moment).unwrap().unwrap();
+        let counts: Vec<_> =
+            live.iter().map(|object| (object.strong, object.handles.len())).collect();
+        assert_eq!(counts, [(1, 1)], "{}: {live:?}", file.display());
+    }
+    drop(kept);
+}
+
 /// A recording of either kind is the same as JSON Lines.
 #[test]
 fn exported_as_lines_it_reads_as_the_same() {
@@ -519,6 +558,19 @@ fn a_forked_child_does_not_write_into_its_parents_file() {
     assert_eq!(read.ended(), RecordingEnd::Exit);
 }
 
+/// Where one file was asked for of each process, the child says that it has none.
+#[test]
+fn a_forked_child_without_a_recording_says_so() {
+    for (name, times) in [("{pid}.refscope", 1), ("{pid}.jsonl", 1), ("forked.refscope", 0)] {
+        let mut command = child("child_that_forks", &format!("record={}", path(name).display()));
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        let said = "was forked from one that is recorded, and is not recorded itself";
+        assert_eq!(stderr.matches(said).count(), times, "{name}: {stderr}");
+    }
+}
+
 #[test]
 #[ignore = "it is a child of another test's"]
 fn child_at_a_limit() {
@@ -528,6 +580,9 @@ fn child_at_a_limit() {
     let one = Arc::new(1);
     (0..50_000).for_each(|_| drop(one.clone()));
     eprintln!("it went on");
+    // Of what is lost after the recording has ended, its end knows nothing.
+    std::thread::sleep(Duration::from_millis(1_500));
+    drop(one);
 }
 
 /// A file that may not grow ends the recording, is said once and counted, and the program goes on.
@@ -547,6 +602,20 @@ fn a_file_that_cannot_grow_loses_events_and_counts_them() {
     read.verify().unwrap();
     assert!(read.events().len() > 20_000, "{}", read.events().len());
     assert_eq!(read.events().len() as u64 + read.lost(), 1 + 2 * 50_000 + 1);
+    // What was alive then is not what is alive at the exit.
+    let mut packed = Vec::new();
+    refscope::model::RecordingFile::open(&file).unwrap().pack(&mut packed).unwrap();
+    let mut lines = Vec::new();
+    refscope::render::jsonl(&read, &mut lines).unwrap();
+    for read in [read, Recording::read(&packed[..]).unwrap(), Recording::read(&lines[..]).unwrap()]
+    {
+        assert_eq!(read.ended(), RecordingEnd::Stopped);
+        assert_eq!(read.live_objects().len(), 1);
+        let report = refscope::analysis::LeakReport::of_recording(&read);
+        assert!(report.to_string().contains("alive when the recording stopped"), "{report}");
+        let newest = read.events().iter().map(|event| event.time).max().unwrap();
+        assert!(newest.until(read.end()) < Duration::from_secs(1), "{newest:?}: {:?}", read.end());
+    }
 }
 
 #[test]

@@ -251,7 +251,21 @@ impl Input {
     pub(crate) fn balance(&self, object: ObjectId) -> Result<Option<Balance<String>>, Failed> {
         let (tables, balance) = self.file.balance(object).map_err(|error| self.failed(&error))?;
         self.tell(&tables);
+        self.tell_lost(&tables);
         Ok(balance)
+    }
+
+    /// Says that events are lost, where what is printed does not.
+    pub(crate) fn tell_lost(&self, recording: &Recording) {
+        let lost = match recording.lost() {
+            0 => return,
+            1 => "1 event is".to_owned(),
+            lost => format!("{lost} events are"),
+        };
+        note(
+            &self.path,
+            &format!("{lost} lost, so that what is said of objects may be incomplete"),
+        );
     }
 
     /// Says, once, what could not be read.

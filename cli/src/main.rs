@@ -97,6 +97,10 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                     Some(at) => leaks::at(&input, at, &look)?,
                 };
                 passes &= report.passes();
+                // Tables and annotations have no place for it.
+                if spread.is_some() || annotations {
+                    input.tell_lost(&recording);
+                }
                 if let Some(spread) = &mut spread {
                     spread.add(&recording, input.path(), &report);
                 } else if json.json {
@@ -139,6 +143,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             let mut fleet = by.apart().map(Fleet::new);
             for input in inputs(&files.files, &mut out)? {
                 let (recording, mut living) = input.live()?;
+                input.tell_lost(&recording);
                 filter.living(&mut living);
                 if let Some(fleet) = &mut fleet {
                     fleet.add(&recording, input.path(), &living);
@@ -173,7 +178,10 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                 let found = find(&timelines, object.object, input.path())?;
                 match json.json {
                     true => out.json(&timelines_json(&recording, [found]))?,
-                    false => out.text(input.path(), &terminal().tree(&timelines, found))?,
+                    false => {
+                        input.tell_lost(&recording);
+                        out.text(input.path(), &terminal().tree(&timelines, found))?;
+                    }
                 }
             }
         }
@@ -362,6 +370,7 @@ fn flame(input: &Input, of: Option<Op>) -> Result<String, Failed> {
         }
     };
     input.tell(&tables);
+    input.tell_lost(&tables);
     let stacks: Vec<_> = counts.into_iter().map(|(stack, n)| (stack.resolve(), n)).collect();
     Ok(stack::flame_graph(stacks.iter().map(|(stack, n)| (&**stack, *n))))
 }

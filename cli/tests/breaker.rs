@@ -294,4 +294,22 @@ fn a_moment_beyond_the_end_and_events_that_were_lost() {
         out.contains("lost: 5 events, so that what is shown of handles may be incomplete."),
         "{out}"
     );
+    let (_, out, _) = refscope(&folder, &["leaks", "run.jsonl"]);
+    assert!(out.contains("note: 5 events lost"), "{out}");
+    let says = "refscope: run.jsonl: 5 events are lost, so that what is said of objects may be incomplete\n";
+    for arguments in [
+        &["top", "run.jsonl"][..],
+        &["top", "run.jsonl", "--json"],
+        &["top", "run.jsonl", "--by", "host"],
+        &["leaks", "run.jsonl", "--by", "host"],
+        &["leaks", "run.jsonl", "--annotations"],
+        &["tree", "run.jsonl", "--object", "1"],
+        &["balance", "run.jsonl", "--object", "1"],
+        &["flame", "run.jsonl"],
+    ] {
+        let (_, _, err) = refscope(&folder, arguments);
+        assert_eq!(err, says, "{arguments:?}");
+    }
+    let (_, _, err) = refscope(&folder, &["diff", "run.jsonl", "run.jsonl"]);
+    assert_eq!(err, says.repeat(2));
 }

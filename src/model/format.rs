@@ -44,7 +44,7 @@ pub(crate) enum FileWord {
 
 /// Of [`FileWord::Ended`]: nothing is known.
 pub(crate) const RUNNING: u64 = 0;
-/// The process ended by itself.
+/// The process ended by itself, and was recorded until then.
 pub(crate) const EXITED: u64 = 1;
 
 /// Words of a block's head.

@@ -128,7 +128,7 @@ pub enum RecordingEnd {
     Running,
     /// The process ended by itself, and the recording with it.
     Exit,
-    /// It stopped without such a mark: the process was killed, or runs on.
+    /// It stopped without such a mark: the process was killed, or runs on, or the file could not grow any more.
     Stopped,
 }
 

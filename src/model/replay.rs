@@ -210,6 +210,20 @@ impl Replay {
         self.paths.cut()
     }
 
+    /// Forgets labels without a time whose turn has not come, and after which nothing has: where a replay ends before its
+    /// recording, they may belong to what comes later, even to objects that are not there yet.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader stops at moments
+    pub(crate) fn forget_untimed(&mut self) {
+        for state in self.objects.values_mut() {
+            while let Some(last) = state.early.last_entry()
+                && last.get().op == Op::Label
+                && last.get().time == Time::START
+            {
+                last.remove();
+            }
+        }
+    }
+
     /// Ends the replay, and returns what is alive. `recording` has the tables that the events refer to.
     pub(crate) fn live_objects(&mut self, recording: &Recording) -> Vec<LiveObject> {
         self.live_objects_seen(recording, &mut |_: Seen<'_>| false)

@@ -421,7 +421,7 @@ impl Drop for Inner {
 impl Sink for FileSink {
     fn event(&self, event: &Event) {
         if !self.inner.process.is_current() {
-            return;
+            return fork::say_unrecorded();
         }
         let _within = exit::within();
         // It asks the subscriber, whose code is not to be run under a lock.

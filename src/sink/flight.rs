@@ -13,6 +13,7 @@ use super::sources::Sources;
 use super::{Clock, Route, Sink};
 use crate::event::{Event, Time};
 use crate::exit::at_exit_of;
+use crate::fork;
 use crate::lock::{Mutex, MutexGuard, gate};
 use crate::runtime::log::{Backing, Log, Segment, Subject};
 use crate::runtime::{clock, threads};
@@ -207,6 +208,7 @@ impl Inner {
 impl Backing for Arc<Inner> {
     fn extend(&self, before: Option<&Arc<Segment>>) -> Option<Arc<Segment>> {
         if !self.space.is_ours() {
+            fork::say_unrecorded();
             return None;
         }
         if let Some(before) = before {

@@ -145,7 +145,8 @@ pub(super) fn live_at<R: BufRead>(
     };
     let make =
         || Until { live: Live::new(), until, mark, marks: 0, has_events: false, is_over: false };
-    let shares = opened.fold_shares(&mut recording, make)?;
+    let mut shares = opened.fold_shares(&mut recording, make)?;
+    shares.iter_mut().for_each(|share| share.live.0.forget_untimed());
     let time = match moment {
         Moment::Mark(name) => time_of(&recording, name),
         Moment::Time(time) => (*time <= recording.end).then_some(*time),

@@ -175,15 +175,27 @@ impl Space {
         self.word(FileWord::Lost).load(Ordering::Relaxed)
     }
 
-    /// Notes that the process is alive.
+    /// Whether the recording ended before the process does: events were lost since the file cannot grow. What else is
+    /// lost, here and there, leaves it a recording of the whole run.
+    fn has_stopped(&self) -> bool {
+        self.is_full() && self.lost() > 0
+    }
+
+    /// Notes that the process is alive, as long as it is recorded.
     pub(super) fn set_end(&self) {
+        if self.has_stopped() {
+            return;
+        }
         self.word(FileWord::End).store(Time::now().as_nanos(), Ordering::Relaxed);
     }
 
-    /// Notes that the process ends by itself, and gives back what of the file was reserved for more.
+    /// Notes that the process ends by itself, unless the recording ended earlier, and gives back what of the file was
+    /// reserved for more.
     pub(super) fn close(&self) {
         self.set_end();
-        self.word(FileWord::Ended).store(EXITED, Ordering::Release);
+        if !self.has_stopped() {
+            self.word(FileWord::Ended).store(EXITED, Ordering::Release);
+        }
         let Some(mut state) = self.lock() else { return };
         // Whoever needs a block after this has the file grow anew.
         let unused = state.extent.take().map_or(0, |extent| extent.blocks - extent.next) as u64;
