@@ -33,8 +33,8 @@ struct Group {
     objects: Vec<LiveObject>,
     retained: Vec<LiveObject>,
     in_cycle: bool,
-    /// Further lines whose handles are part of its cycles.
-    other_lines: BTreeSet<Location>,
+    /// Whether its line makes handles that are part of its cycles; and further lines that do.
+    other_lines: Option<BTreeSet<Location>>,
     parts: BTreeMap<Part, u64>,
 }
 
@@ -161,7 +161,9 @@ pub(super) fn find_causes(
         let group = groups.entry(key).or_default();
         if let Some(others) = in_cycle.remove(&index) {
             group.in_cycle = true;
-            group.other_lines.extend(others);
+            if let Some(others) = others {
+                group.other_lines.get_or_insert_default().extend(others);
+            }
         }
         if let Some(part) = part(&object) {
             *group.parts.entry(part).or_default() += 1;
@@ -215,24 +217,24 @@ fn containers(
 }
 
 /// The lines of the handles by which the objects of a cycle hold each other and that are not first ones, but for that of its
-/// top; none if the top's is no such handle.
+/// top. `None` if the top's is no such handle.
 fn other_lines(
     causes: &[Cause],
     objects: &[LiveObject],
     members: &[usize],
     top: usize,
     retention: &Retention,
-) -> BTreeSet<Location> {
+) -> Option<BTreeSet<Location>> {
     let is_part =
         |handle: &&Handle| is_not_first(handle) && retention.in_cycle(handle.id).is_some();
     if !objects[top].fault().is_some_and(|fault| is_part(&fault)) {
-        return BTreeSet::new();
+        return None;
     }
     let handles = members.iter().flat_map(|&member| objects[member].strong_handles());
     let lines = handles.filter(is_part).filter_map(Handle::location);
     let lines =
         lines.filter(|line| line.is_users() && Some(*line) != causes[top].location.as_ref());
-    lines.cloned().collect()
+    Some(lines.cloned().collect())
 }
 
 /// The member by which a cycle is called: the oldest of those with a handle that is not the first one. Such a handle looks back,
@@ -271,7 +273,7 @@ fn leak(
     };
     let all: Vec<_> = leak.all_objects().collect();
     let back = if leak.in_cycle { lines.back(&all, retention) } else { None };
-    leak.help = Help::of(&leak, back, other_lines.into_iter().collect());
+    leak.help = Help::of(&leak, back, other_lines.map(|lines| lines.into_iter().collect()));
     leak
 }
 

@@ -37,7 +37,7 @@ pub enum Help {
         /// The line that makes the references back, where the evidence points to one: of the handles by which the objects
         /// hold each other, only its were made from another handle, or stand in a field that is called `parent` or the like.
         back: Option<Location>,
-        /// Whether that is the finding's own line.
+        /// Whether it is the finding's own line, or that line is one of several that may be.
         is_cause: bool,
         /// Where it does not: other lines whose handles are part of the cycle, beside objects' first ones.
         others: Vec<Location>,
@@ -78,7 +78,7 @@ pub enum Help {
 impl Help {
     /// What the evidence allows to say. `back` is the line that makes the references back of the cycle, and `others` those that
     /// make handles of it beside the finding's own.
-    pub(super) fn of(leak: &Leak, back: Option<Location>, others: Vec<Location>) -> Self {
+    pub(super) fn of(leak: &Leak, back: Option<Location>, others: Option<Vec<Location>>) -> Self {
         let strong = |object: &LiveObject| object.strong_handles().count() as u64;
         if leak.objects.iter().all(|object| strong(object) == 0) {
             return Self::without_strong(leak);
@@ -91,8 +91,10 @@ impl Help {
             };
         }
         if leak.in_cycle {
-            let is_cause = back.is_some() && back == leak.cause.location;
-            let others = if back.is_none() { others } else { Vec::new() };
+            let (is_cause, others) = match (&back, others) {
+                (None, Some(others)) => (true, others),
+                (back, _) => (back.is_some() && *back == leak.cause.location, Vec::new()),
+            };
             return Self::BreakCycle { back, is_cause, others };
         }
         if let Some((part, &objects)) = leak.parts.iter().next()
@@ -167,20 +169,15 @@ impl fmt::Display for Help {
             Self::BreakCycle { back, is_cause, others } => {
                 f.write_str("these objects hold each other, and nothing else was found to hold them: ")?;
                 match back {
-                    Some(_) if *is_cause => {
-                        f.write_str("let the handle that this line makes be a `Weak`")
-                    }
-                    Some(line) => write!(f, "let the handle that is made at {line} be a `Weak`"),
-                    None if others.is_empty() => {
-                        f.write_str("make one of the handles in the cycle a `Weak`")
-                    }
-                    None => {
+                    _ if *is_cause => {
                         f.write_str("let the handle that this line makes be a `Weak`")?;
                         for other in others.iter().take(MOST_LINES) {
                             write!(f, ", or that of {other}")?;
                         }
-                        f.write_str(", whichever looks back")
+                        f.write_str(if others.is_empty() { "" } else { ", whichever looks back" })
                     }
+                    Some(line) => write!(f, "let the handle that is made at {line} be a `Weak`"),
+                    None => f.write_str("make one of the handles in the cycle a `Weak`"),
                 }
             }
             Self::AllowOrRelease { part, objects } => write_held(f, part, *objects, true),
