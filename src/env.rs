@@ -301,7 +301,7 @@ fn set_up(value: &OsStr) {
     }
     let mut setup = Setup::default();
     for (at, directive) in directives.iter().enumerate() {
-        // Said twice, it is done once.
+        // Repeated directives are skipped.
         if !directives[..at].contains(directive) {
             setup.apply(directive);
         }

@@ -132,7 +132,7 @@ fn start() {
 }
 
 fn run() {
-    // Not under the lock: what runs may register more, which then is too late.
+    // Not under the lock: a callback may register another one, which is ignored.
     let last =
         LAST.try_lock_for(Duration::from_millis(100)).map(|mut last| std::mem::take(&mut *last));
     for last in last.into_iter().flatten() {

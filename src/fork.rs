@@ -69,7 +69,7 @@ pub(crate) fn first_object() -> Option<u64> {
 /// stopped a thread that has one.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Has forks prepared from now on.
+/// Registers the `pthread_atfork` handlers, once.
 pub(crate) fn register() {
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     if !REGISTERED.swap(true, Ordering::Relaxed) {

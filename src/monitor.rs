@@ -74,7 +74,7 @@ pub(crate) fn on_exit() {
     crate::exit::at_exit(|| {
         let mut objects = crate::model::alive();
         if let Some(first) = crate::fork::first_object() {
-            // What the parent left is the parent's to tell.
+            // The parent reports its own objects.
             objects.retain(|object| object.id.number() >= first);
             MARKS.lock().clear();
             if objects.is_empty() {

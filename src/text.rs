@@ -74,7 +74,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Whether a character does something else than be shown.
+/// Returns whether printing it does more than show it.
 pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(

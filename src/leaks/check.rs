@@ -331,7 +331,7 @@ pub(super) fn fail(report: &LeakReport, entered: Option<&Location<'_>>) -> ! {
     }
     let text = Terminal::stderr().render_report(report);
     match entered {
-        // The panic's own place is that of a drop, in nobody's source.
+        // The panic's location is the guard's drop; the line that entered is named instead.
         Some(at) => panic!("the leak check entered at {at} fails\n{}", text.trim_end()),
         None => panic!("{}", text.trim_end()),
     }

@@ -105,7 +105,7 @@ impl fmt::Display for Place {
             Self::Statics(file) => write!(f, "in the statics of {file}"),
             Self::ThreadLocal(thread) => write!(f, "in a thread-local of {thread}"),
             Self::Stack(thread) => write!(f, "on the stack of {thread}"),
-            Self::Unknown => f.write_str("in memory that nobody knows"),
+            Self::Unknown => f.write_str("in memory of unknown use"),
             Self::Freed => f.write_str("in freed memory"),
         }
     }

@@ -163,7 +163,7 @@ pub struct Node {
     /// the runtime.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub task: Option<Name>,
-    /// By whom it is held: the last step of the shortest path.
+    /// The holder: the last step of the shortest path.
     pub held: Held,
 }
 

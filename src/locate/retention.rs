@@ -6,7 +6,7 @@ use crate::analysis::{Part, Retention};
 use crate::event::ObjectId;
 use std::collections::BTreeSet;
 
-/// Steps from a block to the object that it belongs to. A longer way is nobody's idea of a field.
+/// Steps from a block to the object that it belongs to. Longer chains are not reported as fields.
 const FARTHEST: usize = 64;
 
 impl Ownership {

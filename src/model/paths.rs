@@ -112,7 +112,7 @@ impl<S: Copy + Eq + Hash> Paths<S> {
     }
 }
 
-/// Mixes a few numbers. Whoever makes two collide has them looked up, as they would be without.
+/// Mixes a few numbers. A collision costs a lookup, no more.
 struct Mixer(u64);
 
 impl Hasher for Mixer {

@@ -19,7 +19,7 @@ const PATHS: usize = 3;
 /// Which paths are alike: those that differ in the numbers of their objects and in where they stand in a block alone.
 pub(super) struct AlikePaths<'a> {
     ownership: &'a Ownership,
-    /// Of the path to each node. Each step is gone once.
+    /// A hash of the path to each node; each step is followed once.
     prints: Vec<u64>,
 }
 

@@ -85,7 +85,7 @@ impl Sums {
         Ok(())
     }
 
-    /// All of it in a line, last, where the eye ends.
+    /// Writes a summary of one line, last, where the eye ends.
     pub(super) fn write(
         &self,
         how: &Terminal,

@@ -19,7 +19,7 @@ use crate::primitive::{
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-// Not loom's in a model: an environment is none of its matters.
+// Not loom's in a model: reading the environment is not modelled.
 use std::sync::atomic::AtomicBool as StdBool;
 
 /// A sink, and whether it is on.
@@ -98,7 +98,7 @@ impl Dispatch {
         }
     }
 
-    /// Gives an event to the sink, and does not let its panic past.
+    /// Delivers an event to the sink, and catches a panic.
     #[inline]
     pub(super) fn deliver(&self, _: &Entered, event: &Event) {
         // Relaxed: see `switch_off`.
@@ -109,7 +109,7 @@ impl Dispatch {
         }
     }
 
-    /// Runs other code of the sink, and not past a panic. `None` where it panicked.
+    /// Calls another method of the sink. `None` if it panicked.
     fn run<R>(
         &self,
         _: &Entered,
@@ -149,7 +149,7 @@ impl Drop for Dispatch {
 
 fn drop_quietly<T>(value: T) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // A payload whose own drop panics has been given its chance.
+        // A payload whose drop panics is forgotten.
         std::mem::forget(panic);
     }
 }
@@ -179,7 +179,7 @@ pub(crate) fn idle() -> bool {
     ACTIVE.load(Ordering::Relaxed) == 0
 }
 
-/// The first birth has not been yet.
+/// True until the first traced allocation.
 static UNBORN: StdBool = StdBool::new(AT_FIRST_BIRTH.is_some());
 
 /// Whether nothing traced has been made yet.
@@ -187,7 +187,7 @@ pub(crate) fn is_unborn() -> bool {
     UNBORN.load(Ordering::Relaxed)
 }
 
-/// Calls what wants to know of the first birth, once. It waits for no other thread: one that comes meanwhile goes on
+/// Runs the hook of the first allocation, once. It waits for no other thread: one that comes meanwhile goes on
 /// untraced.
 #[inline]
 fn first_birth() {
@@ -377,7 +377,7 @@ fn install_in<S: Sink>(place: &OnceLock<Dispatch>, sink: S) -> Result<(), Instal
 /// let quiet = refscope::Rc::new(1);
 /// ```
 pub fn switch_off() {
-    // Else the first birth after this would bring the environment's sink.
+    // The environment is read now, or the next allocation would install its sink.
     first_birth();
     for dispatch in [FROM_ENV.get(), FROM_CODE.get()].into_iter().flatten() {
         dispatch.switch_off();

@@ -274,7 +274,7 @@ impl Entry {
         !overflows && (sum ^ state) & SEQ == 0
     }
 
-    /// Whether it may have one more weak handle, besides.
+    /// Returns whether `refs` has room for another weak handle.
     #[inline]
     pub(crate) fn has_room_for_ref(&self) -> bool {
         self.refs.load(RELAXED) < REFS_CAP
@@ -568,7 +568,7 @@ impl Place {
         self.link.store(std::ptr::without_provenance_mut(ticket as usize), RELAXED);
     }
 
-    /// Marks a handle that came from a raw pointer as one like any other.
+    /// Clears `RETURNED`.
     pub(crate) fn clear_returned(&self) {
         self.flags.store(self.flags.load(RELAXED) & !RETURNED, RELAXED);
     }

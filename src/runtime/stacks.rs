@@ -1,4 +1,4 @@
-//! Of which events stacks are taken, and how deep: of what is asked for, and always of a clone whose line is not the
+//! Decides which events capture a stack, and how deep: of what is asked for, and always of a clone whose line is not the
 //! user's.
 
 use crate::event::{Caller, Object};

@@ -128,7 +128,7 @@ static LEFT_OUT: [LeftOut; 4] =
     [const { LeftOut { start: AtomicUsize::new(0), size: AtomicUsize::new(0) } }; 4];
 
 /// Has searches leave out a static of refscope's own, which leads to no handle of the program's, but to memory in which old
-/// addresses may stand. Of no use a second time.
+/// addresses may stand. Idempotent.
 pub(crate) fn leave_out<T>(own: &'static T) {
     let start = ptr::from_ref(own).addr();
     for slot in &LEFT_OUT {

@@ -58,7 +58,7 @@ impl Returned {
         }
     }
 
-    /// Has the segments left of all chains on the stack.
+    /// Releases the segments of every chain on the stack.
     pub(super) fn take_in(&self) {
         // Relaxed: what is pushed at this moment is for the next one.
         if self.top.load(Ordering::Relaxed).is_null() {

@@ -139,7 +139,7 @@ impl Segment {
 
     /// The records that are published, which are all for the thread that has the segment.
     pub(crate) fn len(&self) -> usize {
-        // Acquire: pairs with the release in `publish`. Of a file that somebody else has written into it may be anything.
+        // Acquire: pairs with the release in `publish`. If another process modified the file, the value is arbitrary.
         (self.published().load(Ordering::Acquire) as usize).min(SEGMENT)
     }
 

@@ -40,9 +40,9 @@ pub(crate) struct Tails {
     words: Cell<*const AtomicWords>,
     /// Where the next record goes.
     at: Cell<usize>,
-    /// What of the coarse clock's time is stamped: all, or nothing.
+    /// Mask of timestamps: all ones, or 0 for `Clock::None`.
     mask: Cell<u64>,
-    /// The log that the following is known of.
+    /// The log that the next fields describe.
     known_log: Cell<u64>,
     /// The first path that a backed log does not know; one in memory has to know none.
     new_path: Cell<u32>,
@@ -255,7 +255,7 @@ impl Tails {
         }
     }
 
-    /// Asks whoever keeps the log that lies open. What it refuses is lost.
+    /// Calls the open log's backing; a refusal is a lost event.
     fn with_backing(&self, ask: impl FnOnce(&dyn Backing) -> bool) -> bool {
         let chain = self.all.take();
         let mut tails = chain.iter().flat_map(|chain| &chain.tails);
