@@ -50,7 +50,7 @@ impl Watch {
     /// refscope::track().expect("no sink is installed");
     /// let after = Rc::new("made after that");
     /// assert!(!refscope::watch(&before).is_traced());
-    /// assert!(refscope::watch(&after).is_traced());
+    /// assert_eq!(refscope::watch(&after).is_traced(), refscope::ENABLED);
     /// ```
     pub fn is_traced(&self) -> bool {
         self.watched.is_some()

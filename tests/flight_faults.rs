@@ -39,9 +39,11 @@ fn child_of_so_many_events() {
 #[ignore = "it is a child of another test's"]
 fn child_at_work() {
     let kept: Vec<_> = (0..100_u16).map(Arc::new).collect();
-    let threads: Vec<_> = (0..2)
-        .map(|_| {
-            let kept = kept.clone();
+    // All are made before a line is printed, and the process may be killed.
+    let clones: Vec<_> = (0..2).map(|_| kept.clone()).collect();
+    let threads: Vec<_> = clones
+        .into_iter()
+        .map(|kept| {
             std::thread::spawn(move || {
                 for round in 0_u64.. {
                     drop(Arc::new(round));

@@ -96,8 +96,9 @@ fn what_leaked_is_said_to() {
     assert_eq!(parts(&forgotten), [(&Part::Leaked, 1)], "{forgotten}");
     assert!(forgotten.verdict().ends_with("; 1 leaked"), "{forgotten}");
 
-    let cycle = report(cycle);
-    assert!(cycle.verdict().ends_with("; 2 leaked"), "{cycle}");
+    // On a machine with other work a thread may not stop in time, and then nothing is proven.
+    let mut cycles = (0..3).map(|_| report(cycle));
+    let cycle = cycles.find(|cycle| cycle.verdict().ends_with("; 2 leaked")).expect("it is proven");
     assert!(cycle.leaks()[0].in_cycle && cycle.to_string().contains("`Weak`"), "{cycle}");
 
     let raw = report(|| {
@@ -344,10 +345,6 @@ fn what_an_encoded_pointer_holds_is_not_said_to_be_leaked() {
     fn encoded() -> usize {
         let block = std::boxed::Box::new([Rc::new(1_u8), Rc::new(2)]);
         std::boxed::Box::into_raw(block).expose_provenance() ^ usize::MAX
-    }
-    #[inline(never)]
-    fn clear_dead_stack() {
-        std::hint::black_box(&mut [1_u64; 4096]);
     }
     let mut address = 0;
     let report = report(|| {

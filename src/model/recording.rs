@@ -216,7 +216,7 @@ impl Recording {
     /// recorder that found no room; events that a bounded file gave up for newer ones are none of it, but are in what is known of their objects.
     /// JSON Lines say what found no room at a pipe whose reader was stalled. Where they could not be written at all, they
     /// cannot say so: [`FileSink::lost`](crate::sink::FileSink::lost) does, in the program. What a kill kept from being
-    /// written, and what is [damaged](Self::damage), is not counted.
+    /// written, and what is damaged, is not counted.
     pub fn lost(&self) -> u64 {
         self.lost
     }
