@@ -32,7 +32,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 /// Slots of a table.
-const MOST: usize = 1 << 32;
+const MOST: usize = if usize::BITS > 32 { 1 << (usize::BITS / 2) } else { 1 << 31 };
 
 const CHUNKS: usize = (MOST / FIRST_CHUNK).ilog2() as usize + 1;
 
