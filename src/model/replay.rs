@@ -293,7 +293,11 @@ impl State {
         self.next = self.next.max(event.seq.saturating_add(1));
         self.allowed |= event.op == Op::Allow;
         let make = |parent: Option<Kept>| Kept {
-            path: paths.extend(parent.map_or(0, |parent| parent.path), (event.op, event.location)),
+            // A pointer of std's that comes back names the handle that left, which may end after this: no parent of the path.
+            path: paths.extend(
+                parent.filter(|_| !event.op.begins()).map_or(0, |parent| parent.path),
+                (event.op, event.location),
+            ),
             thread: event.thread,
             created: event.time,
             from: event.from,

@@ -263,3 +263,30 @@ fn trees_and_graphs_mark_what_is_alive() {
     assert_eq!(dot.matches("style=bold").count(), 2, "{dot}");
     drop(kept);
 }
+
+/// Of two threads one gives its pointer to std while the other's comes back, and the handle that the latter left by ends
+/// afterwards: its path begins where it came back all the same.
+#[test]
+fn a_pointer_that_comes_back_before_the_one_has_left() {
+    let lines = r#"{"refscope":1}
+{"type":1,"name":"u8"}
+{"site":1,"file":"src/main.rs","line":3,"column":5}
+{"site":2,"file":"src/main.rs","line":7,"column":5}
+{"thread":1,"name":"main"}
+{"object":1,"kind":"Arc","type":1,"size":1,"site":1}
+{"event":"new","o":1,"n":1,"h":1,"s":1,"at":1,"t":1,"ns":1}
+{"event":"clone","o":1,"n":2,"h":2,"s":2,"f":1,"at":1,"t":1,"ns":2}
+{"event":"from std","o":1,"n":3,"h":3,"s":3,"f":2,"at":2,"t":1,"ns":3}
+{"event":"into std","o":1,"n":4,"h":2,"s":2,"at":1,"t":1,"ns":4}
+{"event":"clone","o":1,"n":5,"h":5,"s":3,"f":3,"at":2,"t":1,"ns":5}
+"#;
+    let recording = Recording::read(lines.as_bytes()).unwrap();
+    assert_eq!((recording.verify(), recording.damage().len()), (Ok(()), 0));
+    let [object] = &recording.live_objects()[..] else { panic!("one object") };
+    let steps = object.handles.iter().map(|handle| {
+        let ops = handle.path.iter().map(|step| step.op.name()).collect::<Vec<_>>().join(" ");
+        (handle.id.number(), ops)
+    });
+    let expected = [(1, "new"), (3, "from std"), (5, "from std clone")];
+    assert_eq!(steps.collect::<Vec<_>>(), expected.map(|(handle, ops)| (handle, ops.to_owned())));
+}

@@ -22,7 +22,6 @@
 //! can happen in between is left to loom (`tests/loom`). A failure is shrunk, and prints as the list of its steps.
 
 use proptest::prelude::*;
-use refscope::Op;
 use refscope::Scope;
 use refscope::StdPtr as _;
 use refscope::analysis::LeakReport;
@@ -136,15 +135,6 @@ fn timeless(mut objects: Vec<LiveObject>) -> Vec<LiveObject> {
     for object in &mut objects {
         object.created = Time::START;
         object.handles.iter_mut().for_each(|handle| handle.created = Time::START);
-        // Where both pointers of std's and raw ones come back to one object, whose a raw one was is a guess, and so is where a
-        // path came from: what made each handle is compared still.
-        let has = |op| object.handles.iter().any(|it| it.path.iter().any(|step| step.op == op));
-        if has(Op::FromStd) && has(Op::FromRaw) {
-            for handle in &mut object.handles {
-                handle.path = handle.path[handle.path.len().saturating_sub(1)..].into();
-                handle.from = None;
-            }
-        }
     }
     objects
 }
