@@ -6,6 +6,13 @@
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 
+#[path = "common/dead_stack.rs"]
+mod dead_stack;
+#[path = "common/own_process.rs"]
+mod own_process;
+
+use dead_stack::clear_dead_stack;
+use own_process::passed_in_its_own_process;
 use refscope::analysis::{LeakReport, Part};
 use refscope::event::Time;
 use refscope::leaks::Check;
@@ -14,7 +21,7 @@ use refscope::{Arc, Box, Rc, Scope};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, mpsc};
+use std::sync::{LazyLock, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -22,18 +29,6 @@ static CACHE: Mutex<Vec<Arc<String>>> = Mutex::new(Vec::new());
 static REGISTRY: LazyLock<Mutex<HashMap<u32, Arc<String>>>> = LazyLock::new(Mutex::default);
 thread_local! {
     static POOL: RefCell<Vec<Rc<[u8; 64]>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// One search at a time, and no other test's stack in it.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Overwrites what calls before left on the stack, below the caller's frame.
-#[inline(never)]
-fn clear_dead_stack() {
-    std::hint::black_box(&mut [1_u64; 4096]);
 }
 
 /// The report of what `f` leaves alive, with what holds it.
@@ -91,7 +86,9 @@ struct Node {
 
 #[test]
 fn what_leaked_is_said_to() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let forgotten = report(|| std::mem::forget(Rc::new("forgotten")));
     assert_eq!(parts(&forgotten), [(&Part::Leaked, 1)], "{forgotten}");
     assert!(forgotten.verdict().ends_with("; 1 leaked"), "{forgotten}");
@@ -109,7 +106,9 @@ fn what_leaked_is_said_to() {
 
 #[test]
 fn clean_look_alikes_are_held_and_not_accused() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let cache = report(|| CACHE.lock().unwrap().push(Arc::new("cached".into())));
     accuses_nobody(&cache);
     assert!(matches!(parts(&cache)[..], [(Part::Static(_), 1)]), "{cache}");
@@ -157,7 +156,9 @@ struct Holder(#[allow(dead_code)] Rc<u16>);
 /// What two objects hold that a third one keeps hangs on that one, as those do: one line, one finding.
 #[test]
 fn what_hangs_on_several_hangs_on_the_one_above_them() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let report = report(|| {
         let shared = Rc::new(7_u16);
         let all = [Rc::new(Holder(shared.clone())), Rc::new(Holder(shared))];
@@ -168,14 +169,21 @@ fn what_hangs_on_several_hangs_on_the_one_above_them() {
     assert!(report.to_string().contains("keeps all 4 objects alive"), "{report}");
 }
 
+/// In a frame of its own, which is gone: no slot of the test's is the block's address.
+#[inline(never)]
+fn forget_in_a_block() {
+    std::mem::forget(std::boxed::Box::new([Rc::new(3_u32), Rc::new(4)]));
+}
+
 #[test]
 fn parts_stand_apart_in_one_report() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let mut local = None;
     let report = report(|| {
         std::mem::forget(Rc::new(1_u8));
-        let forgotten = [Rc::new(3_u32), Rc::new(4)];
-        std::mem::forget(std::boxed::Box::new(forgotten));
+        forget_in_a_block();
         CACHE.lock().unwrap().push(Arc::new("cached".into()));
         local = Some(Rc::new(2_u16));
     });
@@ -204,7 +212,9 @@ fn without_a_search_the_words_do_not_accuse() {
 
 #[test]
 fn locals_may_hold() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     // What `run` returns is in its caller's hands.
     let kept = Check::new().locals_may_hold().run(|| Rc::new("for the caller"));
     // What is forgotten is not a local's, though another handle of it is.
@@ -231,7 +241,9 @@ fn forget_a_clone() -> Rc<&'static str> {
 #[cfg(feature = "stacks")]
 #[test]
 fn statics_may_hold_by_their_names() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let keep = |name: &str| {
         let check = Check::new().may_be_held_by(name).timeout(Duration::from_millis(200));
         let keep = || CACHE.lock().unwrap().push(Arc::new("cached".into()));
@@ -263,7 +275,9 @@ fn statics_may_hold_by_their_names() {
 
 #[test]
 fn threads_may_hold() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let (end, wait) = mpsc::channel::<()>();
     let (said, ready) = mpsc::channel();
     let check = Check::new().may_be_held_by("late").timeout(Duration::from_millis(300));
@@ -289,7 +303,9 @@ fn threads_may_hold() {
 
 #[test]
 fn a_report_is_no_wider_than_its_terminal() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let report = report(|| {
         let kept = Arc::new("cached in a static, under a name that is long".to_owned());
         CACHE.lock().unwrap().extend((0..3).map(|_| kept.clone()));
@@ -321,7 +337,9 @@ fn cycle() {
 /// A report says no more than a cycle's grade.
 #[test]
 fn what_is_not_proven_is_not_said_to_be_leaked() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let check = Check::new().timeout(Duration::ZERO);
     in_scope(&check, cycle);
     clear_dead_stack();
@@ -339,7 +357,9 @@ fn what_is_not_proven_is_not_said_to_be_leaked() {
 /// The program may have a block's address in a form of its own.
 #[test]
 fn what_an_encoded_pointer_holds_is_not_said_to_be_leaked() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     /// In frames of its own, which are gone: no slot of the test's is the address.
     #[inline(never)]
     fn encoded() -> usize {
@@ -362,7 +382,9 @@ fn what_an_encoded_pointer_holds_is_not_said_to_be_leaked() {
 #[test]
 fn what_is_made_after_the_copy_is_not_said_to_be_leaked() {
     static SLOTS: Mutex<Vec<Arc<u64>>> = Mutex::new(Vec::new());
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let scope = Scope::mark();
     SLOTS.lock().unwrap().extend((0..64).map(|n| scope.run(|| Arc::new(n))));
     let end = std::sync::Arc::new(AtomicBool::new(false));

@@ -3,6 +3,10 @@
 //! Each program runs in a process of its own, whose exit code says whether a leak was reported.
 #![cfg(all(feature = "trace", target_os = "linux"))]
 
+#[path = "common/dead_stack.rs"]
+mod dead_stack;
+
+use dead_stack::clear_dead_stack;
 use std::process::Command;
 use std::sync::Mutex;
 
@@ -11,11 +15,6 @@ const ASKED: &str = "REFSCOPE_TEST_LEAK_SANITIZER";
 const PROGRAM: &str = "REFSCOPE_TEST_PROGRAM";
 
 static KEPT: Mutex<Vec<refscope::Arc<[u64; 9]>>> = Mutex::new(Vec::new());
-
-#[inline(never)]
-fn clear_dead_stack() {
-    std::hint::black_box(&mut [1_u64; 4096]);
-}
 
 /// Runs as the process that a test below starts.
 #[test]

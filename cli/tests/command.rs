@@ -1,26 +1,13 @@
 //! The command `refscope`: what it prints, how it ends, and what it says of a bad input.
 
+mod common;
+
+use common::{path, refscope, texts};
 use refscope::sink::{FileSink, FlightRecorder};
 use refscope::{Rc, Scope};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-
-fn path(name: &str) -> PathBuf {
-    let folder =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("command-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder.join(name)
-}
-
-fn refscope(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_refscope")).args(arguments).output().unwrap()
-}
-
-fn texts(output: &Output) -> (String, String) {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (text(&output.stdout), text(&output.stderr))
-}
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 struct Session;
 struct Cache;

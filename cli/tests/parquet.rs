@@ -2,6 +2,9 @@
 //! cannot be had, the reason is printed, and what needs no engine is checked all the same.
 #![cfg(all(unix, feature = "parquet"))]
 
+mod common;
+
+use common::path;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use refscope::Recording;
 use std::fs::File;
@@ -9,13 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-fn path(name: &str) -> PathBuf {
-    let folder =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("parquet-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder.join(name)
-}
 
 fn export(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_refscope"));

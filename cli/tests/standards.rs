@@ -2,17 +2,13 @@
 //! there is no Python, or what it needs cannot be had, that is said, and nothing is checked.
 #![cfg(unix)]
 
+mod common;
+
+use common::path;
 use refscope::sink::{FileSink, FlightRecorder};
 use refscope::{Arc, Rc, Recording, Scope};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-fn path(name: &str) -> PathBuf {
-    let folder =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("standards-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder.join(name)
-}
 
 /// A program that does everything once.
 fn program() -> (Rc<String>, Arc<u64>) {

@@ -295,7 +295,7 @@ impl State {
         let make = |parent: Option<Kept>| Kept {
             // A pointer of std's that comes back names the handle that left, which may end after this: no parent of the path.
             path: paths.extend(
-                parent.filter(|_| !event.op.begins()).map_or(0, |parent| parent.path),
+                parent.filter(|_| event.op != Op::FromStd).map_or(0, |parent| parent.path),
                 (event.op, event.location),
             ),
             thread: event.thread,

@@ -2,23 +2,20 @@
 //! such a handle is true, or says that it may be otherwise.
 #![cfg(all(feature = "trace", target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
 
+#[path = "../../common/dead_stack.rs"]
+mod dead_stack;
+#[path = "../../common/own_process.rs"]
+mod own_process;
+
+use dead_stack::clear_dead_stack;
+use own_process::passed_in_its_own_process;
 use refscope::analysis::{LeakReport, Part};
 use refscope::event::Time;
 use refscope::locate::Search;
 use refscope::{Arc, Scope};
-use std::sync::{Mutex, MutexGuard, mpsc};
+use std::sync::{Mutex, mpsc};
 
 static TAKEN: Mutex<Vec<Arc<[u64; 3]>>> = Mutex::new(Vec::new());
-
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-#[inline(never)]
-fn clear_dead_stack() {
-    std::hint::black_box(&mut [1_u64; 4096]);
-}
 
 /// The report of what is alive in a scope, by a search without doubts.
 #[inline(never)]
@@ -50,7 +47,9 @@ fn held(report: &LeakReport) -> (Part, String) {
 
 #[test]
 fn a_message_of_stds_channel() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let scope = Scope::mark();
     let (sender, receiver) = mpsc::channel();
     let receive = || receiver.recv().expect("it was sent");
@@ -85,7 +84,9 @@ fn a_message_of_stds_channel() {
 
 #[test]
 fn a_job_of_rayons() {
-    let _alone = alone();
+    if passed_in_its_own_process() {
+        return;
+    }
     let scope = Scope::mark();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads start");
     let (go, gate) = mpsc::channel::<()>();

@@ -1,5 +1,6 @@
 //! Programs that hide what holds a ring: nothing may be proven of it.
 
+use crate::roots::{Node, ring};
 use crate::{Ask, Case, id};
 use refscope::Rc;
 use std::cell::RefCell;
@@ -29,19 +30,6 @@ pub const DECEIVE: &[Case] = &[
     ("coroutine_stack", coroutine_stack),
     ("red_zone", red_zone),
 ];
-
-#[derive(Default)]
-struct Node {
-    next: RefCell<Option<Rc<Node>>>,
-}
-
-#[inline(never)]
-fn ring() -> Rc<Node> {
-    let (one, two) = (Rc::new(Node::default()), Rc::new(Node::default()));
-    *one.next.borrow_mut() = Some(two.clone());
-    *two.next.borrow_mut() = Some(one.clone());
-    one
-}
 
 static KEPT: AtomicPtr<Rc<Node>> = AtomicPtr::new(std::ptr::null_mut());
 

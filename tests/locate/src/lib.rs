@@ -4,6 +4,8 @@
 #![allow(missing_docs)]
 
 mod cycles;
+#[path = "../../common/dead_stack.rs"]
+mod dead_stack;
 mod deceive;
 mod roots;
 mod strange;
@@ -13,6 +15,7 @@ use refscope::locate::{Doubt, Grade, Held, NodeKind, Owner, Ownership, Search};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use cycles::CYCLES;
+pub use dead_stack::clear_dead_stack;
 pub use deceive::DECEIVE;
 pub use roots::ROOTS;
 pub use strange::STRANGE;
@@ -183,25 +186,6 @@ fn fresh(numbers: &[u64]) -> &'static [u64] {
     let fresh = unsafe { std::slice::from_raw_parts_mut(at.cast::<u64>(), numbers.len()) };
     fresh.copy_from_slice(numbers);
     fresh
-}
-
-/// Overwrites what the calls before left below the caller's frame: it would be found as words on the stack.
-#[inline(never)]
-pub fn clear_dead_stack() {
-    clear_first_words(32);
-    let mut dead = [1_u64; 4096];
-    std::hint::black_box(&mut dead);
-}
-
-/// The large array begins some words below the caller's frame: small ones reach those.
-#[inline(never)]
-fn clear_first_words(depth: usize) {
-    let mut dead = [1_u64; 3];
-    std::hint::black_box(&mut dead);
-    if depth > 0 {
-        clear_first_words(depth - 1);
-    }
-    std::hint::black_box(&mut dead);
 }
 
 fn assert_nothing_proven(ownership: &Ownership) {

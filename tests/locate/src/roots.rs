@@ -40,16 +40,16 @@ pub const ROOTS: &[Case] = &[
 ];
 
 #[derive(Default)]
-struct Node {
-    next: RefCell<Option<Rc<Node>>>,
+pub(crate) struct Node {
+    pub(crate) next: RefCell<Option<Rc<Node>>>,
     name: [u8; 3],
 }
 
 #[derive(Default)]
-struct Peer(Mutex<Option<Arc<Peer>>>);
+pub(crate) struct Peer(pub(crate) Mutex<Option<Arc<Peer>>>);
 
 #[inline(never)]
-fn ring() -> Rc<Node> {
+pub(crate) fn ring() -> Rc<Node> {
     let (one, two) = (Rc::new(Node::default()), Rc::new(Node::default()));
     *one.next.borrow_mut() = Some(two.clone());
     *two.next.borrow_mut() = Some(one.clone());
@@ -57,7 +57,7 @@ fn ring() -> Rc<Node> {
 }
 
 #[inline(never)]
-fn peers() -> Arc<Peer> {
+pub(crate) fn peers() -> Arc<Peer> {
     let (one, two) = (Arc::new(Peer::default()), Arc::new(Peer::default()));
     *one.0.lock().expect("not poisoned") = Some(two.clone());
     *two.0.lock().expect("not poisoned") = Some(one.clone());

@@ -1,6 +1,7 @@
 //! Memory of another kind than the heap, a static or a thread's own stack, and pointers that are no addresses: what holds a
 //! ring there is named as far as it can be, and nothing is proven of it.
 
+use crate::roots::{Node, Peer, peers, ring};
 use crate::{Ask, Case, clear_dead_stack, id};
 use refscope::locate::Owner;
 use refscope::{Arc, Rc};
@@ -37,30 +38,6 @@ pub const STRANGE: &[Case] = &[
     ("stack_of_its_own", stack_of_its_own),
     ("stack_on_the_heap", stack_on_the_heap),
 ];
-
-#[derive(Default)]
-struct Node {
-    next: RefCell<Option<Rc<Node>>>,
-}
-
-#[derive(Default)]
-struct Peer(Mutex<Option<Arc<Peer>>>);
-
-#[inline(never)]
-fn ring() -> Rc<Node> {
-    let (one, two) = (Rc::new(Node::default()), Rc::new(Node::default()));
-    *one.next.borrow_mut() = Some(two.clone());
-    *two.next.borrow_mut() = Some(one.clone());
-    one
-}
-
-#[inline(never)]
-fn peers() -> Arc<Peer> {
-    let (one, two) = (Arc::new(Peer::default()), Arc::new(Peer::default()));
-    *one.0.lock().expect("not poisoned") = Some(two.clone());
-    *two.0.lock().expect("not poisoned") = Some(one.clone());
-    one
-}
 
 /// Where the last ring is kept, or a number that tells it.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
