@@ -81,7 +81,11 @@ fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Matched, Vec<u
 /// Searches the memory that the picture shows.
 ///
 /// What is not needed any more is freed at once: with a million objects the result alone is some 190 MB.
-pub(super) fn assemble(memory: &impl Memory, mut picture: Picture, limits: Limits) -> Ownership {
+pub(super) fn assemble(
+    memory: &(impl Memory + Sync),
+    mut picture: Picture,
+    limits: Limits,
+) -> Ownership {
     let (matched, missing) = match_blocks(&picture.objects, &mut picture.blocks);
     let Picture {
         objects,

@@ -28,6 +28,10 @@ use std::time::{Duration, Instant};
 /// Edges and copies that are kept: 12 to 24 bytes each.
 const EDGES: usize = 24 << 20;
 
+/// What one of two threads reads before what both found is put together: some milliseconds' work, and a thread starts in a
+/// tenth of one.
+const PIECE: u64 = 16 << 20;
+
 /// Copies of the process are made anew if an allocator was in use at that moment, or a thread was not stopped in time.
 const TRIES: u32 = 4;
 
@@ -177,7 +181,9 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         thin: cfg!(refscope_thin),
     };
     stacks_in_blocks(&moment.threads, &mut picture.blocks, &mut picture.areas);
-    let limits = Limits { until: begin + search.budget, edges: EDGES };
+    // A second thread would be in what is read, were it no copy.
+    let piece = if is_frozen { PIECE } else { u64::MAX };
+    let limits = Limits { until: begin + search.budget, edges: EDGES, piece };
     let asked_by = moment.threads.first().map_or_else(String::new, |own| own.name.clone());
     let mut result = assemble(&moment.memory, picture, limits);
     #[cfg(feature = "stacks")]

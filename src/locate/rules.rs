@@ -152,7 +152,8 @@ mod tests {
                 thin: self.thin,
             };
             let until = Instant::now() + Duration::from_secs(60);
-            let found = assemble(&self.memory, picture, Limits { until, edges: 1 << 20 });
+            let found =
+                assemble(&self.memory, picture, Limits { until, edges: 1 << 20, piece: u64::MAX });
             found.cycles.iter().any(|cycle| cycle.grade == Grade::Proven)
         }
     }

@@ -3,7 +3,9 @@
 use super::blocks::Blocks;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE};
+use crate::runtime::threads;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Memory that is no block of the heap: whatever is there is held.
@@ -139,6 +141,21 @@ pub(super) struct Scanned {
     pub(super) unread: u64,
     /// Whether time or room ran out.
     pub(super) is_cut: bool,
+}
+
+impl Scanned {
+    /// Adds what was found in the blocks that come next, of which nothing is left.
+    fn append(&mut self, next: &mut Self) {
+        let (edges, sightings) = (self.edges.to.len() as u32, self.sightings.len() as u32);
+        self.edges.first.extend(next.edges.first.drain(..).map(|first| first + edges));
+        self.edges.to.append(&mut next.edges.to);
+        self.edges.offset.append(&mut next.edges.offset);
+        self.first_sighting.extend(next.first_sighting.drain(..).map(|at| at + sightings));
+        self.sightings.append(&mut next.sightings);
+        self.bytes += std::mem::take(&mut next.bytes);
+        self.unread += std::mem::take(&mut next.unread);
+        self.is_cut |= next.is_cut;
+    }
 }
 
 /// Finds the block that an address points into, by its page.
@@ -290,48 +307,77 @@ pub(super) struct Limits {
     pub(super) until: Instant,
     /// Edges and sightings together.
     pub(super) edges: usize,
+    /// Two threads read pieces of so many bytes, where there are several. Never where the memory is not a copy: the thread
+    /// would be in what is read.
+    pub(super) piece: u64,
 }
 
 /// Reads all blocks and areas. `owners` has each block's object, from 1, and 0 for none.
 pub(super) fn scan(
-    memory: &impl Memory,
+    memory: &(impl Memory + Sync),
     blocks: &Blocks,
     owners: &[u32],
     areas: &[Area],
     inputs: (&[ObjectInput], &Tickets<'_>),
     limits: Limits,
 ) -> Scanned {
-    let (objects, tickets) = inputs;
-    let mut scanner = Scanner {
+    let index = PageIndex::new(blocks);
+    let kept = AtomicUsize::new(0);
+    let counts: Vec<_> = inputs.0.iter().map(|_| AtomicU32::new(0)).collect();
+    let scanner = || Scanner {
+        memory,
         blocks,
-        index: PageIndex::new(blocks),
-        objects,
-        tickets,
-        found: Scanned { counts: vec![0; objects.len()], ..Scanned::default() },
+        index: &index,
+        objects: inputs.0,
+        tickets: inputs.1,
+        found: Scanned::default(),
         words: vec![0; WINDOW],
         window: 0..0,
-        memory,
         limits,
+        kept: &kept,
+        counted: 0,
+        counts: &counts,
     };
-    scanner.found.edges.first.reserve_exact(blocks.len() + 1);
-    scanner.found.edges.first.push(0);
-    scanner.found.first_sighting.reserve_exact(blocks.len() + 1);
-    scanner.found.first_sighting.push(0);
-    for (block, &owner) in owners.iter().enumerate() {
-        let range = blocks.range(block);
-        scanner.range(range, Source::block(block as u32), owner.checked_sub(1));
-        scanner.found.edges.first.push(scanner.found.edges.to.len() as u32);
-        scanner.found.first_sighting.push(scanner.found.sightings.len() as u32);
+    let (mut one, mut other) = (scanner(), scanner());
+    for first in [&mut one.found.edges.first, &mut one.found.first_sighting] {
+        first.reserve_exact(blocks.len() + 1);
+        first.push(0);
     }
-    for (index, area) in areas.iter().enumerate() {
-        let before = scanner.found.sightings.len();
-        scanner.range(area.range.clone(), Source::area(index), None);
-        if area.kind == AreaKind::Private {
-            // What looks like a handle there is none.
-            scanner.found.sightings.truncate(before);
+    let mut pieces = Pieces { blocks, next: 0, piece: limits.piece };
+    while let Some(first) = pieces.next() {
+        match pieces.next() {
+            Some(second) => {
+                threads::both(|| one.blocks(first, owners), || other.blocks(second, owners));
+                one.found.append(&mut other.found);
+                other.counted = 0;
+            }
+            None => one.blocks(first, owners),
         }
     }
-    scanner.found
+    one.areas(areas);
+    let mut found = one.found;
+    found.counts = counts.into_iter().map(AtomicU32::into_inner).collect();
+    found
+}
+
+/// The blocks in pieces of so many bytes, or more.
+struct Pieces<'a> {
+    blocks: &'a Blocks,
+    next: usize,
+    piece: u64,
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let (start, mut bytes) = (self.next, 0);
+        while self.next < self.blocks.len() && bytes < self.piece {
+            bytes += 8 * u64::from(self.blocks.words[self.next]);
+            self.next += 1;
+        }
+        (start < self.next).then_some(start..self.next)
+    }
 }
 
 /// Words that are read at once: few enough to stay in a core's cache.
@@ -340,16 +386,42 @@ const WINDOW: usize = 1 << 14;
 struct Scanner<'a, M> {
     memory: &'a M,
     blocks: &'a Blocks,
-    index: PageIndex,
+    index: &'a PageIndex,
     objects: &'a [ObjectInput],
     tickets: &'a Tickets<'a>,
     found: Scanned,
     words: Vec<u64>,
     window: Range<u64>,
     limits: Limits,
+    /// Edges and sightings of all that scan.
+    kept: &'a AtomicUsize,
+    /// How many of them are this one's.
+    counted: usize,
+    /// Of each object.
+    counts: &'a [AtomicU32],
 }
 
 impl<M: Memory> Scanner<'_, M> {
+    fn blocks(&mut self, part: Range<usize>, owners: &[u32]) {
+        for block in part {
+            let range = self.blocks.range(block);
+            self.range(range, Source::block(block as u32), owners[block].checked_sub(1));
+            self.found.edges.first.push(self.found.edges.to.len() as u32);
+            self.found.first_sighting.push(self.found.sightings.len() as u32);
+        }
+    }
+
+    fn areas(&mut self, areas: &[Area]) {
+        for (index, area) in areas.iter().enumerate() {
+            let before = self.found.sightings.len();
+            self.range(area.range.clone(), Source::area(index), None);
+            if area.kind == AreaKind::Private {
+                // What looks like a handle there is none.
+                self.found.sightings.truncate(before);
+            }
+        }
+    }
+
     fn range(&mut self, range: Range<u64>, source: Source, object: Option<u32>) {
         let mut at = range.start;
         while at < range.end {
@@ -371,7 +443,9 @@ impl<M: Memory> Scanner<'_, M> {
                 && at == range.start
                 && last - first >= 2
             {
-                self.found.counts[object as usize] = self.words[first].min(u32::MAX.into()) as u32;
+                let count = self.words[first].min(u32::MAX.into()) as u32;
+                // Relaxed: who reads it waits for the thread.
+                self.counts[object as usize].store(count, Ordering::Relaxed);
             }
             self.words(first..last, source, range.start, end < range.end);
             at = end;
@@ -382,7 +456,11 @@ impl<M: Memory> Scanner<'_, M> {
     #[cold]
     fn fill(&mut self, at: u64) {
         let found = &mut self.found;
-        let kept = found.edges.to.len() + found.from_areas.len() + found.sightings.len();
+        let own = found.edges.to.len() + found.from_areas.len() + found.sightings.len();
+        // Relaxed: a limit that each looks at when it reads on. (What was taken back of a private area stays counted.)
+        let more = own.saturating_sub(self.counted);
+        let kept = self.kept.fetch_add(more, Ordering::Relaxed) + more;
+        self.counted += more;
         found.is_cut =
             found.is_cut || kept > self.limits.edges || Instant::now() > self.limits.until;
         if self.found.is_cut {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 /// A thread that only works for refscope: it holds no handle of the program's.
@@ -102,6 +103,30 @@ pub(crate) fn spawn<T: Send + 'static>(
             let _own = OwnThread::note();
             f()
         })
+    })
+}
+
+/// Calls both at once, the second on a thread of refscope's own: after the first, where the system starts none.
+#[allow(dead_code)] // where nothing is searched
+pub(crate) fn both<A, B: Send>(
+    first: impl FnOnce() -> A,
+    second: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    let second = Mutex::new(Some(second));
+    let take = || second.lock().unwrap_or_else(PoisonError::into_inner).take();
+    std::thread::scope(|scope| {
+        let other = without_signals(|| {
+            Builder::new().name("refscope".into()).spawn_scoped(scope, || {
+                let _own = OwnThread::note();
+                take().map(|second| second())
+            })
+        });
+        let first = first();
+        let other = other.ok().and_then(|other| match other.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        (first, other.unwrap_or_else(|| take().expect("nobody took it")()))
     })
 }
 
