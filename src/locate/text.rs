@@ -72,7 +72,7 @@ pub(super) fn without_paths(name: &str) -> String {
         }
         rest = &rest[c.len_utf8()..];
         text.push(c);
-        if !(c.is_alphanumeric() || c == '_') {
+        if !(c.is_alphanumeric() || "_{}#".contains(c)) {
             word = text.len();
         }
     }
@@ -238,6 +238,7 @@ mod tests {
             ("alloc::vec::Vec<app::bus::Node>", "Vec<Node>"),
             ("(app::A, &dyn app::b::C)", "(A, &dyn C)"),
             ("app::main::{{closure}}", "{{closure}}"),
+            ("Arc<app::main::{{closure}}::{{closure}}::Actor>", "Arc<Actor>"),
             ("u8", "u8"),
             ("&mut [app::T; 3]", "&mut [T; 3]"),
         ] {

@@ -13,8 +13,10 @@ use refscope::analysis::{LeakReport, Part};
 use refscope::event::Time;
 use refscope::locate::Search;
 use refscope::{Arc, Scope};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, OnceLock, mpsc};
+use tokio::sync::{RwLock, broadcast, oneshot, watch};
 
+static BUS: OnceLock<broadcast::Sender<Arc<[u64; 3]>>> = OnceLock::new();
 static TAKEN: Mutex<Vec<Arc<[u64; 3]>>> = Mutex::new(Vec::new());
 
 /// The report of what is alive in a scope, by a search without doubts.
@@ -106,4 +108,58 @@ fn a_job_of_rayons() {
     let (part, path) = held(&report(&scope));
     assert!(matches!(&part, Part::Static(name) if name.ends_with("TAKEN")), "{part:?}: {path}");
     TAKEN.lock().unwrap().clear();
+}
+
+/// A task that waits for ever, with something of its own.
+async fn waits_with<T: Send>(kept: T) {
+    std::future::pending::<()>().await;
+    drop(kept);
+}
+
+#[test]
+fn messages_of_tokios_channels() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let message = |scope: &Scope| scope.run(|| Arc::new([7, 8, 9]));
+    let of_task = |name: &str, send: &dyn Fn(&Scope)| {
+        let scope = Scope::mark();
+        send(&scope);
+        let (part, path) = held(&report(&scope));
+        assert!(
+            matches!(&part, Part::Task(task) if task.contains("waits_with")),
+            "{name}: {part:?}: {path}"
+        );
+        assert!(path.contains("heap block"), "{name}: the channel's: {path}");
+    };
+    of_task("mpsc", &|scope| {
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        sender.try_send(message(scope)).expect("there is room");
+        runtime.spawn(waits_with((sender, receiver)));
+    });
+    of_task("mpsc, unbounded", &|scope| {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        sender.send(message(scope)).expect("it is received");
+        runtime.spawn(waits_with(receiver));
+    });
+    of_task("watch", &|scope| drop(runtime.spawn(waits_with(watch::channel(message(scope))))));
+    of_task("oneshot", &|scope| {
+        let (sender, receiver) = oneshot::channel();
+        sender.send(message(scope)).expect("it is received");
+        runtime.spawn(waits_with(receiver));
+    });
+    of_task("a lock", &|scope| {
+        let lock = std::sync::Arc::new(RwLock::new(message(scope)));
+        runtime.spawn(waits_with(lock.try_read_owned().expect("nobody writes")));
+    });
+
+    let scope = Scope::mark();
+    let bus = BUS.get_or_init(|| broadcast::channel(4).0);
+    let receiver = bus.subscribe();
+    assert!(bus.send(message(&scope)).is_ok_and(|receivers| receivers == 1));
+    let (part, path) = held(&report(&scope));
+    assert!(matches!(&part, Part::Static(name) if name.ends_with("BUS")), "{part:?}: {path}");
+    drop(receiver);
+    assert_eq!(scope.alive().len(), 0, "nobody receives it any more");
 }
