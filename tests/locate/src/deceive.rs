@@ -18,6 +18,8 @@ pub const DECEIVE: &[Case] = &[
     ("running_register", running_register),
     ("vector_register", vector_register),
     ("waiting_register", waiting_register),
+    ("blocked_register", blocked_register),
+    ("late_register", late_register),
     ("tagged_pointer", tagged_pointer),
     ("interior_pointer", interior_pointer),
     ("popped_slot", popped_slot),
@@ -116,24 +118,28 @@ fn with_words(hold: fn([u64; 2])) {
     std::thread::sleep(Duration::from_millis(30));
 }
 
+/// Never ends, with the words in registers.
+#[cfg(target_arch = "x86_64")]
+fn spin_with([one, two]: [u64; 2]) {
+    // SAFETY: TEST: touches the two statics alone, and never ends.
+    unsafe {
+        std::arch::asm!(
+            "mov qword ptr [{ready}], 1",
+            "2:",
+            "pause",
+            "cmp byte ptr [{go}], 0",
+            "jne 2b",
+            ready = in(reg) READY.as_ptr(),
+            go = in(reg) GO_ON.as_ptr(),
+            in("r12") one,
+            in("r13") two,
+        );
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 fn running_register(ask: &Ask) {
-    with_words(|[one, two]| {
-        // SAFETY: TEST: touches the two statics alone, and never ends.
-        unsafe {
-            std::arch::asm!(
-                "mov qword ptr [{ready}], 1",
-                "2:",
-                "pause",
-                "cmp byte ptr [{go}], 0",
-                "jne 2b",
-                ready = in(reg) READY.as_ptr(),
-                go = in(reg) GO_ON.as_ptr(),
-                in("r12") one,
-                in("r13") two,
-            );
-        }
-    });
+    with_words(spin_with);
     ask.nothing_proven();
 }
 
@@ -178,6 +184,51 @@ fn waiting_register(ask: &Ask) {
                 "mov eax, 34",
                 "syscall",
                 "jmp 2b",
+                ready = in(reg) READY.as_ptr(),
+                in("r12") one,
+                in("r13") two,
+                options(noreturn),
+            );
+        }
+    });
+    ask.nothing_proven();
+}
+
+/// Its thread blocks all signals, and so cannot be stopped.
+#[cfg(target_arch = "x86_64")]
+fn blocked_register(ask: &Ask) {
+    with_words(|words| {
+        let mut all = std::mem::MaybeUninit::uninit();
+        // SAFETY: TEST: fills the set.
+        unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        // SAFETY: TEST: the set was filled.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut()) };
+        spin_with(words);
+    });
+    ask.nothing_proven();
+}
+
+/// Its thread does not come to handle a signal: it waits for a child that has its memory.
+#[cfg(target_arch = "x86_64")]
+fn late_register(ask: &Ask) {
+    with_words(|[one, two]| {
+        // SAFETY: TEST: the child touches no memory, and ends with its parent.
+        unsafe {
+            std::arch::asm!(
+                "mov qword ptr [{ready}], 1",
+                "2:",
+                "mov eax, 58", // vfork
+                "syscall",
+                "test eax, eax",
+                "jnz 2b",
+                "mov edi, 1", // PR_SET_PDEATHSIG, SIGKILL
+                "mov esi, 9",
+                "mov eax, 157", // prctl
+                "syscall",
+                "3:",
+                "mov eax, 34", // pause
+                "syscall",
+                "jmp 3b",
                 ready = in(reg) READY.as_ptr(),
                 in("r12") one,
                 in("r13") two,
