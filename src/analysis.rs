@@ -8,6 +8,7 @@ mod help;
 #[cfg(feature = "json")]
 mod history;
 pub(crate) mod leak_report;
+mod ownership;
 mod retention;
 mod timeline;
 

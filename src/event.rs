@@ -15,6 +15,7 @@
 //! // #1 Rc<i32>  clone  handle 2 from 1   strong 2  src/main.rs:6:15  main
 //! ```
 
+pub(crate) mod filter;
 mod handle;
 mod location;
 mod object;

@@ -79,6 +79,8 @@ mod capture;
 mod capture;
 mod frame;
 pub(crate) mod location;
+#[cfg(feature = "trace")]
+pub(crate) mod policy;
 #[cfg(all(feature = "trace", target_os = "linux", not(miri)))]
 mod source;
 mod stored;
@@ -98,8 +100,8 @@ pub(crate) use location::prepare;
 #[allow(unused_imports)] // reading recordings is a feature
 pub(crate) use stored::{StoredModule, Told, frames_in_modules, keep};
 
+use crate::event::filter::ObjectFilter;
 use crate::lock::Mutex;
-use crate::sink::ObjectFilter;
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -165,7 +167,7 @@ pub fn capture(depth: usize) -> Option<StackId> {
 pub fn take(depths: Depths) {
     let Depths { birth, clone, drop } = depths;
     #[cfg(feature = "trace")]
-    crate::runtime::stacks::set(birth, clone, drop, None);
+    policy::set(birth, clone, drop, None);
     #[cfg(not(feature = "trace"))]
     let _ = (birth, clone, drop);
 }
@@ -196,12 +198,7 @@ pub fn take(depths: Depths) {
 pub fn take_of(filter: ObjectFilter, depths: Depths) {
     let Depths { birth, clone, drop } = depths;
     #[cfg(feature = "trace")]
-    crate::runtime::stacks::set(
-        birth,
-        clone,
-        drop,
-        Some(Box::new(move |object| filter.accepts(object))),
-    );
+    policy::set(birth, clone, drop, Some(Box::new(move |object| filter.accepts(object))));
     #[cfg(not(feature = "trace"))]
     let _ = (birth, clone, drop, filter);
 }

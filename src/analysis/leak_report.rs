@@ -1,7 +1,8 @@
 use super::cause::{Cause, find_causes};
+use super::ownership::Starts;
 use super::{Help, Part, Retention, Total};
 use crate::event::{Location, Op, Time, UntracedCounts};
-use crate::locate::{Ownership, Search, Starts};
+use crate::locate::{Ownership, Search};
 use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-use super::json::Json;
 #[cfg(feature = "json")]
 use crate::event::Op;
+use crate::json::Json;
 #[cfg(feature = "json")]
 use crate::model::{Birth, RecordingFile};
 use crate::model::{Earlier, EventRecord, ObjectRecord, Recording, RecordingEnd};

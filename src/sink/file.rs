@@ -8,7 +8,7 @@ use super::sources::{New, Sources, Told};
 use crate::event::{Event, Time, warn, write};
 use crate::exit::{self, at_exit_of};
 use crate::fork;
-use crate::render::json::Json;
+use crate::json::Json;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};

@@ -85,7 +85,7 @@ impl Sources {
             if self.files.get(file).is_some_and(Option::is_none) {
                 continue;
             }
-            let text = crate::render::sources_of_this_process(file);
+            let text = crate::source_file::text_of_this_process(file);
             let is = text.as_ref().map(|text| (text.len() as u64, crate::text::hash(text)));
             let first = *self.files.entry(file).or_insert(is);
             if let (true, Some(first)) = (is_new, first) {

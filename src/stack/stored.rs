@@ -2,8 +2,8 @@
 
 use super::frame::{Frame, Stack};
 use super::{StackId, capture};
+use crate::json::Json;
 use crate::lock::Mutex;
-use crate::render::json::Json;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -46,8 +46,14 @@ mod included {
 
 use included::{event, lock, runtime, span};
 
+/// The environment is not read.
+const AT_FIRST_BIRTH: Option<fn()> = None;
+
 /// Stands in for the capture of stacks, which is none of a model's matters.
+#[path = "../../src/stack"]
 mod stack {
+    pub(crate) mod policy;
+
     pub(crate) fn needs_stack(_: crate::event::Caller) -> bool {
         false
     }

@@ -2,7 +2,7 @@
 
 use super::origin;
 use crate::event::{Caller, Event, Object, Op, Thread};
-use crate::render::json::Json;
+use crate::json::Json;
 use crate::sink::sources::New;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;

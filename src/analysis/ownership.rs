@@ -1,9 +1,8 @@
 //! What a report needs of an ownership graph.
 
-use super::dominator_tree::dominators;
-use super::ownership::{Cycle, Grade, Held, LocatedHandle, NodeKind, Owner, Ownership};
-use crate::analysis::{Part, Retention};
+use super::{Part, Retention};
 use crate::event::ObjectId;
+use crate::locate::{Cycle, Grade, Held, LocatedHandle, NodeKind, Owner, Ownership, dominators};
 use std::collections::BTreeSet;
 
 /// Steps from a block to the object that it belongs to. Longer chains are not reported as fields.
@@ -170,7 +169,7 @@ fn part_of_cycle(cycle: &Cycle) -> Part {
 }
 
 /// What the path to each node begins with.
-pub(crate) struct Starts<'a> {
+pub(super) struct Starts<'a> {
     ownership: &'a Ownership,
     starts: Vec<Start>,
 }
@@ -192,7 +191,7 @@ struct Start {
 
 impl<'a> Starts<'a> {
     /// Follows all paths. Each step is gone once.
-    pub(crate) fn new(ownership: &'a Ownership) -> Self {
+    pub(super) fn new(ownership: &'a Ownership) -> Self {
         let nodes = &ownership.nodes;
         let mut starts: Vec<Option<Start>> = vec![None; nodes.len()];
         let mut way = Vec::new();
@@ -271,7 +270,7 @@ impl<'a> Starts<'a> {
 
     /// Returns whether every strong handle of an object is known to be where `may` permits it, by what the path to it begins
     /// with.
-    pub(crate) fn is_held_only(&self, id: ObjectId, may: impl Fn(&Part) -> bool) -> bool {
+    pub(super) fn is_held_only(&self, id: ObjectId, may: impl Fn(&Part) -> bool) -> bool {
         let ownership = self.ownership;
         let mut strong =
             ownership.handles_of(id).iter().filter(|handle| handle.is_strong).peekable();
