@@ -12,7 +12,7 @@ mod ownership;
 mod retention;
 mod timeline;
 
-pub use balance::{Balance, BalanceNode, Made};
+pub use balance::{Balance, BalanceLine, BalanceNode};
 pub use cause::Cause;
 pub(crate) use growth::totals;
 pub use growth::{Grown, Growth, Snapshot, Total};

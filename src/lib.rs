@@ -76,7 +76,7 @@
 //! | `Arc` new and drop | 169 | 180 | 397 | 474 |
 //!
 //! Off, the types are std's own. Idle, each operation is a load and a branch more. A traced object takes 128 bytes in the
-//! ledger, and each of its handles 64; an event takes 32 bytes in a recorder, a birth 64;
+//! ledger, and each of its handles 64; an event takes 32 bytes in a recorder, an allocation 64;
 //! a flight recorder, which writes them to a file, takes 241 instructions for the first row. In the [fully drop-in build](#fully-drop-in) on
 //! x86-64, where a handle is one word, the first row is 15 idle and 160 tracked.
 //!

@@ -16,15 +16,15 @@ impl Ownership {
         let starts = Starts::new(self);
         let mut in_cycle = BTreeSet::new();
         for (number, cycle) in (0..).zip(&self.cycles) {
-            retention.cycle(cycle.objects.iter().copied());
+            retention.add_cycle(cycle.objects.iter().copied());
             in_cycle.extend(cycle.objects.iter().copied());
             self.handles_in_cycle(number, cycle, &mut retention);
             let part = part_of_cycle(cycle);
-            cycle.objects.iter().for_each(|&id| retention.is_in(id, part.clone()));
+            cycle.objects.iter().for_each(|&id| retention.set_part(id, part.clone()));
         }
         for object in self.objects.iter().filter(|object| !in_cycle.contains(&object.id)) {
             if let Some(part) = object.node.and_then(|node| starts.part(node)) {
-                retention.is_in(object.id, part);
+                retention.set_part(object.id, part);
             }
         }
         self.hang(&mut retention);
@@ -48,7 +48,7 @@ impl Ownership {
                 _ => continue,
             };
             if is_in_cycle {
-                retention.is_in_cycle(handle.id, field.as_deref());
+                retention.add_cycle_handle(handle.id, field.as_deref());
             }
         }
     }
@@ -109,7 +109,7 @@ impl Ownership {
             out.iter().enumerate().flat_map(|(from, to)| to.iter().map(move |to| (from, *to)))
         {
             if !is_root[to as usize] {
-                retention.is_held_by(objects[to as usize], objects[from]);
+                retention.add_holder(objects[to as usize], objects[from]);
             }
         }
         let roots = |is_root: &[bool]| {
@@ -135,7 +135,7 @@ impl Ownership {
         for (own, &above) in dominator.iter().enumerate().skip(1).filter(|(_, above)| **above != 0)
         {
             let of = |number: usize| objects[order[number] as usize];
-            retention.hangs_on(of(own), of(above as usize));
+            retention.set_dominator(of(own), of(above as usize));
         }
     }
 

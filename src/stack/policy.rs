@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// a debug build are some 40.
 const TO_THE_USER: usize = 64;
 
-/// How many frames of births, clones and drops. In a model too it is set before anything happens.
+/// How many frames of allocations, clones and drops. In a model too it is set before anything happens.
 static DEPTHS: AtomicU32 = AtomicU32::new(0);
 
 /// Which objects it is of.
@@ -19,10 +19,10 @@ pub(crate) type Only = Box<dyn Fn(&Object) -> bool + Send + Sync>;
 static ONLY: RwLock<Option<Only>> = RwLock::new(None);
 
 /// Sets it for objects that are allocated from now on.
-pub(crate) fn set(birth: u8, clone: u8, drop: u8, only: Option<Only>) {
+pub(crate) fn set(new: u8, clone: u8, drop: u8, only: Option<Only>) {
     let old = std::mem::replace(&mut *ONLY.write(), only);
     // Relaxed: whoever allocates sees it sooner or later.
-    DEPTHS.store(u32::from_le_bytes([birth, clone, drop, 0]), Ordering::Relaxed);
+    DEPTHS.store(u32::from_le_bytes([new, clone, drop, 0]), Ordering::Relaxed);
     std::mem::drop(old);
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn needs_stack(site: Caller) -> bool {
 /// The stack of an allocation: asked for, or needed to know the user's line.
 #[cold]
 #[inline(never)]
-pub(crate) fn of_birth(asked_for: bool, site: Caller) -> u32 {
+pub(crate) fn of_new(asked_for: bool, site: Caller) -> u32 {
     take(if asked_for { depths()[0] } else { 0 }, site)
 }
 

@@ -136,7 +136,7 @@ fn open_any(
         let (thread, time, span) = (local::thread(local), clock::now(), current.number());
         let to_line = LEDGER.paths.find(local, 0, op, site);
         let stack = if stacks != 0 || to_line.needs_stack() {
-            let stack = policy::of_birth(stacks != 0, site);
+            let stack = policy::of_new(stacks != 0, site);
             if stack == 0 {
                 LEDGER.paths.without_stack(local, 0, op, site);
             }
