@@ -45,12 +45,12 @@ fn stacks(c: &mut Criterion) {
     let recorder = refscope::sink::Recorder::builder().budget(8 << 20).build();
     below(80, &mut || {
         for (name, depth) in [("without", 0), ("with", 16)] {
-            stack::take(stack::Depths::all(depth));
+            stack::set_depths(stack::Depths::all(depth));
             let one = refscope::Scope::new(recorder.clone()).run(|| refscope::Arc::new(1));
             group.bench_function(format!("Arc clone and drop recorded, {name} stacks"), |b| {
                 b.iter(|| drop(black_box(one.clone())));
             });
-            stack::take(stack::Depths::default());
+            stack::set_depths(stack::Depths::default());
         }
     });
     // Each one a stack that was not seen before, until the table is full.

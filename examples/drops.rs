@@ -41,7 +41,7 @@ fn main() {
     }
     let recorder = Recorder::builder().budget(64 << 20).clock(Clock::Precise).build();
     refscope::install(recorder.clone()).expect("no other sink is installed");
-    stack::take(Depths::all(24));
+    stack::set_depths(Depths::all(24));
 
     let session = Rc::new(Session(7));
     let mut cache = vec![session.clone(), session.clone()];

@@ -8,10 +8,11 @@ mod help;
 #[cfg(feature = "json")]
 mod history;
 pub(crate) mod leak_report;
+mod ownership;
 mod retention;
 mod timeline;
 
-pub use balance::{Balance, BalanceNode, Made};
+pub use balance::{Balance, BalanceLine, BalanceNode};
 pub use cause::Cause;
 pub(crate) use growth::totals;
 pub use growth::{Grown, Growth, Snapshot, Total};

@@ -49,7 +49,7 @@ and how:
 
   stacks       with the stack of each allocation, clone and drop, 24 functions
                deep
-  stacks=WHAT  of some alone, and how deep: `drop`, `birth+clone+48`
+  stacks=WHAT  of some alone, and how deep: `drop`, `new+clone+48`
   stacks-type=NAME, stacks-site=PLACE, stacks-one-in=N
                only of these objects, while others are traced without stacks
   nosearch     reports do not search the memory for where handles are stored
@@ -141,7 +141,7 @@ fn directive(word: &str) -> Result<Directive, String> {
             _ => Err(unknown(word)),
         },
         Some(("stacks", what)) => stacks(what).map(Directive::Stacks).ok_or_else(|| {
-            format!("`{word}`: birth, clone, drop and a depth up to 64, as in stacks=clone+drop+32")
+            format!("`{word}`: new, clone, drop and a depth up to 64, as in stacks=clone+drop+32")
         }),
         Some(("clock", "system")) => Ok(Directive::SystemClock),
         Some((key @ ("record" | "type" | "site" | "stacks-type" | "stacks-site"), "")) => {
@@ -199,19 +199,19 @@ fn size(text: &str) -> Option<u64> {
 /// Functions of a stack, where nothing else is said.
 const DEPTH: u8 = 24;
 
-/// `drop`, `birth+clone+48`, `16`.
+/// `drop`, `new+clone+48`, `16`.
 fn stacks(what: &str) -> Option<Depths> {
     let (mut of, mut depth) = ([false; 3], DEPTH);
     for part in what.split('+') {
-        match (["birth", "clone", "drop"].iter().position(|name| *name == part), part.parse()) {
+        match (["new", "clone", "drop"].iter().position(|name| *name == part), part.parse()) {
             (Some(index), _) => of[index] = true,
             (None, Ok(number @ 1..=64)) => depth = number,
             _ => return None,
         }
     }
     let all = of == [false; 3];
-    let [birth, clone, drop] = of.map(|one| if one || all { depth } else { 0 });
-    Some(Depths { birth, clone, drop })
+    let [new, clone, drop] = of.map(|one| if one || all { depth } else { 0 });
+    Some(Depths { new, clone, drop })
 }
 
 fn unknown(word: &str) -> String {
@@ -432,8 +432,10 @@ impl Setup {
         }
         match (self.stacks, self.stacks_of) {
             (None, None) => {}
-            (Some(depths), None) => stack::take(depths),
-            (depths, Some(filter)) => stack::take_of(filter, depths.unwrap_or(Depths::all(DEPTH))),
+            (Some(depths), None) => stack::set_depths(depths),
+            (depths, Some(filter)) => {
+                stack::set_depths_of(filter, depths.unwrap_or(Depths::all(DEPTH)));
+            }
         }
         if self.tracked {
             monitor::register_for_debugger();
@@ -478,8 +480,7 @@ mod tests {
     #[test]
     fn the_grammar() {
         assert_eq!(parse("print"), Ok(vec![Directive::Print]));
-        let depths =
-            |birth, clone, drop| Ok(vec![Directive::Stacks(Depths { birth, clone, drop })]);
+        let depths = |new, clone, drop| Ok(vec![Directive::Stacks(Depths { new, clone, drop })]);
         assert_eq!(parse("stacks"), depths(24, 24, 24));
         assert_eq!(parse("stacks=8"), depths(8, 8, 8));
         assert_eq!(parse("stacks=clone+drop+32"), depths(0, 32, 32));

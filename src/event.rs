@@ -15,6 +15,7 @@
 //! // #1 Rc<i32>  clone  handle 2 from 1   strong 2  src/main.rs:6:15  main
 //! ```
 
+pub(crate) mod filter;
 mod handle;
 mod location;
 mod object;
@@ -48,7 +49,7 @@ use std::fmt;
 ///
 /// A sink gets it by reference, on the thread where it happened, right after it happened (the end of
 /// a handle: right before std's own drop). Do not store it: `thread` and `time` are read when called;
-/// [`Event::record`] makes a copy that can be kept.
+/// [`Event::to_owned`] makes a copy that can be kept.
 #[derive(Debug)]
 pub struct Event {
     pub(crate) op: Op,
@@ -90,7 +91,7 @@ impl Event {
     ///
     /// For [`Op::CopyOnWrite`] it is a handle of another object: the one that was copied.
     #[inline]
-    pub fn from(&self) -> Option<HandleId> {
+    pub fn made_from(&self) -> Option<HandleId> {
         (self.from != 0).then(|| HandleId::new(self.from_object, self.from))
     }
 
@@ -137,7 +138,7 @@ impl Event {
     }
 
     /// Returns a copy that can be kept, with the thread and the precise time.
-    pub fn record(&self) -> OwnedEvent {
+    pub fn to_owned(&self) -> OwnedEvent {
         OwnedEvent::new(self, self.thread(), self.time())
     }
 }
@@ -172,7 +173,7 @@ impl OwnedEvent {
             op: event.op,
             object: event.object,
             handle: event.handle(),
-            from: event.from(),
+            from: event.made_from(),
             seq: event.seq,
             strong: event.strong,
             location: event.location(),

@@ -49,7 +49,7 @@ pub(crate) fn expect_recordings() {
 
 /// Says in a forked child, once, that what it does is not recorded, if that was to be expected.
 #[cold]
-pub(crate) fn say_unrecorded() {
+pub(crate) fn warn_unrecorded() {
     // Relaxed: as above.
     if OF_EACH.swap(false, Ordering::Relaxed) {
         let pid = std::process::id();

@@ -73,7 +73,7 @@
 //!
 //! **Strong 0** means that no traced handle is left, not that the value is destroyed: a handle may have left through
 //! `into_std`, and of two racing drops either thread may run the destructor. The count rises from 0 only by an upgrade
-//! that raced the last drop, at the birth of `new_cyclic`'s value, and by a clone of a handle that came from a raw pointer
+//! that raced the last drop, at the allocation of `new_cyclic`'s value, and by a clone of a handle that came from a raw pointer
 //! which refscope did not see leave.
 //!
 //! **Raw pointers** carry no ticket. A handle that `from_raw` makes is a new handle of the object that has a
@@ -82,10 +82,10 @@
 //! back to is a guess; their counts are right. *Tested* by random programs (`tests/model`), two loom models, and
 //! `tests/faults.rs`.
 //!
-//! **To a sink** the events of one handle come in order, its birth before its death. Events of different handles may come
+//! **To a sink** the events of one handle come in order, what makes it first and what ends it last. Events of different handles may come
 //! in another order. *Tested* by the loom models.
 //!
-//! **An object is bound to its sink at birth**, and its later events go there from whatever thread they come; a scope's
+//! **An object is bound to its sink when it is allocated**, and its later events go there from whatever thread they come; a scope's
 //! sink lives as long as a handle of an object that is bound to it. *Tested* in `tests/sinks.rs` and by the loom models of
 //! sinks that are installed, switched off and left while others emit; they notice a use after the release.
 //!
@@ -104,7 +104,7 @@
 //! This holds on Linux, with what is linked into the program: the first use by a thread in a library that was loaded later
 //! (`dlopen`) allocates, and so does that in a program that has made 32 keys of pthread's before its first traced object. It
 //! does not hold for a handle that came from a raw pointer, whose table allocates; while the feature `spans` has a layer in
-//! place; where stacks are taken: because they are [asked for](crate::stack::take), or, with the feature `stacks`, of a clone
+//! place; where stacks are taken: because they are [asked for](crate::stack::set_depths), or, with the feature `stacks`, of a clone
 //! that std or a derive makes; and for the first use by a thread that std did not start in a handler with `SA_NODEFER`. On
 //! other systems let each line run once on the thread before.
 //! *Tested* with an allocator that counts who calls it from a handler (`tests/in_a_handler.rs`), and by signals that interrupt it

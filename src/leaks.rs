@@ -29,13 +29,12 @@
 
 mod check;
 mod repeat;
-mod reporter;
 mod serial;
 mod thread;
 
+pub use crate::monitor::Reporter;
 pub use check::{Check, CheckGuard};
 pub use repeat::Repeat;
-pub use reporter::Reporter;
 
 use crate::analysis::{LeakReport, ReportKind, Snapshot};
 use crate::event::Time;

@@ -76,7 +76,7 @@
 //! | `Arc` new and drop | 169 | 180 | 397 | 474 |
 //!
 //! Off, the types are std's own. Idle, each operation is a load and a branch more. A traced object takes 128 bytes in the
-//! ledger, and each of its handles 64; an event takes 32 bytes in a recorder, a birth 64;
+//! ledger, and each of its handles 64; an event takes 32 bytes in a recorder, an allocation 64;
 //! a flight recorder, which writes them to a file, takes 241 instructions for the first row. In the [fully drop-in build](#fully-drop-in) on
 //! x86-64, where a handle is one word, the first row is 15 idle and 160 tracked.
 //!
@@ -187,7 +187,51 @@ compile_error!(
     "refscope needs 64-bit atomics: its ledger keeps an event's place and count in one word"
 );
 
-// The pointer types.
+// The layers, from top to bottom. A module uses what is below it, never what is above; and the pointer types know nothing of
+// what is recorded and reported, nor these of the pointers:
+//
+//                         inspection
+//                  ┌──────────┴─────────┐
+//                  │                 switches        what a user calls, and REFSCOPE
+//                  │                    │
+//           pointer types            reports         plain data in, text out
+//           std's API, std's            │
+//           pointer inside          recording        what happened, as plain data
+//                  │                    │
+//                  └──────────┬─────────┘
+//                          runtime                   all that the models of `tests/loom` include, with what is below
+//                             │
+//                        foundations
+//
+// `tests/layers.rs` has the order within each layer, and finds an arrow upwards.
+
+// Inspection.
+mod holders;
+mod watch;
+
+// Switches.
+#[cfg(feature = "trace")]
+mod env;
+pub mod leaks;
+mod marks;
+#[cfg_attr(not(feature = "trace"), path = "off/monitor.rs")]
+mod monitor;
+mod start;
+
+// Reports.
+pub mod analysis;
+pub mod locate;
+pub mod render;
+
+// Recording.
+#[cfg(feature = "trace")]
+mod exit;
+#[cfg_attr(not(feature = "trace"), path = "off/fork.rs")]
+mod fork;
+pub mod model;
+pub mod sink;
+
+// Pointer types.
 #[cfg(feature = "trace")]
 pub mod boxed;
 #[cfg(feature = "trace")]
@@ -199,11 +243,12 @@ mod make_mut;
 #[cfg(not(feature = "trace"))]
 mod off;
 #[cfg(feature = "trace")]
+mod pinned;
+#[cfg(feature = "trace")]
 pub mod rc;
 #[cfg(feature = "trace")]
 mod repr;
 mod sealed;
-mod start;
 mod std_ptr;
 #[cfg(feature = "trace")]
 pub mod sync;
@@ -211,46 +256,31 @@ pub mod sync;
 pub mod task;
 mod unsize;
 
-// What a user calls, and REFSCOPE.
-mod alloc;
-#[cfg(feature = "trace")]
-mod env;
-#[cfg(feature = "trace")]
-mod exit;
-#[cfg_attr(not(feature = "trace"), path = "off/fork.rs")]
-mod fork;
-mod holders;
-#[cfg(all(test, feature = "trace"))]
-mod interrupted;
-pub mod leaks;
-#[cfg(all(test, feature = "trace"))]
-mod limits;
-mod marks;
-#[cfg_attr(not(feature = "trace"), path = "off/monitor.rs")]
-mod monitor;
-mod watch;
-
-// From plain data to text, and from what happened to plain data.
-pub mod analysis;
-pub mod locate;
-pub mod model;
-pub mod render;
-mod text;
-
-// From a pointer to a sink.
-pub mod event;
-mod lock;
+// Runtime.
 #[cfg(feature = "trace")]
 mod primitive;
 #[cfg_attr(not(feature = "trace"), path = "off/runtime.rs")]
 mod runtime;
-pub mod sink;
+
+// Foundations.
+mod alloc;
+pub mod event;
+mod json;
+mod lock;
 mod source_file;
 pub mod span;
 pub mod stack;
+mod text;
 
+// Documentation, and tests.
 pub mod api;
 pub mod guarantees;
+#[cfg(all(test, feature = "trace"))]
+mod interrupted;
+#[cfg(all(test, feature = "trace"))]
+mod limits;
+#[cfg(doctest)]
+mod must_not_compile;
 
 #[cfg(not(feature = "trace"))]
 pub use off::{boxed, rc, sync, task};
@@ -276,8 +306,13 @@ pub use watch::{Watch, watch};
 /// Whether the pointers are traced: the feature `trace`. Without it they are std's.
 pub const ENABLED: bool = cfg!(feature = "trace");
 
-#[cfg(doctest)]
-mod must_not_compile;
+/// What the first traced allocation of the process calls: it reads `REFSCOPE`.
+///
+/// The runtime, which calls it, knows nothing of the layers above it, and these cannot register it: none of their code runs
+/// before that allocation, but on systems whose loader calls functions before `main` (see `start`). So it is put in here.
+#[cfg(feature = "trace")]
+const AT_FIRST_BIRTH: Option<fn()> = Some(env::read);
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -79,7 +79,6 @@ mod doubt;
 mod name;
 mod ownership;
 mod part;
-mod retention;
 mod search;
 #[cfg(feature = "json")]
 mod stored;
@@ -137,6 +136,7 @@ mod threads;
 #[cfg(all(refscope_search, feature = "stacks"))]
 mod type_name;
 
+pub(crate) use dominator_tree::dominators;
 pub(crate) use doubt::sentences;
 pub use doubt::{Doubt, Place};
 pub use name::Name;
@@ -144,7 +144,6 @@ pub use ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
     StaticPlace, Statistics, Step, ThreadLocalPlace,
 };
-pub(crate) use retention::Starts;
 pub use search::{Search, Unavailable};
 #[cfg(feature = "json")]
 pub use stored::InvalidGraph;

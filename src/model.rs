@@ -26,7 +26,7 @@ pub(crate) use alive::living_objects;
 pub(crate) use alive::{alive_outside, alive_since, can_end_elsewhere, ids, live_object, numbered};
 pub use live::{Handle, LiveObject, PathStep};
 #[cfg(feature = "json")]
-pub use read::{Birth, Damage, Moment, ReadError, RecordingFile, Survey, Surveyed};
+pub use read::{Allocation, Damage, Moment, ReadError, RecordingFile, Survey, Surveyed};
 pub(crate) use recording::{CONTEXT, SourceLines};
 pub use recording::{EventRecord, Mark, Mismatch, ObjectRecord, Origin, Recording, RecordingEnd};
 

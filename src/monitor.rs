@@ -1,10 +1,12 @@
 //! What is alive in a running program, reported from time to time: at the exit, at intervals, on signals, to a debugger.
 
 mod peaks;
+mod reporter;
+
+pub use reporter::Reporter;
 
 use crate::analysis::{LeakReport, ReportKind, Snapshot, totals};
 use crate::event::{Time, eprint, warn};
-use crate::leaks::Reporter;
 use crate::locate::Search;
 use crate::lock::Mutex;
 use crate::model::LiveObject;

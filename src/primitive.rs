@@ -34,12 +34,6 @@ impl Witness {
     pub(crate) fn write(&self) {}
 }
 
-/// What the first birth of the process calls: the one arrow upwards, as a function pointer. It reads `REFSCOPE`.
-///
-/// The upper layer cannot register it: nothing of that layer runs before the first birth, but on systems whose loader calls
-/// functions before `main` (see `start`), and `REFSCOPE` is to be read on the others as well.
-pub(crate) const AT_FIRST_BIRTH: Option<fn()> = Some(crate::env::read);
-
 /// Records in a segment of a log: 16 KiB.
 pub(crate) const SEGMENT: usize = 512;
 

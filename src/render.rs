@@ -9,7 +9,6 @@ mod growth;
 mod held_page;
 #[cfg(feature = "html")]
 mod html;
-pub(crate) mod json;
 mod jsonl;
 mod names;
 mod ownership_dot;
@@ -43,8 +42,6 @@ pub use ownership_svg::ownership_svg;
 pub use perfetto::{perfetto, perfetto_of};
 #[cfg(feature = "json")]
 pub use report_json::report_json;
-#[cfg(feature = "trace")]
-pub(crate) use source::sources_of_this_process;
 pub use terminal::Terminal;
 
 pub(crate) use crate::text::{age, bytes, count, escape, escape_lines, plural};

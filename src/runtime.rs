@@ -7,7 +7,6 @@
 //!    ├─ ledger ── entry · slab (ring) · paths (index) · raw · departed · view (reads it)
 //!    ├─ log    ── record · segment · tail · evicted
 //!    ├─ dispatch ── scope · sink (the trait)
-//!    ├─ stacks (which are taken)
 //!    └─ local (what each thread has) · clock · threads (refscope's own)
 //! ```
 
@@ -26,7 +25,6 @@ mod ring;
 pub(crate) mod scope;
 pub(crate) mod sink;
 pub(crate) mod slab;
-pub(crate) mod stacks;
 pub(crate) mod threads;
 pub(crate) mod ticket;
 pub(crate) mod view;

@@ -35,7 +35,7 @@ mod tracing;
 pub use self::combine::{FromFn, from_fn};
 #[cfg(feature = "trace")]
 pub use self::file::FileSink;
-pub use self::filter::{Filter, ObjectFilter};
+pub use self::filter::Filter;
 #[cfg(all(unix, feature = "trace"))]
 pub use self::flight::FlightRecorder;
 #[cfg(all(unix, not(feature = "trace")))]
@@ -53,6 +53,7 @@ pub use self::sources::set_source_lines;
 pub use self::tracing::TracingSink;
 
 pub use self::nop::{Nop, track};
+pub use crate::event::filter::ObjectFilter;
 pub use crate::runtime::log::{Clock, Overflow};
 pub use crate::runtime::sink::{Route, Sink};
 

@@ -33,11 +33,69 @@ pub(crate) fn is_rust(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs")
 }
 
+/// Returns the text of a source file that the compiler named in this process.
+#[cfg(feature = "trace")]
+pub(crate) fn text_of_this_process(file: &'static str) -> Option<String> {
+    let (roots, built) = (with_workspace(&own_directories()), workspace_of_this_program());
+    let roots: Vec<_> = roots.iter().chain(&built).collect();
+    let file = Path::new(file);
+    texts(file, true, &roots).chain(texts_as_built(file, true)).next()
+}
+
+/// Returns where this program's own files are looked for: the working directory, and the package's that cargo names.
+pub(crate) fn own_directories() -> Vec<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    std::env::current_dir().ok().into_iter().chain(package).collect()
+}
+
+/// Returns the texts of the files that a name may stand for: any of them where this process names it (`is_ours`), else those of
+/// Rust below the roots.
+pub(crate) fn texts(
+    path: &Path,
+    is_ours: bool,
+    roots: &[&PathBuf],
+) -> impl Iterator<Item = String> {
+    let itself = (is_ours && path.is_absolute()).then(|| path.to_path_buf());
+    let below = roots.iter().filter(move |_| is_ours || is_rust(path)).filter_map(move |root| {
+        // Where it really lies.
+        let found = root.join(path).canonicalize().ok()?;
+        let is_below = found.starts_with(root) && is_rust(&found);
+        (is_ours || is_below).then_some(found)
+    });
+    itself.into_iter().chain(below).filter_map(|path| read(&path))
+}
+
+/// Returns the same of this program's own in the workspaces that its debug information names, which are asked for last: that
+/// takes a while.
+pub(crate) fn texts_as_built(path: &Path, is_ours: bool) -> impl Iterator<Item = String> {
+    let roots = move || is_ours.then(workspaces_of_this_program).into_iter().flatten();
+    std::iter::once_with(roots).flatten().filter_map(move |root| read(&root.join(path)))
+}
+
+/// Returns the directories, and those above that belong to the same workspace.
+pub(crate) fn with_workspace(starts: &[PathBuf]) -> Vec<PathBuf> {
+    let mut roots: Vec<PathBuf> = Vec::new();
+    for start in starts.iter().filter_map(|start| start.canonicalize().ok()) {
+        for (above, folder) in start.ancestors().enumerate() {
+            let in_workspace = above == 0 || folder.join("Cargo.toml").is_file();
+            if in_workspace && !roots.iter().any(|root| root == folder) {
+                roots.push(folder.to_path_buf());
+            }
+        }
+    }
+    roots
+}
+
 /// Returns the workspace that a program was built in: the folder above it with a `Cargo.toml`. The compiler was given paths that
 /// begin there.
 pub(crate) fn workspace_of(program: &Path) -> Option<PathBuf> {
     let above = program.ancestors().skip(1).find(|folder| folder.join("Cargo.toml").is_file())?;
     above.canonicalize().ok()
+}
+
+/// Returns the workspace that this program was built in, if it lies there still.
+pub(crate) fn workspace_of_this_program() -> Option<PathBuf> {
+    workspace_of(&std::env::current_exe().ok()?)
 }
 
 /// Returns the workspaces that this program was built in, as its debug information names them, wherever the program lies itself:

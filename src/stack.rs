@@ -1,4 +1,4 @@
-//! Stacks: which calls led to a birth, a clone or a drop.
+//! Stacks: which calls led to an allocation, a clone or a drop.
 //!
 //! A location says which line called `clone`. It can't say it of a clone that std or a derive made, whose location is
 //! theirs, nor of a drop, which has none; and it never says who called *that* line. A stack does.
@@ -79,6 +79,8 @@ mod capture;
 mod capture;
 mod frame;
 pub(crate) mod location;
+#[cfg(feature = "trace")]
+pub(crate) mod policy;
 #[cfg(all(feature = "trace", target_os = "linux", not(miri)))]
 mod source;
 mod stored;
@@ -96,10 +98,10 @@ pub(crate) use frame::strip_hash;
 #[cfg(feature = "trace")]
 pub(crate) use location::prepare;
 #[allow(unused_imports)] // reading recordings is a feature
-pub(crate) use stored::{StoredModule, Told, frames_in_modules, keep};
+pub(crate) use stored::{StoredModule, WrittenStacks, frames_in_modules, keep};
 
+use crate::event::filter::ObjectFilter;
 use crate::lock::Mutex;
-use crate::sink::ObjectFilter;
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -109,7 +111,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depths {
     /// Of allocations.
-    pub birth: u8,
+    pub new: u8,
     /// Of what makes further handles: clones, upgrades, downgrades.
     pub clone: u8,
     /// Of the ends of handles: drops, and what gives the value away.
@@ -120,7 +122,7 @@ impl Depths {
     /// Returns the same depth for each.
     #[must_use]
     pub const fn all(depth: u8) -> Self {
-        Self { birth: depth, clone: depth, drop: depth }
+        Self { new: depth, clone: depth, drop: depth }
     }
 }
 
@@ -154,7 +156,7 @@ pub fn capture(depth: usize) -> Option<StackId> {
 /// use refscope::{Arc, Scope, sink::Recorder, stack};
 ///
 /// let recorder = Recorder::new();
-/// stack::take(stack::Depths { drop: 16, ..Default::default() });
+/// stack::set_depths(stack::Depths { drop: 16, ..Default::default() });
 /// Scope::new(recorder.clone()).run(|| drop(Arc::new(1)));
 /// # if refscope::ENABLED && cfg!(all(target_os = "linux", target_arch = "x86_64")) {
 /// let recording = recorder.recording();
@@ -162,15 +164,15 @@ pub fn capture(depth: usize) -> Option<StackId> {
 /// println!("{}", dropped.resolve());
 /// # }
 /// ```
-pub fn take(depths: Depths) {
-    let Depths { birth, clone, drop } = depths;
+pub fn set_depths(depths: Depths) {
+    let Depths { new, clone, drop } = depths;
     #[cfg(feature = "trace")]
-    crate::runtime::stacks::set(birth, clone, drop, None);
+    policy::set(new, clone, drop, None);
     #[cfg(not(feature = "trace"))]
-    let _ = (birth, clone, drop);
+    let _ = (new, clone, drop);
 }
 
-/// Asks for stacks as [`take`] does, but only of objects that the filter accepts when they are allocated. What happens to
+/// Asks for stacks as [`set_depths`] does, but only of objects that the filter accepts when they are allocated. What happens to
 /// others costs nothing more.
 ///
 /// `REFSCOPE=…,stacks,stacks-type=Session` does the same without a line of code.
@@ -182,7 +184,7 @@ pub fn take(depths: Depths) {
 /// use refscope::{Arc, Scope, stack};
 ///
 /// let recorder = Recorder::new();
-/// stack::take_of(ObjectFilter::all().of_type("String"), stack::Depths::all(16));
+/// stack::set_depths_of(ObjectFilter::all().of_type("String"), stack::Depths::all(16));
 /// Scope::new(recorder.clone()).run(|| {
 ///     drop(Arc::new(String::from("with stacks")));
 ///     drop(Arc::new(1));
@@ -193,17 +195,12 @@ pub fn take(depths: Depths) {
 /// assert_eq!(with_stacks.count(), 2);
 /// # }
 /// ```
-pub fn take_of(filter: ObjectFilter, depths: Depths) {
-    let Depths { birth, clone, drop } = depths;
+pub fn set_depths_of(filter: ObjectFilter, depths: Depths) {
+    let Depths { new, clone, drop } = depths;
     #[cfg(feature = "trace")]
-    crate::runtime::stacks::set(
-        birth,
-        clone,
-        drop,
-        Some(Box::new(move |object| filter.accepts(object))),
-    );
+    policy::set(new, clone, drop, Some(Box::new(move |object| filter.accepts(object))));
     #[cfg(not(feature = "trace"))]
-    let _ = (birth, clone, drop, filter);
+    let _ = (new, clone, drop, filter);
 }
 
 /// Returns how many stacks are kept, and how they were taken.

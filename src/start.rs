@@ -1,4 +1,4 @@
-//! Before `main`: `REFSCOPE` is read at the first birth, and where there is none, nobody would say so.
+//! Before `main`: `REFSCOPE` is read at the first traced allocation, and where there is none, nobody would say so.
 //!
 //! The loader calls what stands in a section for it. Without the variable that is one look at the environment. With it,
 //! nothing is set up yet, and no thread started: a program may fork, change its user or restrict itself first.
@@ -73,14 +73,14 @@ mod traced {
     fn at_exit() {
         extern "C" fn hook() {
             if PROCESS.load(Ordering::Relaxed) == std::process::id() {
-                say();
+                warn_if_untraced();
             }
         }
         // SAFETY: EXIT: the function takes nothing, what it touches is a static, and it does not unwind into C.
         unsafe { libc::atexit(hook) };
     }
 
-    fn say() {
+    fn warn_if_untraced() {
         if OFF.load(Ordering::Relaxed) {
             return;
         }
@@ -93,7 +93,7 @@ mod traced {
         }
     }
 
-    /// SIGUSR1 and SIGUSR2 end a process that does not expect them. `REFSCOPE=signals` does, but from the first birth on.
+    /// SIGUSR1 and SIGUSR2 end a process that does not expect them. `REFSCOPE=signals` does, but from the first traced allocation on.
     #[cfg(all(unix, feature = "signals"))]
     mod early_signals {
         /// Has them do nothing until there is something to report.

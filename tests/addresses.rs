@@ -65,7 +65,7 @@ fn at<R>(place: usize, f: impl FnOnce() -> R) -> R {
 fn scope() -> (Scope, impl Fn() -> Vec<(Kind, Op, u32)>) {
     let log: std::sync::Arc<Mutex<Vec<OwnedEvent>>> = Default::default();
     let events = log.clone();
-    let scope = Scope::new(sink::from_fn(move |event| log.lock().unwrap().push(event.record())));
+    let scope = Scope::new(sink::from_fn(move |event| log.lock().unwrap().push(event.to_owned())));
     let events = move || {
         let events = std::mem::take(&mut *events.lock().unwrap());
         events.iter().map(|event| (event.object.kind(), event.op, event.strong)).collect()

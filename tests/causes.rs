@@ -111,8 +111,8 @@ fn advice_needs_evidence() {
         assert!(!report.to_string().contains("Weak"), "{report}");
     }
     let mut retention = Retention::new();
-    retention.cycle(ids.iter().copied());
-    ids.iter().for_each(|id| retention.is_in(*id, Part::Leaked));
+    retention.add_cycle(ids.iter().copied());
+    ids.iter().for_each(|id| retention.set_part(*id, Part::Leaked));
     let found = LeakReport::with_retention(objects, Time::coarse(), &retention);
     let [leak] = found.leaks() else { panic!("one cause: {found}") };
     let general = "make one of the handles in the cycle a `Weak`";
@@ -153,9 +153,9 @@ fn the_handle_that_is_to_be_weak_is_the_one_that_leads_back() {
     };
     let help = |edges: &[(u32, Option<&str>)]| {
         let mut retention = Retention::new();
-        retention.cycle(objects.iter().map(|object| object.id));
+        retention.add_cycle(objects.iter().map(|object| object.id));
         for &(line, field) in edges {
-            retention.is_in_cycle(handle(line), field);
+            retention.add_cycle_handle(handle(line), field);
         }
         let report = LeakReport::with_retention(objects.clone(), Time::coarse(), &retention);
         let [leak] = report.leaks() else { panic!("one cause: {report}") };
@@ -270,7 +270,7 @@ fn what_hangs_on_a_cause_is_no_finding_of_its_own() {
     let root = objects.iter().find(|object| object.type_name.contains("Vec")).unwrap().id;
     let mut retention = Retention::new();
     for object in objects.iter().filter(|object| object.id != root) {
-        retention.hangs_on(object.id, root);
+        retention.set_dominator(object.id, root);
     }
     assert_eq!(LeakReport::new(objects.clone(), Time::coarse()).leaks().len(), 2);
     let report = LeakReport::with_retention(objects, Time::coarse(), &retention);
@@ -290,9 +290,9 @@ fn a_part_sorts_and_annotates_and_silences_nothing() {
     let kept = scope.run(|| (Rc::new(1_u8), Rc::new(2_u16), Rc::new(3_u32)));
     let objects = scope.alive();
     let mut retention = Retention::new();
-    retention.is_in(objects[0].id, Part::Stack("main".to_owned()));
-    retention.is_in(objects[1].id, Part::Static("POOL".to_owned()));
-    retention.is_in(objects[2].id, Part::Leaked);
+    retention.set_part(objects[0].id, Part::Stack("main".to_owned()));
+    retention.set_part(objects[1].id, Part::Static("POOL".to_owned()));
+    retention.set_part(objects[2].id, Part::Leaked);
     let report = LeakReport::with_retention(objects, Time::coarse(), &retention);
     let types: Vec<_> =
         report.leaks().iter().map(|leak| leak.example().type_name.clone()).collect();

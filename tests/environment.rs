@@ -249,7 +249,7 @@ fn stacks_of_chosen_objects() {
     for (word, of_text, of_number) in [
         ("stacks", true, true),
         ("stacks-type=String", true, false),
-        ("stacks=birth,stacks-type=u16", false, true),
+        ("stacks=new,stacks-type=u16", false, true),
         ("stacks,stacks-site=environment.rs,stacks-one-in=2", true, false),
         ("stacks,stacks-site=elsewhere.rs", false, false),
         ("leaks", false, false),
@@ -518,7 +518,7 @@ fn a_recording_ends_with_a_mark_unless_the_process_was_killed() {
         let text = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         let recording = Recording::read(&text[..]).unwrap();
-        assert_eq!(recording.ended(), end, "{mode}");
+        assert_eq!(recording.end(), end, "{mode}");
         let origin = recording.origin().expect("the head says it");
         assert_eq!(origin.arguments, ["--exact", "program", "--nocapture", "--test-threads", "1"]);
         assert_eq!(std::path::Path::new(&origin.directory), std::env::current_dir().unwrap());

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 fn events(f: impl FnOnce()) -> Vec<OwnedEvent> {
     let log = std::sync::Arc::new(Mutex::new(Vec::new()));
     let sink = log.clone();
-    Scope::new(from_fn(move |event| sink.lock().unwrap().push(event.record()))).run(f);
+    Scope::new(from_fn(move |event| sink.lock().unwrap().push(event.to_owned()))).run(f);
     let log = log.lock().unwrap().clone();
     // Whatever was done: numbered without a gap, and replayed to the count that each carries.
     let mut objects: Vec<_> = log.iter().map(|record| record.object.id()).collect();

@@ -182,8 +182,11 @@ fn exported_as_lines_it_reads_as_the_same() {
     refscope::render::jsonl(&whole, &mut lines).unwrap();
     let read = Recording::read(&lines[..]).unwrap();
     assert_eq!(told(&read), told(&whole));
-    assert_eq!((read.damage(), read.marks(), read.end()), (&[][..], whole.marks(), whole.end()));
-    assert_eq!((read.origin(), read.ended()), (whole.origin(), whole.ended()));
+    assert_eq!(
+        (read.damage(), read.marks(), read.end_time()),
+        (&[][..], whole.marks(), whole.end_time())
+    );
+    assert_eq!((read.origin(), read.end()), (whole.origin(), whole.end()));
     // What was alive at a mark, too.
     let moment = refscope::model::Moment::Mark("done".to_owned());
     let (_, live) = Recording::read_live_at(&lines[..], &moment).unwrap().unwrap();
@@ -211,7 +214,9 @@ fn streamed_as_lines_it_reads_as_the_same() {
     assert!(Recording::read_live(&lines[..]).unwrap().1 == whole.live_objects());
     // Some objects: the events of the others are not there.
     let mut some = Vec::new();
-    let wanted = |birth: &refscope::model::Birth<'_>| birth.object.type_name.contains("String");
+    let wanted = |allocation: &refscope::model::Allocation<'_>| {
+        allocation.object.type_name.contains("String")
+    };
     refscope::render::jsonl_of(&opened, wanted, &mut some).unwrap();
     let some = Recording::read(&some[..]).unwrap();
     assert_eq!((some.objects().len(), some.events().len() > 1_000), (1, true));
@@ -290,7 +295,7 @@ fn killed_at_any_moment_it_has_every_event_before() {
         let rounds = reader.join().unwrap();
         let recording = Recording::open(&file).unwrap();
         assert_eq!((recording.damage(), recording.lost()), (&[][..], 0), "kill {kill}");
-        assert_eq!(recording.ended(), RecordingEnd::Stopped);
+        assert_eq!(recording.end(), RecordingEnd::Stopped);
         let events = |object: &refscope::model::ObjectRecord| {
             let all = recording.events().iter().filter(|event| event.object() == object.id);
             all.map(|event| event.seq).collect::<Vec<_>>()
@@ -555,7 +560,7 @@ fn a_forked_child_does_not_write_into_its_parents_file() {
     let read = Recording::open(&file).unwrap();
     read.verify().unwrap();
     assert_eq!((read.objects().len(), read.events().len(), read.damage()), (1, 22, &[][..]));
-    assert_eq!(read.ended(), RecordingEnd::Exit);
+    assert_eq!(read.end(), RecordingEnd::Exit);
 }
 
 /// Where one file was asked for of each process, the child says that it has none.
@@ -609,12 +614,16 @@ fn a_file_that_cannot_grow_loses_events_and_counts_them() {
     refscope::render::jsonl(&read, &mut lines).unwrap();
     for read in [read, Recording::read(&packed[..]).unwrap(), Recording::read(&lines[..]).unwrap()]
     {
-        assert_eq!(read.ended(), RecordingEnd::Stopped);
+        assert_eq!(read.end(), RecordingEnd::Stopped);
         assert_eq!(read.live_objects().len(), 1);
         let report = refscope::analysis::LeakReport::of_recording(&read);
         assert!(report.to_string().contains("alive when the recording stopped"), "{report}");
         let newest = read.events().iter().map(|event| event.time).max().unwrap();
-        assert!(newest.until(read.end()) < Duration::from_secs(1), "{newest:?}: {:?}", read.end());
+        assert!(
+            newest.until(read.end_time()) < Duration::from_secs(1),
+            "{newest:?}: {:?}",
+            read.end_time()
+        );
     }
 }
 

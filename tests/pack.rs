@@ -75,7 +75,7 @@ fn told(recording: &Recording) -> Vec<String> {
         format!("{:?}", recording.spans()),
         format!("{:?}", recording.marks()),
         format!("{:?}", recording.origin()),
-        format!("{:?} {:?} {}", recording.ended(), recording.end(), recording.lost()),
+        format!("{:?} {:?} {}", recording.end(), recording.end_time(), recording.lost()),
         format!("{:?} {}", recording.damage(), recording.truncated()),
     ];
     objects.chain(events).chain(tables).collect()
@@ -195,7 +195,7 @@ fn cut_anywhere_it_reads_to_the_last_whole_chunk() {
         let end = random.below(packed.len());
         match Recording::read(&packed[..end]) {
             Ok(part) => {
-                assert!(part.truncated() && part.ended() == RecordingEnd::Stopped, "{end}");
+                assert!(part.truncated() && part.end() == RecordingEnd::Stopped, "{end}");
                 assert_eq!(part.damage(), []);
                 is_part_of(&part, &whole);
                 Recording::read_live(&packed[..end]).unwrap();

@@ -65,7 +65,7 @@ fn timelines() {
         ("ascii", Terminal::plain(80).ascii(true)),
         ("color", Terminal::plain(80).color(true).limit(1)),
     ] {
-        let text = terminal.to_string(&timelines);
+        let text = terminal.render_timelines(&timelines);
         compare(name, &text);
         let width = match name {
             "60" => 60,
@@ -80,7 +80,7 @@ fn timelines() {
         assert!(name != "ascii" || text.is_ascii());
         assert_eq!(text.contains('\x1b'), name == "color");
     }
-    assert_eq!(timelines.to_string(), Terminal::plain(80).to_string(&timelines));
+    assert_eq!(timelines.to_string(), Terminal::plain(80).render_timelines(&timelines));
     a_long_line_is_cut_around_the_call();
 }
 
@@ -89,7 +89,7 @@ fn a_long_line_is_cut_around_the_call() {
     #[rustfmt::skip]
     let keep = || { let before = "what stands before it, at length"; let kept = Rc::new(9_u8); std::mem::forget(kept); let behind = "what stands behind it"; let _ = (before, behind); };
     Scope::new(recorder.clone()).run(keep);
-    let text = Terminal::plain(60).to_string(&recorder.recording().timelines());
+    let text = Terminal::plain(60).render_timelines(&recorder.recording().timelines());
     let keeper = text.lines().rfind(|line| line.contains("kept by")).expect("it is alive");
     assert!(keeper.contains("= Rc::new(9_u8)"), "{keeper}");
     assert!(keeper.ends_with('…') && keeper.chars().count() <= 60, "{keeper}");

@@ -182,7 +182,7 @@ fn events_during_thread_exit() {
     }
 }
 
-/// Objects born on a thread are bound to the innermost scope; a pair gets each event twice; a filter decides at
+/// Objects allocated on a thread are bound to the innermost scope; a pair gets each event twice; a filter decides at
 /// birth.
 #[test]
 fn scopes_nest_and_sinks_combine() {

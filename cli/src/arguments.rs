@@ -6,7 +6,7 @@ use crate::top::By;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use refscope::analysis::{Timeline, Timelines};
-use refscope::model::{Birth, LiveObject};
+use refscope::model::{Allocation, LiveObject};
 use refscope::{ObjectId, Recording};
 use std::path::PathBuf;
 
@@ -303,11 +303,11 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// Whether an object is one that is asked for, but for whether it is alive.
-    pub(crate) fn accepts(&self, birth: &Birth<'_>) -> bool {
+    pub(crate) fn accepts(&self, allocation: &Allocation<'_>) -> bool {
         // A line is put together where it is asked for alone.
-        let line = self.site.as_ref().map_or_else(String::new, |_| birth.location.to_string());
-        let (object, nanos) = (birth.object, birth.time.as_nanos());
-        self.accepts_parts(&object.type_name, &line, object.id, birth.thread, nanos)
+        let line = self.site.as_ref().map_or_else(String::new, |_| allocation.location.to_string());
+        let (object, nanos) = (allocation.object, allocation.time.as_nanos());
+        self.accepts_parts(&object.type_name, &line, object.id, allocation.thread, nanos)
     }
 
     /// In words, for a message.
@@ -330,7 +330,7 @@ impl Filter {
     fn accepts_parts(
         &self,
         type_name: &str,
-        born: &str,
+        location: &str,
         id: ObjectId,
         thread: &str,
         nanos: u64,
@@ -340,7 +340,7 @@ impl Filter {
         };
         let seconds = nanos as f64 / 1e9;
         part(&self.type_name, type_name)
-            && part(&self.site, born)
+            && part(&self.site, location)
             && part(&self.thread, thread)
             && self.object.is_none_or(|object| object == id)
             && self.from.is_none_or(|from| seconds >= from)
@@ -356,12 +356,12 @@ impl Filter {
 
     pub(crate) fn timelines(&self, recording: &Recording, timelines: &mut Timelines<'_>) {
         timelines.retain(|t: &Timeline<'_>| {
-            let born = recording.locations()[t.object.location as usize].to_string();
+            let location = recording.locations()[t.object.location as usize].to_string();
             let first = t.events.first();
             let thread = first.map_or("", |event| &*recording.threads()[event.thread as usize]);
             let nanos = first.map_or(0, |event| event.time.as_nanos());
             (!self.alive || t.is_alive())
-                && self.accepts_parts(&t.object.type_name, &born, t.object.id, thread, nanos)
+                && self.accepts_parts(&t.object.type_name, &location, t.object.id, thread, nanos)
         });
     }
 }

@@ -5,7 +5,7 @@ use crate::arguments::{Filter, Format};
 use crate::input::Input;
 use crate::output::WholeFile;
 use refscope::__private::{escape, report_of_living};
-use refscope::model::{Birth, Survey};
+use refscope::model::{Allocation, Survey};
 use refscope::{ObjectId, render};
 use std::collections::HashSet;
 use std::io::Write;
@@ -111,7 +111,7 @@ pub(crate) fn pack(input: &Input, to: &Path) -> Result<String, Failed> {
 pub(crate) fn wanted<'a>(
     input: &'a Input,
     filter: &'a Filter,
-) -> Result<impl Fn(&Birth<'_>) -> bool + use<'a>, Failed> {
+) -> Result<impl Fn(&Allocation<'_>) -> bool + use<'a>, Failed> {
     let alive: Option<HashSet<ObjectId>> = if filter.alive {
         let (_, living) = input.live()?;
         let alive = living.into_iter().filter(|object| object.strong > 0);
@@ -119,8 +119,9 @@ pub(crate) fn wanted<'a>(
     } else {
         None
     };
-    Ok(move |birth: &Birth<'_>| {
-        filter.accepts(birth) && alive.as_ref().is_none_or(|alive| alive.contains(&birth.object.id))
+    Ok(move |allocation: &Allocation<'_>| {
+        filter.accepts(allocation)
+            && alive.as_ref().is_none_or(|alive| alive.contains(&allocation.object.id))
     })
 }
 

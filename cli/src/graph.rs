@@ -132,8 +132,8 @@ fn of_object(graph: &Ownership, id: ObjectId) -> String {
             let _ = writeln!(text, "object {id} has no storage: nothing leads to it");
         }
     }
-    let is_told = matches!(graph.path(id), Some((Held::Cycle(_), _)));
-    if let Some(cycle) = graph.cycle_of(id).filter(|_| !is_told) {
+    let is_printed = matches!(graph.path(id), Some((Held::Cycle(_), _)));
+    if let Some(cycle) = graph.cycle_of(id).filter(|_| !is_printed) {
         let _ = write!(text, "\n{}\n", graph.cycle_text(cycle));
     }
     if let Some(object) = graph.object(id) {

@@ -64,11 +64,11 @@ pub(crate) fn note(path: &Path, text: &str) {
 /// The files below a folder that are named as recordings are and begin as one does. What is packed beside the recording that it
 /// was made of is not counted twice.
 fn recordings_in(folder: &Path) -> Result<Vec<PathBuf>, Failed> {
-    let told = |error: io::Error| format!("{}: {error}", folder.display());
+    let with_path = |error: io::Error| format!("{}: {error}", folder.display());
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(told)? {
-        let entry = entry.map_err(told)?;
-        let (path, kind) = (entry.path(), entry.file_type().map_err(told)?);
+    for entry in std::fs::read_dir(folder).map_err(with_path)? {
+        let entry = entry.map_err(with_path)?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(with_path)?);
         let ends_with = |end: &str| path.extension().is_some_and(|own| own == end);
         if kind.is_dir() {
             found.extend(recordings_in(&path)?);
@@ -139,32 +139,32 @@ pub(crate) struct Input {
     path: PathBuf,
     file: RecordingFile,
     /// It was said what is wrong with it.
-    is_told: AtomicBool,
+    has_warned: AtomicBool,
 }
 
 impl Input {
     pub(crate) fn open(path: &Path) -> Result<Self, Failed> {
-        let told = |error: io::Error| format!("{}: {error}", path.display());
+        let with_path = |error: io::Error| format!("{}: {error}", path.display());
         on_progress(progress);
         let file = if path == Path::new("-") {
-            standard_input().map_err(told)?
+            standard_input().map_err(with_path)?
         } else {
             // To open a pipe that nobody writes to waits for somebody who does.
             let waiting = Waiting::new(path);
-            let file = File::open(path).map_err(told)?;
+            let file = File::open(path).map_err(with_path)?;
             drop(waiting);
             file
         };
-        let metadata = file.metadata().map_err(told)?;
+        let metadata = file.metadata().map_err(with_path)?;
         if metadata.is_dir() {
             return Err(
                 format!("{}: this is a directory; a recording is a file", path.display()).into()
             );
         }
         // What comes through a pipe can be read once, and it may be more than there is memory.
-        let file = if metadata.is_file() { file } else { kept(file).map_err(told)? };
-        let is_told = AtomicBool::new(false);
-        Ok(Self { path: path.to_owned(), file: RecordingFile::from_file(file), is_told })
+        let file = if metadata.is_file() { file } else { kept(file).map_err(with_path)? };
+        let has_warned = AtomicBool::new(false);
+        Ok(Self { path: path.to_owned(), file: RecordingFile::from_file(file), has_warned })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -199,7 +199,7 @@ impl Input {
     /// What was alive at the end.
     pub(crate) fn live(&self) -> Result<(Recording, Vec<LiveObject>), Failed> {
         let (recording, living) = self.read(self.file.live())?;
-        self.tell(&recording);
+        self.warn_of_damage(&recording);
         Ok((recording, living))
     }
 
@@ -221,19 +221,19 @@ impl Input {
             }
             false => None,
         };
-        let survey = self.file.survey(most, |birth| {
-            filter.accepts(birth)
-                && alive.as_ref().is_none_or(|alive| alive.contains(&birth.object.id))
+        let survey = self.file.survey(most, |allocation| {
+            filter.accepts(allocation)
+                && alive.as_ref().is_none_or(|alive| alive.contains(&allocation.object.id))
         });
         let survey = self.read(survey)?;
-        self.tell(&survey.recording);
+        self.warn_of_damage(&survey.recording);
         Ok(survey)
     }
 
     /// The whole histories of some objects.
     pub(crate) fn objects(&self, objects: &HashSet<ObjectId>) -> Result<Recording, Failed> {
         let mut recording = self.read(self.file.objects(objects))?;
-        self.tell(&recording);
+        self.warn_of_damage(&recording);
         recording.resolve_stacks();
         Ok(recording)
     }
@@ -250,7 +250,7 @@ impl Input {
     /// Which lines made an object's handles, and which ended them; `None` where none of its events is known.
     pub(crate) fn balance(&self, object: ObjectId) -> Result<Option<Balance<String>>, Failed> {
         let (tables, balance) = self.file.balance(object).map_err(|error| self.failed(&error))?;
-        self.tell(&tables);
+        self.warn_of_damage(&tables);
         self.tell_lost(&tables);
         Ok(balance)
     }
@@ -268,10 +268,10 @@ impl Input {
         );
     }
 
-    /// Says, once, what could not be read.
-    pub(crate) fn tell(&self, recording: &Recording) {
+    /// Warns, once, of what could not be read.
+    pub(crate) fn warn_of_damage(&self, recording: &Recording) {
         clear();
-        if self.is_told.swap(true, Ordering::Relaxed) {
+        if self.has_warned.swap(true, Ordering::Relaxed) {
             return;
         }
         let path = escape(&self.path.display().to_string()).to_string();

@@ -80,7 +80,7 @@ pub(crate) fn at(
         let names: Vec<&str> = whole.marks().iter().map(|mark| mark.name.as_str()).collect();
         let what = match moment {
             Moment::Time(_) => {
-                format!("it ends {:.3} s after its start", whole.end().as_nanos() as f64 / 1e9)
+                format!("it ends {:.3} s after its start", whole.end_time().as_nanos() as f64 / 1e9)
             }
             Moment::Mark(_) if names.is_empty() => {
                 "it has no marks; a time is as 12.5s or 300ms, after its start".to_owned()

@@ -132,7 +132,7 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                     AxisBy::Events => terminal().by_events(),
                 };
                 let terminal = terminal.sources_of(&recording).limit(limit).sums_of(&survey);
-                let mut text = terminal.to_string(&timelines);
+                let mut text = terminal.render_timelines(&timelines);
                 if survey.objects == 0 {
                     text.push_str(&none_matches(&input, &filter)?);
                 }
@@ -148,9 +148,9 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                 if let Some(fleet) = &mut fleet {
                     fleet.add(&recording, input.path(), &living);
                 } else if json.json {
-                    out.json(&top::json(&living, recording.end(), by, limit))?;
+                    out.json(&top::json(&living, recording.end_time(), by, limit))?;
                 } else {
-                    let mut text = top::table(&living, recording.end(), by, limit);
+                    let mut text = top::table(&living, recording.end_time(), by, limit);
                     if living.is_empty() {
                         text.push_str("nothing that is asked for was alive at the end\n");
                     }
@@ -342,7 +342,7 @@ fn timelines_json<'t, 'r: 't>(
 ) -> serde_json::Value {
     json!({
         "refscope_timelines": 1,
-        "end": recording.end(),
+        "end": recording.end_time(),
         "lost": recording.lost(),
         "locations": recording.locations(),
         "threads": recording.threads(),
@@ -369,7 +369,7 @@ fn flame(input: &Input, of: Option<Op>) -> Result<String, Failed> {
             tables
         }
     };
-    input.tell(&tables);
+    input.warn_of_damage(&tables);
     input.tell_lost(&tables);
     let stacks: Vec<_> = counts.into_iter().map(|(stack, n)| (stack.resolve(), n)).collect();
     Ok(stack::flame_graph(stacks.iter().map(|(stack, n)| (&**stack, *n))))

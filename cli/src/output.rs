@@ -118,16 +118,16 @@ impl WholeFile {
 
 impl Write for WholeFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.to.write(bytes).map_err(|error| told(&self.path, error))
+        self.to.write(bytes).map_err(|error| with_path(&self.path, error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush().map_err(|error| told(&self.path, error))
+        self.to.flush().map_err(|error| with_path(&self.path, error))
     }
 }
 
-/// Whoever writes goes on after an interruption, and a pipe without a reader is none of the errors that are told.
-fn told(path: &Path, error: io::Error) -> io::Error {
+/// Whoever writes goes on after an interruption, and a pipe without a reader is none of the errors that are reported.
+fn with_path(path: &Path, error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::Interrupted | io::ErrorKind::BrokenPipe => error,
         _ => WriteFailed::at(path, error),

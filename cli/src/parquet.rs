@@ -188,7 +188,7 @@ fn write(input: &Input, filter: &Filter, folder: &Path, parts: &mut Parts) -> Re
         tables.step(recording, object, step)
     });
     let (recording, mut living) = input.written(done)?;
-    input.tell(&recording);
+    input.warn_of_damage(&recording);
     filter.living(&mut living);
     let done = match begun {
         Some(tables) => Ok(tables),
@@ -359,7 +359,7 @@ impl Tables {
 fn process_row(table: &mut Table, input: &Input, recording: &Recording) -> io::Result<()> {
     let (origin, [host, program, build]) = (recording.origin(), place(recording));
     let arguments = origin.map(|origin| origin.arguments.join(" "));
-    let ended = match recording.ended() {
+    let ended = match recording.end() {
         RecordingEnd::Exit => "exit",
         RecordingEnd::Running => "running",
         _ => "stopped",
@@ -372,7 +372,7 @@ fn process_row(table: &mut Table, input: &Input, recording: &Recording) -> io::R
         arguments.as_deref().into(),
         build.into(),
         moment(recording, Time::START),
-        recording.end().as_nanos().into(),
+        recording.end_time().as_nanos().into(),
         ended.into(),
         recording.lost().into(),
     ])

@@ -25,7 +25,7 @@ pub(crate) enum By {
     /// The age of the oldest
     Age,
     /// A row for each stack that allocated what is alive, by count, with the functions that are the program's. The
-    /// recording needs stacks of allocations: `REFSCOPE=record=…,stacks=birth`
+    /// recording needs stacks of allocations: `REFSCOPE=record=…,stacks=new`
     Stack,
     /// A row for each process, of all recordings together
     Process,
@@ -77,7 +77,8 @@ impl Fleet {
             row.objects += 1;
             row.bytes = row.bytes.saturating_add(object.size);
             row.strong += u64::from(object.strong);
-            row.oldest = row.oldest.max(object.created.until(recording.end()).as_nanos() as u64);
+            row.oldest =
+                row.oldest.max(object.created.until(recording.end_time()).as_nanos() as u64);
         }
     }
 

@@ -400,7 +400,7 @@ fn timeline_top_diff_tree() {
 mod stacks {
     use super::*;
     use refscope::sink::ObjectFilter;
-    use refscope::stack::{Depths, take, take_of};
+    use refscope::stack::{Depths, set_depths, set_depths_of};
 
     struct Connection;
 
@@ -423,9 +423,9 @@ mod stacks {
     fn top_by_stack() {
         let file = path("stacks.jsonl");
         let sink = FileSink::create(&file).unwrap();
-        take_of(
+        set_depths_of(
             ObjectFilter::all().of_type("Connection"),
-            Depths { birth: 32, ..Depths::default() },
+            Depths { new: 32, ..Depths::default() },
         );
         Scope::new(sink.clone()).run(|| {
             std::mem::forget((poll(), Rc::new(Cache)));
@@ -433,7 +433,7 @@ mod stacks {
                 std::mem::forget(serve());
             }
         });
-        take(Depths::default());
+        set_depths(Depths::default());
         sink.flush().unwrap();
         let (out, _) = texts(&refscope(&["top", file.to_str().unwrap(), "--by", "stack"]));
         let rows: Vec<_> = out.split("Rc<command::").collect();

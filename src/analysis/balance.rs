@@ -47,7 +47,7 @@ pub(crate) struct BalanceEvent<L> {
 #[non_exhaustive]
 pub struct Balance<L> {
     /// The lines that made handles, those with most of them alive first.
-    pub made: Vec<Made<L>>,
+    pub made: Vec<BalanceLine<L>>,
     /// The same by whole stacks: what each caller has of its callees' handles.
     pub tree: Vec<BalanceNode<L>>,
     /// Handles that ended, of whose making nothing is known.
@@ -58,7 +58,7 @@ pub struct Balance<L> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct Made<L> {
+pub struct BalanceLine<L> {
     /// The line. `None`: not known.
     pub line: Option<L>,
     /// The operation.
@@ -69,7 +69,7 @@ pub struct Made<L> {
     pub ended: Vec<(Option<L>, Op, u64)>,
 }
 
-impl<L> Made<L> {
+impl<L> BalanceLine<L> {
     /// Returns how many of the handles are alive.
     #[must_use]
     pub fn alive(&self) -> u64 {
@@ -147,7 +147,7 @@ impl<L: Clone + Ord> Balancing<L> {
                 let ended = ends.into_iter().map(|((line, op), count)| (line, op, count));
                 let mut ended: Vec<_> = ended.collect();
                 ended.sort_by_key(|&(.., count)| std::cmp::Reverse(count));
-                Made { line, op, count, ended }
+                BalanceLine { line, op, count, ended }
             })
             .collect();
         made.sort_by_key(|made| (std::cmp::Reverse(made.alive()), std::cmp::Reverse(made.count)));
@@ -167,7 +167,7 @@ impl<L: Clone + Ord> Balance<L> {
     /// Returns how many strong handles are alive, of those whose making is known.
     #[must_use]
     pub fn alive(&self) -> u64 {
-        self.made.iter().map(Made::alive).sum()
+        self.made.iter().map(BalanceLine::alive).sum()
     }
 }
 
@@ -296,7 +296,7 @@ impl Recording {
     fn lines_of(&self, event: &EventRecord) -> Vec<String> {
         let stack = event.stack.map(|stack| stack.resolve());
         let frames = stack.iter().flat_map(|stack| &stack.frames);
-        let users = frames.filter(|frame| frame.origin().is_users());
+        let users = frames.filter(|frame| frame.origin().is_user());
         let mut lines: Vec<String> = users.map(ToString::to_string).collect();
         lines.reverse();
         if lines.is_empty() {
@@ -338,7 +338,7 @@ impl crate::model::RecordingFile {
 
 #[cfg(test)]
 mod tests {
-    use super::{Balance, BalanceEvent, Made};
+    use super::{Balance, BalanceEvent, BalanceLine};
     use crate::event::Op;
 
     fn event(op: Op, handle: u64, lines: &[&'static str]) -> BalanceEvent<&'static str> {
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(balance.alive(), 1);
         assert_eq!(
             balance.made[0],
-            Made {
+            BalanceLine {
                 line: Some("b"),
                 op: Op::Clone,
                 count: 12,

@@ -61,7 +61,7 @@ impl Lines {
         let mut location = step.location.clone();
         if handle.left.is_none()
             && let Some(stack) = handle.stack
-            && location.as_ref().is_some_and(|location| !location.is_users())
+            && location.as_ref().is_some_and(|location| !location.is_user())
         {
             let line = self.0.entry(stack).or_insert_with(|| Some(handle.user_lines()?.0));
             location = line.clone().or(location);
@@ -232,8 +232,7 @@ fn other_lines(
     }
     let handles = members.iter().flat_map(|&member| objects[member].strong_handles());
     let lines = handles.filter(is_part).filter_map(Handle::location);
-    let lines =
-        lines.filter(|line| line.is_users() && Some(*line) != causes[top].location.as_ref());
+    let lines = lines.filter(|line| line.is_user() && Some(*line) != causes[top].location.as_ref());
     Some(lines.cloned().collect())
 }
 
@@ -326,7 +325,7 @@ fn handle_groups(objects: &[LiveObject], cause: &Cause, lines: &mut Lines) -> Ve
 
 /// What tells the stack of a handle from another's: its user's line, where that is known.
 fn line_of(stack: StackId, handle: &Handle, lines: &mut Lines) -> Option<Location> {
-    if handle.location().is_some_and(Location::is_users) {
+    if handle.location().is_some_and(Location::is_user) {
         return None;
     }
     lines.0.entry(stack).or_insert_with(|| Some(handle.user_lines()?.0)).clone()

@@ -183,7 +183,7 @@ impl Growth {
     }
 
     /// Returns the time between the snapshots.
-    pub fn over(&self) -> Duration {
+    pub fn duration(&self) -> Duration {
         self.over
     }
 

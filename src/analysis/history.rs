@@ -1,7 +1,8 @@
 use super::timeline::{End, Lifeline};
 use crate::event::ObjectId;
 use crate::model::{
-    Birth, Change, EventRecord, LiveObject, ObjectRecord, ObjectState, Recording, RecordingFile,
+    Allocation, Change, EventRecord, LiveObject, ObjectRecord, ObjectState, Recording,
+    RecordingFile,
 };
 use std::collections::HashMap;
 use std::io;
@@ -54,7 +55,7 @@ impl RecordingFile {
     ///
     /// let file = RecordingFile::open("run.refscope")?;
     /// let mut longest = std::time::Duration::ZERO;
-    /// file.histories(|birth| birth.object.type_name.contains("Session"), |_, _, step| {
+    /// file.histories(|allocation| allocation.object.type_name.contains("Session"), |_, _, step| {
     ///     if let History::Handle(line) = step
     ///         && let Some(end) = line.end
     ///     {
@@ -67,7 +68,7 @@ impl RecordingFile {
     /// ```
     pub fn histories(
         &self,
-        wanted: impl Fn(&Birth<'_>) -> bool,
+        wanted: impl Fn(&Allocation<'_>) -> bool,
         mut visit: impl FnMut(&Recording, &ObjectRecord, History<'_>) -> io::Result<()>,
     ) -> io::Result<(Recording, Vec<LiveObject>)> {
         let mut objects: HashMap<ObjectId, Open> = HashMap::new();

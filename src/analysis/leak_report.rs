@@ -1,7 +1,8 @@
 use super::cause::{Cause, find_causes};
+use super::ownership::Starts;
 use super::{Help, Part, Retention, Total};
 use crate::event::{Location, Op, Time, UntracedCounts};
-use crate::locate::{Ownership, Search, Starts};
+use crate::locate::{Ownership, Search};
 use crate::model::{Handle, LiveObject, Recording, RecordingEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub struct Leak {
     pub objects: Vec<LiveObject>,
     /// Objects that hang on those alone: they would end with them. Empty where the ownership graph is not known.
     pub retained: Vec<LiveObject>,
-    /// The living handles of `objects`: those that came about alike are one entry, the most numerous first.
+    /// The living handles of `objects`: those that were made alike are one entry, the most numerous first.
     pub handles: Vec<HandleGroup>,
     /// Identifies the cause across runs, machines, and edits elsewhere in the file: a hash of pointer kind, type, files
     /// and operation, without lines and without where the source lies on this machine. No two entries of a report have
@@ -64,7 +65,7 @@ pub struct Leak {
     pub help: Help,
 }
 
-/// Handles that came about alike: in the same way, on the same thread.
+/// Handles that were made alike: by the same operations and lines, on the same thread.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -187,13 +188,13 @@ impl LeakReport {
     ) -> Self {
         let lost = recording.lost();
         let untraced = UntracedCounts { lost, paths_cut, ..UntracedCounts::default() };
-        let kind = match recording.ended() {
+        let kind = match recording.end() {
             RecordingEnd::Exit => ReportKind::Exit,
             RecordingEnd::Stopped => ReportKind::Stopped,
             RecordingEnd::Running => ReportKind::Alive,
         };
         let mut report =
-            Self::new(objects, recording.end()).with_untraced(untraced).with_kind(kind);
+            Self::new(objects, recording.end_time()).with_untraced(untraced).with_kind(kind);
         report.traced_nothing = recording.traced_nothing();
         report
     }
@@ -323,7 +324,7 @@ impl LiveObject {
 impl Handle {
     /// Whether the user's line that made it is known, or can be: by its stack, where that can be read.
     pub(crate) fn has_users_line(&self) -> bool {
-        self.location().is_some_and(Location::is_users)
+        self.location().is_some_and(Location::is_user)
             || (self.stack.is_some() && cfg!(feature = "stacks"))
     }
 }

@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, HashMap};
 /// let (list, entry) = scope.run(|| (Rc::new("a list"), Rc::new(1)));
 /// let objects = scope.alive();
 /// let mut retention = Retention::new();
-/// retention.hangs_on(objects[1].id, objects[0].id);
-/// retention.is_in(objects[0].id, Part::Leaked);
+/// retention.set_dominator(objects[1].id, objects[0].id);
+/// retention.set_part(objects[0].id, Part::Leaked);
 /// let report = LeakReport::with_retention(objects, Time::coarse(), &retention);
 /// assert_eq!((report.leaks().len(), report.leaks()[0].retained.len()), (1, 1));
 /// ```
@@ -72,23 +72,23 @@ impl Retention {
 
     /// Adds that every path to `object` leads through `owner`: it would end with that one. The nearest such object is
     /// meant, the immediate dominator.
-    pub fn hangs_on(&mut self, object: ObjectId, owner: ObjectId) {
+    pub fn set_dominator(&mut self, object: ObjectId, owner: ObjectId) {
         self.owners.insert(object, owner);
     }
 
     /// Adds that `owner` holds `object`, as others may that are added as well, and nothing else does.
-    pub(crate) fn is_held_by(&mut self, object: ObjectId, owner: ObjectId) {
+    pub(crate) fn add_holder(&mut self, object: ObjectId, owner: ObjectId) {
         self.holders.entry(object).or_default().push(owner);
     }
 
     /// Adds that the objects hold each other in a cycle, which nothing else holds.
-    pub fn cycle(&mut self, objects: impl IntoIterator<Item = ObjectId>) {
+    pub fn add_cycle(&mut self, objects: impl IntoIterator<Item = ObjectId>) {
         self.cycles.push(objects.into_iter().collect());
     }
 
     /// Adds that a handle is one of those by which the objects of a cycle hold each other; and the field that it stands in,
     /// where that is known: by its name, as `parent`, advice tells a reference back.
-    pub fn is_in_cycle(&mut self, handle: HandleId, field: Option<&str>) {
+    pub fn add_cycle_handle(&mut self, handle: HandleId, field: Option<&str>) {
         let name = field.and_then(|field| field.rsplit('.').next());
         let name = name.and_then(|name| name.split('[').next()).unwrap_or_default();
         self.in_cycles.insert(handle, BACK.contains(&name));
@@ -100,7 +100,7 @@ impl Retention {
     }
 
     /// Sets what holds an object.
-    pub fn is_in(&mut self, object: ObjectId, part: Part) {
+    pub fn set_part(&mut self, object: ObjectId, part: Part) {
         self.parts.insert(object, part);
     }
 
@@ -166,7 +166,7 @@ mod tests {
     fn each_hangs_on_the_last_that_is_reported() {
         let mut retention = Retention::new();
         for (object, owner) in [(1, 2), (2, 3), (3, 4), (5, 2), (7, 8), (8, 7)] {
-            retention.hangs_on(id(object), id(owner));
+            retention.set_dominator(id(object), id(owner));
         }
         let tops = |reported: &[u64]| {
             let all = [1, 2, 3, 4, 5, 6].map(id);
@@ -183,7 +183,7 @@ mod tests {
             "a cycle has an end"
         );
         let mut long = Retention::new();
-        (0..200_000).for_each(|object| long.hangs_on(id(object), id(object + 1)));
+        (0..200_000).for_each(|object| long.set_dominator(id(object), id(object + 1)));
         let tops = long.tops((0..200_000).map(id), |_| true, |_| false);
         assert!((0..200_000).all(|object| tops[&id(object)] == id(200_000)));
     }
@@ -193,7 +193,7 @@ mod tests {
         let mut retention = Retention::new();
         // The program in a static, its router, that one's sessions, and what a session has.
         for (object, owner) in [(2, 1), (3, 2), (4, 2), (5, 4), (6, 5), (7, 1)] {
-            retention.hangs_on(id(object), id(owner));
+            retention.set_dominator(id(object), id(owner));
         }
         let tops = |containers: &[u64]| {
             let all = [1, 2, 3, 4, 5, 6, 7].map(id);

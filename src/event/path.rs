@@ -1,6 +1,6 @@
 //! How the path of a handle is bounded: pure rules over any table of interned steps.
 //!
-//! A path is the chain of operations, with their lines, through which a handle came about. It is a node of a
+//! A path is the chain of operations, with their lines, through which a handle was made. It is a node of a
 //! trie that grows from its root: the node is the last step, its parent the path of the handle that this one
 //! was made from. A live view and a replayed recording apply the same rules, each to a table of its own, and
 //! so arrive at the same steps.

@@ -129,7 +129,7 @@ mod tests {
     use super::grows;
 
     #[test]
-    fn growth_is_told_from_what_fills_and_what_comes_and_goes() {
+    fn growth_is_distinguished_from_what_fills_and_what_comes_and_goes() {
         for (counts, is_growth) in [
             (&[0, 1, 2][..], true),
             (&[5, 6, 8, 9], true),

@@ -229,7 +229,7 @@ mod tests {
     use super::{is_spare, taken_slots};
 
     #[test]
-    fn what_was_taken_out_of_a_queue_is_told() {
+    fn what_was_taken_out_of_a_queue_is_recognised() {
         for (slots, rounded) in [(31, 0), (31, 1), (63, 0), (63, 1)] {
             let mut block = vec![0; 1 + 3 * slots + rounded];
             // Three were sent, and two of them received.
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn spare_room_is_told_from_a_ring() {
+    fn spare_room_is_distinguished_from_a_ring() {
         // capacity 4, 16 bytes each, length 2
         let vec = |offset| is_spare([9999, 4, 0x1000, 2, 9999], 72, offset);
         assert_eq!([0, 16, 32, 48].map(vec), [Some(false), Some(false), Some(true), Some(true)]);

@@ -7,7 +7,7 @@ const NONE: u32 = u32::MAX;
 
 /// Returns what the roots reach by the edges `out`, numbered from 1 in the order of a depth-first search, and by number
 /// the number of the immediate dominator: 0 where there is none.
-pub(super) fn dominators<I: Iterator<Item = u32>>(
+pub(crate) fn dominators<I: Iterator<Item = u32>>(
     count: usize,
     roots: impl Iterator<Item = u32>,
     out: impl Fn(u32) -> I,

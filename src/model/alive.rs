@@ -137,24 +137,24 @@ pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveOb
 /// What is made once of what many handles have alike.
 #[derive(Default)]
 struct Texts {
-    threads: Made<Arc<str>>,
-    paths: Made<Arc<[PathStep]>>,
-    spans: Made<Option<Arc<str>>>,
+    threads: Memo<Arc<str>>,
+    paths: Memo<Arc<[PathStep]>>,
+    spans: Memo<Option<Arc<str>>>,
 }
 
 /// What was made of a number, with the last one at hand: neighbours are often alike.
-struct Made<T> {
+struct Memo<T> {
     all: HashMap<u32, T>,
     last: Option<(u32, T)>,
 }
 
-impl<T> Default for Made<T> {
+impl<T> Default for Memo<T> {
     fn default() -> Self {
         Self { all: HashMap::new(), last: None }
     }
 }
 
-impl<T: Clone> Made<T> {
+impl<T: Clone> Memo<T> {
     fn get(&mut self, number: u32, make: impl FnOnce() -> T) -> T {
         match &self.last {
             Some((last, made)) if *last == number => made.clone(),

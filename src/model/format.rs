@@ -135,7 +135,7 @@ pub(crate) enum ObjectWord {
     /// Signed, as the next one.
     Strong,
     Weak,
-    /// 0 where its birth is not known.
+    /// 0 where its allocation is not known.
     Type,
     Size,
     Path,

@@ -23,7 +23,7 @@ pub(crate) struct HandleSet<H> {
     slots: Vec<Slot<H>>,
     /// Slots that are `Gone`.
     gone: usize,
-    /// Living handles by side.
+    /// LiveHandle handles by side.
     living: [usize; 2],
     /// By side. Most objects have no raw handle.
     raw: Option<Box<[RawHandles; 2]>>,
@@ -63,7 +63,7 @@ const SLACK: usize = 16;
 
 /// A living handle of a [`HandleSet`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Living<H> {
+pub(crate) struct LiveHandle<H> {
     pub(crate) number: u64,
     pub(crate) strength: Strength,
     /// It became a raw pointer, or was leaked.
@@ -89,8 +89,8 @@ impl<H: Copy> HandleSet<H> {
     }
 
     /// Returns the living handles, by number.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Living<H>> + '_ {
-        self.slots.iter().filter(|slot| slot.state != State::Gone).map(|slot| Living {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = LiveHandle<H>> + '_ {
+        self.slots.iter().filter(|slot| slot.state != State::Gone).map(|slot| LiveHandle {
             number: slot.number,
             strength: slot.strength,
             raw: slot.state == State::Raw,

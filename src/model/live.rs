@@ -47,8 +47,8 @@ pub struct Handle {
     pub id: HandleId,
     /// Whether it keeps the value alive, or only the memory.
     pub strength: Strength,
-    /// How it came about: from the object's allocation to the operation that made this handle. Handles that came
-    /// about alike share it.
+    /// The path on which it was made: from the object's allocation to the operation that made this handle. Handles that were made
+    /// alike share it.
     pub path: Arc<[PathStep]>,
     /// The handle that it was made from.
     pub from: Option<HandleId>,
@@ -144,7 +144,7 @@ impl Handle {
     /// See [`StackId::resolve`] for what it costs, and needs.
     pub fn user_lines(&self) -> Option<(Location, Option<Location>)> {
         let location = self.location()?;
-        let stack = self.stack.filter(|_| !location.is_users())?.resolve();
+        let stack = self.stack.filter(|_| !location.is_user())?.resolve();
         let (line, caller) = stack.user_frame()?;
         Some((Location::of_frame(line)?, caller.and_then(Location::of_frame)))
     }

@@ -11,7 +11,7 @@ pub(crate) mod parts;
 mod passes;
 mod source;
 
-pub use file::{Birth, RecordingFile, Survey, Surveyed};
+pub use file::{Allocation, RecordingFile, Survey, Surveyed};
 
 use self::passes::Input;
 use super::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording};

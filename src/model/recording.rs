@@ -176,7 +176,7 @@ impl Recording {
     }
 
     /// Returns how it ended.
-    pub fn ended(&self) -> RecordingEnd {
+    pub fn end(&self) -> RecordingEnd {
         self.ended
     }
 
@@ -233,7 +233,7 @@ impl Recording {
     }
 
     /// Returns when the recording was read or ended.
-    pub fn end(&self) -> Time {
+    pub fn end_time(&self) -> Time {
         self.end
     }
 
@@ -249,9 +249,9 @@ impl Recording {
         for event in events {
             let Some(stack) = event.stack else { continue };
             if let Some(own) = event.location {
-                let is_users =
-                    || locations.get(own as usize).is_none_or(|location| location.is_users());
-                if *users.entry(own).or_insert_with(is_users) {
+                let is_user =
+                    || locations.get(own as usize).is_none_or(|location| location.is_user());
+                if *users.entry(own).or_insert_with(is_user) {
                     continue;
                 }
             }

@@ -128,7 +128,7 @@ impl Peaks {
         for object in objects {
             // A stack is not resolved here: it takes long, and a lock that the exit's report needs.
             let line = object.fault().and_then(|handle| handle.location());
-            if let Some(line) = line.filter(|line| line.is_users()) {
+            if let Some(line) = line.filter(|line| line.is_user()) {
                 let all = lines.entry((&*object.type_name, &object.location)).or_default();
                 *all.entry(line).or_default() += 1;
             }

@@ -13,4 +13,4 @@ impl Process {
     }
 }
 
-pub(crate) fn say_unrecorded() {}
+pub(crate) fn warn_unrecorded() {}

@@ -2,9 +2,13 @@
 
 use crate::analysis::{LeakReport, ReportKind};
 use crate::event::Time;
-use crate::leaks::Reporter;
 use std::io;
 use std::time::Duration;
+
+#[path = "../monitor/reporter.rs"]
+mod reporter;
+
+pub use reporter::Reporter;
 
 pub(crate) fn report(kind: ReportKind) -> LeakReport {
     LeakReport::new([], Time::START).with_kind(kind)

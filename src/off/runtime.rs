@@ -73,7 +73,6 @@ pub(crate) mod dispatch {
 
 pub(crate) mod scope {
     use super::sink::Sink;
-    use crate::model::LiveObject;
     use std::fmt;
     use std::future::Future;
     use std::marker::PhantomData;
@@ -115,11 +114,6 @@ pub(crate) mod scope {
 
         pub(crate) fn is_used(&self) -> bool {
             false
-        }
-
-        /// Returns nothing.
-        pub fn alive(&self) -> Vec<LiveObject> {
-            Vec::new()
         }
     }
 

@@ -7,12 +7,12 @@ use std::fmt;
 /// A table: the type, how many were allocated and are alive, how many a minute, and where.
 impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let minutes = self.over().as_secs_f64() / 60.0;
+        let minutes = self.duration().as_secs_f64() / 60.0;
         write!(
             f,
             "{} allocated and alive after {}; {} gone",
             plural(self.objects(), "object"),
-            age(self.over()),
+            age(self.duration()),
             count(self.gone())
         )?;
         for Grown { added, before, now, kept_by } in self.grown().iter().take(10) {

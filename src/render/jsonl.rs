@@ -1,8 +1,8 @@
-use super::json::Json;
 #[cfg(feature = "json")]
 use crate::event::Op;
+use crate::json::Json;
 #[cfg(feature = "json")]
-use crate::model::{Birth, RecordingFile};
+use crate::model::{Allocation, RecordingFile};
 use crate::model::{Earlier, EventRecord, ObjectRecord, Recording, RecordingEnd};
 use crate::stack::{self, StackId};
 use std::borrow::Cow;
@@ -55,13 +55,13 @@ pub fn jsonl(recording: &Recording, out: &mut impl Write) -> io::Result<()> {
 /// use refscope::{model::RecordingFile, render};
 ///
 /// let file = RecordingFile::open("run.refscope")?;
-/// render::jsonl_of(&file, |birth| birth.object.size > 100, std::io::stdout())?;
+/// render::jsonl_of(&file, |allocation| allocation.object.size > 100, std::io::stdout())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[cfg(feature = "json")]
 pub fn jsonl_of(
     file: &RecordingFile,
-    wanted: impl Fn(&Birth<'_>) -> bool,
+    wanted: impl Fn(&Allocation<'_>) -> bool,
     out: impl Write,
 ) -> io::Result<()> {
     let mut lines = Lines::new(out);
@@ -177,7 +177,7 @@ impl<W: Write> Lines<W> {
         self.begin(tables)?;
         let mut line = String::new();
         if let Some(stack) = event.stack {
-            self.stacks.tell(stack, &mut line);
+            self.stacks.write_new(stack, &mut line);
         }
         let thread = u64::from(event.thread) + 1;
         if thread == UNKNOWN && !std::mem::replace(&mut self.has_unknown[1], true) {
@@ -231,8 +231,8 @@ impl<W: Write> Lines<W> {
         if tables.lost() > 0 {
             writeln!(out, r#"{{"lost":{}}}"#, tables.lost())?;
         }
-        if tables.ended() == RecordingEnd::Exit {
-            writeln!(out, r#"{{"end":"exit","ns":{}}}"#, tables.end().as_nanos())?;
+        if tables.end() == RecordingEnd::Exit {
+            writeln!(out, r#"{{"end":"exit","ns":{}}}"#, tables.end_time().as_nanos())?;
         }
         out.flush()
     }
@@ -261,13 +261,13 @@ fn head(recording: &Recording) -> String {
 /// Stacks that have been written, and the numbers of their modules.
 #[derive(Default)]
 struct Stacks {
-    told: HashSet<StackId>,
+    written: HashSet<StackId>,
     modules: BTreeMap<(String, Option<String>), usize>,
 }
 
 impl Stacks {
-    fn tell(&mut self, stack: StackId, lines: &mut String) {
-        if !self.told.insert(stack) {
+    fn write_new(&mut self, stack: StackId, lines: &mut String) {
+        if !self.written.insert(stack) {
             return;
         }
         let mut frames = Vec::new();

@@ -6,7 +6,7 @@ use self::proto::Message;
 use crate::analysis::Timelines;
 use crate::event::{ObjectId, Strength, Time, short_type};
 #[cfg(feature = "json")]
-use crate::model::{Birth, RecordingFile};
+use crate::model::{Allocation, RecordingFile};
 use crate::model::{Change, Earlier, EventRecord, ObjectRecord, ObjectState, Recording};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -63,7 +63,7 @@ pub fn perfetto(timelines: &Timelines<'_>, out: &mut impl Write) -> io::Result<(
 #[cfg(feature = "json")]
 pub fn perfetto_of(
     file: &RecordingFile,
-    wanted: impl Fn(&Birth<'_>) -> bool,
+    wanted: impl Fn(&Allocation<'_>) -> bool,
     out: impl Write,
 ) -> io::Result<()> {
     let mut trace = Trace::new(out);
@@ -369,7 +369,7 @@ impl<W: Write> Trace<W> {
             )?;
         }
         // What has no end lasts until here.
-        let end = tables.end().as_nanos();
+        let end = tables.end_time().as_nanos();
         self.count(OBJECTS, end, objects.max(0) as u64)?;
         self.count(BYTES, end, u64::try_from(bytes.max(0)).unwrap_or(u64::MAX))?;
         self.out.flush()

@@ -27,7 +27,7 @@ const IDS: usize = 1_000;
 /// `when` is `check`, `exit`, `mark`, `stopped` or `now`, and a part `leaked`, `likely_leaked`, `raw`, `task`, `thread`, `static`,
 /// `thread_local`, `stack` or `unknown`. Of each cause, `count`, `bytes` and `handles` are totals over all its
 /// objects (`count` and `bytes` with those that are `retained` below it); bytes are the values' own, without what they have
-/// on the heap. Of handles that came about alike `count` says how many there are, and the rest is the youngest one's; a
+/// on the heap. Of handles that were made alike `count` says how many there are, and the rest is the youngest one's; a
 /// path ends with `into raw` or `leak` where `raw` is true. `ids` are the first thousand
 /// objects, `faults` the numbers of the handles that keep them, or null; `example` is the oldest object.
 ///

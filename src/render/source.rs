@@ -2,7 +2,9 @@
 
 use crate::event::Location;
 use crate::model::{Origin, Recording, SourceLines};
-use crate::source_file::{is_rust, read, workspace_of, workspaces_of_this_program};
+use crate::source_file::{
+    own_directories, texts, texts_as_built, with_workspace, workspace_of, workspace_of_this_program,
+};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -79,15 +81,11 @@ enum Source {
 impl Sources {
     /// Creates sources below `root`, or below the directories named above.
     pub(crate) fn new(root: Option<&Path>) -> Self {
-        let own = || {
-            let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-            std::env::current_dir().ok().into_iter().chain(package).collect()
-        };
-        let starts: Vec<PathBuf> = root.map_or_else(own, |root| vec![root.to_path_buf()]);
+        let starts = root.map_or_else(own_directories, |root| vec![root.to_path_buf()]);
         Self {
             roots: with_workspace(&starts),
             is_given: root.is_some(),
-            built: std::env::current_exe().ok().and_then(|program| workspace_of(&program)),
+            built: workspace_of_this_program(),
             homes: Vec::new(),
             files: RefCell::default(),
             recorded: Recorded::default(),
@@ -154,44 +152,4 @@ impl Sources {
         }
         if is_changed { Source::Changed } else { Source::Unknown }
     }
-}
-
-/// The files that a name may stand for.
-fn texts(path: &Path, is_ours: bool, roots: &[&PathBuf]) -> impl Iterator<Item = String> {
-    let itself = (is_ours && path.is_absolute()).then(|| path.to_path_buf());
-    let below = roots.iter().filter(move |_| is_ours || is_rust(path)).filter_map(move |root| {
-        // Where it really lies.
-        let found = root.join(path).canonicalize().ok()?;
-        let is_below = found.starts_with(root) && is_rust(&found);
-        (is_ours || is_below).then_some(found)
-    });
-    itself.into_iter().chain(below).filter_map(|path| read(&path))
-}
-
-/// The file of this program's own in the workspaces that its debug information names, which are asked for last: that takes a while.
-fn texts_as_built(path: &Path, is_ours: bool) -> impl Iterator<Item = String> {
-    let roots = move || is_ours.then(workspaces_of_this_program).into_iter().flatten();
-    std::iter::once_with(roots).flatten().filter_map(move |root| read(&root.join(path)))
-}
-
-/// The directories, and those above that belong to the same workspace.
-fn with_workspace(starts: &[PathBuf]) -> Vec<PathBuf> {
-    let mut roots: Vec<PathBuf> = Vec::new();
-    for start in starts.iter().filter_map(|start| start.canonicalize().ok()) {
-        for (above, folder) in start.ancestors().enumerate() {
-            let in_workspace = above == 0 || folder.join("Cargo.toml").is_file();
-            if in_workspace && !roots.iter().any(|root| root == folder) {
-                roots.push(folder.to_path_buf());
-            }
-        }
-    }
-    roots
-}
-
-/// The text of a source file that the compiler named in this process.
-pub(crate) fn sources_of_this_process(file: &'static str) -> Option<String> {
-    let sources = Sources::new(None);
-    let roots: Vec<_> = sources.roots.iter().chain(&sources.built).collect();
-    let file = Path::new(file);
-    texts(file, true, &roots).chain(texts_as_built(file, true)).next()
 }

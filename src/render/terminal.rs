@@ -27,7 +27,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 /// let recorder = Recorder::new();
 /// Scope::new(recorder.clone()).run(|| drop(Rc::new(1).clone()));
 /// let recording = recorder.recording();
-/// let text = Terminal::plain(80).ascii(true).to_string(&recording.timelines());
+/// let text = Terminal::plain(80).ascii(true).render_timelines(&recording.timelines());
 /// assert!(text.is_ascii());
 /// ```
 #[must_use = "nothing is written until `print` or `to_string`"]
@@ -142,7 +142,7 @@ impl Terminal {
     }
 
     /// Returns the text.
-    pub fn to_string(&self, timelines: &Timelines<'_>) -> String {
+    pub fn render_timelines(&self, timelines: &Timelines<'_>) -> String {
         let mut text = String::new();
         let _ = self.write(timelines, &mut text);
         text
@@ -150,7 +150,7 @@ impl Terminal {
 
     /// Writes the text to stdout. Whoever reads it may go away meanwhile.
     pub fn print(&self, timelines: &Timelines<'_>) {
-        let _ = io::stdout().write_all(self.to_string(timelines).as_bytes());
+        let _ = io::stdout().write_all(self.render_timelines(timelines).as_bytes());
     }
 
     pub(super) fn glyphs(&self) -> &'static Glyphs {
@@ -297,7 +297,7 @@ impl Object<'_> {
         let room = self.how.width.saturating_sub(fixed);
         let site = sites.min(room / 2).max(8);
         let columns = room.saturating_sub(site).clamp(8, 72);
-        let end = if self.timeline.is_alive() { self.recording.end() } else { Time::START };
+        let end = if self.timeline.is_alive() { self.recording.end_time() } else { Time::START };
         let axis = Axis::new(self.timeline, self.how.by, end, columns);
         let chart = fixed - " alive".len() + site;
 
@@ -430,7 +430,7 @@ impl Object<'_> {
             rest.push(format!("{} weak", timeline.peak_weak));
         }
         if let (Some(first), Some(last)) = (timeline.points.first(), timeline.points.last()) {
-            let end = if timeline.is_alive() { self.recording.end() } else { last.time };
+            let end = if timeline.is_alive() { self.recording.end_time() } else { last.time };
             let lived = first.time.until(end.max(last.time));
             if !lived.is_zero() {
                 let whose = if self.others > 0 { " the first" } else { "" };

@@ -5,7 +5,6 @@ use crate::runtime::handle::OfTicket;
 use crate::runtime::ticket::{StdWord, Ticket};
 use std::mem::{ManuallyDrop, MaybeUninit, transmute, transmute_copy};
 use std::ops::{Deref, DerefMut};
-use std::panic::UnwindSafe;
 use std::ptr;
 use std::{boxed, rc, sync};
 
@@ -43,6 +42,14 @@ macro_rules! pointer {
                 Self { stored, owns: std::marker::PhantomData }
             }
         }
+
+        // What std's pointer is, though a `NonNull` is not.
+
+        // SAFETY: SEND: it owns, or shares, its value as std's pointer does.
+        unsafe impl<T: ?Sized> Send for $Ptr<T> where $Std: Send {}
+        // SAFETY: SEND: as above.
+        unsafe impl<T: ?Sized> Sync for $Ptr<T> where $Std: Sync {}
+        impl<T: ?Sized> std::panic::UnwindSafe for $Ptr<T> where $Std: std::panic::UnwindSafe {}
 
         // SAFETY: WORD: the type that is stored has the layout of std's pointer.
         unsafe impl<T: ?Sized> $crate::repr::Stored for $Ptr<T> {
@@ -145,23 +152,6 @@ impl<T: ?Sized> End for boxed::Box<T> {
         unsafe { ptr::drop_in_place(*value) };
     }
 }
-
-// What std's pointers are, though a `NonNull` is not. (`Rc` is no more than that.)
-
-// SAFETY: SEND: it owns its value, as std's box does.
-unsafe impl<T: ?Sized + Send> Send for crate::boxed::Box<T> {}
-// SAFETY: SEND: as above.
-unsafe impl<T: ?Sized + Sync> Sync for crate::boxed::Box<T> {}
-impl<T: ?Sized + UnwindSafe> UnwindSafe for crate::boxed::Box<T> {}
-
-// SAFETY: SEND: it shares its value, as std's `Arc` does.
-unsafe impl<T: ?Sized + Sync + Send> Send for crate::sync::Arc<T> {}
-// SAFETY: SEND: as above.
-unsafe impl<T: ?Sized + Sync + Send> Sync for crate::sync::Arc<T> {}
-// SAFETY: SEND: as above.
-unsafe impl<T: ?Sized + Sync + Send> Send for crate::sync::Weak<T> {}
-// SAFETY: SEND: as above.
-unsafe impl<T: ?Sized + Sync + Send> Sync for crate::sync::Weak<T> {}
 
 /// The first word.
 #[inline]

@@ -20,19 +20,19 @@ pub(crate) struct Departure {
 }
 
 /// Where a value is, [`scrambled`], so that a search of memory takes the table for nobody's pointer.
-type At = (Kind, u64);
+type Key = (Kind, u64);
 
 /// The table. See the [module](self).
 pub(crate) struct Departed {
-    by_address: BTreeMap<At, Departure>,
-    by_entry: BTreeMap<usize, At>,
+    by_address: BTreeMap<Key, Departure>,
+    by_entry: BTreeMap<usize, Key>,
 }
 
 fn key(entry: &Entry) -> usize {
     std::ptr::from_ref(entry).addr()
 }
 
-fn at((kind, address): (Kind, usize)) -> At {
+fn at((kind, address): (Kind, usize)) -> Key {
     (kind, scrambled(address as u64))
 }
 

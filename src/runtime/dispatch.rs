@@ -12,10 +12,9 @@ use super::local::{Entered, enter_sink};
 use super::log::{Clock, Log};
 use super::scope::{self, ScopeNode};
 use super::sink::Sink;
+use crate::AT_FIRST_BIRTH;
 use crate::event::{Event, Object, ObjectId, UntracedCounts};
-use crate::primitive::{
-    AT_FIRST_BIRTH, Arc, AtomicBool, AtomicU64, AtomicUsize, OnceLock, Ordering, statics,
-};
+use crate::primitive::{Arc, AtomicBool, AtomicU64, AtomicUsize, OnceLock, Ordering, statics};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

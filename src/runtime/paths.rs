@@ -16,6 +16,7 @@ use crate::event::path::{self, Extension, Node, Nodes};
 use crate::event::{Caller, Op};
 use crate::primitive::plain::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
 use crate::primitive::{Ordering, constructor, free_slots, zeroed_slots};
+use crate::stack::policy;
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::Location;
@@ -67,7 +68,7 @@ impl PathToLine {
     const NEEDS_STACK: u32 = 1 << 31;
 
     fn new(path: u32, site: Caller) -> Self {
-        Self(if super::stacks::needs_stack(site) { path | Self::NEEDS_STACK } else { path })
+        Self(if policy::needs_stack(site) { path | Self::NEEDS_STACK } else { path })
     }
 
     #[inline]

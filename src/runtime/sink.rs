@@ -5,7 +5,7 @@ use crate::event::{Event, Object};
 
 /// Receives the events of the objects that are bound to it.
 ///
-/// One method is required. An object is bound to its sink at birth (see [`install`](crate::install)
+/// One method is required. An object is bound to its sink when it is allocated (see [`install`](crate::install)
 /// and [`Scope`](crate::Scope)); its later events go there from whatever thread they come.
 ///
 /// # What a sink may do
@@ -17,7 +17,7 @@ use crate::event::{Event, Object};
 ///
 /// # Order
 ///
-/// The events of one handle arrive in order, its birth before its death. Events of different handles of
+/// The events of one handle arrive in order, what makes it first and what ends it last. Events of different handles of
 /// one object may arrive in another order than they happened: sort by [`Event::seq`]. The event with
 /// strong count 0 need not be the last to arrive.
 ///

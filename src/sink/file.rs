@@ -4,11 +4,11 @@ pub(in crate::sink) mod origin;
 
 use self::lines::Out;
 use super::Sink;
-use super::sources::{New, Sources, Told};
+use super::sources::{New, SourceEntry, Sources};
 use crate::event::{Event, Time, warn, write};
 use crate::exit::{self, at_exit_of};
 use crate::fork;
-use crate::render::json::Json;
+use crate::json::Json;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
@@ -130,7 +130,7 @@ impl FileSink {
         Self::open(path.as_ref(), None)
     }
 
-    /// The same, bounded: the file is written in parts of half of `bytes`. When one is full, it is moved to a file of
+    /// Creates the same, bounded: the file is written in parts of half of `bytes`. When one is full, it is moved to a file of
     /// the same name with `.1` behind it, in place of the one before, and a new one begins, which has first what is
     /// alive. So the newest half at least is kept.
     ///
@@ -155,7 +155,7 @@ impl FileSink {
                 types: HashMap::new(),
                 sites: HashMap::new(),
                 threads: HashSet::new(),
-                stacks: crate::stack::Told::default(),
+                stacks: crate::stack::WrittenStacks::default(),
                 new_sources: New::default(),
                 files: HashSet::new(),
                 spans: HashSet::new(),
@@ -236,13 +236,13 @@ impl FileSink {
     }
 }
 
-/// A line that tells of sources.
-fn line_of(told: &Told<'_>) -> String {
-    match told {
-        Told::File(file, (length, hash)) => {
+/// Returns the line of a recording.
+fn line_of(entry: &SourceEntry<'_>) -> String {
+    match entry {
+        SourceEntry::File(file, (length, hash)) => {
             format!("{{\"source\":{},\"len\":{length},\"hash\":\"{hash:016x}\"}}\n", Json(file))
         }
-        Told::Lines(site, from, text) => {
+        SourceEntry::Lines(site, from, text) => {
             format!("{{\"lines\":{site},\"from\":{from},\"text\":{}}}\n", Json(text))
         }
     }
@@ -350,7 +350,7 @@ impl Inner {
         drop(out);
         // Files are read where no event waits.
         let mut sources = String::new();
-        open.sources.tell(new_sources, |told| sources.push_str(&line_of(&told)));
+        open.sources.read_new(new_sources, |entry| sources.push_str(&line_of(&entry)));
         open.written += sources.len() as u64;
         lines.push_str(&sources);
         let before = open.file.stream_position();
@@ -421,7 +421,7 @@ impl Drop for Inner {
 impl Sink for FileSink {
     fn event(&self, event: &Event) {
         if !self.inner.process.is_current() {
-            return fork::say_unrecorded();
+            return fork::warn_unrecorded();
         }
         let _within = exit::within();
         // It asks the subscriber, whose code is not to be run under a lock.

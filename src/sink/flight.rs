@@ -55,7 +55,7 @@ impl FlightRecorder {
         Self::open(path.as_ref(), None)
     }
 
-    /// The same, bounded: when the file has so many bytes (512 KiB at least), its oldest events make room for new ones. What
+    /// Creates the same, bounded: when the file has so many bytes (512 KiB at least), its oldest events make room for new ones. What
     /// is known of the objects that are alive, what they are and their counts, is kept.
     ///
     /// # Errors
@@ -186,9 +186,9 @@ impl Inner {
         let new = self.dictionary().map(|mut dictionary| dictionary.take_sources());
         let Some(new) = new.filter(|new| !new.is_empty()) else { return };
         let Some(mut sources) = self.lock(&self.sources) else { return };
-        sources.tell(new, |told| {
+        sources.read_new(new, |entry| {
             if let Some(mut dictionary) = self.dictionary() {
-                dictionary.source(&self.space, &told);
+                dictionary.source(&self.space, &entry);
             }
         });
     }
@@ -208,7 +208,7 @@ impl Inner {
 impl Backing for Arc<Inner> {
     fn extend(&self, before: Option<&Arc<Segment>>) -> Option<Arc<Segment>> {
         if !self.space.is_ours() {
-            fork::say_unrecorded();
+            fork::warn_unrecorded();
             return None;
         }
         if let Some(before) = before {

@@ -29,7 +29,7 @@ const MOST_BYTES: u64 = 16 << 20;
 /// A longer line is one that no person wrote.
 const LONGEST_LINE: usize = 2 << 10;
 
-/// What is to be told of sources: files, and locations with their numbers, that nothing is told of yet.
+/// What a recording does not have yet of sources: files, and locations with their numbers.
 #[derive(Default)]
 pub(super) struct New {
     pub(super) files: Vec<&'static str>,
@@ -43,7 +43,7 @@ impl New {
 }
 
 /// What a recording says of sources.
-pub(super) enum Told<'a> {
+pub(super) enum SourceEntry<'a> {
     /// A file's length, and its hash.
     File(&'static str, (u64, u64)),
     /// Of a location the number, that of the first line, and the lines.
@@ -70,8 +70,8 @@ impl Sources {
         self.left = self.most;
     }
 
-    /// Tells of what is new.
-    pub(super) fn tell(&mut self, new: New, mut tell: impl FnMut(Told<'_>)) {
+    /// Reads what is new, and passes it to `write`.
+    pub(super) fn read_new(&mut self, new: New, mut write: impl FnMut(SourceEntry<'_>)) {
         let mut sites: BTreeMap<&'static str, Vec<(u64, Caller)>> = BTreeMap::new();
         if LINES.load(Ordering::Relaxed) {
             for (number, site) in new.sites {
@@ -85,20 +85,25 @@ impl Sources {
             if self.files.get(file).is_some_and(Option::is_none) {
                 continue;
             }
-            let text = crate::render::sources_of_this_process(file);
+            let text = crate::source_file::text_of_this_process(file);
             let is = text.as_ref().map(|text| (text.len() as u64, crate::text::hash(text)));
             let first = *self.files.entry(file).or_insert(is);
             if let (true, Some(first)) = (is_new, first) {
-                tell(Told::File(file, first));
+                write(SourceEntry::File(file, first));
             }
             // One that was edited meanwhile has other lines.
             let Some(text) = text.filter(|_| is == first) else { continue };
             let sites = sites.remove(file).unwrap_or_default();
-            self.lines(&text, &sites, &mut tell);
+            self.lines(&text, &sites, &mut write);
         }
     }
 
-    fn lines(&mut self, text: &str, sites: &[(u64, Caller)], tell: &mut impl FnMut(Told<'_>)) {
+    fn lines(
+        &mut self,
+        text: &str,
+        sites: &[(u64, Caller)],
+        write: &mut impl FnMut(SourceEntry<'_>),
+    ) {
         let lines: Vec<&str> = text.lines().collect();
         for (number, site) in sites {
             let first = site.line().saturating_sub(CONTEXT).max(1);
@@ -112,7 +117,7 @@ impl Sources {
             let around = around.join("\n");
             let Some(left) = self.left.checked_sub(around.len() as u64) else { continue };
             self.left = left;
-            tell(Told::Lines(*number, first, &around));
+            write(SourceEntry::Lines(*number, first, &around));
         }
     }
 }

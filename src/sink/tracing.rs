@@ -6,7 +6,7 @@ use tracing::{Level, event};
 /// Passes each event on to `tracing`, as an event with structured fields.
 ///
 /// The target says what happened, so that a filter can choose: `refscope::new`, `refscope::clone`, `refscope::drop`, and
-/// so on, one for each [operation](Op). Births, labels and leaks are at level `DEBUG`, the rest at `TRACE`.
+/// so on, one for each [operation](Op). Allocations, labels and leaks are at level `DEBUG`, the rest at `TRACE`.
 /// The fields are `op`, `object`, `kind`, `type`, `handle`, `strong` and `seq`, and where they are known `label`, `from` and
 /// `location`.
 ///
@@ -42,7 +42,7 @@ macro_rules! pass {
             r#type = $event.object().type_name(),
             label = optional(&$event.object().label()),
             handle = $event.handle().number(),
-            from = optional(&$event.from().map(|from| from.number())),
+            from = optional(&$event.made_from().map(|from| from.number())),
             strong = $event.strong(),
             seq = $event.seq(),
             location = optional(&$event.location().map(display)),

@@ -47,7 +47,7 @@ pub enum Origin<'a> {
 impl Origin<'_> {
     /// Returns whether a person wrote it for the program or a crate that it uses: neither std, refscope nor a derive.
     #[must_use]
-    pub const fn is_users(self) -> bool {
+    pub const fn is_user(self) -> bool {
         matches!(self, Self::User | Self::Dependency(_))
     }
 }
@@ -174,7 +174,7 @@ impl Stack {
     /// went out of scope.
     #[must_use]
     pub fn user_frame(&self) -> Option<(&Frame, Option<&Frame>)> {
-        let mut users = self.frames.iter().filter(|frame| frame.origin().is_users());
+        let mut users = self.frames.iter().filter(|frame| frame.origin().is_user());
         let first = users.next()?;
         let rest: Vec<_> = users.collect();
         let own = rest.iter().find(|frame| frame.origin() == Origin::User);
@@ -201,7 +201,7 @@ impl Stack {
         // Behind the program's first function there is nothing to be seen; a stack without any is shown whole.
         if lines.is_empty() && !folded.is_empty() {
             lines.extend(self.frames.iter().skip_while(own).map(Line::Frame));
-        } else if folded.iter().any(|origin| origin.is_users()) {
+        } else if folded.iter().any(|origin| origin.is_user()) {
             lines.extend(fold(&folded));
         }
         lines

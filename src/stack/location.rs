@@ -120,7 +120,7 @@ pub(super) fn whose(text: &str, line: u32, column: u32) -> Whose {
     if in_derive(text, at) { Whose::Derive } else { Whose::User }
 }
 
-/// What [`is_users`](crate::event::Location::is_users) found out: a report asks it of each handle, and most were made by few
+/// What [`is_user`](crate::event::Location::is_user) found out: a report asks it of each handle, and most were made by few
 /// lines. It has no lock, and nothing on the heap, for a report may be one of a process that was forked, or of its exit.
 static USERS: [AtomicU64; SLOTS] = [const { AtomicU64::new(0) }; SLOTS];
 
@@ -128,7 +128,7 @@ impl crate::event::Location {
     /// Returns whether the line is the user's own: neither std's nor a derive's, for all that the source tells.
     ///
     /// What a recording names is read only if it is a file of Rust.
-    pub(crate) fn is_users(&self) -> bool {
+    pub(crate) fn is_user(&self) -> bool {
         if self.is_std() {
             return false;
         }
@@ -137,9 +137,9 @@ impl crate::event::Location {
         if known & !1 == hash {
             return known & 1 == 1;
         }
-        let is_users = self.is_users_by_source();
-        slot.store(hash | u64::from(is_users), Ordering::Relaxed);
-        is_users
+        let is_user = self.is_user_by_source();
+        slot.store(hash | u64::from(is_user), Ordering::Relaxed);
+        is_user
     }
 
     /// Where it is remembered whether the line is the user's, and as what: a hash, whose lowest bit is the answer's.
@@ -151,7 +151,7 @@ impl crate::event::Location {
         (&USERS[hash as usize % SLOTS], (hash | 1 << 63) & !1)
     }
 
-    fn is_users_by_source(&self) -> bool {
+    fn is_user_by_source(&self) -> bool {
         let is_ours = matches!(self.file, Cow::Borrowed(_));
         let source = || {
             let readable = is_ours || is_rust(Path::new(&*self.file));
@@ -412,10 +412,10 @@ mod tests {
         let file = std::env::temp_dir().join(format!("refscope-once-{}.rs", std::process::id()));
         std::fs::write(&file, "#[derive(Clone)]\nstruct A;\n").expect("a file to write");
         let at = crate::event::Location::new(file.display().to_string(), 1, 10);
-        assert!(!at.is_users());
+        assert!(!at.is_user());
         std::fs::remove_file(&file).expect("it is there");
-        assert!(!at.is_users(), "a report asks for each handle");
+        assert!(!at.is_user(), "a report asks for each handle");
         let other = crate::event::Location::new(file.display().to_string(), 2, 1);
-        assert!(other.is_users());
+        assert!(other.is_user());
     }
 }

@@ -2,15 +2,15 @@
 
 use super::frame::{Frame, Stack};
 use super::{StackId, capture};
+use crate::json::Json;
 use crate::lock::Mutex;
-use crate::render::json::Json;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// What a file has been told of stacks and modules.
+/// The stacks and modules that a file has.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct WrittenStacks {
     modules: capture::Modules,
     known: HashSet<usize>,
     stacks: HashSet<StackId>,
@@ -24,8 +24,8 @@ pub(crate) struct NewStack {
     pub(crate) frames: Vec<(usize, u64)>,
 }
 
-impl Told {
-    /// Returns what a file has to be told of a stack; `None` where it knows it.
+impl WrittenStacks {
+    /// Returns what a file does not have of a stack; `None` where it has all.
     pub(crate) fn news(&mut self, stack: StackId) -> Option<NewStack> {
         if !self.stacks.insert(stack) {
             return None;
@@ -53,7 +53,7 @@ impl Told {
     }
 
     /// Writes the lines of a stack, and of modules that it is in, unless they are there.
-    pub(crate) fn tell(&mut self, stack: StackId, lines: &mut String) {
+    pub(crate) fn write_new(&mut self, stack: StackId, lines: &mut String) {
         let Some(NewStack { modules, frames }) = self.news(stack) else { return };
         for (number, path, build) in modules {
             let _ = write!(lines, r#"{{"module":{number},"path":{}"#, Json(&path));
@@ -125,7 +125,7 @@ pub(crate) fn frames_in_modules(stack: StackId) -> Vec<(Option<ModuleName>, u64)
         let name = |module: &Arc<StoredModule>| (module.path.clone(), module.build.clone());
         return frames.iter().map(|(module, at)| (module.as_ref().map(name), *at)).collect();
     }
-    let mut modules = Told::default().modules;
+    let mut modules = WrittenStacks::default().modules;
     let frames = stack.addresses().iter().map(|&address| match modules.locate(address) {
         None => (None, address as u64),
         Some((module, offset)) => {

@@ -101,7 +101,7 @@ mod recorded {
 }
 
 #[path = "../../src"]
-#[allow(unused_imports, unreachable_pub)] // the face's whole reach is not needed here
+#[allow(unused_imports, unreachable_pub)] // not all that it has is needed here
 mod off_face {
     #[path = "off.rs"]
     pub(crate) mod off;

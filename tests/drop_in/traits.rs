@@ -158,6 +158,7 @@ fn auto_traits() {
     assert!(has!(sync::Arc<Pinned>: Unpin) && has!(rc::Weak<Pinned>: Unpin));
 
     assert!(has!(boxed::Box<u8>: UnwindSafe) && has!(boxed::Box<Inner>: UnwindSafe));
+    assert!(!has!(boxed::Box<&mut u8>: UnwindSafe));
     assert!(has!(rc::Rc<u8>: UnwindSafe) && !has!(rc::Rc<Inner>: UnwindSafe));
     assert!(has!(sync::Arc<u8>: UnwindSafe) && !has!(sync::Arc<Inner>: UnwindSafe));
     assert!(has!(rc::Rc<u8>: RefUnwindSafe) && !has!(rc::Rc<Inner>: RefUnwindSafe));

@@ -65,7 +65,7 @@ impl Sink for Log {
             object: event.object().id().number(),
             op: event.op(),
             handle: event.handle().number(),
-            from: event.from().map(|from| (from.object().number(), from.number())),
+            from: event.made_from().map(|from| (from.object().number(), from.number())),
             seq: event.seq(),
             strong: event.strong(),
         });

@@ -11,7 +11,7 @@
 //!
 //! * ORDER: an object's events are numbered from 1 without a gap.
 //! * COUNT: replayed in that order, they give the strong count that each carries, and the last is 0.
-//! * OWN: no event is emitted for another object, none twice, and no handle is born twice.
+//! * OWN: no event is emitted for another object, none twice, and no handle is made twice.
 //! * BIRTH: to the sink, a handle's birth comes before its other events.
 //! * END: an entry ends once: its sink is released exactly once, and not touched after.
 //! * BELOW: the traced count is never above std's (watched while the threads run, where a model says so).
@@ -46,8 +46,14 @@ mod included {
 
 use included::{event, lock, runtime, span};
 
+/// The environment is not read.
+const AT_FIRST_BIRTH: Option<fn()> = None;
+
 /// Stands in for the capture of stacks, which is none of a model's matters.
+#[path = "../../src/stack"]
 mod stack {
+    pub(crate) mod policy;
+
     pub(crate) fn needs_stack(_: crate::event::Caller) -> bool {
         false
     }

@@ -12,7 +12,6 @@ pub(crate) mod plain {
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 }
 
-pub(crate) const AT_FIRST_BIRTH: Option<fn()> = None;
 pub(crate) const SEGMENT: usize = 4;
 pub(crate) const FIRST_CHUNK: usize = 4;
 pub(crate) const BATCH: u32 = 1;

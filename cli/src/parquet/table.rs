@@ -147,7 +147,7 @@ impl Table {
         let columns = fields.iter().map(Column::new).collect();
         Ok(Self {
             folder,
-            schema: Arc::new(parse_message_type(&text).map_err(told)?),
+            schema: Arc::new(parse_message_type(&text).map_err(into_io)?),
             properties: Arc::new(properties.build()),
             columns,
             rows: 0,
@@ -182,16 +182,16 @@ impl Table {
                     Arc::clone(&self.schema),
                     Arc::clone(&self.properties),
                 );
-                empty.insert(file.map_err(told)?)
+                empty.insert(file.map_err(into_io)?)
             }
         };
-        let mut group = file.next_row_group().map_err(told)?;
+        let mut group = file.next_row_group().map_err(into_io)?;
         for column in &mut self.columns {
-            let Some(mut writer) = group.next_column().map_err(told)? else { break };
-            column.write(&mut writer).map_err(told)?;
-            writer.close().map_err(told)?;
+            let Some(mut writer) = group.next_column().map_err(into_io)? else { break };
+            column.write(&mut writer).map_err(into_io)?;
+            writer.close().map_err(into_io)?;
         }
-        group.close().map_err(told)?;
+        group.close().map_err(into_io)?;
         self.rows = 0;
         self.groups += 1;
         if self.groups == GROUPS { self.end_file() } else { Ok(()) }
@@ -199,7 +199,7 @@ impl Table {
 
     fn end_file(&mut self) -> io::Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
-        let whole = file.into_inner().map_err(told)?;
+        let whole = file.into_inner().map_err(into_io)?;
         whole.finish()?;
         self.part += 1;
         self.groups = 0;
@@ -218,7 +218,7 @@ impl Table {
 }
 
 /// An error of writing goes up as it is, with its place.
-fn told(error: ParquetError) -> io::Error {
+fn into_io(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
             Ok(error) => *error,

@@ -30,7 +30,7 @@ pub(crate) struct Packer<W> {
     events: u64,
     error: Option<io::Error>,
     chunk: Chunk,
-    told: Told,
+    written: WrittenTables,
     /// The index so far, of so many chunks, and where the last of them begins.
     index: Vec<u8>,
     chunks: u64,
@@ -47,7 +47,7 @@ struct Chunk {
 
 /// What the tables say so far.
 #[derive(Default)]
-struct Told {
+struct WrittenTables {
     entries: Vec<u8>,
     has_origin: bool,
     locations: usize,
@@ -67,7 +67,7 @@ impl<W: Write> Packer<W> {
             events: 0,
             error: None,
             chunk: Chunk::default(),
-            told: Told::default(),
+            written: WrittenTables::default(),
             index: Vec::new(),
             chunks: 0,
             last: 0,
@@ -86,7 +86,7 @@ impl<W: Write> Packer<W> {
     }
 
     pub(crate) fn object(&mut self, tables: &Recording, object: ObjectRecord, earlier: Earlier) {
-        let ty = self.told.ty(&object);
+        let ty = self.written.ty(&object);
         self.chunk.label_bytes += object.label.as_ref().map_or(0, String::len);
         self.chunk.objects.push((object, earlier, ty));
         self.flush_full(tables);
@@ -94,7 +94,7 @@ impl<W: Write> Packer<W> {
 
     pub(crate) fn event(&mut self, tables: &Recording, event: EventRecord) {
         if let Some(stack) = event.stack {
-            self.told.stack(stack);
+            self.written.stack(stack);
         }
         self.chunk.events.push(event);
         self.flush_full(tables);
@@ -116,20 +116,20 @@ impl<W: Write> Packer<W> {
 
     /// Writes what waits: first what it refers to.
     fn flush(&mut self, tables: &Recording) {
-        self.told.add_new(tables);
+        self.written.add_new(tables);
         self.flush_tables();
         let mut chunk = std::mem::take(&mut self.chunk);
         if chunk.events.is_empty() && chunk.objects.is_empty() && chunk.labels.is_empty() {
             return;
         }
         self.events += chunk.events.len() as u64;
-        let raw = chunk.encode(&self.told);
+        let raw = chunk.encode(&self.written);
         let ranges = ranges(&chunk.numbers());
         self.write_chunk(EVENTS, &raw, chunk.events.len(), &ranges);
     }
 
     fn flush_tables(&mut self) {
-        let entries = std::mem::take(&mut self.told.entries);
+        let entries = std::mem::take(&mut self.written.entries);
         let (mut from, mut rest) = (0, Bytes(&entries));
         while from < entries.len() {
             // Whole entries, as many as a chunk has room for.
@@ -146,7 +146,7 @@ impl<W: Write> Packer<W> {
     /// Writes the rest, and returns how many events there are, and how many bytes.
     pub(crate) fn finish(mut self, tables: &Recording) -> io::Result<(u64, u64)> {
         self.flush(tables);
-        self.told.add_last(tables);
+        self.written.add_last(tables);
         self.flush_tables();
         let mut index = Vec::new();
         varint(&mut index, self.chunks);
@@ -223,13 +223,13 @@ impl Chunk {
         numbers
     }
 
-    fn encode(&mut self, told: &Told) -> Vec<u8> {
+    fn encode(&mut self, written: &WrittenTables) -> Vec<u8> {
         self.objects.sort_by_key(|(object, ..)| object.id);
         self.events.sort_by_key(|event| (event.object(), event.seq));
         self.labels.sort_by_key(|&(object, seq, _)| (object, seq));
         let mut columns = Columns::default();
         self.encode_objects(&mut columns);
-        let runs = self.encode_events(&mut columns, told);
+        let runs = self.encode_events(&mut columns, written);
         let to = columns.of(Column::Labels);
         let mut before = 0;
         for (object, seq, label) in &self.labels {
@@ -270,7 +270,7 @@ impl Chunk {
     }
 
     /// Returns how many runs there are.
-    fn encode_events(&self, columns: &mut Columns, told: &Told) -> usize {
+    fn encode_events(&self, columns: &mut Columns, written: &WrittenTables) -> usize {
         let times: BTreeSet<u64> = self.events.iter().map(|event| event.time.as_nanos()).collect();
         let times: Vec<u64> = times.into_iter().collect();
         let to = columns.of(Column::Times);
@@ -313,7 +313,7 @@ impl Chunk {
                 put(Column::Lines, event.location.map_or(0, |line| u64::from(line) + 1));
                 put(Column::Threads, u64::from(event.thread.wrapping_add(1)));
                 put(Column::Spans, event.span.map_or(0, |span| u64::from(span) + 1));
-                let stack = event.stack.and_then(|stack| told.stacks.get(&stack));
+                let stack = event.stack.and_then(|stack| written.stacks.get(&stack));
                 put(Column::Stacks, stack.map_or(0, |stack| stack + 1));
                 let time = times.binary_search(&event.time.as_nanos()).unwrap_or_default();
                 put(Column::Time, zigzag(time as i64 - time_before));
@@ -345,7 +345,7 @@ impl Columns {
     }
 }
 
-impl Told {
+impl WrittenTables {
     fn ty(&mut self, object: &ObjectRecord) -> u64 {
         let next = self.types.len() as u64;
         let key = (object.kind, object.type_name.clone());
@@ -467,13 +467,13 @@ impl Told {
                 text(to, &damage.reason);
             });
         }
-        let ended = match tables.ended() {
+        let ended = match tables.end() {
             RecordingEnd::Running => 0,
             RecordingEnd::Exit => 1,
             RecordingEnd::Stopped => 2,
         };
         entry(&mut self.entries, Entry::State, |to| {
-            [ended, tables.end().as_nanos(), tables.lost(), tables.truncated().into()]
+            [ended, tables.end_time().as_nanos(), tables.lost(), tables.truncated().into()]
                 .into_iter()
                 .for_each(|number| varint(to, number));
         });

@@ -232,9 +232,9 @@ impl Recorded {
         if let Some([ty, size, from_object, own_stack]) = birth {
             of = from_object;
             stack = own_stack as u32;
-            if let Some(born) = tables.object(object, ty, size, path) {
+            if let Some(record) = tables.object(object, ty, size, path) {
                 let earlier = tables.known.get(&object).map(|known| known.earlier);
-                to.object(born, earlier.unwrap_or_default());
+                to.object(record, earlier.unwrap_or_default());
             }
         }
         let id = ObjectId::from_number(object);

@@ -28,7 +28,7 @@ use std::path::Path;
 ///
 /// let file = RecordingFile::open("run.refscope")?;
 /// // Three sessions, of however many there are.
-/// let survey = file.survey(3, |birth| birth.object.type_name.contains("Session"))?;
+/// let survey = file.survey(3, |allocation| allocation.object.type_name.contains("Session"))?;
 /// let recording = file.objects(&survey.first.iter().map(|one| one.id).collect())?;
 /// println!("{} sessions, of them: {}", survey.objects, recording.timelines());
 /// # Ok::<(), refscope::model::ReadError>(())
@@ -41,7 +41,7 @@ pub struct RecordingFile {
 /// An object when it was first seen: what [`RecordingFile::survey`] asks of.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Birth<'a> {
+pub struct Allocation<'a> {
     /// What it is.
     pub object: &'a ObjectRecord,
     /// The line that made it.
@@ -161,7 +161,7 @@ impl RecordingFile {
     pub(crate) fn each(
         &self,
         objects: Option<&HashSet<ObjectId>>,
-        wanted: impl Fn(&Birth<'_>) -> bool,
+        wanted: impl Fn(&Allocation<'_>) -> bool,
         visit: impl FnMut(&Recording, &Seen<'_>) -> io::Result<()>,
     ) -> io::Result<(Recording, Vec<LiveObject>)> {
         let mut recording = Recording::default();
@@ -206,7 +206,7 @@ impl RecordingFile {
     pub fn survey(
         &self,
         most: usize,
-        wanted: impl Fn(&Birth<'_>) -> bool + Sync,
+        wanted: impl Fn(&Allocation<'_>) -> bool + Sync,
     ) -> Result<Survey, ReadError> {
         let mut recording = Recording::default();
         let make = || Surveying { replay: Replay::unordered(), sums: Sums::new(&wanted, most) };
@@ -242,11 +242,12 @@ struct Visitor<F, V> {
 
 impl<F, V> Visitor<F, V>
 where
-    F: Fn(&Birth<'_>) -> bool,
+    F: Fn(&Allocation<'_>) -> bool,
     V: FnMut(&Recording, &Seen<'_>) -> io::Result<()>,
 {
     fn see(&mut self, tables: &Recording, seen: &Seen<'_>) -> bool {
-        if self.error.is_some() || (seen.is_first && !(self.wanted)(&Birth::of(tables, seen))) {
+        if self.error.is_some() || (seen.is_first && !(self.wanted)(&Allocation::of(tables, seen)))
+        {
             return false;
         }
         self.error = (self.visit)(tables, seen).err();
@@ -256,7 +257,7 @@ where
 
 impl<F, V> Fold for Each<F, V>
 where
-    F: Fn(&Birth<'_>) -> bool,
+    F: Fn(&Allocation<'_>) -> bool,
     V: FnMut(&Recording, &Seen<'_>) -> io::Result<()>,
 {
     fn object(&mut self, tables: &Recording, object: ObjectRecord, earlier: Earlier) {
@@ -344,7 +345,7 @@ impl<K: Ord> Top<K> {
     }
 }
 
-impl<F: Fn(&Birth<'_>) -> bool> Sums<F> {
+impl<F: Fn(&Allocation<'_>) -> bool> Sums<F> {
     fn new(wanted: F, most: usize) -> Self {
         let (first, biggest) = (Top(BTreeMap::new()), Top(BTreeMap::new()));
         Self { wanted, most, survey: Survey::default(), first, biggest }
@@ -353,7 +354,7 @@ impl<F: Fn(&Birth<'_>) -> bool> Sums<F> {
     #[inline]
     fn see(&mut self, tables: &Recording, seen: &Seen<'_>) -> bool {
         if seen.is_first {
-            return (self.wanted)(&Birth::of(tables, seen));
+            return (self.wanted)(&Allocation::of(tables, seen));
         }
         if let Some((events, strong)) = seen.end {
             self.end(seen.object, events, strong);
@@ -396,7 +397,7 @@ impl<F: Fn(&Birth<'_>) -> bool> Sums<F> {
     }
 }
 
-impl<F: Fn(&Birth<'_>) -> bool> Fold for Surveying<F> {
+impl<F: Fn(&Allocation<'_>) -> bool> Fold for Surveying<F> {
     fn object(&mut self, tables: &Recording, object: ObjectRecord, earlier: Earlier) {
         let sums = &mut self.sums;
         self.replay.object_seen(object, earlier, &mut |seen: Seen<'_>| sums.see(tables, &seen));
@@ -412,7 +413,7 @@ impl<F: Fn(&Birth<'_>) -> bool> Fold for Surveying<F> {
     }
 }
 
-impl<'a> Birth<'a> {
+impl<'a> Allocation<'a> {
     pub(super) fn of(tables: &'a Recording, seen: &Seen<'a>) -> Self {
         static UNKNOWN: Location = Location { file: Cow::Borrowed("?"), line: 0, column: 0 };
         let location = tables.locations.get(seen.object.location as usize);

@@ -1,7 +1,7 @@
 //! JSON Lines, as [`FileSink`](crate::sink::FileSink) writes them: a line that is not as it should be is left out and reported.
 
 use super::super::{Earlier, EventRecord, Mark, ObjectRecord, Origin, Recording, RecordingEnd};
-use super::parts::tell;
+use super::parts::report_progress;
 use super::{Item, ReadError, What, damaged};
 use crate::event::{HandleId, Kind, Location, ObjectId, Op, Time};
 use crate::stack::{self, StackId, StoredModule};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The version of the format that this reads.
 pub(super) const VERSION: u64 = 1;
 
-/// Lines after which it is told how far the file has been read.
+/// Lines after which it is reported how far the file has been read.
 const STEP: u64 = 1 << 14;
 
 /// Longer lines are damage: the longest that is written holds a type's name.
@@ -93,7 +93,7 @@ pub(super) fn read_lines(
     for number in 1.. {
         let at = |what| ReadError::at(number, what);
         if number.is_multiple_of(STEP) {
-            tell(offset, length);
+            report_progress(offset, length);
         }
         let bytes = read_line(&mut input, &mut text).map_err(|error| at(What::Io(error)))?;
         if bytes == 0 && number > 1 {

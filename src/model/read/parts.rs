@@ -134,7 +134,7 @@ const AHEAD: usize = 2;
 /// More threads than these wait for each other.
 const MOST_THREADS: usize = 8;
 
-/// Parts after which it is told how far the file has been read.
+/// Parts after which it is reported how far the file has been read.
 const STEP: usize = 64;
 
 /// What is called as a file is read: with the bytes that were read of it, and its length.
@@ -229,7 +229,7 @@ fn fold_on_threads<F: Fold + Send>(
         }
         let mut noted = Notes::default();
         for (part, (batch, notes)) in in_turn(&own_receivers, count).enumerate() {
-            tell_part(parts, part);
+            report_part(parts, part);
             own.batch(tables, batch);
             if let Err(error) = notes.map_or(Ok(()), |notes| noted.add(notes)) {
                 over.store(true, Ordering::Relaxed);
@@ -275,7 +275,7 @@ pub(super) fn fold_in_order(
             if fold.is_over() {
                 break;
             }
-            tell_part(parts, part);
+            report_part(parts, part);
             let ready = channels[part % readers].as_ref().and_then(|from| from.recv().ok());
             let batches = ready.unwrap_or_else(|| {
                 let mut batches = Batches::new(1, wanted);
@@ -292,15 +292,15 @@ pub(super) fn fold_in_order(
     Ok(())
 }
 
-fn tell_part(parts: &dyn Parts, part: usize) {
+fn report_part(parts: &dyn Parts, part: usize) {
     if part.is_multiple_of(STEP) {
         let (read, length) = parts.progress(part);
-        tell(read, length);
+        report_progress(read, length);
     }
 }
 
-/// Tells how far a file has been read.
-pub(super) fn tell(read: u64, length: u64) {
+/// Reports how far a file has been read.
+pub(super) fn report_progress(read: u64, length: u64) {
     if let Some(progress) = PROGRESS.get() {
         progress(read, length);
     }

@@ -110,7 +110,7 @@ impl<'a> Data<'a> {
             Some(Excerpt(from, start, lines.map(|line| Some(line?.to_string())).collect()))
         };
         Self {
-            end: recording.end(),
+            end: recording.end_time(),
             lost: recording.lost(),
             left_out: None,
             origin: recording.origin().map(|origin| OriginView {

@@ -22,7 +22,7 @@ impl ReportStyle<'_> {
         if leak.cause.raw {
             return Ok(());
         }
-        let Some(made) = holder.location().filter(|made| !made.is_users()) else {
+        let Some(made) = holder.location().filter(|made| !made.is_user()) else {
             return self.others_made(leak, out);
         };
         let op = holder.op().unwrap_or(Op::Clone);
@@ -97,8 +97,8 @@ impl ReportStyle<'_> {
 /// Whether stacks were taken of more than what std and derives made: of that they always are, for the user's line.
 fn are_asked_for(leak: &Leak) -> bool {
     leak.objects.iter().any(|object| {
-        let of_birth = object.stack.is_some() && object.location.is_users();
-        let is_users = |handle: &Handle| handle.location().is_some_and(Location::is_users);
-        of_birth || object.handles.iter().any(|it| it.stack.is_some() && is_users(it))
+        let of_birth = object.stack.is_some() && object.location.is_user();
+        let is_user = |handle: &Handle| handle.location().is_some_and(Location::is_user);
+        of_birth || object.handles.iter().any(|it| it.stack.is_some() && is_user(it))
     })
 }

@@ -14,8 +14,9 @@ use crate::runtime::log::{Birth, NewRecord};
 use crate::runtime::scope::ScopeNode;
 use crate::runtime::slab::publish;
 use crate::runtime::ticket::Ticket;
-use crate::runtime::{clock, dispatch, local, stacks};
+use crate::runtime::{clock, dispatch, local};
 use crate::span::{self, Current};
+use crate::stack::policy;
 
 /// Opens an entry for a new object if a sink wants it, and emits the first event.
 #[inline(never)]
@@ -43,7 +44,7 @@ pub(super) fn open_ready(
     let op = Op::New;
     let dispatch = dispatch::ready()?;
     let time = clock::ready();
-    if time == 0 || stacks::asked_for() || !can_number() {
+    if time == 0 || policy::asked_for() || !can_number() {
         return None;
     }
     let local = local::ready()?;
@@ -121,7 +122,7 @@ fn open_any(
     Thread::note_name_if_unknown();
     let strong = u32::from(!matches!(op, Op::NewCyclic | Op::WeakFromStd));
     let adopted = if matches!(op, Op::FromStd | Op::WeakFromStd) { ADOPTED } else { 0 };
-    let stacks = if stacks::asked_for_of(&object) { STACKS } else { 0 };
+    let stacks = if policy::asked_for_of(&object) { STACKS } else { 0 };
     let flags = binding.flags | stacks;
     let scope_id = binding.scope.as_ref().map_or(0, |scope| scope.id());
     let scope = binding.scope.map_or(std::ptr::null(), Arc::into_raw);
@@ -135,7 +136,7 @@ fn open_any(
         let (thread, time, span) = (local::thread(local), clock::now(), current.number());
         let to_line = LEDGER.paths.find(local, 0, op, site);
         let stack = if stacks != 0 || to_line.needs_stack() {
-            let stack = stacks::of_birth(stacks != 0, site);
+            let stack = policy::of_new(stacks != 0, site);
             if stack == 0 {
                 LEDGER.paths.without_stack(local, 0, op, site);
             }

@@ -12,8 +12,9 @@ use crate::runtime::log::{NewRecord, Room};
 use crate::runtime::raw::Side;
 use crate::runtime::slab::hide;
 use crate::runtime::ticket::Ticket;
-use crate::runtime::{clock, local, stacks};
+use crate::runtime::{clock, local};
 use crate::span::{self, Current};
+use crate::stack::policy;
 
 /// The end of a strong handle, whichever way.
 pub(super) fn end_strong<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
@@ -131,7 +132,7 @@ pub(super) fn end_strong_pinned<const SHARED: bool>(held: Held, op: Op, site: Op
     entry.share::<SHARED>();
     let handle = place.number();
     let flags = entry.flags();
-    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
+    let stack = if flags & STACKS != 0 { policy::of_end() } else { 0 };
     let span = span::current_if(flags & LOGGED != 0);
     let (event, logged, last) = local::enter(|local| {
         LEDGER.free_place(local, place);
@@ -203,7 +204,7 @@ fn end_weak_any<const SHARED: bool>(held: Held, op: Op, site: Option<Caller>) {
     let Held { place, entry } = held;
     let flags = entry.flags();
     let handle = place.number();
-    let stack = if flags & STACKS != 0 { stacks::of_end() } else { 0 };
+    let stack = if flags & STACKS != 0 { policy::of_end() } else { 0 };
     let span = span::current_if(flags & LOGGED != 0);
     let (event, logged) = local::enter(|local| {
         LEDGER.free_place(local, place);

@@ -8,8 +8,9 @@ use crate::runtime::local::{Local, Ready};
 use crate::runtime::log::{NewRecord, Room};
 use crate::runtime::slab::publish;
 use crate::runtime::ticket::{StdWord, Ticket};
-use crate::runtime::{clock, local, stacks};
+use crate::runtime::{clock, local};
 use crate::span::{self, Current};
+use crate::stack::policy;
 
 /// How a handle is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -224,7 +225,7 @@ pub(super) fn clone_stack(
     op: Op,
     site: Caller,
 ) -> u32 {
-    let stack = stacks::of_clone(flags & STACKS != 0, site);
+    let stack = policy::of_clone(flags & STACKS != 0, site);
     if stack == 0 {
         LEDGER.paths.without_stack(local, from, op, site);
     }

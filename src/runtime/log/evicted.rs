@@ -1,7 +1,7 @@
 //! What a log knows from records that it had to give up: of each object that may be alive, what it
 //! is, and its counts then.
 
-use super::record::{Birth, Brief};
+use super::record::{Birth, RecordHeader};
 use super::segment::Segment;
 use std::collections::HashMap;
 
@@ -30,7 +30,7 @@ pub(crate) struct EvictedObject {
 }
 
 impl EvictedObject {
-    fn follow(&mut self, entry: &Brief) {
+    fn follow(&mut self, entry: &RecordHeader) {
         self.birth = self.birth.or(entry.birth);
         if entry.label != 0 {
             self.label = entry.label;
@@ -67,7 +67,7 @@ impl Evicted {
         let mut records = segment.records();
         // The object whose events are being taken in: they come in runs.
         let mut run: Option<(u64, EvictedObject)> = None;
-        while let Some(entry) = Brief::next(&mut records) {
+        while let Some(entry) = RecordHeader::next(&mut records) {
             evicted.events += 1;
             let (_, object) = match &mut run {
                 Some(run) if run.0 == entry.object => run,

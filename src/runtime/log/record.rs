@@ -108,7 +108,7 @@ pub(super) fn stack(number: u32) -> Words {
 }
 
 /// What a record says of its object's counts: all that is asked of one that is given up.
-pub(super) struct Brief {
+pub(super) struct RecordHeader {
     pub(super) object: u64,
     pub(super) seq: u64,
     /// The strong count after it.
@@ -121,7 +121,7 @@ pub(super) struct Brief {
     pub(super) label: u32,
 }
 
-impl Brief {
+impl RecordHeader {
     /// By how much each operation changes the weak count.
     const WEAK_DELTAS: [i8; Op::ALL.len() + 1] = {
         let mut deltas = [0; Op::ALL.len() + 1];

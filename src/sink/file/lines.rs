@@ -2,7 +2,7 @@
 
 use super::origin;
 use crate::event::{Caller, Event, Object, Op, Thread};
-use crate::render::json::Json;
+use crate::json::Json;
 use crate::sink::sources::New;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -15,21 +15,21 @@ pub(super) struct Out {
     pub(super) types: HashMap<usize, usize>,
     pub(super) sites: HashMap<Caller, usize>,
     pub(super) threads: HashSet<Thread>,
-    pub(super) stacks: crate::stack::Told,
-    /// Source files that lines name, and what no line tells of yet.
+    pub(super) stacks: crate::stack::WrittenStacks,
+    /// Source files that lines refer to, and that have no line of their own yet.
     pub(super) files: HashSet<&'static str>,
     pub(super) new_sources: New,
     pub(super) spans: HashSet<u32>,
     pub(super) failed: bool,
     /// Events in `lines`.
     pub(super) gathered: u64,
-    /// Events that found no room, and that no line tells of yet.
+    /// Events that found no room, and that no line counts yet.
     pub(super) untold: u64,
     /// All events that are not in the file, and will not be.
     pub(super) lost: u64,
 }
 
-/// An object that is alive, as the next part's head has to tell of it.
+/// An object that is alive, as the next part's head has it.
 pub(super) struct Known {
     object: Object,
     events: u64,
@@ -58,14 +58,14 @@ impl Out {
         self.failed || (self.lines.is_empty() && self.untold == 0)
     }
 
-    /// The head of a new part: tables begin anew, and what is alive is told first.
+    /// The head of a new part: tables begin anew, and what is alive comes first.
     pub(super) fn begin_part(&mut self) {
         self.lines = origin::head();
         self.files.clear();
         self.types.clear();
         self.sites.clear();
         self.threads.clear();
-        self.stacks = crate::stack::Told::default();
+        self.stacks = crate::stack::WrittenStacks::default();
         self.spans.clear();
         let living = self.living.take();
         for known in living.iter().flatten().map(|(_, known)| known) {
@@ -81,10 +81,10 @@ impl Out {
             let name = Json(object.type_name());
             let _ = writeln!(self.lines, r#"{{"type":{ty},"name":{name}}}"#);
         }
-        let born = self.site(object.location);
+        let location = self.site(object.location);
         let _ = write!(
             self.lines,
-            r#"{{"object":{},"kind":"{}","type":{ty},"size":{},"site":{born}"#,
+            r#"{{"object":{},"kind":"{}","type":{ty},"size":{},"site":{location}"#,
             object.id().number(),
             object.kind(),
             object.size()
@@ -175,7 +175,7 @@ impl Out {
         }
         self.follow(event);
         if let Some(stack) = event.stack() {
-            self.stacks.tell(stack, &mut self.lines);
+            self.stacks.write_new(stack, &mut self.lines);
         }
         let span = self.span(span);
         let _ = write!(
@@ -188,7 +188,7 @@ impl Out {
             thread.number(),
             event.time().as_nanos()
         );
-        if let Some(from) = event.from() {
+        if let Some(from) = event.made_from() {
             let _ = write!(self.lines, r#","f":{}"#, from.number());
             if from.object() != object.id() {
                 let _ = write!(self.lines, r#","fo":{}"#, from.object().number());

@@ -1,8 +1,8 @@
 //! What a recording says of the process that makes it.
 
 use crate::event::Time;
+use crate::json::Json;
 use crate::model::Origin;
-use crate::render::json::Json;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;

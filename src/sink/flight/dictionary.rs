@@ -8,7 +8,7 @@ use crate::model::format::EntryKind;
 use crate::runtime::log::Subject;
 use crate::runtime::view;
 use crate::sink::sources::{self, New};
-use crate::stack::{StackId, Told};
+use crate::stack::{StackId, WrittenStacks};
 use std::collections::{HashMap, HashSet};
 
 /// What the file knows.
@@ -21,9 +21,9 @@ pub(super) struct Dictionary {
     threads: Numbers,
     labels: HashSet<u32>,
     spans: HashSet<u32>,
-    stacks: Told,
+    stacks: WrittenStacks,
     files: HashSet<&'static str>,
-    /// Sources that it does not tell of yet.
+    /// Sources that the file does not have yet.
     new_sources: New,
 }
 
@@ -55,7 +55,7 @@ impl Dictionary {
             threads: Numbers::default(),
             labels: HashSet::new(),
             spans: HashSet::new(),
-            stacks: Told::default(),
+            stacks: WrittenStacks::default(),
             files: HashSet::new(),
             new_sources: New::default(),
         }
@@ -86,12 +86,12 @@ impl Dictionary {
                 let name =
                     || Thread::from_number(number).map_or_else(String::new, |t| t.to_string());
                 let entry = entry(EntryKind::Thread, number.into());
-                let is_told =
+                let is_written =
                     self.threads.contains(number) || self.writer.text(space, entry, &name());
-                if is_told {
+                if is_written {
                     self.threads.insert(number);
                 }
-                is_told
+                is_written
             }
             Subject::Label(number) => {
                 let entry = entry(EntryKind::Label, number.into());
@@ -177,19 +177,19 @@ impl Dictionary {
         self.writer.text(space, entry, name)
     }
 
-    /// Takes out the sources that the file does not tell of yet.
+    /// Takes out the sources that the file does not have yet.
     pub(super) fn take_sources(&mut self) -> New {
         std::mem::take(&mut self.new_sources)
     }
 
     /// Writes what a source file is, so that a reader knows whether it has the same; or lines of one, for a reader that does not.
-    pub(super) fn source(&mut self, space: &Space, told: &sources::Told<'_>) -> bool {
-        match *told {
-            sources::Told::File(file, (length, hash)) => {
+    pub(super) fn source(&mut self, space: &Space, entry: &sources::SourceEntry<'_>) -> bool {
+        match *entry {
+            sources::SourceEntry::File(file, (length, hash)) => {
                 let entry = Entry { kind: EntryKind::Source, key: 0, values: [length, hash] };
                 self.writer.text(space, entry, file)
             }
-            sources::Told::Lines(site, first, text) => {
+            sources::SourceEntry::Lines(site, first, text) => {
                 let entry = Entry { kind: EntryKind::Lines, key: site, values: [first.into(), 0] };
                 self.writer.text(space, entry, text)
             }
@@ -197,7 +197,7 @@ impl Dictionary {
     }
 }
 
-/// Tells what is not known, and notes that it is.
+/// Defines what is not known, and notes that it is.
 fn once<T: Eq + std::hash::Hash>(
     known: &mut HashSet<T>,
     what: T,

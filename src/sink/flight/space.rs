@@ -235,7 +235,7 @@ impl Space {
             return Block::Evict(oldest);
         }
         let taken = self.take(&mut state, EVENTS);
-        self.say(state);
+        self.warn_of_error(state);
         taken.map_or(Block::None, Block::Ready)
     }
 
@@ -243,12 +243,12 @@ impl Space {
     pub(super) fn for_entries(&self, kind: u64) -> Option<Arc<Segment>> {
         let mut state = self.lock()?;
         let taken = self.take(&mut state, kind);
-        self.say(state);
+        self.warn_of_error(state);
         taken
     }
 
-    /// Says, without the lock, that the file cannot grow.
-    fn say(&self, mut state: MutexGuard<'_, State>) {
+    /// Warns, without the lock, that the file cannot grow.
+    fn warn_of_error(&self, mut state: MutexGuard<'_, State>) {
         let error = state.error.take();
         drop(state);
         if let Some(error) = error {

@@ -261,11 +261,11 @@ fn drops_have_lines() {
     }
 
     let url = page("drops", || {
-        stack::take(stack::Depths { drop: 24, ..stack::Depths::default() });
+        stack::set_depths(stack::Depths { drop: 24, ..stack::Depths::default() });
         let kept = Rc::new(Session);
         (0..3).for_each(|_| give_back(kept.clone()));
         std::mem::forget(kept);
-        stack::take(stack::Depths::default());
+        stack::set_depths(stack::Depths::default());
     });
     let Some(mut browser) = Browser::open(&url) else { return };
     browser.evaluate("document.querySelector('.item').click()");

@@ -104,8 +104,8 @@ fn ask_everything(bytes: &[u8]) {
     let live = Recording::read_live(bytes);
     assert_eq!(read.is_ok(), live.is_ok());
     let (Ok(recording), Ok((tables, live))) = (read, live) else { return };
-    assert_eq!((recording.damage(), recording.end()), (tables.damage(), tables.end()));
-    let report = LeakReport::new(live, tables.end());
+    assert_eq!((recording.damage(), recording.end_time()), (tables.damage(), tables.end_time()));
+    let report = LeakReport::new(live, tables.end_time());
     let texts = [
         report.to_string(),
         LeakReport::of_recording(&recording).to_string(),
@@ -136,7 +136,7 @@ fn ask_file(bytes: &[u8], recording: &Recording) {
     let read = Recording::read(&packed[..]).unwrap();
     assert_eq!(read.events(), recording.events());
     assert_eq!(read.objects(), recording.objects());
-    assert_eq!((read.end(), read.lost()), (recording.end(), recording.lost()));
+    assert_eq!((read.end_time(), read.lost()), (recording.end_time(), recording.lost()));
     let survey = file.survey(3, |_| true).unwrap();
     assert!(survey.objects >= recording.timelines().len() as u64 && survey.first.len() <= 3);
     if let Some(&object) = recording.objects().keys().next() {
@@ -375,7 +375,7 @@ fn everything_shown(text: &str, root: &Path) -> String {
     format!(
         "{}{}{}{}",
         terminal.render_report(&report),
-        terminal.to_string(&timelines),
+        terminal.render_timelines(&timelines),
         report,
         render::html(&timelines)
     )

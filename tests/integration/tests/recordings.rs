@@ -126,7 +126,7 @@ fn what_is_alive_is_folded_as_it_is_kept() {
     let (tables, living) = Recording::read_live(&bytes[..]).unwrap();
     let kept_whole = LeakReport::of_recording(&recording);
     // The file has no mark that the process ended by itself.
-    let folded = LeakReport::new(living, tables.end()).with_kind(ReportKind::Stopped);
+    let folded = LeakReport::new(living, tables.end_time()).with_kind(ReportKind::Stopped);
     assert_eq!(kept_whole.to_string(), folded.to_string());
     assert_eq!(kept_whole.objects(), 2);
     drop(kept);

@@ -230,7 +230,7 @@ fn analyses(text: &str) -> Result<(Vec<LiveObject>, String), TestCaseError> {
         prop_assert_eq!(alive, handles, "AGREE: {:?}", timeline.object);
     }
     prop_assert!(live.iter().all(|live| timelines.iter().any(|t| t.object.id == live.id)));
-    let totals = Snapshot::new(live.clone(), recording.end());
+    let totals = Snapshot::new(live.clone(), recording.end_time());
     let growth = totals.since(&Snapshot::new(Vec::new(), Time::START));
     let strong: u64 = growth.grown().iter().map(|grown| grown.added.strong).sum();
     prop_assert_eq!(strong, live.iter().map(|object| u64::from(object.strong)).sum::<u64>());

@@ -110,9 +110,9 @@ fn stacks_in_reports_and_fingerprints() {
     type Clones = fn(&Arc<String>) -> Arc<String>;
     let all: [Clones; 3] = [|value| either(value, true), |value| either(value, false), elsewhere];
     let plain = all.map(of);
-    stack::take(stack::Depths::all(32));
+    stack::set_depths(stack::Depths::all(32));
     let texts = all.map(of);
-    stack::take(stack::Depths::default());
+    stack::set_depths(stack::Depths::default());
     // The type, the operation and the file are the same for all three.
     assert!(plain.iter().all(|text| !text.contains("= stack:") && print(text) == print(&plain[0])));
     for (text, name) in texts.iter().zip(["either", "either", "elsewhere"]) {
@@ -146,7 +146,7 @@ fn a_balance_of_clones_and_drops() {
     use refscope::{Op, Scope, sink::Recorder, stack};
 
     let _alone = STACKS.lock();
-    stack::take(stack::Depths::all(24));
+    stack::set_depths(stack::Depths::all(24));
     let recorder = Recorder::new();
     let mut kept = Vec::new();
     Scope::new(recorder.clone()).run(|| {
@@ -157,7 +157,7 @@ fn a_balance_of_clones_and_drops() {
         }
         kept.push(value);
     });
-    stack::take(stack::Depths::default());
+    stack::set_depths(stack::Depths::default());
     let mut recording = recorder.recording();
     recording.verify().expect("nothing was lost");
     assert_eq!(recording.events().len(), 1 + 12 + 11);
@@ -199,7 +199,7 @@ fn from_a_file() -> refscope::analysis::Balance<String> {
 
     let path = std::env::temp_dir().join(format!("refscope-stacks-{}.jsonl", std::process::id()));
     let file = FileSink::create(&path).expect("a file");
-    stack::take(stack::Depths::all(24));
+    stack::set_depths(stack::Depths::all(24));
     let scope = Scope::new(file.clone());
     let kept = scope.run(|| {
         let value = Arc::new("value".to_owned());
@@ -208,7 +208,7 @@ fn from_a_file() -> refscope::analysis::Balance<String> {
         drop(value);
         lent
     });
-    stack::take(stack::Depths::default());
+    stack::set_depths(stack::Depths::default());
     file.flush().expect("it is written");
     let text = std::fs::read(&path).expect("it is there");
     drop((kept, scope, file));

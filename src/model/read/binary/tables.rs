@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What is known of an object from blocks that are gone.
-pub(super) struct Known {
+pub(super) struct EvictedObject {
     ty: u64,
     size: u64,
     path: u32,
@@ -34,7 +34,7 @@ pub(super) struct Tables {
     pub(super) labels: ByNumber<u32, String>,
     stacks: ByNumber<u32, StackId>,
     /// Objects of blocks that are gone, and the blocks.
-    pub(super) known: ByNumber<u64, Known>,
+    pub(super) known: ByNumber<u64, EvictedObject>,
     pub(super) evicted: HashSet<u64>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Reader {
     marks: Vec<(Vec<u8>, Time)>,
     arguments: Vec<(u64, String)>,
     /// Objects whose entries do not count yet.
-    pending: Vec<(u64, Option<Known>)>,
+    pending: Vec<(u64, Option<EvictedObject>)>,
 }
 
 impl Reader {
@@ -132,7 +132,7 @@ impl Reader {
                 let words = self.words(at, bytes);
                 let word = |word: ObjectWord| words.get(word as usize).copied().unwrap_or(0);
                 let strong = (word(ObjectWord::Strong) as i64).max(0);
-                let known = Known {
+                let known = EvictedObject {
                     ty: word(ObjectWord::Type),
                     size: word(ObjectWord::Size),
                     path: word(ObjectWord::Path) as u32,

@@ -1,9 +1,8 @@
 //! What a report needs of an ownership graph.
 
-use super::dominator_tree::dominators;
-use super::ownership::{Cycle, Grade, Held, LocatedHandle, NodeKind, Owner, Ownership};
-use crate::analysis::{Part, Retention};
+use super::{Part, Retention};
 use crate::event::ObjectId;
+use crate::locate::{Cycle, Grade, Held, LocatedHandle, NodeKind, Owner, Ownership, dominators};
 use std::collections::BTreeSet;
 
 /// Steps from a block to the object that it belongs to. Longer chains are not reported as fields.
@@ -17,15 +16,15 @@ impl Ownership {
         let starts = Starts::new(self);
         let mut in_cycle = BTreeSet::new();
         for (number, cycle) in (0..).zip(&self.cycles) {
-            retention.cycle(cycle.objects.iter().copied());
+            retention.add_cycle(cycle.objects.iter().copied());
             in_cycle.extend(cycle.objects.iter().copied());
             self.handles_in_cycle(number, cycle, &mut retention);
             let part = part_of_cycle(cycle);
-            cycle.objects.iter().for_each(|&id| retention.is_in(id, part.clone()));
+            cycle.objects.iter().for_each(|&id| retention.set_part(id, part.clone()));
         }
         for object in self.objects.iter().filter(|object| !in_cycle.contains(&object.id)) {
             if let Some(part) = object.node.and_then(|node| starts.part(node)) {
-                retention.is_in(object.id, part);
+                retention.set_part(object.id, part);
             }
         }
         self.hang(&mut retention);
@@ -49,7 +48,7 @@ impl Ownership {
                 _ => continue,
             };
             if is_in_cycle {
-                retention.is_in_cycle(handle.id, field.as_deref());
+                retention.add_cycle_handle(handle.id, field.as_deref());
             }
         }
     }
@@ -110,7 +109,7 @@ impl Ownership {
             out.iter().enumerate().flat_map(|(from, to)| to.iter().map(move |to| (from, *to)))
         {
             if !is_root[to as usize] {
-                retention.is_held_by(objects[to as usize], objects[from]);
+                retention.add_holder(objects[to as usize], objects[from]);
             }
         }
         let roots = |is_root: &[bool]| {
@@ -136,7 +135,7 @@ impl Ownership {
         for (own, &above) in dominator.iter().enumerate().skip(1).filter(|(_, above)| **above != 0)
         {
             let of = |number: usize| objects[order[number] as usize];
-            retention.hangs_on(of(own), of(above as usize));
+            retention.set_dominator(of(own), of(above as usize));
         }
     }
 
@@ -170,7 +169,7 @@ fn part_of_cycle(cycle: &Cycle) -> Part {
 }
 
 /// What the path to each node begins with.
-pub(crate) struct Starts<'a> {
+pub(super) struct Starts<'a> {
     ownership: &'a Ownership,
     starts: Vec<Start>,
 }
@@ -192,7 +191,7 @@ struct Start {
 
 impl<'a> Starts<'a> {
     /// Follows all paths. Each step is gone once.
-    pub(crate) fn new(ownership: &'a Ownership) -> Self {
+    pub(super) fn new(ownership: &'a Ownership) -> Self {
         let nodes = &ownership.nodes;
         let mut starts: Vec<Option<Start>> = vec![None; nodes.len()];
         let mut way = Vec::new();
@@ -271,7 +270,7 @@ impl<'a> Starts<'a> {
 
     /// Returns whether every strong handle of an object is known to be where `may` permits it, by what the path to it begins
     /// with.
-    pub(crate) fn is_held_only(&self, id: ObjectId, may: impl Fn(&Part) -> bool) -> bool {
+    pub(super) fn is_held_only(&self, id: ObjectId, may: impl Fn(&Part) -> bool) -> bool {
         let ownership = self.ownership;
         let mut strong =
             ownership.handles_of(id).iter().filter(|handle| handle.is_strong).peekable();
