@@ -39,7 +39,8 @@ pub enum Help {
         back: Option<Location>,
         /// Whether it is the finding's own line, or that line is one of several that may be.
         is_cause: bool,
-        /// Where it does not: other lines whose handles are part of the cycle, beside objects' first ones.
+        /// Where it does not: other lines whose handles are part of the cycle. Those of objects' first handles are among them
+        /// where these rather look back: they are in fields, and the finding's in a collection.
         others: Vec<Location>,
     },
     /// One thing that may well be right holds all objects.
