@@ -162,6 +162,12 @@ impl fmt::Display for Help {
                  `refscope::allow_leak`",
                 At(location.as_ref())
             ),
+            // A waker of one that is no `Arc` is made by hand.
+            Self::TakeBackRaw { kind: Kind::Arc, location } => write!(
+                f,
+                "`into_raw` at {} made a raw pointer of it, as a `Waker` is one: each needs one `from_raw`, or its waker's drop",
+                At(location.as_ref())
+            ),
             Self::TakeBackRaw { location, .. } => write!(
                 f,
                 "`into_raw` at {} made a raw pointer of it: each needs one `from_raw`",

@@ -3,11 +3,16 @@
 use crate::analysis::{LeakReport, ReportKind};
 use crate::event::Time;
 use crate::leaks::Reporter;
+use crate::model::LiveObject;
 use std::io;
 use std::time::Duration;
 
 pub(crate) fn report(kind: ReportKind) -> LeakReport {
-    LeakReport::new([], Time::START).with_kind(kind)
+    report_of(Vec::new(), kind)
+}
+
+pub(crate) fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
+    LeakReport::new(objects, Time::START).with_kind(kind)
 }
 
 pub(crate) fn on_exit() {}
