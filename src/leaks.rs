@@ -120,6 +120,44 @@ pub fn snapshot() -> Snapshot {
     Snapshot::new(crate::alive(), Time::coarse())
 }
 
+/// The [report] and the [snapshot] of a scope's objects alone.
+impl crate::Scope {
+    /// Returns the report of what is alive of what was allocated in the scope, without waiting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::{Rc, Scope};
+    ///
+    /// let (ours, theirs) = (Scope::mark(), Scope::mark());
+    /// let kept = (ours.run(|| Rc::new("kept")), theirs.run(|| Rc::new("kept elsewhere")));
+    /// # if refscope::ENABLED {
+    /// assert_eq!(ours.report().objects(), 1);
+    /// # }
+    /// ```
+    pub fn report(&self) -> LeakReport {
+        crate::monitor::report_of(self.alive(), ReportKind::Alive)
+    }
+
+    /// Returns a snapshot of what is alive of what was allocated in the scope, to be compared with a later one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::{Rc, Scope};
+    ///
+    /// let scope = Scope::mark();
+    /// let before = scope.snapshot();
+    /// let kept = (scope.run(|| Rc::new("kept")), Rc::new("allocated elsewhere"));
+    /// # if refscope::ENABLED {
+    /// assert_eq!(scope.snapshot().since(&before).objects(), 1);
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.alive(), Time::coarse())
+    }
+}
+
 /// Prints on stderr, when the process ends by returning from `main` or by `exit`, what is alive. What
 /// statics hold is alive then and no leak: the report says "still held at exit".
 ///

@@ -28,7 +28,9 @@ pub use live::{Handle, LiveObject, PathStep};
 #[cfg(feature = "json")]
 pub use read::{Allocation, Damage, Moment, ReadError, RecordingFile, Survey, Surveyed};
 pub(crate) use recording::{CONTEXT, SourceLines};
-pub use recording::{EventRecord, Mark, Mismatch, ObjectRecord, Origin, Recording, RecordingEnd};
+pub use recording::{
+    EventRecord, Mark, Mismatch, MismatchReason, ObjectRecord, Origin, Recording, RecordingEnd,
+};
 
 pub use crate::event::{Location, UntracedCounts};
 

@@ -24,7 +24,8 @@ pub(crate) fn report(kind: ReportKind) -> LeakReport {
     report_of(crate::model::alive(), kind)
 }
 
-fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
+/// The report of these objects.
+pub(crate) fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
     let mut report = LeakReport::new(objects, Time::coarse()).with_kind(kind);
     *report.untraced = crate::untraced_counts();
     report

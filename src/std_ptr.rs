@@ -58,6 +58,20 @@ pub trait StdPtr: Sized {
     fn into_std(self) -> Self::Std;
 
     /// Borrows std's pointer. Clones of it are not traced.
+    ///
+    /// Such a clone keeps the value alive, and nothing tells of it once the traced handles are dropped: a leak check passes
+    /// then. While a traced handle is alive, [`holders`](crate::holders()) says how many handles std counts beyond those it
+    /// knows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::{Arc, StdPtr, leaks::Check};
+    ///
+    /// let mut unseen = None;
+    /// Check::new().run(|| unseen = Some(Arc::new(1).as_std().clone())); // passes
+    /// assert_eq!(unseen.as_deref(), Some(&1)); // though the value is alive
+    /// ```
     fn as_std(&self) -> &Self::Std;
 }
 

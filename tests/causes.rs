@@ -213,6 +213,33 @@ fn a_raw_pointer_is_named_by_the_line_that_made_it() {
     let _ = Rc::new(1).into_std();
 }
 
+/// A waker has its task as a raw pointer, which nobody made who reads the report.
+#[test]
+fn a_kept_waker_is_called_one() {
+    use refscope::task::{Wake, Waker};
+
+    struct Task;
+
+    #[cfg(refscope_coerce)]
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[cfg(not(refscope_coerce))]
+    impl Wake for Task {
+        fn wake(_: Arc<Self>) {}
+    }
+
+    let check = Check::new().timeout(Duration::ZERO);
+    let (waker, line) = check.scope().run(|| (Waker::from(Arc::new(Task)), line!()));
+    let help = check.verify().expect_err("it is alive").leaks()[0].help.to_string();
+    let by = format!("`into_raw` at tests/causes.rs:{line}:");
+    assert!(help.starts_with(&by) && help.contains("as a `Waker` is one"), "{help}");
+    assert!(help.ends_with("or its waker's drop"), "{help}");
+    drop(waker);
+    check.verify().expect("the waker gave it back");
+}
+
 /// A clone that std made, on whose behalf nobody knows without the feature `stacks`, is no headline where another holder has a
 /// line of the user's.
 #[test]

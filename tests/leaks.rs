@@ -173,6 +173,35 @@ fn what_is_allowed_is_counted() {
 }
 
 #[test]
+fn what_may_grow_and_what_is_waited_for_is_set() {
+    struct Logged;
+    struct Leaked;
+    let log = RefCell::new(Vec::new());
+    let write = || log.borrow_mut().push(Rc::new(Logged));
+    let quick = || Repeat::new(3).timeout(Duration::ZERO);
+    quick().allow("Logged").run(write);
+    quick().allow(format!("leaks.rs:{}", line!() - 3)).run(write);
+    let message = panics(|| {
+        quick().allow("Logged").run(|| {
+            write();
+            std::mem::forget(Rc::new(Leaked));
+        });
+    });
+    assert!(message.contains("Rc<Leaked>") && !message.contains("Logged"), "{message}");
+
+    // What another thread drops some time after each repetition.
+    let drop_later = || {
+        let late = Arc::new(1);
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(late);
+        });
+    };
+    Repeat::new(2).timeout(Duration::from_secs(60)).run(drop_later);
+    panics(|| Repeat::new(2).timeout(Duration::ZERO).run(drop_later));
+}
+
+#[test]
 fn a_leak_is_what_grows_over_all_repetitions() {
     let cache = RefCell::new(Vec::new());
     let fill = |cap: usize| {

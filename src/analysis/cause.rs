@@ -3,6 +3,7 @@
 use super::fingerprint::Fingerprint;
 use super::help::Help;
 use super::leak_report::{HandleGroup, Leak, is_not_first};
+use super::retention::InCycle;
 use super::{Part, Retention};
 use crate::event::{Kind, Location, ObjectId, Op, Strength, Time};
 use crate::model::{Handle, LiveObject, PathStep};
@@ -69,21 +70,23 @@ impl Lines {
         location
     }
 
-    /// The line that makes the references back in the objects' cycles. An object lives by its first handle or by those made
-    /// from it; so where a cycle has first handles, and others, the others are the references back. Where several lines make
-    /// such, the name of the field tells. `None`: nothing does.
+    /// The line that makes the references back in the objects' cycles. By the name of the field that they stand in; else, since
+    /// an object lives by its first handle or by those made from it, the others where a cycle has first ones. `None`: nothing
+    /// tells, or one says this and the other that.
     fn back(&mut self, objects: &[&LiveObject], retention: Option<&Retention>) -> Option<Location> {
-        let mut others: Vec<(bool, Option<Location>)> = Vec::new();
+        let retention = retention?;
         let handles = objects.iter().flat_map(|object| &object.handles);
-        for handle in handles.filter(|handle| is_not_first(handle)) {
-            if let Some(is_back) = retention?.in_cycle(handle.id) {
-                others.push((is_back, self.line(handle)));
-            }
+        let in_cycle = handles.filter_map(|handle| Some((handle, retention.in_cycle(handle.id)?)));
+        let (mut others, first): (Vec<_>, Vec<_>) =
+            in_cycle.partition(|(handle, _)| is_not_first(handle));
+        let most = others.iter().map(|(_, place)| *place).max()?;
+        if most == InCycle::Back {
+            others.retain(|(_, place)| *place == InCycle::Back);
+        } else if first.iter().any(|(_, place)| *place > most) {
+            return None;
         }
-        if others.iter().any(|(is_back, _)| *is_back) {
-            others.retain(|(is_back, _)| *is_back);
-        }
-        let lines: BTreeSet<Option<Location>> = others.into_iter().map(|(_, line)| line).collect();
+        let lines: BTreeSet<Option<Location>> =
+            others.into_iter().map(|(handle, _)| self.line(handle)).collect();
         if lines.len() == 1 { lines.into_iter().next()? } else { None }
     }
 }
@@ -217,7 +220,7 @@ fn containers(
 }
 
 /// The lines of the handles by which the objects of a cycle hold each other and that are not first ones, but for that of its
-/// top. `None` if the top's is no such handle.
+/// top; and of first ones that rather look back. `None` if the top's is no such handle.
 fn other_lines(
     causes: &[Cause],
     objects: &[LiveObject],
@@ -225,26 +228,37 @@ fn other_lines(
     top: usize,
     retention: &Retention,
 ) -> Option<BTreeSet<Location>> {
-    let is_part =
-        |handle: &&Handle| is_not_first(handle) && retention.in_cycle(handle.id).is_some();
-    if !objects[top].fault().is_some_and(|fault| is_part(&fault)) {
-        return None;
-    }
+    let place = |handle: &Handle| retention.in_cycle(handle.id);
+    let fault = objects[top].fault().filter(|fault| is_not_first(fault))?;
+    let of_fault = place(fault)?;
     let handles = members.iter().flat_map(|&member| objects[member].strong_handles());
-    let lines = handles.filter(is_part).filter_map(Handle::location);
+    let is_other = |handle: &&Handle| {
+        place(handle).is_some_and(|place| is_not_first(handle) || place > of_fault)
+    };
+    let lines = handles.filter(is_other).filter_map(Handle::location);
     let lines = lines.filter(|line| line.is_user() && Some(*line) != causes[top].location.as_ref());
     Some(lines.cloned().collect())
 }
 
-/// The member by which a cycle is called: the oldest of those with a handle that is not the first one. Such a handle looks back,
-/// as a child's does at its parent; rather one that is known to be part of the cycle, and stands in a field that is called so.
-/// (Which of two was made last depends on a tick of the clock, and differs among like cycles.)
+/// The member by which a cycle is called: one with a handle that is not its first, that looks back, as a child's does at its
+/// parent. In this order: the handle is known to be part of the cycle, and stands in a field that is called so; the member is
+/// held weakly, too, by others of the cycle; the handle stands in a field, where what is owned stands in collections; its line
+/// has made many handles of the member, as that of several children has; the member is the oldest. (Which of two was made last
+/// depends on a tick of the clock, and differs among like cycles.)
 fn top_of_cycle(objects: &[LiveObject], members: &[usize], retention: &Retention) -> Option<usize> {
     members.iter().copied().max_by_key(|&member| {
-        let handle = objects[member].fault();
-        let again = handle.is_some_and(is_not_first);
-        let in_cycle = handle.and_then(|handle| retention.in_cycle(handle.id));
-        (again, in_cycle, std::cmp::Reverse((objects[member].created, objects[member].id)))
+        let object = &objects[member];
+        let fault = object.fault();
+        let again = fault.is_some_and(is_not_first);
+        let place = fault.and_then(|fault| retention.in_cycle(fault.id));
+        let is_weak_elsewhere = place.is_some() && retention.has_weak_counterpart(object.id);
+        let is_alike = |handle: &&Handle| {
+            retention.in_cycle(handle.id).is_some()
+                && handle.location() == fault.and_then(Handle::location)
+        };
+        let alike = object.strong_handles().filter(is_alike).count();
+        let age = std::cmp::Reverse((object.created, object.id));
+        (again, place == Some(InCycle::Back), is_weak_elsewhere, place, alike, age)
     })
 }
 

@@ -39,7 +39,8 @@ pub enum Help {
         back: Option<Location>,
         /// Whether it is the finding's own line, or that line is one of several that may be.
         is_cause: bool,
-        /// Where it does not: other lines whose handles are part of the cycle, beside objects' first ones.
+        /// Where it does not: other lines whose handles are part of the cycle. Those of objects' first handles are among them
+        /// where these rather look back: they are in fields, and the finding's in a collection.
         others: Vec<Location>,
     },
     /// One thing that may well be right holds all objects.
@@ -159,6 +160,12 @@ impl fmt::Display for Help {
                 f,
                 "`into_raw` at {} made a raw pointer of it: take it back by `from_raw`, or mark it by \
                  `refscope::allow_leak`",
+                At(location.as_ref())
+            ),
+            // A waker of one that is no `Arc` is made by hand.
+            Self::TakeBackRaw { kind: Kind::Arc, location } => write!(
+                f,
+                "`into_raw` at {} made a raw pointer of it, as a `Waker` is one: each needs one `from_raw`, or its waker's drop",
                 At(location.as_ref())
             ),
             Self::TakeBackRaw { location, .. } => write!(

@@ -19,6 +19,9 @@ impl Ownership {
             retention.add_cycle(cycle.objects.iter().copied());
             in_cycle.extend(cycle.objects.iter().copied());
             self.handles_in_cycle(number, cycle, &mut retention);
+            for &id in cycle.objects.iter().filter(|&&id| starts.is_weakly_held_by(id, number)) {
+                retention.set_weakly_held(id);
+            }
             let part = part_of_cycle(cycle);
             cycle.objects.iter().for_each(|&id| retention.set_part(id, part.clone()));
         }
@@ -47,8 +50,10 @@ impl Ownership {
                 Owner::Block { node, field, .. } => (is_part(*node), field),
                 _ => continue,
             };
-            if is_in_cycle {
-                retention.add_cycle_handle(handle.id, field.as_deref());
+            match (&handle.owner, field) {
+                _ if !is_in_cycle => {}
+                (Owner::Block { .. }, None) => retention.add_cycle_handle_in_block(handle.id),
+                _ => retention.add_cycle_handle(handle.id, field.as_deref()),
             }
         }
     }
@@ -261,6 +266,23 @@ impl<'a> Starts<'a> {
             Owner::NotFound => self.is_sure().then_some(Part::Leaked),
             _ => None,
         }
+    }
+
+    /// Whether a weak handle of an object of a cycle is in the cycle, or in what the path leads to from there.
+    fn is_weakly_held_by(&self, id: ObjectId, cycle: u32) -> bool {
+        let nodes = &self.ownership.nodes;
+        let leads_there = |node: u32| {
+            let start = self.starts.get(node as usize).and_then(|it| nodes.get(it.node as usize));
+            start.is_some_and(|start| start.held == Held::Cycle(cycle))
+        };
+        let weak = self.ownership.handles_of(id).iter().filter(|handle| !handle.is_strong);
+        weak.map(|handle| &handle.owner).any(|owner| match owner {
+            Owner::Object { object, .. } => {
+                self.ownership.object(*object).and_then(|it| it.node).is_some_and(leads_there)
+            }
+            Owner::Block { node, .. } => leads_there(*node),
+            _ => false,
+        })
     }
 
     /// Whether what was not found is not there.

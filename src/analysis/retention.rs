@@ -1,5 +1,5 @@
 use crate::event::{HandleId, ObjectId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Who keeps whom alive, as far as a report needs it: what a search of the process's memory found.
 ///
@@ -28,13 +28,26 @@ pub struct Retention {
     /// Of objects that others alone hold, all of those, where the dominator does not say it.
     holders: HashMap<ObjectId, Vec<ObjectId>>,
     cycles: Vec<Vec<ObjectId>>,
-    /// The handles by which the objects of cycles hold each other, and whether each stands where a reference back does.
-    in_cycles: BTreeMap<HandleId, bool>,
+    /// The handles by which the objects of cycles hold each other, and where each stands.
+    in_cycles: BTreeMap<HandleId, InCycle>,
+    /// Objects of cycles that others of the cycle, or what hangs on it, hold weakly.
+    weakly_held: BTreeSet<ObjectId>,
     parts: BTreeMap<ObjectId, Part>,
 }
 
 /// What programs call a field that leads back to who owns its holder.
 const BACK: [&str; 7] = ["parent", "owner", "prev", "previous", "back", "outer", "enclosing"];
+
+/// Where a handle stands by which the objects of a cycle hold each other: the later, the more likely is it a reference back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum InCycle {
+    /// In a collection, as what is owned does; or in another block of the heap.
+    Block,
+    /// In a field, or in a closure.
+    Field,
+    /// In a field that is called as those are that lead back.
+    Back,
+}
 
 /// What holds a finding's objects, which sorts and annotates it, and never silences it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,16 +100,35 @@ impl Retention {
     }
 
     /// Adds that a handle is one of those by which the objects of a cycle hold each other; and the field that it stands in,
-    /// where that is known: by its name, as `parent`, advice tells a reference back.
+    /// where that is known: by its name, as `parent`, advice tells a reference back, and `children[2]` is none.
     pub fn add_cycle_handle(&mut self, handle: HandleId, field: Option<&str>) {
         let name = field.and_then(|field| field.rsplit('.').next());
         let name = name.and_then(|name| name.split('[').next()).unwrap_or_default();
-        self.in_cycles.insert(handle, BACK.contains(&name));
+        let place = match field {
+            _ if BACK.contains(&name) => InCycle::Back,
+            Some(field) if field.contains('[') => InCycle::Block,
+            _ => InCycle::Field,
+        };
+        self.in_cycles.insert(handle, place);
     }
 
-    /// Whether a handle is part of a cycle, and if so, whether it stands where a reference back does.
-    pub(super) fn in_cycle(&self, handle: HandleId) -> Option<bool> {
+    /// Adds the same of one in a block of the heap, where nothing more is known.
+    pub(crate) fn add_cycle_handle_in_block(&mut self, handle: HandleId) {
+        self.in_cycles.insert(handle, InCycle::Block);
+    }
+
+    /// Adds that an object of a cycle is held weakly by another one of it, or by what hangs on it.
+    pub(crate) fn set_weakly_held(&mut self, object: ObjectId) {
+        self.weakly_held.insert(object);
+    }
+
+    /// Where a handle stands that is part of a cycle.
+    pub(super) fn in_cycle(&self, handle: HandleId) -> Option<InCycle> {
         self.in_cycles.get(&handle).copied()
+    }
+
+    pub(super) fn has_weak_counterpart(&self, object: ObjectId) -> bool {
+        self.weakly_held.contains(&object)
     }
 
     /// Sets what holds an object.

@@ -16,6 +16,10 @@ const SETTLED: Duration = Duration::from_millis(5);
 
 /// A leak check, with conditions.
 ///
+/// It is of traced handles. A value that a clone of std's own pointer keeps alive, made by [`as_std`](crate::StdPtr::as_std) or of
+/// what [`into_std`](crate::StdPtr::into_std) gave, is gone for the check when its last traced handle is. To ask for the value
+/// itself, keep a `Weak` of std's.
+///
 /// # Examples
 ///
 /// ```
@@ -219,7 +223,7 @@ impl Check {
         self.scope.is_used() || (self.whole_process.is_some() && numbered > untraced.objects())
     }
 
-    fn mark_allowed(&self, living: &mut [LiveObject]) {
+    pub(super) fn mark_allowed(&self, living: &mut [LiveObject]) {
         for object in living.iter_mut() {
             object.allowed |= self.allowed.iter().any(|what| object.is_named(what));
         }

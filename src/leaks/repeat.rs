@@ -30,22 +30,37 @@ use std::time::Duration;
 ///     drop(Rc::new("comes and goes"));
 /// });
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "nothing is repeated before `run`"]
 pub struct Repeat {
     times: usize,
     warm_ups: usize,
+    timeout: Duration,
+    allowed: Vec<String>,
 }
 
 impl Repeat {
     /// Creates a check of so many repetitions, after one that does not count.
     pub fn new(times: usize) -> Self {
-        Self { times, warm_ups: 1 }
+        let timeout = Duration::from_millis(200);
+        Self { times, warm_ups: 1, timeout, allowed: Vec::new() }
     }
 
     /// Sets how many repetitions come first and do not count, for caches and pools to fill. Default: 1.
     pub fn warm_ups(mut self, warm_ups: usize) -> Self {
         self.warm_ups = warm_ups;
+        self
+    }
+
+    /// Sets how long to wait for pending drops after a repetition in which something grew. Default: 200 ms.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Allows objects to grow in number whose type's full name, or whose line (`src/log.rs:17`), contains `what`.
+    pub fn allow(mut self, what: impl Into<String>) -> Self {
+        self.allowed.push(what.into());
         self
     }
 
@@ -56,20 +71,26 @@ impl Repeat {
     /// Panics as [`repeat`](super::repeat) does.
     #[track_caller]
     pub fn run(self, mut f: impl FnMut()) {
-        let Self { times, warm_ups } = self;
+        let Self { times, warm_ups, timeout, allowed } = self;
         assert!(times >= 2, "a leak is what grows with each repetition: 2 at least");
-        let check = Check::new().timeout(Duration::from_millis(200));
+        let check = allowed.into_iter().fold(Check::new().timeout(timeout), Check::allow);
         let scope = check.scope();
+        let alive = || {
+            let mut living = scope.alive();
+            check.mark_allowed(&mut living);
+            living.retain(|object| !object.allowed);
+            living
+        };
         (0..warm_ups).for_each(|_| scope.run(&mut f));
-        let mut history = vec![count(&scope.alive())];
+        let mut history = vec![count(&alive())];
         for _ in 0..times {
             scope.run(&mut f);
-            let mut now = count(&scope.alive());
+            let mut now = count(&alive());
             let before = history.last().unwrap_or(&now);
             if now.iter().any(|(key, n)| n > before.get(key).unwrap_or(&0)) {
                 // What other threads still tear down has its time.
                 let _ = check.verify();
-                now = count(&scope.alive());
+                now = count(&alive());
             }
             history.push(now);
         }
@@ -79,8 +100,8 @@ impl Repeat {
         let counts = |key: &Key| -> Vec<u64> {
             history.iter().map(|counts| counts.get(key).copied().unwrap_or(0)).collect()
         };
-        let mut living = scope.alive();
-        living.retain(|object| !object.allowed && grows(&counts(&key(object))));
+        let mut living = alive();
+        living.retain(|object| grows(&counts(&key(object))));
         // In how many repetitions the one grew that did so most often.
         let rounds = living.iter().map(|object| rounds_of_growth(&counts(&key(object)))).max();
         let leaks = LeakReport::new(living, Time::coarse()).with_kind(ReportKind::Check);
@@ -106,7 +127,7 @@ fn key(object: &LiveObject) -> Key {
 
 fn count(living: &[LiveObject]) -> BTreeMap<Key, u64> {
     let mut counts = BTreeMap::new();
-    for object in living.iter().filter(|object| !object.allowed) {
+    for object in living {
         *counts.entry(key(object)).or_default() += 1;
     }
     counts

@@ -334,16 +334,16 @@ impl Recording {
             while let Some(event) = events.next_if(|event| event.object() == first.object()) {
                 seq += 1;
                 strong += i64::from(event.op.strong_delta());
-                let fault = if event.seq != seq {
-                    Fault::Gap { expected: seq }
+                let reason = if event.seq != seq {
+                    MismatchReason::Gap { expected: seq }
                 } else if strong != i64::from(event.strong) {
-                    Fault::Count { replayed: strong }
+                    MismatchReason::Count { carried: event.strong, replayed: strong }
                 } else if seq == 1 && !event.op.begins() {
-                    Fault::Birth
+                    MismatchReason::Birth
                 } else {
                     continue;
                 };
-                return Err(Mismatch { event: *event, fault });
+                return Err(Mismatch { event: *event, reason });
             }
         }
         Ok(())
@@ -354,13 +354,26 @@ impl Recording {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     event: EventRecord,
-    fault: Fault,
+    reason: MismatchReason,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Fault {
-    Gap { expected: u64 },
-    Count { replayed: i64 },
+/// Why an event does not follow from those before it: the source of a [`Mismatch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MismatchReason {
+    /// Events of the object are missing before it.
+    Gap {
+        /// The number of the first of them.
+        expected: u64,
+    },
+    /// It carries another strong count than the one that the events make.
+    Count {
+        /// The one that it carries.
+        carried: u32,
+        /// What the events make.
+        replayed: i64,
+    },
+    /// It is the object's first event, and no allocation.
     Birth,
 }
 
@@ -369,21 +382,70 @@ impl Mismatch {
     pub fn event(&self) -> &EventRecord {
         &self.event
     }
+
+    /// Returns why it does not follow.
+    pub fn reason(&self) -> MismatchReason {
+        self.reason
+    }
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EventRecord { op, handle, seq, strong, .. } = self.event;
+        let EventRecord { op, handle, seq, .. } = self.event;
         let object = handle.object();
-        write!(f, "object {object}, event {seq} ({op}): ")?;
-        match self.fault {
-            Fault::Gap { expected } => write!(f, "event {expected} should come here"),
-            Fault::Count { replayed } => {
-                write!(f, "it carries a strong count of {strong}, the replay gives {replayed}")
+        write!(f, "object {object}, event {seq} ({op}) does not follow from those before it")
+    }
+}
+
+impl std::error::Error for Mismatch {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.reason)
+    }
+}
+
+impl fmt::Display for MismatchReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gap { expected } => write!(f, "event {expected} should come here"),
+            Self::Count { carried, replayed } => {
+                write!(f, "it carries a strong count of {carried}, the replay gives {replayed}")
             }
-            Fault::Birth => write!(f, "a history cannot begin with it"),
+            Self::Birth => f.write_str("a history cannot begin with it"),
         }
     }
 }
 
-impl std::error::Error for Mismatch {}
+impl std::error::Error for MismatchReason {}
+
+#[cfg(all(test, feature = "trace"))]
+mod tests {
+    use super::{MismatchReason, Recording};
+    use std::error::Error;
+
+    #[test]
+    fn a_mismatch_says_why() {
+        let recorder = crate::sink::Recorder::new();
+        crate::Scope::new(recorder.clone()).run(|| drop(crate::Rc::new(1).clone()));
+        let recording = recorder.recording();
+        recording.verify().expect("it is whole");
+        let fails = |change: fn(&mut Recording)| {
+            let mut changed = recording.clone();
+            change(&mut changed);
+            let mismatch = changed.verify().expect_err("it is not whole");
+            (mismatch.reason(), mismatch.source().expect("it has one").to_string())
+        };
+        let (reason, source) = fails(|recording| {
+            recording.events.remove(1);
+        });
+        assert_eq!(reason, MismatchReason::Gap { expected: 2 });
+        assert_eq!(source, "event 2 should come here");
+        let (reason, source) = fails(|recording| recording.events[1].strong = 7);
+        assert_eq!(reason, MismatchReason::Count { carried: 7, replayed: 2 });
+        assert_eq!(source, "it carries a strong count of 7, the replay gives 2");
+        let (reason, _) = fails(|recording| {
+            recording.events[0].op = crate::event::Op::Label;
+            recording.events[0].strong = 0;
+        });
+        assert_eq!(reason, MismatchReason::Birth);
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::analysis::{LeakReport, ReportKind};
 use crate::event::Time;
+use crate::model::LiveObject;
 use std::io;
 use std::time::Duration;
 
@@ -11,7 +12,11 @@ mod reporter;
 pub use reporter::Reporter;
 
 pub(crate) fn report(kind: ReportKind) -> LeakReport {
-    LeakReport::new([], Time::START).with_kind(kind)
+    report_of(Vec::new(), kind)
+}
+
+pub(crate) fn report_of(objects: Vec<LiveObject>, kind: ReportKind) -> LeakReport {
+    LeakReport::new(objects, Time::START).with_kind(kind)
 }
 
 pub(crate) fn on_exit() {}

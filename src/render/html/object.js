@@ -41,11 +41,11 @@ function detail(i) {
   box.replaceChildren(
     el("h1", { tabindex: "-1" }, `#${objects.id[i]} ${nameOf(i)}${label ? ` “${label}”` : ""} `, isAlive(i) ? el("span", { class: "alive" }, `alive, ${number(objects.strong[i])} strong`) : el("span", { class: "dim" }, "gone")),
     el("p", { class: "dim" }, "created at ", placeOf(places[objects.place[i]]), ` · ${bytes(objects.size[i])} · ${plural(objects.events[i], "event")} · ${plural(shown.handles, "handle")}`),
-    ...(chosen >= 0 ? [el("h2", {}, state.h === null ? holds : "Handle"), el("div", { id: "handle" }, ...handleFacts(shown, chosen, state.h === null && finding))] : []),
+    ...(chosen >= 0 ? [el("h2", {}, state.h === null ? holds : "Handle"), el("div", { id: "handle" }, ...handleFacts(shown, chosen, finding))] : []),
     finding && finding.leak.count > 1 ? el("button", { class: "more", "data-key": "finding", onclick: () => go({ f: finding.key, o: null, z: null, h: null }) }, isRetained(i) ? `It hangs on what ${finding.place ? finding.place.short : "one line"} keeps: all ${number(finding.leak.count)} objects` : `One of ${number(finding.leak.count)} objects that this line keeps alive`) : "",
     ...balanceView(shown),
     el("h2", {}, "Counts and handles"),
-    el("p", { class: "legend dim" }, el("span", {}, "— strong"), el("span", {}, "- - weak"),
+    el("p", { class: "legend dim" }, el("span", { style: "color:var(--strong)" }, "— strong"), el("span", { style: "color:var(--weak)" }, "- - weak"),
       ...[...threads].sort((a, b) => a - b).slice(0, 24).map((thread) => el("span", {}, el("svg", { width: 26, height: 8, "aria-hidden": "true" }, el("line", { x1: 0, x2: 26, y1: 4, y2: 4, stroke: hue(thread), "stroke-width": 4, "stroke-dasharray": dash(thread) })), ` ${DATA.threads[thread]}`)),
       narrow ? "" : el("span", {}, "drag or ", el("kbd", {}, "Ctrl"), "+wheel to zoom, ", el("kbd", {}, "+"), " ", el("kbd", {}, "-"), " ", el("kbd", {}, "←"), " ", el("kbd", {}, "→"), " ", el("kbd", {}, "0"), " all"),
       state.z ? el("button", { class: "copy", "data-key": "all", onclick: () => go({ z: null }, "replace") }, "whole axis") : ""),

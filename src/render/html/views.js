@@ -86,11 +86,12 @@ const ITEM = 46;
 /** An object in a list. */
 function item(i, top, where) {
   const label = labelOf(i), id = objects.id[i];
-  const alive = isAlive(i) ? el("span", { class: "alive" }, `● alive, ${number(objects.strong[i])} strong`) : el("span", { class: "dim" }, "gone");
+  // Whether it is alive comes first: a long name leaves no room for what stands behind it.
+  const [dot, count] = isAlive(i) ? [el("span", { class: "alive" }, "● "), el("span", { class: "alive" }, `${number(objects.strong[i])} strong`)] : ["", el("span", { class: "dim" }, "gone")];
   const place = places[objects.place[i]];
   return el("button", {
     class: "item", style: `top:${top}px`, "data-id": id, "data-key": `${where}${id}`, "aria-current": String(id === state.o), onclick: () => go({ o: id, z: null, h: null }),
-  }, el("b", {}, `#${id} ${nameOf(i)}`), label ? ` “${label}” ` : " ", alive, el("small", {}, `${place ? place.name : "?"} · ${plural(objects.events[i], "event")}${where === "f" && isRetained(i) ? " · hangs on the others" : ""}`));
+  }, dot, el("b", {}, `#${id} ${nameOf(i)}`), label ? ` “${label}” ` : " ", count, el("small", {}, `${place ? place.short : "?"} · ${plural(objects.events[i], "event")}${where === "f" && isRetained(i) ? " · hangs on the others" : ""}`));
 }
 
 let found = objects.order, foundBy = "";
