@@ -5,11 +5,12 @@
 //! back.
 
 mod remedy;
+mod report;
 mod swap;
 
 use remedy::Diagnostic;
+use report::Outcome;
 use serde_json::{Value, json};
-use similar::{ChangeTag, TextDiff};
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -45,6 +46,9 @@ pub(crate) struct Fix {
     /// Does not show the diff
     #[arg(long)]
     quiet: bool,
+    /// Prints JSON, one line: what was changed, where, and what is left; or what was undone
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
@@ -156,7 +160,13 @@ impl Fix {
     pub(crate) fn run(&self, out: &mut dyn Write) -> io::Result<bool> {
         let package = Package::find(&self.package)?;
         if self.undo {
-            return undo(&package, self.force, out).map(|()| true);
+            let undone = undo(&package, self.force)?;
+            if self.json {
+                writeln!(out, "{}", json!({ "refscope_fix": 1, "undone": undone }))?;
+            } else {
+                writeln!(out, "{} files are as they were", undone.len())?;
+            }
+            return Ok(true);
         }
         if package.backup.join("files.json").exists() {
             let text = "the package has been fixed already: `refscope fix --undo` brings the originals back";
@@ -177,12 +187,18 @@ impl Fix {
         }
         files.after = files.before.clone();
         keep(&package, &files, true)?;
-        let result = self.fix(&package, &manifest, &mut files, out);
+        let result = self.fix(&package, &manifest, &mut files);
         keep(&package, &files, false)?;
-        let compiles = result?;
+        let outcome = result?;
+        if self.json {
+            writeln!(out, "{}", outcome.json(&package, &files))?;
+            return Ok(outcome.compiles);
+        }
+        outcome.text(out)?;
         if !self.quiet {
             for (path, before, after) in files.changed() {
-                diff(out, path.strip_prefix(&package.root).unwrap_or(path), before, after)?;
+                let path = path.strip_prefix(&package.root).unwrap_or(path);
+                report::diff(out, path, before, after)?;
             }
         }
         let count = files.changed().count();
@@ -190,16 +206,10 @@ impl Fix {
             out,
             "{count} files are changed; `refscope fix --undo` brings the originals back"
         )?;
-        Ok(compiles)
+        Ok(outcome.compiles)
     }
 
-    fn fix(
-        &self,
-        package: &Package,
-        manifest: &Path,
-        files: &mut Files,
-        out: &mut dyn Write,
-    ) -> io::Result<bool> {
+    fn fix(&self, package: &Package, manifest: &Path, files: &mut Files) -> io::Result<Outcome> {
         let types = Types {
             rc: self.types.contains(&Pointer::Rc),
             arc: self.types.contains(&Pointer::Arc),
@@ -224,12 +234,11 @@ impl Fix {
             let text = format!("{text}\n\n[dependencies.refscope]\n{dependency}\n");
             files.set(manifest.to_owned(), text)?;
         }
-        let (mut applied, mut left) = (0, usize::MAX);
-        for round in 0..ROUNDS {
+        let (mut applied, mut left, mut round) = (0, usize::MAX, 0);
+        loop {
             let (compiles, errors) = self.check(package)?;
-            if compiles {
-                writeln!(out, "it compiles, after {applied} edits in {round} rounds")?;
-                return Ok(true);
+            if compiles || round == ROUNDS {
+                return Ok(Outcome { compiles, edits: applied, rounds: round, errors });
             }
             let mut edits: BTreeMap<PathBuf, Vec<Edit>> = BTreeMap::new();
             for error in &errors {
@@ -250,13 +259,11 @@ impl Fix {
             }
             applied += count;
             if count == 0 || (round > 10 && errors.len() >= left) {
-                report(out, &errors, applied)?;
-                return Ok(false);
+                return Ok(Outcome { compiles, edits: applied, rounds: round, errors });
             }
             left = errors.len();
+            round += 1;
         }
-        report(out, &self.check(package)?.1, applied)?;
-        Ok(false)
     }
 
     /// Compiles the package. Returns whether it succeeds, and the errors.
@@ -282,22 +289,6 @@ impl Fix {
     }
 }
 
-fn report(out: &mut dyn Write, errors: &[Diagnostic], applied: usize) -> io::Result<()> {
-    writeln!(out, "it does not compile, after {applied} edits. What is left:")?;
-    // Targets that share a file repeat its errors, and a sum of errors has no code.
-    let mut said = Vec::new();
-    for error in errors {
-        let file =
-            error.file().map_or_else(|| "in a macro".to_owned(), |file| file.display().to_string());
-        let line = format!("  {} {file}: {}", error.code, error.message);
-        if !error.code.is_empty() && !said.contains(&line) {
-            writeln!(out, "{line}")?;
-            said.push(line);
-        }
-    }
-    writeln!(out, "refscope's documentation lists the compiler's errors with the remedy of each")
-}
-
 /// Keeps the originals, with the text that replaced each, below the target directory.
 fn keep(package: &Package, files: &Files, all: bool) -> io::Result<()> {
     fs::create_dir_all(&package.backup)?;
@@ -311,7 +302,8 @@ fn keep(package: &Package, files: &Files, all: bool) -> io::Result<()> {
     fs::rename(new, package.backup.join("files.json"))
 }
 
-fn undo(package: &Package, force: bool, out: &mut dyn Write) -> io::Result<()> {
+/// Brings the originals back. Returns their files.
+fn undo(package: &Package, force: bool) -> io::Result<Vec<PathBuf>> {
     let kept = package.backup.join("files.json");
     let Ok(text) = fs::read_to_string(&kept) else {
         return Err(io::Error::other("there is nothing to undo here"));
@@ -336,30 +328,12 @@ fn undo(package: &Package, force: bool, out: &mut dyn Write) -> io::Result<()> {
             changed.join(", ")
         )));
     }
+    let mut undone = Vec::new();
     for entry in &entries {
-        fs::write(text(entry, "path"), text(entry, "before"))?;
+        let path = PathBuf::from(text(entry, "path"));
+        fs::write(&path, text(entry, "before"))?;
+        undone.push(path.strip_prefix(&package.root).map(Path::to_owned).unwrap_or(path));
     }
     fs::remove_file(kept)?;
-    writeln!(out, "{} files are as they were", entries.len())
-}
-
-/// Writes a file's changes, with a line of context.
-fn diff(out: &mut dyn Write, path: &Path, before: &str, after: &str) -> io::Result<()> {
-    if path.ends_with("Cargo.lock") {
-        return Ok(());
-    }
-    writeln!(out, "--- {}", path.display())?;
-    for group in TextDiff::from_lines(before, after).grouped_ops(1) {
-        for op in group {
-            for change in TextDiff::from_lines(before, after).iter_changes(&op) {
-                let sign = match change.tag() {
-                    ChangeTag::Delete => '-',
-                    ChangeTag::Insert => '+',
-                    ChangeTag::Equal => ' ',
-                };
-                writeln!(out, "{sign}{}", change.value().trim_end_matches('\n'))?;
-            }
-        }
-    }
-    Ok(())
+    Ok(undone)
 }

@@ -1,6 +1,7 @@
 //! `refscope fix` on a small program that uses std's pointers as programs do: it compiles afterwards, does the same, and
 //! comes back whole.
 
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -183,8 +184,8 @@ fn what_is_left_is_said() {
     assert_eq!(output.status.code(), Some(1));
     let shown = text(&output.stdout);
     assert!(
-        shown.contains("E0658 src/main.rs: `Rc<Self>`")
-            || shown.contains("E0658 src/main.rs: `refscope::Rc<A>`"),
+        shown.contains("E0658 src/main.rs:4: `Rc<Self>`")
+            || shown.contains("E0658 src/main.rs:4: `refscope::Rc<A>`"),
         "{shown}"
     );
     let shown = run(fix(&dir).arg("--undo"));
@@ -195,4 +196,60 @@ fn what_is_left_is_said() {
         "{}",
         text(&output.stdout)
     );
+}
+
+/// As JSON: what was changed, where, and what is left.
+#[test]
+fn as_json() {
+    let dir = package("json");
+    let source = "use std::rc::Rc;\nstruct A;\nimpl A { fn run(self: Rc<Self>) {} }\n\
+        fn main() {\n    let _: Rc<dyn Send> = Rc::new(1);\n    Rc::new(A).run();\n}\n";
+    fs::write(dir.join("src/main.rs"), source).unwrap();
+    let json = |output: &Output| -> Value {
+        let text = text(&output.stdout);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        serde_json::from_str(&text).unwrap()
+    };
+    let path = format!("path={}", root().display());
+    let mut command = fix(&dir);
+    command.args(["--json", "--refscope", &path]).env_remove("RUSTC_BOOTSTRAP");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let fixed = json(&output);
+    assert_eq!(fixed["refscope_fix"], 1);
+    assert_eq!((&fixed["compiles"], &fixed["edits"]), (&false.into(), &1.into()));
+    let main = fixed["files"].as_array().unwrap().iter().find(|file| file["path"] == "src/main.rs");
+    let change = |line: usize, before: &str, after: &str| {
+        json!({
+            "before": { "line": line, "text": before },
+            "after": { "line": line, "text": after },
+        })
+    };
+    let expected = json!([
+        change(1, "use std::rc::Rc;\n", "use refscope::rc::Rc;\n"),
+        change(
+            5,
+            "    let _: Rc<dyn Send> = Rc::new(1);\n",
+            "    let _: Rc<dyn Send> = ::refscope::coerce!(Rc::new(1));\n"
+        ),
+    ]);
+    assert_eq!(main.unwrap()["changes"], expected);
+    let left = fixed["left"].as_array().unwrap();
+    assert!(!left.is_empty());
+    for error in left {
+        assert_eq!((&error["code"], &error["file"]), (&"E0658".into(), &"src/main.rs".into()));
+        assert_eq!(error["line"], 3);
+        assert!(
+            error["message"].as_str().unwrap().contains("cannot be used as the type of `self`")
+        );
+    }
+
+    let undone = json(&run(fix(&dir).args(["--undo", "--json"])));
+    assert_eq!(undone["refscope_fix"], 1);
+    let files: Vec<_> = undone["undone"].as_array().unwrap().iter().collect();
+    assert!(files.iter().any(|file| **file == "src/main.rs"), "{files:?}");
+    assert_eq!(fs::read_to_string(dir.join("src/main.rs")).unwrap(), source);
+
+    let fixed = json(&run(fix(&dir).args(["--json", "--drop-in", "--refscope", &path])));
+    assert_eq!((&fixed["compiles"], &fixed["left"]), (&true.into(), &json!([])));
 }

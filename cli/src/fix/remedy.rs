@@ -19,6 +19,8 @@ pub(super) struct Diagnostic {
 struct Span {
     file: PathBuf,
     at: Range<usize>,
+    /// Of its beginning, from 1 on.
+    line: usize,
     primary: bool,
     label: String,
 }
@@ -37,6 +39,7 @@ impl Diagnostic {
             made.is_none_or(|name| name.starts_with("desugaring of")).then(|| Span {
                 file: span["file_name"].as_str().unwrap_or_default().into(),
                 at: offset(span, "byte_start")..offset(span, "byte_end"),
+                line: offset(span, "line_start"),
                 primary: span["is_primary"] == true,
                 label: span["label"].as_str().unwrap_or_default().replace('`', ""),
             })
@@ -49,9 +52,24 @@ impl Diagnostic {
         })
     }
 
-    /// The file of the error, to tell whether it is one of the package's.
+    fn primary(&self) -> Option<&Span> {
+        self.spans.iter().find(|span| span.primary)
+    }
+
+    /// The file of the error. `None`: it is in what a macro has made.
     pub(super) fn file(&self) -> Option<&PathBuf> {
-        self.spans.iter().find(|span| span.primary).map(|span| &span.file)
+        self.primary().map(|span| &span.file)
+    }
+
+    /// The line of the error, from 1 on.
+    pub(super) fn line(&self) -> Option<usize> {
+        self.primary().map(|span| span.line)
+    }
+
+    /// Whether the two say the same of the same place.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let place = |error: &Self| error.primary().map(|span| (span.file.clone(), span.at.clone()));
+        self.code == other.code && self.message == other.message && place(self) == place(other)
     }
 
     /// The remedies: each an edit of a file, whose text `source` gives.
