@@ -15,6 +15,8 @@ mod object_state;
 #[cfg(feature = "json")]
 pub(crate) mod packed;
 mod paths;
+#[cfg(any(feature = "trace", feature = "json"))]
+pub(crate) mod peak;
 #[cfg(feature = "json")]
 pub(crate) mod read;
 mod recording;
@@ -25,6 +27,8 @@ pub use alive::alive;
 pub(crate) use alive::living_objects;
 pub(crate) use alive::{alive_outside, alive_since, can_end_elsewhere, ids, live_object, numbered};
 pub use live::{Handle, LiveObject, PathStep};
+#[cfg(any(feature = "trace", feature = "json"))]
+pub use peak::Peak;
 #[cfg(feature = "json")]
 pub use read::{Allocation, Damage, Moment, ReadError, RecordingFile, Survey, Surveyed};
 pub(crate) use recording::{CONTEXT, SourceLines};

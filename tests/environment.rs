@@ -53,12 +53,14 @@ fn program() {
     }
     #[cfg(unix)]
     if mode == "signals" {
-        for (signal, kept) in [("-USR2", 1_u64), ("-USR2", 2), ("-USR1", 3)] {
+        // What is alive is searched for, which takes its time on a machine with other work.
+        for (signal, kept, wait) in [("-USR2", 1_u64, 800), ("-USR2", 2, 800), ("-USR1", 3, 2_000)]
+        {
             std::mem::forget(refscope::Box::new(kept));
             keep_a_clone();
             let me = std::process::id().to_string();
             assert!(Command::new("kill").args([signal, &me]).status().unwrap().success());
-            std::thread::sleep(std::time::Duration::from_millis(800));
+            std::thread::sleep(std::time::Duration::from_millis(wait));
         }
     }
     if mode == "slow" {

@@ -6,7 +6,7 @@ use crate::top::By;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use refscope::analysis::{Timeline, Timelines};
-use refscope::model::{Allocation, LiveObject};
+use refscope::model::{Allocation, LiveObject, Peak};
 use refscope::{ObjectId, Recording};
 use std::path::PathBuf;
 
@@ -308,6 +308,21 @@ impl Filter {
         let line = self.site.as_ref().map_or_else(String::new, |_| allocation.location.to_string());
         let (object, nanos) = (allocation.object, allocation.time.as_nanos());
         self.accepts_parts(&object.type_name, &line, object.id, allocation.thread, nanos)
+    }
+
+    /// Whether objects of a type and line are asked for. Of others' conditions a peak knows nothing.
+    pub(crate) fn accepts_peak(&self, peak: &Peak) -> bool {
+        let is_known = self.object.is_none()
+            && self.thread.is_none()
+            && self.from.is_none()
+            && self.to.is_none()
+            && !self.alive;
+        let part = |part: &Option<String>, text: &str| {
+            part.as_ref().is_none_or(|part| text.contains(part.as_str()))
+        };
+        is_known
+            && part(&self.type_name, &peak.type_name)
+            && part(&self.site, &peak.location.to_string())
     }
 
     /// In words, for a message.

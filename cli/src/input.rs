@@ -5,7 +5,7 @@ use crate::output::WriteFailed;
 use crate::{Failed, chain};
 use refscope::__private::{escape, on_progress};
 use refscope::analysis::Balance;
-use refscope::model::{LiveObject, Moment, ReadError, RecordingFile, Survey};
+use refscope::model::{LiveObject, Moment, Peak, ReadError, RecordingFile, Survey};
 use refscope::{ObjectId, Recording};
 use std::collections::HashSet;
 use std::fs::File;
@@ -201,6 +201,13 @@ impl Input {
         let (recording, living) = self.read(self.file.live())?;
         self.warn_of_damage(&recording);
         Ok((recording, living))
+    }
+
+    /// The same, and of what most was dropped shortly before.
+    pub(crate) fn live_and_peaks(&self) -> Result<(Recording, Vec<LiveObject>, Vec<Peak>), Failed> {
+        let (recording, living, peaks) = self.read(self.file.live_and_peaks())?;
+        self.warn_of_damage(&recording);
+        Ok((recording, living, peaks))
     }
 
     /// What was alive at a moment.

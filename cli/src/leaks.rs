@@ -6,7 +6,7 @@ use crate::input::Input;
 use refscope::__private::{escape, report_of_living, totals};
 use refscope::analysis::{LeakReport, ReportKind};
 use refscope::event::Time;
-use refscope::model::{LiveObject, Moment};
+use refscope::model::{LiveObject, Moment, Peak, RecordingEnd};
 use refscope::{ObjectId, Recording};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -62,6 +62,46 @@ fn baseline(path: &Path) -> Result<BTreeSet<String>, Failed> {
         return Err(format!("{}: there is no fingerprint in it", path.display()).into());
     }
     Ok(known)
+}
+
+/// Peaks that are mentioned.
+const MOST_PEAKS: usize = 10;
+
+/// What was dropped shortly before the process ended by itself: growth that its shutdown hides.
+pub(crate) fn peaks(
+    file: &Input,
+    recording: &Recording,
+    mut peaks: Vec<Peak>,
+    look: &Look<'_>,
+) -> Result<String, Failed> {
+    // What was killed has not shut down.
+    if recording.end() != RecordingEnd::Exit {
+        return Ok(String::new());
+    }
+    let allows = |peak: &Peak| {
+        let line = peak.location.to_string();
+        look.allow.iter().any(|what| peak.type_name.contains(what) || line.contains(what))
+    };
+    peaks.retain(|peak| look.filter.accepts_peak(peak) && !allows(peak));
+    peaks.truncate(MOST_PEAKS);
+    let Some(first) = peaks.first() else { return Ok(String::new()) };
+    // Another pass, for who held them: the others as far as they were there with the most numerous.
+    let moment = Moment::Time(first.time);
+    let alive = file.live_at(&moment)?.map_or_else(Vec::new, |(_, alive)| alive);
+    let mut text = "\ngone at the end, and alive shortly before:\n".to_owned();
+    for mut peak in peaks {
+        let is_of = |object: &&LiveObject| {
+            object.type_name == peak.type_name && object.location == peak.location
+        };
+        let of: Vec<_> = alive.iter().filter(is_of).cloned().collect();
+        let report = LeakReport::new(of, peak.time);
+        let most = report.leaks().iter().max_by_key(|leak| leak.count());
+        let most = most.filter(|leak| leak.count() * 2 > peak.peak);
+        let holder = most.and_then(|leak| leak.cause.location.clone());
+        peak.holder = holder.filter(|line| *line != peak.location);
+        text.push_str(&format!("  {peak}\n"));
+    }
+    Ok(text)
 }
 
 /// What was alive at a mark or time, and what became of it.

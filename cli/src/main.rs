@@ -91,8 +91,17 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             for input in inputs(&files.files, &mut out)? {
                 let (report, recording, became) = match &at {
                     None => {
-                        let (recording, living) = input.live()?;
-                        (look.report(&recording, living)?, recording, String::new())
+                        // Text alone has a place for what was there shortly before.
+                        let is_text = spread.is_none() && !json.json && !annotations;
+                        let (recording, living, peaks) = match is_text {
+                            true => input.live_and_peaks()?,
+                            false => {
+                                let (recording, living) = input.live()?;
+                                (recording, living, Vec::new())
+                            }
+                        };
+                        let peaks = leaks::peaks(&input, &recording, peaks, &look)?;
+                        (look.report(&recording, living)?, recording, peaks)
                     }
                     Some(at) => leaks::at(&input, at, &look)?,
                 };

@@ -162,6 +162,72 @@ fn a_time_after_the_start() {
     assert!(err.contains("a time is as 12.5s or 300ms, after its start"), "{err}");
 }
 
+/// What the shutdown drops is named, with the line that held it: not where the process was killed, not what came and went, and
+/// not what is allowed or was not asked for.
+#[test]
+fn what_a_shutdown_hides_is_named() {
+    let (file, packed) = (path("peak.jsonl"), path("peak.packed.refscope"));
+    let mut text = r#"{"refscope":1,"pid":7}
+{"thread":1,"name":"main"}
+{"site":1,"file":"src/client.rs","line":3,"column":15}
+{"site":2,"file":"src/registry.rs","line":8,"column":20}
+{"type":1,"name":"app::Client"}
+{"type":2,"name":"app::Request"}
+"#
+    .to_owned();
+    for client in 1..=5 {
+        let at = client * 100_000_000;
+        text += &format!(
+            r#"{{"object":{client},"kind":"Arc","type":1,"size":4,"site":1}}
+{{"event":"new","o":{client},"n":1,"h":1,"s":1,"t":1,"ns":{at},"at":1}}
+{{"event":"clone","o":{client},"n":2,"h":2,"s":2,"t":1,"ns":{at},"f":1,"at":2}}
+{{"event":"drop","o":{client},"n":3,"h":1,"s":1,"t":1,"ns":{at}}}
+"#
+        );
+    }
+    for request in 6..=9 {
+        text += &format!(
+            r#"{{"object":{request},"kind":"Rc","type":2,"size":4,"site":1}}
+{{"event":"new","o":{request},"n":1,"h":1,"s":1,"t":1,"ns":1900000000,"at":1}}
+{{"event":"drop","o":{request},"n":2,"h":1,"s":0,"t":1,"ns":1901000000}}
+"#
+        );
+    }
+    for client in 1..=5 {
+        text += &format!(
+            "{{\"event\":\"drop\",\"o\":{client},\"n\":4,\"h\":2,\"s\":0,\"t\":1,\"ns\":{}}}\n",
+            1_980_000_000 + client
+        );
+    }
+    let ended = format!("{text}{{\"end\":\"exit\",\"ns\":2000000000}}\n");
+    std::fs::write(&file, &ended).unwrap();
+    let (file, packed) = (file.to_str().unwrap(), packed.to_str().unwrap());
+    let leaks = |arguments: &[&str]| texts(&refscope(&[&["leaks"], arguments].concat())).0;
+    let line = "gone at the end, and alive shortly before:\n  Arc<Client> at src/client.rs:3: 5 at the peak \
+                (kept by handles of src/registry.rs:8), all dropped in the last 19 ms\n";
+    assert!(leaks(&[file]).ends_with(line), "{}", leaks(&[file]));
+    refscope(&["pack", file, "-o", packed]);
+    assert!(leaks(&[packed]).ends_with(line), "{}", leaks(&[packed]));
+    assert!(leaks(&[file, "--type", "Client", "--site", "client.rs"]).ends_with(line));
+    for quiet in [&["--type", "Request"][..], &["--allow", "Client"], &["--object", "3"]] {
+        let out = leaks(&[&[file], quiet].concat());
+        assert!(!out.is_empty() && !out.contains("gone at the end"), "{quiet:?}: {out}");
+    }
+    assert!(!leaks(&[file, "--json"]).contains("gone at the end"));
+    // The page says it as well.
+    let page = path("peak.html");
+    refscope(&["export", file, "--format", "html", "-o", page.to_str().unwrap()]);
+    let page = std::fs::read_to_string(page).unwrap();
+    let gone = page.split_once("\"gone\":[").and_then(|(_, rest)| rest.split_once(']'));
+    let line = "\"Arc<Client> at src/client.rs:3: 5 at the peak (kept by handles of src/registry.rs:8), all dropped in the \
+                last 19 ms\"";
+    let (gone, _) = gone.expect("the page has its data");
+    assert_eq!(gone.replace("\\u003c", "<").replace("\\u003e", ">"), line);
+    std::fs::write(file, &text).unwrap();
+    let killed = leaks(&[file]);
+    assert!(!killed.is_empty() && !killed.contains("gone at the end"), "{killed}");
+}
+
 /// A handle that lived 3 s is drawn longer than one that lived 3 ns, but by events they are the same.
 #[test]
 fn a_timeline_has_an_axis_of_time_or_of_events() {

@@ -9,6 +9,7 @@ mod names;
 mod packed;
 pub(crate) mod parts;
 mod passes;
+mod peaks;
 mod source;
 
 pub use file::{Allocation, RecordingFile, Survey, Surveyed};

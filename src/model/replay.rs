@@ -33,6 +33,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) object: &'a ObjectRecord,
     pub(crate) earlier: Earlier,
     pub(crate) event: Option<&'a EventRecord>,
+    /// When the object was made; not yet known at its first event.
+    pub(crate) created: Time,
     /// It is the first that is seen of the object.
     pub(crate) is_first: bool,
     /// Nothing more will be: how many events there were, and the strong count after them.
@@ -262,7 +264,9 @@ impl State {
             return;
         }
         let earlier = self.earlier.as_deref().copied().unwrap_or_default();
-        let wanted = visit(Seen { object: &self.object, earlier, event, is_first, end: None });
+        let created = self.created;
+        let wanted =
+            visit(Seen { object: &self.object, earlier, event, created, is_first, end: None });
         self.seen.get_or_insert(wanted);
     }
 
@@ -271,7 +275,15 @@ impl State {
             let earlier = self.earlier.as_deref().copied().unwrap_or_default();
             let events = self.state.received().saturating_sub(earlier.events);
             let end = Some((events, self.state.strong()));
-            visit(Seen { object: &self.object, earlier, event: None, is_first: false, end });
+            let created = self.created;
+            visit(Seen {
+                object: &self.object,
+                earlier,
+                event: None,
+                created,
+                is_first: false,
+                end,
+            });
         }
     }
 

@@ -6,9 +6,9 @@
 
 use crate::event::{Location, Object, Time};
 use crate::lock::Mutex;
-use crate::model::LiveObject;
+use crate::model::peak::SHORTLY;
+use crate::model::{self, LiveObject};
 use crate::render::Terminal;
-use crate::text::{age, count, short_file};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,6 @@ const REST: u32 = 30;
 
 /// The longest time between two counts while no object is allocated and none dropped.
 const LONGEST: Duration = Duration::from_secs(1);
-
-/// How long before the exit something has to have been near its peak to be mentioned.
-const SHORTLY: Duration = Duration::from_millis(500);
 
 /// Lines that are printed.
 const SHOWN: usize = 10;
@@ -152,24 +149,18 @@ impl Peaks {
             (std::cmp::Reverse(peak.peak), peak.object.type_name(), peak.object.location().line)
         });
         let line = |peak: &&Peak| {
-            let (object, location) = (peak.object, peak.object.location());
-            let name = crate::event::short_type(object.type_name());
-            let dropped = match peak.now {
-                0 => "all".to_owned(),
-                now => count(peak.peak - now),
+            let Peak { object, peak, now: left, high, holder, .. } = peak;
+            let line = model::Peak {
+                kind: object.kind(),
+                type_name: object.type_name().into(),
+                location: object.location(),
+                peak: *peak,
+                left: *left,
+                time: *high,
+                ago: high.until(now),
+                holder: holder.clone(),
             };
-            let line = |file: &str, line: u32| format!("{}:{line}", short_file(file));
-            let held = peak.holder.as_ref().map_or_else(String::new, |holder| {
-                format!(" (kept by handles of {})", line(&holder.file, holder.line))
-            });
-            format!(
-                "{}<{}> at {}: {} at the peak{held}, {dropped} dropped in the last {}",
-                object.kind(),
-                crate::text::escape(&name),
-                line(&location.file, location.line),
-                count(peak.peak),
-                age(peak.high.until(now)),
-            )
+            line.to_string()
         };
         peaks.iter().take(SHOWN).map(line).collect()
     }

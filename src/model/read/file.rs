@@ -1,12 +1,13 @@
 use super::folds;
 use super::parts::Fold;
 use super::passes::{self, Input, open};
+use super::peaks;
 use super::source::Source;
 use super::{Moment, ReadError, What, is_regular};
 use crate::event::{Kind, Location, ObjectId, Op, Time};
 use crate::model::packed::write::Packer;
 use crate::model::replay::Seen;
-use crate::model::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, Replay};
+use crate::model::{Earlier, EventRecord, LiveObject, ObjectRecord, Peak, Recording, Replay};
 use crate::stack::StackId;
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -132,6 +133,16 @@ impl RecordingFile {
     /// As [`Recording::read`].
     pub fn live(&self) -> Result<(Recording, Vec<LiveObject>), ReadError> {
         folds::live(self.input()?)
+    }
+
+    /// Returns the same, and of what most was dropped shortly before the end, the most numerous first: growth that the
+    /// shutdown hides. Who held it tells [`live_at`](Self::live_at) the peak's time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recording::read`].
+    pub fn live_and_peaks(&self) -> Result<(Recording, Vec<LiveObject>, Vec<Peak>), ReadError> {
+        peaks::live_and_peaks(self.input()?)
     }
 
     /// Returns what was alive at a moment, as [`Recording::open_live_at`] does.

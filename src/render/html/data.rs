@@ -3,9 +3,10 @@
 //! The numbers are LEB128 varints; signed ones are zigzag-coded. The first stream has a row for each object, and is read when
 //! the page opens; the second has each object's events and handles, and is read where the object is looked at.
 
-use crate::analysis::{Leak, LeakReport, Timeline, Timelines};
+use crate::analysis::{Leak, LeakReport, Lifeline, Timeline, Timelines};
 use crate::event::{HandleId, Location, ObjectId, Op, Strength, Time, short_type};
-use crate::model::{CONTEXT, LiveObject, Recording};
+use crate::model::peak::{Life, peak_of};
+use crate::model::{CONTEXT, LiveObject, Peak, Recording, RecordingEnd};
 use crate::render::excerpt::characters_before;
 use crate::render::report::at;
 use crate::render::report_json::ReportView;
@@ -18,6 +19,9 @@ use std::path::Path;
 
 /// Bytes of a stream that one element of the page holds.
 const CHUNK: usize = 3 << 18;
+
+/// Peaks that the page names.
+const MOST_PEAKS: usize = 10;
 
 /// Writes the page's data: elements of script that are not run.
 pub(super) fn write(
@@ -39,7 +43,9 @@ pub(super) fn write(
         tables.write_row(&mut rows, timeline, &findings, details.len() - start);
     }
     page.push_str("<script type=\"application/json\" id=\"data\">");
-    let data = Data { left_out, ..Data::new(recording, &report, &sources, &tables) };
+    // Of what is not on the page, nothing can be counted.
+    let gone = left_out.map_or_else(|| peaks(timelines), |_| Vec::new());
+    let data = Data { left_out, gone, ..Data::new(recording, &report, &sources, &tables) };
     page.push_str(&safe_json::text(&data));
     page.push_str("</script>\n");
     write_base64(page, "rows", &rows);
@@ -55,6 +61,62 @@ fn report(timelines: &Timelines<'_>) -> LeakReport {
     LeakReport::of_living(recording, living, cut)
 }
 
+/// What was dropped shortly before the process ended by itself, a line each: the most numerous first.
+fn peaks(timelines: &Timelines<'_>) -> Vec<String> {
+    let recording = timelines.recording();
+    if recording.end() != RecordingEnd::Exit {
+        return Vec::new();
+    }
+    let mut all: HashMap<_, Vec<&Timeline<'_>>> = HashMap::new();
+    for timeline in timelines {
+        let object = timeline.object;
+        all.entry((object.kind, &*object.type_name, object.location)).or_default().push(timeline);
+    }
+    let peak = |((kind, type_name, location), all): ((_, &str, u32), Vec<&Timeline<'_>>)| {
+        let lives: Vec<Life> = all.iter().filter_map(|timeline| life(timeline)).collect();
+        let (peak, time, high) = peak_of(&lives, recording.end_time())?;
+        let created = recording.locations().get(location as usize)?;
+        // The line that made most of the handles which kept them then.
+        let mut lines: HashMap<u32, u64> = HashMap::new();
+        let holders = all.iter().filter_map(|timeline| {
+            let is_there = |line: &&Lifeline| {
+                let ended = line.end.as_ref().map(|end| end.time);
+                line.strength == Strength::Strong
+                    && !line.op.begins()
+                    && line.created <= time
+                    && ended.is_none_or(|ended| ended > time)
+            };
+            timeline.lifelines.iter().rev().find(is_there)?.location
+        });
+        holders.for_each(|line| *lines.entry(line).or_default() += 1);
+        let most = lines.into_iter().max_by_key(|(line, count)| (*count, *line));
+        let holder = most.filter(|(_, count)| count * 2 > peak);
+        let holder = holder.and_then(|(line, _)| recording.locations().get(line as usize));
+        Some(Peak {
+            kind,
+            type_name: type_name.to_owned().into(),
+            location: created.clone(),
+            peak,
+            left: lives.iter().filter(|(_, ended)| ended.is_none()).count() as u64,
+            time,
+            ago: high.until(recording.end_time()),
+            holder: holder.filter(|line| line.is_user() && *line != created).cloned(),
+        })
+    };
+    let mut peaks: Vec<Peak> = all.into_iter().filter_map(peak).collect();
+    let lines = |peak: &Peak| (std::cmp::Reverse(peak.peak), peak.to_string());
+    peaks.sort_by_cached_key(lines);
+    peaks.iter().take(MOST_PEAKS).map(Peak::to_string).collect()
+}
+
+/// When an object was made, and when its last strong handle ended; `None` where that is not known.
+fn life(timeline: &Timeline<'_>) -> Option<Life> {
+    let born = timeline.points.first()?.time;
+    let last = timeline.points.iter().rev().find(|point| point.strong > 0)?;
+    let end = timeline.points.iter().find(|point| point.seq > last.seq);
+    Some((born, end.map(|point| point.time)))
+}
+
 /// The tables that the page's script reads.
 #[derive(Serialize)]
 struct Data<'a> {
@@ -62,6 +124,8 @@ struct Data<'a> {
     lost: u64,
     /// What is not on the page, in words.
     left_out: Option<&'a str>,
+    /// What was there shortly before the end.
+    gone: Vec<String>,
     origin: Option<OriginView<'a>>,
     threads: &'a [std::sync::Arc<str>],
     /// Short name, source line, file, line, column.
@@ -113,6 +177,7 @@ impl<'a> Data<'a> {
             end: recording.end_time(),
             lost: recording.lost(),
             left_out: None,
+            gone: Vec::new(),
             origin: recording.origin().map(|origin| OriginView {
                 pid: origin.pid,
                 program: &origin.program,

@@ -145,6 +145,7 @@ function overview() {
     DATA.lost ? el("p", { class: "alive" }, `${plural(DATA.lost, "event")} lost by a full recorder: counts are right, handles may be missing`) : "",
     ...cards,
     rest > 0 ? el("button", { class: "more", "data-key": "more", onclick: () => go({ n: state.n + 100 }, "replace") }, `${plural(rest, "more line")}`) : "",
+    ...(DATA.gone.length ? [el("h2", {}, "Gone at the end, and alive shortly before"), el("ul", { class: "mono", id: "gone" }, ...DATA.gone.map((line) => el("li", {}, line)))] : []),
     el("h2", {}, "Live objects over time"), ...overTime(),
     el("p", { class: "dim" }, "A line is where a handle was made, not where it is stored now. Sizes are the values' own, without what they have on the heap."),
     el("p", { class: "dim" }, el("kbd", {}, "/"), " search ", el("kbd", {}, "j"), " ", el("kbd", {}, "k"), " next and previous object ", el("kbd", {}, "Esc"), " overview"));

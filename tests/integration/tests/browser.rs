@@ -653,6 +653,43 @@ fn a_million_objects() {
     drive("million", 1_000_000);
 }
 
+/// What was there until the program ended by itself.
+#[test]
+fn what_a_shutdown_hides_is_named() {
+    let mut text = r#"{"refscope":1,"pid":7}
+{"thread":1,"name":"main"}
+{"site":1,"file":"src/client.rs","line":3,"column":15}
+{"type":1,"name":"app::Client"}
+"#
+    .to_owned();
+    for (client, dropped) in [(1, 1_980_000_000), (2, 1_990_000_000)] {
+        text += &format!(
+            r#"{{"object":{client},"kind":"Arc","type":1,"size":4,"site":1}}
+{{"event":"new","o":{client},"n":1,"h":1,"s":1,"t":1,"ns":1,"at":1}}
+{{"event":"drop","o":{client},"n":2,"h":1,"s":0,"t":1,"ns":{dropped}}}
+"#
+        );
+    }
+    text += "{\"end\":\"exit\",\"ns\":2000000000}\n";
+    let recording = refscope::Recording::read(text.as_bytes()).expect("it is a recording");
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("gone.html");
+    std::fs::write(&path, render::html(&recording.timelines())).unwrap();
+    let url = format!("file://{}", path.display());
+    let Some(mut browser) = Browser::open(&url) else { return };
+    let gone = browser.text("#gone");
+    assert_eq!(
+        gone,
+        "Arc<Client> at src/client.rs:3: 2 at the peak, all dropped in the last 20 ms"
+    );
+    for is_dark in [false, true] {
+        browser.dark(is_dark);
+        browser.resize(390, 844);
+        browser.is_usable("gone at the end");
+    }
+    browser.screenshot("gone");
+    browser.was_quiet(&url);
+}
+
 /// One object with more events than a screen has pixels, and more handles than a browser gives a list pixels for.
 #[test]
 fn an_object_of_six_hundred_thousand_handles() {
