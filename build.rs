@@ -116,6 +116,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=RUSTC_BOOTSTRAP");
     println!("cargo:rustc-check-cfg=cfg(refscope_wide)");
     println!("cargo:rustc-check-cfg=cfg(refscope_search)");
+    println!("cargo:rustc-check-cfg=cfg(refscope_leak_sanitizer)");
     if is_searched() {
         println!("cargo:rustc-cfg=refscope_search");
     }
@@ -131,8 +132,17 @@ fn main() {
         let wanted = cfg != "refscope_thin" || env::var_os("CARGO_CFG_REFSCOPE_WIDE").is_none();
         if wanted && compiles(cfg, source) {
             println!("cargo:rustc-cfg={cfg}");
+            if cfg == "refscope_thin" && has_leak_sanitizer() {
+                println!("cargo:rustc-cfg=refscope_leak_sanitizer");
+            }
         }
     }
+}
+
+/// Whether what is built is linked with LeakSanitizer, which is a part of AddressSanitizer as well.
+fn has_leak_sanitizer() -> bool {
+    let sanitizers = env::var("CARGO_CFG_SANITIZE").unwrap_or_default();
+    sanitizers.split(',').any(|sanitizer| matches!(sanitizer, "leak" | "address"))
 }
 
 /// Whether the target's memory can be searched for handles.

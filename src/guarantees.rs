@@ -16,7 +16,7 @@
 //! | a dereference | two instructions more than std's; of a traced handle, one more load |
 //! | `as_std()` of a traced `Rc<dyn Trait>` or slice | a copy of std's pointer is kept until the handle ends, behind a lock; of a handle that came from a raw pointer and moved since, until the next is lent there |
 //! | a handle that came from a raw pointer | its ticket has std's pointer in itself: its place may end with another handle |
-//! | LeakSanitizer | untraced, and where a handle has two words, it sees what it sees of std's; in the one-word build what is traced is not reached, held or not, since std's pointer stands in the ledger, which it does not search: ask [`leaks`](crate::leaks) instead (*tested* in `tests/leak_sanitizer.rs`) |
+//! | LeakSanitizer | untraced, and where a handle has two words, it sees what it sees of std's. In the one-word build std's pointer stands in the ledger, in which a program that is built with the sanitizer has it look: what is traced is reachable then, leaked or not, so ask [`leaks`](crate::leaks) for that (*tested* in `tests/leak_sanitizer.rs`) |
 //! | a copy of a handle's bits | a view of it, as with std's, and what moves, unions and transmutes do is the same (`tests/drop_in/bits.rs`); but two copies that are both dropped, after `increment_strong_count`, end one handle twice. Wakers and the like, which make each handle by `from_raw`, make no copies |
 //!
 //! The **ledger** has two tables. An *entry* of 128 bytes for each living object: one 64-bit word in it holds a

@@ -92,6 +92,17 @@ pub(crate) unsafe fn free_slots<T>(slots: std::ptr::NonNull<T>, len: usize) {
     }
 }
 
+/// Has LeakSanitizer look for pointers in memory that it would not search. (Memory that is unmapped later it leaves out.)
+#[cfg(refscope_leak_sanitizer)]
+pub(crate) fn add_leak_sanitizer_root(start: std::ptr::NonNull<u8>, size: usize) {
+    unsafe extern "C" {
+        fn __lsan_register_root_region(start: *const std::ffi::c_void, size: usize);
+    }
+
+    // SAFETY: LAYOUT: so many bytes are mapped there.
+    unsafe { __lsan_register_root_region(start.as_ptr().cast(), size) };
+}
+
 /// Memory that is mapped.
 #[cfg(all(unix, not(miri)))]
 mod mapped {

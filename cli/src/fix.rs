@@ -11,7 +11,7 @@ mod swap;
 use remedy::Diagnostic;
 use report::Outcome;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -61,6 +61,8 @@ enum Pointer {
 /// What Cargo says of the package.
 struct Package {
     root: PathBuf,
+    /// What Cargo builds, which may be below the root without a mark.
+    target: PathBuf,
     /// Where the originals are kept.
     backup: PathBuf,
     edition_2015: bool,
@@ -91,6 +93,7 @@ impl Package {
         let folder = format!("{name}-{:016x}", hasher.finish());
         Ok(Self {
             root,
+            target: target.into(),
             backup: Path::new(target).join("refscope-fix").join(folder),
             edition_2015: own["edition"] == "2015",
             library: own["targets"].to_string().contains("lib\""),
@@ -108,8 +111,9 @@ impl Package {
                 if kind.is_dir() {
                     let hidden = entry.file_name().to_string_lossy().starts_with('.');
                     // Build output, and packages of their own.
-                    let foreign =
-                        path.join("CACHEDIR.TAG").exists() || path.join("Cargo.toml").exists();
+                    let foreign = path == self.target
+                        || path.join("CACHEDIR.TAG").exists()
+                        || path.join("Cargo.toml").exists();
                     if !hidden && !foreign {
                         folders.push(path);
                     }
@@ -214,25 +218,33 @@ impl Fix {
             rc: self.types.contains(&Pointer::Rc),
             arc: self.types.contains(&Pointer::Arc),
             boxed: self.types.contains(&Pointer::Box),
+            edition_2015: package.edition_2015,
+            aliases: (files.before.iter())
+                .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
+                .flat_map(|(_, source)| swap::aliases(source))
+                .collect(),
         };
-        for (path, before) in files.before.clone() {
-            if path.extension().is_some_and(|extension| extension == "rs") {
-                let mut after = swap::swap(&before, types);
-                let root = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
-                if package.edition_2015 && root {
-                    after.push_str("extern crate refscope;\n");
-                }
-                files.set(path, after)?;
+        let sources = files.before.clone().into_iter();
+        let swapped: Vec<_> = sources
+            .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
+            .map(|(path, before)| (path, swap::swap(&before, &types), before))
+            .collect();
+        if swapped.iter().all(|(_, after, before)| after == before) {
+            let text = "no file here imports these pointers from std, or names them by a path";
+            return Err(io::Error::other(text));
+        }
+        for (path, mut after, _) in swapped {
+            let root = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
+            if package.edition_2015 && root {
+                after.push_str("extern crate refscope;\n");
             }
+            files.set(path, after)?;
         }
         let text = files.before[manifest].trim_end();
-        if !text.contains("[dependencies.refscope]") && !text.contains("\nrefscope =") {
-            let dependency = match self.refscope.split_once("path=") {
-                Some((_, path)) => format!("path = {:?}", Path::new(path).canonicalize()?),
-                None => format!("version = {:?}", self.refscope),
-            };
-            let text = format!("{text}\n\n[dependencies.refscope]\n{dependency}\n");
-            files.set(manifest.to_owned(), text)?;
+        let is_ours = !text.contains("[dependencies.refscope]") && !text.contains("\nrefscope =");
+        let mut features: BTreeSet<&str> = BTreeSet::new();
+        if is_ours {
+            files.set(manifest.to_owned(), self.depend(text, &features)?)?;
         }
         let (mut applied, mut left, mut round) = (0, usize::MAX, 0);
         loop {
@@ -240,8 +252,18 @@ impl Fix {
             if compiles || round == ROUNDS {
                 return Ok(Outcome { compiles, edits: applied, rounds: round, errors });
             }
+            let mut count = 0;
+            let wanted: BTreeSet<_> = errors.iter().filter_map(Diagnostic::feature).collect();
+            if is_ours && !wanted.is_subset(&features) {
+                features.extend(wanted);
+                let text = self.depend(files.before[manifest].trim_end(), &features)?;
+                files.set(manifest.to_owned(), text)?;
+                count += 1;
+            }
             let mut edits: BTreeMap<PathBuf, Vec<Edit>> = BTreeMap::new();
-            for error in &errors {
+            // What a `self` is decides what the code beside it needs.
+            let receivers = errors.iter().any(Diagnostic::is_of_receiver);
+            for error in errors.iter().filter(|error| !receivers || error.is_of_receiver()) {
                 let source = |file: &PathBuf| files.after.get(&package.root.join(file)).cloned();
                 for (file, edit) in error.remedies(source) {
                     let of_file = edits.entry(package.root.join(file)).or_default();
@@ -251,7 +273,6 @@ impl Fix {
                     }
                 }
             }
-            let mut count = 0;
             for (path, edits) in edits {
                 let (text, some) = swap::apply(&files.after[&path], edits);
                 count += some;
@@ -264,6 +285,18 @@ impl Fix {
             left = errors.len();
             round += 1;
         }
+    }
+
+    /// Returns a manifest that depends on refscope, with these of its features.
+    fn depend(&self, manifest: &str, features: &BTreeSet<&str>) -> io::Result<String> {
+        let mut dependency = match self.refscope.split_once("path=") {
+            Some((_, path)) => format!("path = {:?}\n", Path::new(path).canonicalize()?),
+            None => format!("version = {:?}\n", self.refscope),
+        };
+        if !features.is_empty() {
+            dependency.push_str(&format!("features = {:?}\n", Vec::from_iter(features)));
+        }
+        Ok(format!("{manifest}\n\n[dependencies.refscope]\n{dependency}"))
     }
 
     /// Compiles the package. Returns whether it succeeds, and the errors.
@@ -296,6 +329,9 @@ fn keep(package: &Package, files: &Files, all: bool) -> io::Result<()> {
         .filter(|(path, before)| all || files.after.get(*path) != Some(before))
         .map(|(path, before)| json!({"path": path, "before": before, "after": files.after.get(path)}))
         .collect();
+    if entries.is_empty() {
+        return fs::remove_file(package.backup.join("files.json"));
+    }
     // By a new file, so that there is always a whole one.
     let new = package.backup.join("files.json.new");
     fs::write(&new, serde_json::to_string(&entries)?)?;

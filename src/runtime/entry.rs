@@ -511,6 +511,12 @@ unsafe impl Slot for Place {
     fn link(&self) -> &AtomicPtr<()> {
         &self.link
     }
+
+    /// Where a ticket stands for std's pointer, that is in the place alone.
+    #[cfg(refscope_leak_sanitizer)]
+    fn chunk_added(slots: std::ptr::NonNull<Self>, len: usize) {
+        crate::primitive::add_leak_sanitizer_root(slots.cast(), len * size_of::<Self>());
+    }
 }
 
 /// What a place is made from.

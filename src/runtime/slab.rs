@@ -56,6 +56,10 @@ pub(crate) unsafe trait Slot: Sized + 'static {
 
     /// The next free slot, while this one is free.
     fn link(&self) -> &AtomicPtr<()>;
+
+    /// Called with each new chunk, before one of its slots is used.
+    #[inline]
+    fn chunk_added(_slots: NonNull<Self>, _len: usize) {}
 }
 
 /// Makes the fields of a slot visible to readers, as those of its next generation, which it returns.
@@ -410,6 +414,7 @@ impl<T: Slot + Sync> Slab<T> {
                 unsafe { free_slots(new, len) };
                 return None;
             }
+            T::chunk_added(new, len);
             // Release: a reader that sees the chunk sees its zeros.
             self.chunks[chunk].store(slots, Ordering::Release);
         }

@@ -21,7 +21,11 @@ impl Outcome {
     fn left(&self) -> Vec<&Diagnostic> {
         let mut left: Vec<&Diagnostic> = Vec::new();
         for error in self.errors.iter().filter(|error| !error.code.is_empty()) {
-            if !left.iter().any(|other| other.is_same(error)) {
+            let is_same = |other: &&Diagnostic| {
+                (&other.code, &other.message, &other.place)
+                    == (&error.code, &error.message, &error.place)
+            };
+            if !left.iter().any(is_same) {
                 left.push(error);
             }
         }
@@ -35,11 +39,11 @@ impl Outcome {
         }
         writeln!(out, "it does not compile, after {edits} edits. What is left:")?;
         for error in self.left() {
-            let place = match (error.file(), error.line()) {
-                (Some(file), Some(line)) => format!("{}:{line}", file.display()),
-                _ => "in a macro".to_owned(),
+            let place = match &error.place {
+                Some((file, line)) => format!(" {}:{line}", file.display()),
+                None => String::new(),
             };
-            writeln!(out, "  {} {place}: {}", error.code, error.message)?;
+            writeln!(out, "  {}{place}: {}", error.code, error.message)?;
         }
         writeln!(
             out,
@@ -49,9 +53,8 @@ impl Outcome {
 
     pub(super) fn json(&self, package: &Package, files: &Files) -> Value {
         let left = self.left().into_iter().map(|error| {
-            json!({
-                "code": error.code, "file": error.file(), "line": error.line(), "message": error.message,
-            })
+            let (file, line) = error.place.as_ref().map(|(file, line)| (file, line)).unzip();
+            json!({ "code": error.code, "file": file, "line": line, "message": error.message })
         });
         let files = files.changed().map(|(path, before, after)| {
             let changes = changes(before, after);

@@ -3,16 +3,20 @@
 use std::ops::Range;
 
 /// Which pointers are swapped. Each `Weak` goes with its strong pointer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Types {
     pub(super) rc: bool,
     pub(super) arc: bool,
     pub(super) boxed: bool,
+    /// Names of the package's own for std, or for alloc: see [`aliases`].
+    pub(super) aliases: Vec<String>,
+    /// Whose examples would name no crate that they do not declare outside of `main`.
+    pub(super) edition_2015: bool,
 }
 
 impl Types {
     /// Whether `std::module::name` is swapped; `name` is `self` or `*` for the whole module.
-    fn has(self, module: &str, name: &str) -> bool {
+    fn has(&self, module: &str, name: &str) -> bool {
         match module {
             "rc" => self.rc && matches!(name, "Rc" | "Weak" | "self" | "*"),
             "sync" => self.arc && matches!(name, "Arc" | "Weak" | "self" | "*"),
@@ -20,6 +24,44 @@ impl Types {
             _ => false,
         }
     }
+
+    /// The crates in which std's pointers are, by the names that the package has for them.
+    fn roots(&self) -> impl Iterator<Item = &str> {
+        ROOTS.into_iter().chain(self.aliases.iter().map(String::as_str))
+    }
+}
+
+/// What else a package calls std, or alloc, by what one of its files says: `extern crate alloc as other;`, or
+/// `mod other { pub use std::*; }`.
+pub(super) fn aliases(source: &str) -> Vec<String> {
+    let masked = mask(source);
+    let mut found = Vec::new();
+    let name = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    for root in ROOTS {
+        for at in words(&masked, root) {
+            let (before, after) = (masked[..at].trim_end(), masked[at + root.len()..].trim_start());
+            if let Some(alias) = after.strip_prefix("as ")
+                && before.ends_with("crate")
+            {
+                found.push(name(alias));
+            }
+            let item = before.strip_suffix("use").map(str::trim_end);
+            let is_public = item.is_some_and(|item| item.ends_with("pub") || item.ends_with(')'));
+            if is_public && after.starts_with("::*") {
+                // The module's own brace, before which are other items alone.
+                let body = before.rfind('{').map(|open| masked[..open].trim_end());
+                let module = body.map(|body| body.rsplit([' ', '\n']).next().unwrap_or_default());
+                found.extend(module.zip(body).and_then(|(module, body)| {
+                    let keyword = body[..body.len() - module.len()].trim_end();
+                    keyword.ends_with("mod").then(|| module.to_owned())
+                }));
+            }
+        }
+    }
+    found.retain(|alias| alias != "_" && !ROOTS.contains(&alias.as_str()));
+    found
 }
 
 const ROOTS: [&str; 3] = ["std", "alloc", "core"];
@@ -49,19 +91,94 @@ pub(super) fn apply(source: &str, mut edits: Vec<Edit>) -> (String, usize) {
     (text, count)
 }
 
-/// Returns the source with its imports and paths rewritten.
-pub(super) fn swap(source: &str, types: Types) -> String {
+/// Returns the source with its imports and paths rewritten, and those of the examples in its documentation.
+pub(super) fn swap(source: &str, types: &Types) -> String {
     let masked = mask(source);
-    let mut edits = Vec::new();
     let uses = uses(&masked);
-    for item in &uses {
-        edits.extend(swap_use(source, &masked, item, types));
-    }
-    edits.extend(swap_paths(&masked, &uses, types));
+    let mut edits = swap_names(source, &masked, &uses, types);
     if types.boxed {
         edits.extend(import_box(source, &masked, &uses));
     }
+    for example in if types.edition_2015 { Vec::new() } else { examples(source) } {
+        edits.extend(swap_example(source, &example, types));
+    }
     apply(source, edits).0
+}
+
+fn swap_names(source: &str, masked: &str, uses: &[Use], types: &Types) -> Vec<Edit> {
+    let mut edits: Vec<_> =
+        uses.iter().filter_map(|item| swap_use(source, masked, item, types)).collect();
+    edits.extend(swap_paths(masked, uses, types));
+    edits
+}
+
+/// An example in a comment that is documentation: the lines' code, from the marks to the ends.
+type Example = Vec<Range<usize>>;
+
+/// Finds what rustdoc compiles.
+fn examples(source: &str) -> Vec<Example> {
+    let mut examples = Vec::new();
+    // The block that is open, and its lines if it is of Rust.
+    let mut current: Option<Option<Example>> = None;
+    let mut start = 0;
+    for line in source.split_inclusive('\n') {
+        let at = start + line.len() - line.trim_start().len();
+        let end = start + line.trim_end().len();
+        start += line.len();
+        let text = line.trim();
+        let is_doc =
+            text.starts_with("//!") || text.starts_with("///") && !text.starts_with("////");
+        if !is_doc {
+            current = None;
+            continue;
+        }
+        let code = source[at + 3..end].trim_start();
+        if let Some(info) = code.strip_prefix("```") {
+            const RUST: [&str; 5] = ["", "rust", "no_run", "should_panic", "compile_fail"];
+            let is_rust = |word: &str| RUST.contains(&word) || word.starts_with("edition");
+            current = match current {
+                Some(example) => {
+                    examples.extend(example.filter(|example| !example.is_empty()));
+                    None
+                }
+                None => Some(info.split(',').all(|word| is_rust(word.trim())).then(Vec::new)),
+            };
+        } else if let Some(Some(example)) = &mut current {
+            example.push(at + 3..end);
+        }
+    }
+    examples
+}
+
+fn swap_example(source: &str, example: &Example, types: &Types) -> Vec<Edit> {
+    // A text of the same length, in which all but the example's code is blank.
+    let mut code = vec![b' '; source.len()];
+    for line in example {
+        code[line.clone()].copy_from_slice(&source.as_bytes()[line.clone()]);
+        // A line that is compiled and not shown.
+        let hash = line.end - source[line.clone()].trim_start().len();
+        if matches!(&source.as_bytes()[hash..line.end], [b'#'] | [b'#', b' ', ..]) {
+            code[hash] = b' ';
+        }
+        if let Some(end) = code.get_mut(line.end) {
+            *end = b'\n';
+        }
+    }
+    let Ok(code) = String::from_utf8(code) else { return Vec::new() };
+    let masked = mask(&code);
+    let uses = uses(&masked);
+    let mut edits = swap_names(&code, &masked, &uses, types);
+    for edit in &mut edits {
+        // On one line, which has its mark.
+        edit.text = edit.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    }
+    if types.boxed && !import_box(&code, &masked, &uses).is_empty() && !code.contains("#![") {
+        let first = &example[0];
+        let line = source[..first.start].rfind('\n').map_or(0, |at| at + 1);
+        let text = format!("{} # use refscope::Box;\n", &source[line..first.start]);
+        edits.push(Edit { at: line..line, text });
+    }
+    edits
 }
 
 /// Returns a text of the same length with comments, strings and characters blanked.
@@ -157,7 +274,7 @@ struct Use {
 }
 
 /// Finds the words `word` in a masked text.
-fn words<'a>(masked: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+pub(super) fn words<'a>(masked: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     masked.match_indices(word).map(|(at, _)| at).filter(move |&at| {
         let bytes = masked.as_bytes();
         (at == 0 || !is_word(bytes[at - 1]) && bytes[at - 1] != b'$')
@@ -242,14 +359,19 @@ fn split(text: &str) -> Vec<&str> {
 
 impl Leaf {
     /// The module and the name that is swapped, if one is.
-    fn swapped(&self, types: Types) -> Option<(&str, &str)> {
-        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+    fn swapped(&self, types: &Types) -> Option<(&str, &str)> {
+        let mut path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        // An alias is one of the package's modules.
+        let is_own = |name: &str| matches!(name, "crate" | "self" | "super");
+        if path.len() > 2 && is_own(path[0]) && types.aliases.iter().any(|alias| alias == path[1]) {
+            path.remove(0);
+        }
         let (root, module, name) = match path[..] {
             [root, module] => (root, module, "self"),
             [root, module, name] => (root, module, name),
             _ => return None,
         };
-        (ROOTS.contains(&root) && types.has(module, name)).then_some((module, name))
+        (types.roots().any(|of| of == root) && types.has(module, name)).then_some((module, name))
     }
 
     fn text(&self) -> String {
@@ -270,7 +392,7 @@ impl Leaf {
 
 /// Rewrites one `use` item: what is swapped becomes items of its own, grouped by module, and the
 /// rest stays together.
-fn swap_use(source: &str, masked: &str, item: &Use, types: Types) -> Option<Edit> {
+fn swap_use(source: &str, masked: &str, item: &Use, types: &Types) -> Option<Edit> {
     let mut all = Vec::new();
     leaves(&masked[item.tree.clone()], &[], &mut all);
     if !all.iter().any(|leaf| leaf.swapped(types).is_some()) {
@@ -354,11 +476,16 @@ fn attributes(masked: &str, item: usize) -> Range<usize> {
 }
 
 /// Rewrites paths in the text, such as `std::rc::Rc::new(…)`.
-fn swap_paths(masked: &str, uses: &[Use], types: Types) -> Vec<Edit> {
+fn swap_paths(masked: &str, uses: &[Use], types: &Types) -> Vec<Edit> {
     let mut edits = Vec::new();
-    for root in ROOTS {
+    for root in types.roots() {
+        let is_alias = !ROOTS.contains(&root);
         for at in words(masked, root) {
             if uses.iter().any(|item| item.item.contains(&at)) {
+                continue;
+            }
+            // `extern crate alloc;` is no path.
+            if !masked[at + root.len()..].trim_start().starts_with("::") {
                 continue;
             }
             let mut parts = masked[at..].split("::");
@@ -371,7 +498,12 @@ fn swap_paths(masked: &str, uses: &[Use], types: Types) -> Vec<Edit> {
             }
             let before = masked[..at].trim_end();
             // `::std` is std as well; another crate's or module's `std` is not.
+            let own = |path: &str| {
+                let start = ["$crate", "crate", "self", "super"].map(|own| path.strip_suffix(own));
+                start.into_iter().flatten().next().map(str::len)
+            };
             let start = match before.strip_suffix("::") {
+                Some(path) if is_alias && own(path).is_some() => own(path).unwrap_or(at),
                 Some(path) if path.ends_with(|c: char| is_word(c as u8) || c == '>') => continue,
                 Some(path) => path.len(),
                 None => at,
@@ -456,7 +588,26 @@ fn after_inner_attributes(source: &str, masked: &str) -> usize {
 mod tests {
     use super::*;
 
-    const COUNTED: Types = Types { rc: true, arc: true, boxed: false };
+    const COUNTED: Types =
+        Types { rc: true, arc: true, boxed: false, aliases: Vec::new(), edition_2015: false };
+
+    #[test]
+    fn other_names_of_std() {
+        let source = "mod lib { extern crate std; pub use std::*; }\nextern crate alloc as __alloc;\n\
+            extern crate core as _;\nmod core_too { use core::*; }\n";
+        let aliases = aliases(source);
+        assert_eq!(aliases, ["lib", "__alloc"]);
+        let types = Types { aliases, ..COUNTED };
+        for (from, to) in [
+            ("pub use lib::{rc, slice};", "pub use refscope::rc;\npub use lib::slice;"),
+            ("use crate::lib::rc::Rc;", "use refscope::rc::Rc;"),
+            ("use other::lib::rc::Rc;", "use other::lib::rc::Rc;"),
+            ("fn f(_: $crate::__alloc::rc::Rc<u8>) {}", "fn f(_: ::refscope::rc::Rc<u8>) {}"),
+            ("fn f(_: a::lib::rc::Rc<u8>) {}", "fn f(_: a::lib::rc::Rc<u8>) {}"),
+        ] {
+            assert_eq!(swap(from, &types), to);
+        }
+    }
 
     #[test]
     fn imports() {
@@ -483,10 +634,14 @@ mod tests {
             ("use std::sync::*;", "use refscope::sync::*;"),
             ("use std::sync::Mutex;", "use std::sync::Mutex;"),
             ("use crate::std::rc::Rc;", "use crate::std::rc::Rc;"),
+            (
+                "extern crate alloc;\n\nuse alloc::rc::Rc;",
+                "extern crate alloc;\n\nuse refscope::rc::Rc;",
+            ),
         ] {
-            assert_eq!(swap(from, COUNTED), to);
+            assert_eq!(swap(from, &COUNTED), to);
         }
-        let only_rc = Types { arc: false, ..COUNTED };
+        let only_rc = &Types { arc: false, ..COUNTED };
         assert_eq!(
             swap("use std::{rc::Rc, sync::Arc};", only_rc),
             "use refscope::rc::Rc;\nuse std::sync::Arc;"
@@ -501,12 +656,24 @@ mod tests {
         let to = "fn f(a: ::refscope::rc::Rc<u8>, b: &::refscope::sync::Arc<str>) { \
             let _ = \"std::rc::Rc\"; /* std::rc::Rc */ my::std::rc::Rc::new('\"', std::sync::Mutex::new(r#\"\"#)); \
             let c: ::refscope::rc::Weak<u8>; } // std::rc::Rc";
-        assert_eq!(swap(from, COUNTED), to);
+        assert_eq!(swap(from, &COUNTED), to);
+    }
+
+    #[test]
+    fn examples_in_documentation() {
+        let boxed = &Types { boxed: true, ..COUNTED };
+        let from = "/// Says `std::rc::Rc`.\n///\n/// ```\n/// # use std::{cell::Cell, rc::Rc};\n/// let a: Box<u8> = Box::new(1);\n\
+            /// ```\n///\n/// ```text\n/// use std::rc::Rc;\n/// ```\n/// use std::rc::Rc;\nfn f() {}\n\n    //! ```no_run\n    //! use std::{\n    \
+            //!     sync::Arc, fmt};\n    //! ```\n// use std::rc::Rc;\n";
+        let to = "/// Says `std::rc::Rc`.\n///\n/// ```\n/// # use refscope::Box;\n/// # use refscope::rc::Rc; use std::cell::Cell;\n\
+            /// let a: Box<u8> = Box::new(1);\n/// ```\n///\n/// ```text\n/// use std::rc::Rc;\n/// ```\n/// use std::rc::Rc;\nfn f() {}\n\n    \
+            //! ```no_run\n    //! use refscope::sync::Arc; use std::fmt;\n    //! ```\n// use std::rc::Rc;\n";
+        assert_eq!(swap(from, boxed), to);
     }
 
     #[test]
     fn boxes() {
-        let boxed = Types { boxed: true, ..COUNTED };
+        let boxed = &Types { boxed: true, ..COUNTED };
         let from = "//! Docs.\n#![allow(dead_code)]\n\n/// A type.\nstruct A(Box<u8>);\nmod none {}\nmod b { fn f(_: Box<u8>) {} }\n";
         let to = "//! Docs.\n#![allow(dead_code)]\nuse refscope::Box;\n\n/// A type.\nstruct A(Box<u8>);\nmod none {}\n\
             mod b {\nuse refscope::Box; fn f(_: Box<u8>) {} }\n";
