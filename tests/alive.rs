@@ -297,3 +297,33 @@ fn the_whole_process() {
     drop((kept, threads));
     assert_eq!(mine(), []);
 }
+
+/// A handle that is handed on while it is looked for: its object is alive throughout.
+#[test]
+fn what_is_handed_on_meanwhile_is_never_left_out() {
+    let (scope, others) = (Scope::mark(), Scope::mark());
+    // Many places to look at: it takes a while.
+    let many = others.run(|| Arc::new(0_u8));
+    let many: Vec<_> = (0..20_000).map(|_| many.clone()).collect();
+    let mut current = scope.run(|| Arc::new("handed on"));
+    let stop = AtomicBool::new(false);
+    let (mut missed, mut without) = (0, 0);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let next = current.clone();
+                current = next;
+            }
+        });
+        for _ in 0..300 {
+            let alive = scope.alive();
+            missed += usize::from(alive.is_empty());
+            without += alive.iter().filter(|object| object.handles.is_empty()).count();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(missed, 0, "it is alive");
+    assert!(without < 100, "its handle is found, mostly: {without} times not");
+    drop((current, many));
+    assert_eq!(scope.alive(), []);
+}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Returns every living traced object with its handles, oldest first.
 ///
 /// No lock is taken, and nobody is stopped: each object and handle was alive at some moment of the call, and none is
-/// left out that was alive throughout.
+/// left out that was alive throughout. An object whose handles change hands all the while may be there without any.
 ///
 /// # Examples
 ///
@@ -101,19 +101,15 @@ pub(crate) fn live_object(id: u64) -> Option<LiveObject> {
 
 pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveObject> {
     let mut objects = view::objects(wanted);
-    objects.sort_unstable_by_key(|object| object.object.id().number());
-    let number = |object: &EntryDetails| object.object.id().number();
-    let first = objects.first().map_or(0, number);
-    let handles = view::handles(|id| {
-        // Most programs have objects alive whose numbers follow one another: then it stands there.
-        let guess = objects.get(id.wrapping_sub(first) as usize);
-        guess.is_some_and(|object| number(object) == id)
-            || objects.binary_search_by_key(&id, number).is_ok()
-    });
-    let mut order: Vec<(u64, u64, u32)> = (handles.iter().zip(0..))
-        .map(|(handle, index)| (handle.object, handle.details.number, index))
-        .collect();
-    order.sort_unstable();
+    objects.sort_unstable_by_key(number);
+    let mut handles = handles_of(&objects);
+    let mut order = order(&handles);
+    let missing = without_handles(&objects, &order);
+    if !missing.is_empty() {
+        let gone = look_again(missing, &mut handles);
+        objects.retain(|object| gone.binary_search(&number(object)).is_err());
+        order = self::order(&handles);
+    }
     let mut texts = Texts::default();
     let mut rest = &order[..];
     let mut live = Vec::with_capacity(objects.len());
@@ -126,12 +122,72 @@ pub(crate) fn live_objects(wanted: impl Fn(&EntryDetails) -> bool) -> Vec<LiveOb
         own.extend(
             these.iter().filter_map(|(.., index)| texts.handle(&handles[*index as usize], object)),
         );
-        // One without handles has ended since its entry was read.
-        if !own.is_empty() {
-            live.push(texts.object(object, own));
-        }
+        live.push(texts.object(object, own));
     }
     live
+}
+
+fn number(object: &EntryDetails) -> u64 {
+    object.object.id().number()
+}
+
+/// The living handles of objects, which are in order.
+fn handles_of(objects: &[EntryDetails]) -> Vec<HandleView> {
+    let first = objects.first().map_or(0, number);
+    view::handles(|id| {
+        // Most programs have objects alive whose numbers follow one another: then it stands there.
+        let guess = objects.get(id.wrapping_sub(first) as usize);
+        guess.is_some_and(|object| number(object) == id)
+            || objects.binary_search_by_key(&id, number).is_ok()
+    })
+}
+
+/// The handles by object and number: those two, and where the handle is.
+fn order(handles: &[HandleView]) -> Vec<(u64, u64, u32)> {
+    let mut order: Vec<_> = (handles.iter().zip(0..))
+        .map(|(handle, index)| (handle.object, handle.details.number, index))
+        .collect();
+    order.sort_unstable();
+    order
+}
+
+/// The numbers of the objects that have no handle. Both are in order.
+fn without_handles(objects: &[EntryDetails], order: &[(u64, u64, u32)]) -> Vec<u64> {
+    let mut order = order.iter().map(|&(object, ..)| object).peekable();
+    let mut has_one = |id: &u64| {
+        while order.next_if(|object| object < id).is_some() {}
+        order.peek() == Some(id)
+    };
+    objects.iter().map(number).filter(|id| !has_one(id)).collect()
+}
+
+/// How often handles are looked for that were not seen.
+const LOOKS: u32 = 4;
+
+/// Looks again for handles of objects of which none was seen, and adds them. Such an object has ended since its entry was
+/// read; or its handle was handed on, from a place that was not read yet to one that was. If it is not seen then either, the
+/// object is alive all the same, without a handle that could be named. Returns those that have ended, in order.
+fn look_again(mut missing: Vec<u64>, handles: &mut Vec<HandleView>) -> Vec<u64> {
+    let all = missing.clone();
+    let (mut seen, mut left) = (Vec::new(), Vec::new());
+    for _ in 0..LOOKS {
+        left = view::objects(|object| missing.binary_search(&number(object)).is_ok());
+        if left.is_empty() {
+            break;
+        }
+        left.sort_unstable_by_key(number);
+        let found = handles_of(&left);
+        let order = order(&found);
+        missing = without_handles(&left, &order);
+        handles.extend(found);
+        let has_none = |object: &EntryDetails| missing.binary_search(&number(object)).is_ok();
+        seen.extend(left.iter().filter(|object| !has_none(object)).map(number));
+        left.retain(has_none);
+    }
+    // The last handle of one that is being dropped is gone while its value still is.
+    seen.extend(left.iter().filter(|object| object.position.strong > 0).map(number));
+    seen.sort_unstable();
+    all.into_iter().filter(|id| seen.binary_search(id).is_err()).collect()
 }
 
 /// What is made once of what many handles have alike.
