@@ -428,3 +428,35 @@ fn what_is_made_after_the_copy_is_not_said_to_be_leaked() {
     SLOTS.lock().unwrap().clear();
     assert!(sure > 0, "something was always in doubt");
 }
+
+/// A mapping of a terabyte, of which nothing is there, is no more than its time.
+#[test]
+fn the_budget_bounds_the_search_whatever_is_mapped() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let _ = refscope::track();
+    let kept = Rc::new("kept");
+    // More than any instant can be away is no fault.
+    let found = Search::new().budget(Duration::MAX).run().expect("the search works here");
+    assert!(found.path(refscope::holders(&kept).object().expect("it is traced").id()).is_some());
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: TEST: a new mapping.
+    let map = unsafe {
+        libc::mmap(std::ptr::null_mut(), 1 << 40, protection, flags | libc::MAP_NORESERVE, -1, 0)
+    };
+    if map == libc::MAP_FAILED {
+        eprintln!("skipped: the system maps no terabyte");
+        return;
+    }
+    let begin = std::time::Instant::now();
+    let found = Search::new().budget(Duration::from_millis(300)).run();
+    let took = begin.elapsed();
+    let doubts = found.expect("the search works here").doubts;
+    assert!(doubts.contains(&refscope::locate::Doubt::Cut), "{doubts:?}");
+    assert!(took < Duration::from_secs(20), "it took {took:?}");
+    assert_eq!(doubts.iter().filter(|doubt| **doubt == refscope::locate::Doubt::Cut).count(), 1);
+    let is_unread = |doubt: &&_| matches!(doubt, refscope::locate::Doubt::Unread { .. });
+    assert_eq!(doubts.iter().find(is_unread), None, "what there was no time for can be read");
+}

@@ -1,7 +1,7 @@
 //! All memory that is no block of the heap, and what kind it is.
 
 use super::blocks::{Blocks, Heap};
-use super::memory::{Memory, PAGE, ProcessMemory, Region, without};
+use super::memory::{Memory, PAGE, ProcessMemory, Region, Taken};
 use super::process::Moment;
 use super::registers::{current_tid, thread_pointer};
 use super::scan::{Area, AreaKind, Locals};
@@ -11,6 +11,7 @@ use super::threads::Thread;
 use crate::runtime::threads::own_stacks;
 use std::collections::HashSet;
 use std::ops::Range;
+use std::time::Instant;
 
 /// How far the search looks behind the thread pointer: on x86-64 glibc's own data of the thread are there, else thread-locals.
 const THREAD_DATA: u64 = 0x1000;
@@ -24,6 +25,7 @@ pub(super) fn areas(
     heap: &Heap,
     images: &[Image],
     libraries: Vec<Local>,
+    until: Instant,
 ) -> (Vec<Area>, Vec<Locals>) {
     let statics = crate::stack::own_statics().map(|range| range.start as u64..range.end as u64);
     let statics: Vec<Range<u64>> = statics.collect();
@@ -37,22 +39,22 @@ pub(super) fn areas(
     let mut out: Vec<Range<u64>> = own().chain(private.iter().cloned()).collect();
     out.extend(moment.map.iter().cloned());
     out.extend(heap.extents.iter().cloned());
-    coalesce(&mut out);
     out.extend(heap.arena.clone());
+    let mut out = Taken::new(out);
     let aligned = |range: Range<u64>| range.start.next_multiple_of(8)..range.end & !7;
     let private = private.into_iter().map(aligned);
     let mut areas: Vec<Area> =
         private.map(|range| Area { range, kind: AreaKind::Private }).collect();
     let mut areas_of_blocks = Vec::new();
-    let mut claim = |range: Range<u64>, kind: AreaKind, out: &mut Vec<Range<u64>>| {
-        for range in without(range.clone(), out) {
+    let mut claim = |range: Range<u64>, kind: AreaKind, out: &mut Taken| {
+        for range in out.rest_of(range.clone()) {
             // What is left out ends where it may: the words of the rest are aligned all the same.
             let range = range.start.next_multiple_of(8)..range.end & !7;
             if !range.is_empty() {
                 areas.push(Area { range, kind: kind.clone() });
             }
         }
-        out.push(range);
+        out.add(range);
     };
     // What refscope's own threads work with: addresses that the ledger gave them, for one.
     for top in own_stacks(current_tid()) {
@@ -61,7 +63,7 @@ pub(super) fn areas(
         let Some(at) = at.and_then(|at| at.checked_sub(1)) else { continue };
         let (guard, stack) = (&moment.regions[at], &moment.regions[at + 1]);
         if !guard.readable && guard.range.end == stack.range.start {
-            out.push(stack.range.start..top);
+            out.add(stack.range.start..top);
         }
     }
     let mut owners = Vec::new();
@@ -69,7 +71,7 @@ pub(super) fn areas(
         owners.push(Locals { thread, image, start: range.start });
         let kind = AreaKind::ThreadLocal(owners.len() - 1);
         // It was a block: then it is left out, as all of the heap.
-        match out.iter().any(|out| out.contains(&range.start)) {
+        match out.contains(range.start) {
             true => areas_of_blocks.push(Area { range: aligned(range), kind }),
             false => claim(range, kind, &mut out),
         }
@@ -79,7 +81,7 @@ pub(super) fn areas(
         claim(thread.registers.clone(), AreaKind::Stack(index), &mut out);
         if let Some(alternate) = &thread.alternate {
             // Nothing runs there but the handler that stopped the thread.
-            out.push(alternate.clone());
+            out.add(alternate.clone());
         }
         if let Some(pointer) = thread.thread_pointer {
             let end = (pointer + THREAD_DATA).min(region_end(&moment.regions, pointer));
@@ -131,7 +133,7 @@ pub(super) fn areas(
         } else {
             let mut start = region.range.start;
             if before.is_some_and(|before| !before.readable) {
-                start = dead_stack(&moment.memory, region).unwrap_or(start);
+                start = dead_stack(&moment.memory, region, until).unwrap_or(start);
             }
             let overlaps =
                 |pool: &Range<u64>| pool.start < region.range.end && region.range.start < pool.end;
@@ -149,18 +151,6 @@ pub(super) fn areas(
 fn programs(regions: &[Region]) -> HashSet<&str> {
     let code = regions.iter().filter(|region| region.is_file() && region.executable);
     code.map(|region| region.name.as_str()).collect()
-}
-
-/// Sorts ranges and joins those that touch.
-fn coalesce(ranges: &mut Vec<Range<u64>>) {
-    ranges.sort_unstable_by_key(|range| range.start);
-    ranges.dedup_by(|next, range| {
-        let touches = next.start <= range.end;
-        if touches {
-            range.end = range.end.max(next.end);
-        }
-        touches
-    });
 }
 
 fn region_end(regions: &[Region], address: u64) -> u64 {
@@ -186,12 +176,12 @@ pub(super) fn stacks_in_blocks(threads: &[Thread], blocks: &mut Blocks, areas: &
 /// glibc's data of the thread stand at its end: twice their own address, and a thread number that is
 /// 0, or -1 once the thread was joined.
 #[cfg(target_arch = "x86_64")]
-fn dead_stack(memory: &ProcessMemory, region: &Region) -> Option<u64> {
+fn dead_stack(memory: &ProcessMemory, region: &Region, until: Instant) -> Option<u64> {
     let number = number_offset(memory)?;
     let own = thread_pointer();
     let mut words = vec![0; 1 << 16];
     let mut at = region.range.start;
-    while at < region.range.end {
+    while at < region.range.end && Instant::now() < until {
         let length = words.len().min(((region.range.end - at) / 8) as usize);
         let read = memory.read(at, &mut words[..length]);
         if read == 0 {
@@ -213,7 +203,7 @@ fn dead_stack(memory: &ProcessMemory, region: &Region) -> Option<u64> {
 }
 
 #[cfg(target_arch = "aarch64")]
-fn dead_stack(_: &ProcessMemory, _: &Region) -> Option<u64> {
+fn dead_stack(_: &ProcessMemory, _: &Region, _: Instant) -> Option<u64> {
     None
 }
 

@@ -107,7 +107,11 @@ pub(super) fn assemble(
         scanned.in_hand = in_hand::find(memory, (&areas, &waiting), &tickets, &scanned);
         scanned
     };
-    doubts.extend(doubts_of(&scanned, &handles, &missing));
+    for doubt in doubts_of(&scanned, &handles, &missing) {
+        if !doubts.contains(&doubt) {
+            doubts.push(doubt);
+        }
+    }
     let statistics = Statistics {
         bytes: scanned.bytes,
         blocks: blocks.len() as u64,

@@ -10,6 +10,7 @@
 
 use super::memory::{Memory, PAGE, Region};
 use std::ops::Range;
+use std::time::Instant;
 
 /// Blocks in use, by address. Parallel arrays, since there may be tens of millions.
 #[derive(Debug, Default)]
@@ -89,6 +90,8 @@ pub(super) struct Heap {
     pub(super) is_whole: bool,
     /// Whether an arena was in use by a thread when the memory was copied.
     pub(super) is_busy: bool,
+    /// Whether the time was up before the end.
+    pub(super) is_cut: bool,
 }
 
 /// The smallest chunk, and the unit of their sizes.
@@ -128,11 +131,17 @@ struct Window<'a, M> {
     words: Vec<u64>,
     start: u64,
     len: usize,
+    until: Instant,
 }
 
 impl<'a, M: Memory> Window<'a, M> {
-    fn new(memory: &'a M) -> Self {
-        Self { memory, words: vec![0; 1 << 14], start: 0, len: 0 }
+    fn new(memory: &'a M, until: Instant) -> Self {
+        Self { memory, words: vec![0; 1 << 14], start: 0, len: 0, until }
+    }
+
+    /// Whether the time is up: nothing more is read.
+    fn is_over(&self) -> bool {
+        Instant::now() > self.until
     }
 
     /// The `N` words at an address.
@@ -147,6 +156,9 @@ impl<'a, M: Memory> Window<'a, M> {
 
     #[cold]
     fn fill<const N: usize>(&mut self, address: u64) -> Option<[u64; N]> {
+        if self.is_over() {
+            return None;
+        }
         (self.start, self.len) = (address, self.memory.read(address, &mut self.words));
         self.words[..self.len].get(..N)?.try_into().ok()
     }
@@ -166,8 +178,13 @@ struct Walk<'a, M> {
     bounds: Range<u64>,
 }
 
-/// Walks the heaps in `regions`; `stacks` are memory that is none.
-pub(super) fn walk(memory: &impl Memory, regions: &[Region], stacks: &[Range<u64>]) -> Heap {
+/// Walks the heaps in `regions`, as far as the time goes; `stacks` are memory that is none.
+pub(super) fn walk(
+    memory: &impl Memory,
+    regions: &[Region],
+    stacks: &[Range<u64>],
+    until: Instant,
+) -> Heap {
     let anonymous = |region: &&Region| {
         let writable = region.readable && region.writable && region.is_anonymous();
         writable && !stacks.iter().any(|stack| overlaps(stack, &region.range))
@@ -179,7 +196,7 @@ pub(super) fn walk(memory: &impl Memory, regions: &[Region], stacks: &[Range<u64
     let bounds = ends().map(|range| range.start).min().unwrap_or(0)
         ..ends().map(|range| range.end).max().unwrap_or(0);
     let mut walk = Walk {
-        window: Window::new(memory),
+        window: Window::new(memory, until),
         heap: Heap { is_whole: true, ..Heap::default() },
         candidates: Vec::new(),
         tcaches: Vec::new(),
@@ -208,6 +225,8 @@ pub(super) fn walk(memory: &impl Memory, regions: &[Region], stacks: &[Range<u64
     walk.remove_free();
     walk.heap.blocks.sort();
     walk.add_extents();
+    walk.heap.is_cut = walk.window.is_over();
+    walk.heap.is_whole &= !walk.heap.is_cut;
     walk.heap
 }
 
@@ -303,14 +322,12 @@ impl<M: Memory> Walk<'_, M> {
 
     /// Finds the chunks in `range` that are mappings of their own.
     fn mmapped(&mut self, range: Range<u64>) {
-        let pages: Vec<u64> = range.clone().step_by(PAGE as usize).collect();
-        let mut end = range.start;
-        for pages in pages.chunks(1024) {
-            if pages.last().is_some_and(|&last| last < end) {
-                continue;
-            }
-            let headers = self.window.memory.pairs(pages);
-            for (&page, header) in pages.iter().zip(headers) {
+        let (mut at, mut end) = (range.start, range.start);
+        while at < range.end && !self.window.is_over() {
+            let pages: Vec<u64> = (at..range.end).step_by(PAGE as usize).take(1024).collect();
+            let headers = self.window.memory.pairs(&pages);
+            at += PAGE * pages.len() as u64;
+            for (page, header) in pages.into_iter().zip(headers) {
                 let Some([0, header]) = header else { continue };
                 let size = header & !7;
                 if page >= end
@@ -324,6 +341,8 @@ impl<M: Memory> Walk<'_, M> {
                     end = page + size;
                 }
             }
+            // What is behind a chunk's header is the chunk's.
+            at = at.max(end);
         }
     }
 

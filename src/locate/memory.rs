@@ -137,9 +137,67 @@ pub(super) fn without(range: Range<u64>, out: &[Range<u64>]) -> Vec<Range<u64>> 
     left
 }
 
+/// Ranges that are taken out of others. Of those it is made of there may be millions; those that are added are few.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// In order, and apart.
+    first: Vec<Range<u64>>,
+    added: Vec<Range<u64>>,
+}
+
+impl Taken {
+    pub(super) fn new(mut first: Vec<Range<u64>>) -> Self {
+        first.sort_unstable_by_key(|range| range.start);
+        first.dedup_by(|next, range| {
+            let touches = next.start <= range.end;
+            if touches {
+                range.end = range.end.max(next.end);
+            }
+            touches
+        });
+        Self { first, added: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, range: Range<u64>) {
+        self.added.push(range);
+    }
+
+    /// Those of the first that overlap a range.
+    fn overlapping(&self, range: &Range<u64>) -> &[Range<u64>] {
+        let from = self.first.partition_point(|taken| taken.end <= range.start);
+        let to = self.first.partition_point(|taken| taken.start < range.end);
+        self.first.get(from..to).unwrap_or_default()
+    }
+
+    pub(super) fn contains(&self, address: u64) -> bool {
+        !self.overlapping(&(address..address + 1)).is_empty()
+            || self.added.iter().any(|taken| taken.contains(&address))
+    }
+
+    /// What is left of a range, in order.
+    pub(super) fn rest_of(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut taken = self.overlapping(&range).to_vec();
+        taken.extend_from_slice(&self.added);
+        without(range, &taken)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_is_out_of_the_rest() {
+        let mut taken = Taken::new(vec![50..60, 10..20, 55..70, 20..25, 200..300]);
+        assert_eq!(taken.rest_of(0..100), [0..10, 25..50, 70..100]);
+        taken.add(30..40);
+        assert_eq!(taken.rest_of(12..80), [25..30, 40..50, 70..80]);
+        assert_eq!(taken.rest_of(25..30), [25..30]);
+        assert_eq!(taken.rest_of(52..58), []);
+        let inside: Vec<u64> = (0..400).filter(|&at| taken.contains(at)).collect();
+        let all = (10..25).chain(30..40).chain(50..70).chain(200..300);
+        assert_eq!(inside, all.collect::<Vec<_>>());
+    }
 
     #[test]
     fn maps_are_parsed() {

@@ -104,12 +104,13 @@ pub(super) struct Moment {
 
 fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailable> {
     let begin = Instant::now();
+    let until = begin + search.budget;
     let (mut left, mut stopped_ns) = (TRIES, 0);
     let (moment, heap) = loop {
         let moment = moment(search, stack_pointer)?;
         stopped_ns += moment.stopped_ns;
         let heap = if search.walk {
-            walk(&moment.memory, &moment.regions, &stacks(&moment))
+            walk(&moment.memory, &moment.regions, &stacks(&moment), until)
         } else {
             Heap { is_whole: true, ..Heap::default() }
         };
@@ -133,7 +134,9 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     if !moment.all_known {
         doubts.push(Doubt::Registers);
     }
-    if search.walk && !heap.is_whole {
+    if search.walk && heap.is_cut {
+        doubts.push(Doubt::Cut);
+    } else if search.walk && !heap.is_whole {
         doubts.push(Doubt::HeapNotWalked);
     }
     let mut heap = heap;
@@ -166,7 +169,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     let blocks: Vec<u64> =
         starts.filter(|&start| heap.blocks.find(start).is_some_and(|at| !of_stack(at))).collect();
     heap.blocks.remove(&blocks);
-    let (areas, locals) = areas(&moment, &heap, &images, locals);
+    let (areas, locals) = areas(&moment, &heap, &images, locals, until);
     let mut picture = Picture {
         areas,
         locals,
@@ -183,11 +186,11 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     stacks_in_blocks(&moment.threads, &mut picture.blocks, &mut picture.areas);
     // A second thread would be in what is read, were it no copy.
     let piece = if is_frozen { PIECE } else { u64::MAX };
-    let limits = Limits { until: begin + search.budget, edges: EDGES, piece };
+    let limits = Limits { until, edges: EDGES, piece };
     let asked_by = moment.threads.first().map_or_else(String::new, |own| own.name.clone());
     let mut result = assemble(&moment.memory, picture, limits);
     #[cfg(feature = "stacks")]
-    super::fields::name_fields(&mut result, search.budget);
+    super::fields::name_fields(&mut result, until.saturating_duration_since(Instant::now()));
     result.asked_by = asked_by;
     result.statistics.is_frozen = is_frozen;
     result.statistics.stopped_ns = stopped_ns;

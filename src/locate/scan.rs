@@ -349,7 +349,8 @@ pub(super) fn scan(
             Some(second) => {
                 threads::both(|| one.blocks(first, owners), || other.blocks(second, owners));
                 one.found.append(&mut other.found);
-                other.counted = 0;
+                // Who has it now counted it already.
+                one.counted += std::mem::take(&mut other.counted);
             }
             None => one.blocks(first, owners),
         }
@@ -404,8 +405,10 @@ struct Scanner<'a, M> {
 impl<M: Memory> Scanner<'_, M> {
     fn blocks(&mut self, part: Range<usize>, owners: &[u32]) {
         for block in part {
-            let range = self.blocks.range(block);
-            self.range(range, Source::block(block as u32), owners[block].checked_sub(1));
+            if !self.found.is_cut {
+                let range = self.blocks.range(block);
+                self.range(range, Source::block(block as u32), owners[block].checked_sub(1));
+            }
             self.found.edges.first.push(self.found.edges.to.len() as u32);
             self.found.first_sighting.push(self.found.sightings.len() as u32);
         }
@@ -430,6 +433,9 @@ impl<M: Memory> Scanner<'_, M> {
                 self.fill(at);
             }
             let end = self.window.end.min(at + length);
+            if self.found.is_cut {
+                return;
+            }
             if end <= at {
                 // Nothing is there, up to the next page.
                 let next = (at + 1).next_multiple_of(PAGE).min(range.end);

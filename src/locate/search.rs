@@ -112,8 +112,10 @@ impl Search {
 
     /// Sets how long the search may read. When the time is up, what was found so far is the result, with a doubt that
     /// says so.
+    ///
+    /// More than a day is a day.
     pub fn budget(mut self, budget: Duration) -> Self {
-        self.budget = budget;
+        self.budget = budget.min(Duration::from_secs(24 * 60 * 60));
         self
     }
 
