@@ -291,6 +291,9 @@ mod tests {
             ("core::option::Option<alloc::sync::Arc<dyn app::Plugin>>", "Option<Arc<dyn Plugin>>"),
             ("(a::B, [c::d::E; 4], &str)", "(B, [E; 4], &str)"),
             ("app::run::{{closure}}", "run::{{closure}}"),
+            ("Arc<app::main::{{closure}}::{{closure}}::Actor>", "Arc<Actor>"),
+            ("(app::A, &dyn app::b::C)", "(A, &dyn C)"),
+            ("&mut [app::T; 3]", "&mut [T; 3]"),
             ("<a::B as c::D>::E", "<B as D>::E"),
         ] {
             assert_eq!(short_type(long), short, "{long}");
