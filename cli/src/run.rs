@@ -64,7 +64,8 @@ impl Run<'_> {
             let (report, recording, became) = match at {
                 None => {
                     // Text alone has a place for what was there shortly before.
-                    let (recording, living, peaks) = match spread.is_none() && how == LeaksAs::Text {
+                    let (recording, living, peaks) = match spread.is_none() && how == LeaksAs::Text
+                    {
                         true => input.live_and_peaks()?,
                         false => {
                             let (recording, living) = input.live()?;

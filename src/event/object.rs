@@ -97,32 +97,18 @@ impl Type {
     }
 }
 
-/// Where the constants live.
-#[allow(dead_code)] // read by the pointer types, which are not there when tracing is off
-pub(crate) trait Typed {
-    const BOX: &'static Type;
-    const RC: &'static Type;
-    const ARC: &'static Type;
-}
-
-impl<T: ?Sized> Typed for T {
-    const BOX: &'static Type = &Type { kind: Kind::Box, name: type_name::<T> };
-    const RC: &'static Type = &Type { kind: Kind::Rc, name: type_name::<T> };
-    const ARC: &'static Type = &Type { kind: Kind::Arc, name: type_name::<T> };
-}
-
-#[allow(dead_code)]
+#[allow(dead_code)] // each is a pointer type's, and these are not there when tracing is off
 impl Type {
     pub(crate) const fn boxed<T: ?Sized>() -> &'static Self {
-        <T as Typed>::BOX
+        const { &Self { kind: Kind::Box, name: type_name::<T> } }
     }
 
     pub(crate) const fn rc<T: ?Sized>() -> &'static Self {
-        <T as Typed>::RC
+        const { &Self { kind: Kind::Rc, name: type_name::<T> } }
     }
 
     pub(crate) const fn arc<T: ?Sized>() -> &'static Self {
-        <T as Typed>::ARC
+        const { &Self { kind: Kind::Arc, name: type_name::<T> } }
     }
 }
 
