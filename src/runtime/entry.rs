@@ -6,9 +6,7 @@
 
 mod place;
 
-#[cfg(refscope_thin)]
-pub(crate) use self::place::LENT;
-pub(crate) use self::place::{IS_RAW, NewPlace, Place, PlaceDetails, RETURNED};
+pub(crate) use self::place::{NewPlace, Place, PlaceDetails, RETURNED};
 
 use super::dispatch::Dispatch;
 use super::scope::ScopeNode;

@@ -32,12 +32,12 @@ pub(crate) struct Place {
 const _: () = assert!(cfg!(test) || size_of::<Place>() <= 64);
 
 /// The handle is a raw pointer now.
-pub(crate) const IS_RAW: u32 = 1 << 8;
+const IS_RAW: u32 = 1 << 8;
 /// The handle came from a raw pointer.
 pub(crate) const RETURNED: u32 = 1 << 9;
 /// A copy of std's pointer was lent: see [`lent`](crate::repr).
 #[cfg(refscope_thin)]
-pub(crate) const LENT: u32 = 1 << 10;
+const LENT: u32 = 1 << 10;
 
 // SAFETY: VACANT: all fields are atomics, for which zero is a value; a generation of 0 is even.
 unsafe impl Slot for Place {
