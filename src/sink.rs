@@ -31,6 +31,8 @@ mod recorder_builder;
 mod sources;
 #[cfg(feature = "tracing")]
 mod tracing;
+#[cfg(feature = "trace")]
+mod writers;
 
 pub use self::combine::{FromFn, from_fn};
 #[cfg(feature = "trace")]

@@ -32,7 +32,7 @@ pub(crate) fn rows(
         let mut sums: BTreeMap<(String, String, String), (u64, u64)> = BTreeMap::new();
         for file in files {
             let (recording, mut living) = file.live()?;
-            file.tell_lost(&recording);
+            file.warn_of_lost(&recording);
             let of = by.map_or_else(String::new, |by| by.name_of(&recording, file.path()));
             filter.living(&mut living);
             for row in totals(&living) {

@@ -151,7 +151,7 @@ impl Export<'_> {
                     self.filter.object.ok_or("a DOT graph is of one object: --object NUMBER")?;
                 let recording = self.input.object(object)?;
                 let timelines = recording.timelines();
-                let found = crate::find(&timelines, object, self.input.path())?;
+                let found = crate::run::find(&timelines, object, self.input.path())?;
                 to.write_all(render::dot(&timelines, found).as_bytes())?;
             }
         }

@@ -258,12 +258,12 @@ impl Input {
     pub(crate) fn balance(&self, object: ObjectId) -> Result<Option<Balance<String>>, Failed> {
         let (tables, balance) = self.file.balance(object).map_err(|error| self.failed(&error))?;
         self.warn_of_damage(&tables);
-        self.tell_lost(&tables);
+        self.warn_of_lost(&tables);
         Ok(balance)
     }
 
-    /// Says that events are lost, where what is printed does not.
-    pub(crate) fn tell_lost(&self, recording: &Recording) {
+    /// Warns that events are lost, where what is printed does not.
+    pub(crate) fn warn_of_lost(&self, recording: &Recording) {
         let lost = match recording.lost() {
             0 => return,
             1 => "1 event is".to_owned(),

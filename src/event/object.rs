@@ -97,32 +97,18 @@ impl Type {
     }
 }
 
-/// Where the constants live.
-#[allow(dead_code)] // read by the pointer types, which are not there when tracing is off
-pub(crate) trait Typed {
-    const BOX: &'static Type;
-    const RC: &'static Type;
-    const ARC: &'static Type;
-}
-
-impl<T: ?Sized> Typed for T {
-    const BOX: &'static Type = &Type { kind: Kind::Box, name: type_name::<T> };
-    const RC: &'static Type = &Type { kind: Kind::Rc, name: type_name::<T> };
-    const ARC: &'static Type = &Type { kind: Kind::Arc, name: type_name::<T> };
-}
-
-#[allow(dead_code)]
+#[allow(dead_code)] // each is a pointer type's, and these are not there when tracing is off
 impl Type {
     pub(crate) const fn boxed<T: ?Sized>() -> &'static Self {
-        <T as Typed>::BOX
+        const { &Self { kind: Kind::Box, name: type_name::<T> } }
     }
 
     pub(crate) const fn rc<T: ?Sized>() -> &'static Self {
-        <T as Typed>::RC
+        const { &Self { kind: Kind::Rc, name: type_name::<T> } }
     }
 
     pub(crate) const fn arc<T: ?Sized>() -> &'static Self {
-        <T as Typed>::ARC
+        const { &Self { kind: Kind::Arc, name: type_name::<T> } }
     }
 }
 
@@ -291,6 +277,9 @@ mod tests {
             ("core::option::Option<alloc::sync::Arc<dyn app::Plugin>>", "Option<Arc<dyn Plugin>>"),
             ("(a::B, [c::d::E; 4], &str)", "(B, [E; 4], &str)"),
             ("app::run::{{closure}}", "run::{{closure}}"),
+            ("Arc<app::main::{{closure}}::{{closure}}::Actor>", "Arc<Actor>"),
+            ("(app::A, &dyn app::b::C)", "(A, &dyn C)"),
+            ("&mut [app::T; 3]", "&mut [T; 3]"),
             ("<a::B as c::D>::E", "<B as D>::E"),
         ] {
             assert_eq!(short_type(long), short, "{long}");

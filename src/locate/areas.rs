@@ -19,6 +19,40 @@ const THREAD_DATA: u64 = 0x1000;
 /// Statics of refscope's are smaller, and its tables larger.
 const STATIC: u64 = 1 << 16;
 
+/// What has been claimed so far, each word once.
+struct Claims {
+    areas: Vec<Area>,
+    /// What is claimed, or left out.
+    out: Taken,
+}
+
+impl Claims {
+    /// Adds what nobody has claimed of a range.
+    fn claim(&mut self, range: Range<u64>, kind: AreaKind) {
+        for range in self.out.rest_of(range.clone()) {
+            // What is left out ends where it may: the words of the rest are aligned all the same.
+            let range = aligned(range);
+            if !range.is_empty() {
+                self.areas.push(Area { range, kind: kind.clone() });
+            }
+        }
+        self.out.add(range);
+    }
+
+    fn leave_out(&mut self, range: Range<u64>) {
+        self.out.add(range);
+    }
+
+    fn is_out(&self, address: u64) -> bool {
+        self.out.contains(address)
+    }
+}
+
+/// The whole words of a range.
+fn aligned(range: Range<u64>) -> Range<u64> {
+    range.start.next_multiple_of(8)..range.end & !7
+}
+
 /// All writable memory but the blocks of the heap, and what is refscope's own; and whose the thread-locals in it are.
 pub(super) fn areas(
     moment: &Moment,
@@ -27,6 +61,25 @@ pub(super) fn areas(
     libraries: Vec<Local>,
     until: Instant,
 ) -> (Vec<Area>, Vec<Locals>) {
+    let mut claims = of_refscope(moment, heap, images);
+    let (mut owners, mut areas_of_blocks) = (Vec::new(), Vec::new());
+    for Local { thread, image, range } in libraries {
+        owners.push(Locals { thread, image, start: range.start });
+        let kind = AreaKind::ThreadLocal(owners.len() - 1);
+        // It was a block: then it is left out, as all of the heap.
+        match claims.is_out(range.start) {
+            true => areas_of_blocks.push(Area { range: aligned(range), kind }),
+            false => claims.claim(range, kind),
+        }
+    }
+    claim_threads(moment, images, &mut claims, &mut owners);
+    claim_regions(moment, heap, &mut claims, until);
+    claims.areas.extend(areas_of_blocks);
+    (claims.areas, owners)
+}
+
+/// What is refscope's own, and the blocks of the heap: left out, but for its statics.
+fn of_refscope(moment: &Moment, heap: &Heap, images: &[Image]) -> Claims {
     let statics = crate::stack::own_statics().map(|range| range.start as u64..range.end as u64);
     let statics: Vec<Range<u64>> = statics.collect();
     let own = || moment.tables.iter().cloned().chain(statics.iter().cloned());
@@ -40,22 +93,9 @@ pub(super) fn areas(
     out.extend(moment.map.iter().cloned());
     out.extend(heap.extents.iter().cloned());
     out.extend(heap.arena.clone());
-    let mut out = Taken::new(out);
-    let aligned = |range: Range<u64>| range.start.next_multiple_of(8)..range.end & !7;
     let private = private.into_iter().map(aligned);
-    let mut areas: Vec<Area> =
-        private.map(|range| Area { range, kind: AreaKind::Private }).collect();
-    let mut areas_of_blocks = Vec::new();
-    let mut claim = |range: Range<u64>, kind: AreaKind, out: &mut Taken| {
-        for range in out.rest_of(range.clone()) {
-            // What is left out ends where it may: the words of the rest are aligned all the same.
-            let range = range.start.next_multiple_of(8)..range.end & !7;
-            if !range.is_empty() {
-                areas.push(Area { range, kind: kind.clone() });
-            }
-        }
-        out.add(range);
-    };
+    let areas = private.map(|range| Area { range, kind: AreaKind::Private }).collect();
+    let mut claims = Claims { areas, out: Taken::new(out) };
     // What refscope's own threads work with: addresses that the ledger gave them, for one.
     for top in own_stacks(current_tid()) {
         let top = top as u64;
@@ -63,25 +103,20 @@ pub(super) fn areas(
         let Some(at) = at.and_then(|at| at.checked_sub(1)) else { continue };
         let (guard, stack) = (&moment.regions[at], &moment.regions[at + 1]);
         if !guard.readable && guard.range.end == stack.range.start {
-            out.add(stack.range.start..top);
+            claims.leave_out(stack.range.start..top);
         }
     }
-    let mut owners = Vec::new();
-    for Local { thread, image, range } in libraries {
-        owners.push(Locals { thread, image, start: range.start });
-        let kind = AreaKind::ThreadLocal(owners.len() - 1);
-        // It was a block: then it is left out, as all of the heap.
-        match out.contains(range.start) {
-            true => areas_of_blocks.push(Area { range: aligned(range), kind }),
-            false => claim(range, kind, &mut out),
-        }
-    }
+    claims
+}
+
+/// The registers of threads, and their thread-locals.
+fn claim_threads(moment: &Moment, images: &[Image], claims: &mut Claims, owners: &mut Vec<Locals>) {
     let locals = static_locals(&moment.memory);
     for (index, thread) in moment.threads.iter().enumerate() {
-        claim(thread.registers.clone(), AreaKind::Stack(index), &mut out);
+        claims.claim(thread.registers.clone(), AreaKind::Stack(index));
         if let Some(alternate) = &thread.alternate {
             // Nothing runs there but the handler that stopped the thread.
-            out.add(alternate.clone());
+            claims.leave_out(alternate.clone());
         }
         if let Some(pointer) = thread.thread_pointer {
             let end = (pointer + THREAD_DATA).min(region_end(&moment.regions, pointer));
@@ -96,10 +131,14 @@ pub(super) fn areas(
                 true => [own, AreaKind::Unknown],
                 false => [AreaKind::Unknown, own],
             };
-            claim(pointer - locals..pointer, before, &mut out);
-            claim(pointer..end, behind, &mut out);
+            claims.claim(pointer - locals..pointer, before);
+            claims.claim(pointer..end, behind);
         }
     }
+}
+
+/// What is mapped: stacks, statics, and what nobody knows.
+fn claim_regions(moment: &Moment, heap: &Heap, claims: &mut Claims, until: Instant) {
     let programs = programs(&moment.regions);
     let is_data = |region: &Region| {
         region.is_file() && !region.shared && programs.contains(region.name.as_str())
@@ -124,12 +163,12 @@ pub(super) fn areas(
                 || (before.is_some_and(|before| !before.readable)
                     && own.thread_pointer.is_none_or(|pointer| region.range.contains(&pointer)));
             let start = if is_own { pointer & !7 } else { region.range.start };
-            claim(start..region.range.end, AreaKind::Stack(thread), &mut out);
+            claims.claim(start..region.range.end, AreaKind::Stack(thread));
         } else if is_data(region) || region.name == "[stack]" {
-            claim(region.range.clone(), AreaKind::Static(region.name.clone()), &mut out);
+            claims.claim(region.range.clone(), AreaKind::Static(region.name.clone()));
         } else if let Some(file) = before.filter(|before| region.is_anonymous() && is_data(before))
         {
-            claim(region.range.clone(), AreaKind::Static(file.name.clone()), &mut out);
+            claims.claim(region.range.clone(), AreaKind::Static(file.name.clone()));
         } else {
             let mut start = region.range.start;
             if before.is_some_and(|before| !before.readable) {
@@ -139,11 +178,9 @@ pub(super) fn areas(
                 |pool: &Range<u64>| pool.start < region.range.end && region.range.start < pool.end;
             let is_pool = heap.pools.iter().any(overlaps);
             let kind = if is_pool { AreaKind::Freed } else { AreaKind::Unknown };
-            claim(start..region.range.end, kind, &mut out);
+            claims.claim(start..region.range.end, kind);
         }
     }
-    areas.extend(areas_of_blocks);
-    (areas, owners)
 }
 
 /// The files of which some part is mapped as code: programs and libraries. What others are mapped for is not known: memory that

@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(taken.rest_of(0..100), [0..10, 25..50, 70..100]);
         taken.add(30..40);
         assert_eq!(taken.rest_of(12..80), [25..30, 40..50, 70..80]);
-        assert_eq!(taken.rest_of(25..30), [25..30]);
+        assert_eq!(taken.rest_of(22..35), std::slice::from_ref(&(25..30)));
         assert_eq!(taken.rest_of(52..58), []);
         let inside: Vec<u64> = (0..400).filter(|&at| taken.contains(at)).collect();
         let all = (10..25).chain(30..40).chain(50..70).chain(200..300);

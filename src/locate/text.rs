@@ -4,7 +4,7 @@ use super::doubt::sentences;
 use super::ownership::{
     Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, StaticPlace, Step, ThreadLocalPlace,
 };
-use crate::event::ObjectId;
+use crate::event::{ObjectId, short_type};
 use crate::text::{bytes, escape, possessive};
 use std::fmt;
 
@@ -49,34 +49,12 @@ impl Ownership {
             NodeKind::Object(id) => match self.object(id) {
                 Some(object) => {
                     let name = escape(&object.type_name);
-                    format!("{}<{}> {id}", object.kind, without_paths(&name))
+                    format!("{}<{}> {id}", object.kind, short_type(&name))
                 }
                 None => format!("{id}"),
             },
         }
     }
-}
-
-/// A type's name without the paths in it.
-pub(super) fn without_paths(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    let mut word = 0;
-    let mut rest = name;
-    while let Some(c) = rest.chars().next() {
-        if let Some(after) = rest.strip_prefix("::")
-            && after.starts_with(|c: char| c.is_alphanumeric() || "_{".contains(c))
-        {
-            text.truncate(word);
-            rest = after;
-            continue;
-        }
-        rest = &rest[c.len_utf8()..];
-        text.push(c);
-        if !(c.is_alphanumeric() || "_{}#".contains(c)) {
-            word = text.len();
-        }
-    }
-    text
 }
 
 /// `.parent`, or `+24`.
@@ -223,26 +201,6 @@ impl fmt::Display for CycleText<'_> {
         match &cycle.grade {
             Grade::Proven => f.write_str("; nothing else reaches them"),
             Grade::Likely(reasons) => write!(f, "; not proven: {}", escape(&sentences(reasons))),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_paths;
-
-    #[test]
-    fn names_lose_their_paths() {
-        for (name, short) in [
-            ("app::Node", "Node"),
-            ("alloc::vec::Vec<app::bus::Node>", "Vec<Node>"),
-            ("(app::A, &dyn app::b::C)", "(A, &dyn C)"),
-            ("app::main::{{closure}}", "{{closure}}"),
-            ("Arc<app::main::{{closure}}::{{closure}}::Actor>", "Arc<Actor>"),
-            ("u8", "u8"),
-            ("&mut [app::T; 3]", "&mut [T; 3]"),
-        ] {
-            assert_eq!(without_paths(name), short);
         }
     }
 }

@@ -150,7 +150,7 @@ pub(super) fn normalized(name: &str) -> String {
 pub(super) fn shortened(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     let mut depth = 0_u32;
-    for c in super::text::without_paths(&normalized(name)).chars() {
+    for c in crate::event::short_type(&normalized(name)).chars() {
         depth -= u32::from(c == '>' && depth > 0);
         if depth < 2 {
             text.push(c);

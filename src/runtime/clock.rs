@@ -53,7 +53,7 @@ pub(crate) fn without_thread() {
 
 /// Stops the clock at some time: in a model, where the common case, which needs one, is to be explored.
 #[cfg(test)]
-#[allow(dead_code)]
+#[allow(dead_code)] // of the models, not of the library
 pub(crate) fn stop_at(now: u64) {
     WORD.update(now);
 }

@@ -237,7 +237,7 @@ pub(crate) fn forked() {
 
 /// Ends this thread's state before the thread ends: a model's first thread, whose statics are dropped first.
 #[cfg(test)]
-#[allow(dead_code)]
+#[allow(dead_code)] // of the models, not of the library
 pub(crate) fn end_now() {
     if let Some(local) = state() {
         local.end();

@@ -160,7 +160,7 @@ pub(crate) fn ranges_of_copy(
 
 /// Runs what a test has done by a signal's handler that interrupted the user of the table of raw pointers.
 #[cfg(test)]
-#[allow(dead_code)]
+#[allow(dead_code)] // of the library, not of the models
 pub(crate) fn with_raw_table<R>(f: impl FnOnce() -> R) -> R {
     super::local::enter(|local| {
         let _raw = LEDGER.lock_raw(local);

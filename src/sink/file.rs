@@ -5,6 +5,7 @@ pub(in crate::sink) mod origin;
 use self::lines::Out;
 use super::Sink;
 use super::sources::{New, SourceEntry, Sources};
+use super::writers::{self, Writers};
 use crate::event::{Event, Time, warn, write};
 use crate::exit::{self, at_exit_of};
 use crate::fork;
@@ -15,7 +16,7 @@ use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Seek as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Writes events to a file, as JSON Lines.
@@ -170,16 +171,17 @@ impl FileSink {
             writer: std::sync::OnceLock::new(),
         });
         inner.write_out();
-        let weak = Arc::downgrade(&inner);
-        let thread = std::thread::Builder::new().name("refscope writer".to_owned());
-        let thread = crate::runtime::threads::spawn(thread, move || write_on(&weak))?;
+        let thread = writers::spawn(&inner, INTERVAL, |inner| {
+            inner.write_out();
+            true
+        })?;
         let _ = inner.writer.set(thread.thread().clone());
         at_exit_of(&inner, |inner: &Inner| {
             if inner.process.is_current() {
                 inner.write_last();
             }
         });
-        list(&mut FILES.lock(), &inner);
+        FILES.add(&inner);
         Ok(Self { inner })
     }
 
@@ -249,33 +251,13 @@ fn line_of(entry: &SourceEntry<'_>) -> String {
 }
 
 /// All files that are being written, for what concerns the process.
-static FILES: Mutex<Vec<Weak<Inner>>> = parking_lot::const_mutex(Vec::new());
-
-/// Adds a file to the list of those that are being written. Those that are gone do not gather there.
-pub(super) fn list<T>(files: &mut Vec<Weak<T>>, new: &Arc<T>) {
-    if files.len() == files.capacity() {
-        files.retain(|file| file.strong_count() > 0);
-    }
-    files.push(Arc::downgrade(new));
-}
+static FILES: Writers<Inner> = Writers::new();
 
 /// Writes a mark to all files.
 pub(crate) fn mark(name: &str, time: Time) {
     let line = format!(r#"{{"mark":{},"ns":{}}}"#, Json(name), time.as_nanos());
-    let files: Vec<_> = {
-        let mut files = FILES.lock();
-        files.retain(|file| file.strong_count() > 0);
-        let files = files.iter().filter_map(Weak::upgrade);
-        files.filter(|file| file.process.is_current()).collect()
-    };
-    files.iter().for_each(|file| file.out.lock().line(&line));
-}
-
-fn write_on(inner: &Weak<Inner>) {
-    loop {
-        std::thread::park_timeout(INTERVAL);
-        let Some(inner) = inner.upgrade() else { return };
-        inner.write_out();
+    for file in FILES.all().iter().filter(|file| file.process.is_current()) {
+        file.out.lock().line(&line);
     }
 }
 
@@ -458,21 +440,5 @@ impl Sink for FileSink {
 impl fmt::Debug for FileSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileSink").field("path", &self.inner.path).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    #[test]
-    fn of_files_that_are_gone_nothing_is_kept() {
-        let (mut files, kept) = (Vec::new(), [Arc::new(1), Arc::new(2)]);
-        kept.iter().for_each(|file| super::list(&mut files, file));
-        (0..10_000).for_each(|n| super::list(&mut files, &Arc::new(n)));
-        assert!(files.len() < 10, "{} are in the list", files.len());
-        assert!(
-            kept.iter().all(|file| files.iter().any(|there| there.ptr_eq(&Arc::downgrade(file))))
-        );
     }
 }

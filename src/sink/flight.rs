@@ -10,17 +10,18 @@ use self::summary::Summary;
 use super::file::open::{Access, open};
 use super::file::origin::this_process;
 use super::sources::Sources;
+use super::writers::{self, Writers};
 use super::{Clock, Route, Sink};
 use crate::event::{Event, Time};
 use crate::exit::at_exit_of;
 use crate::fork;
 use crate::lock::{Mutex, MutexGuard, gate};
+use crate::runtime::clock;
 use crate::runtime::log::{Backing, Log, Segment, Subject};
-use crate::runtime::{clock, threads};
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[doc = include_str!("flight/format.md")]
@@ -43,7 +44,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// All files that are being written, for what concerns the process.
-static FILES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+static FILES: Writers<Inner> = Writers::new();
 
 impl FlightRecorder {
     /// Creates the file, or empties it.
@@ -91,11 +92,16 @@ impl FlightRecorder {
                 inner.space.close();
             }
         });
-        let weak = Arc::downgrade(&inner);
         // Where no thread can be started, a killed process leaves a recording without its sources.
-        let thread = std::thread::Builder::new().name("refscope writer".to_owned());
-        let _ = threads::spawn(thread, move || write_on(&weak));
-        super::file::list(&mut FILES.lock(), &inner);
+        let _ = writers::spawn(&inner, INTERVAL, |inner| {
+            let is_ours = inner.space.is_ours();
+            if is_ours {
+                inner.space.set_end();
+                inner.write_sources();
+            }
+            is_ours
+        });
+        FILES.add(&inner);
         Ok(Self { inner, log })
     }
 
@@ -136,22 +142,9 @@ impl FlightRecorder {
     }
 }
 
-fn write_on(inner: &Weak<Inner>) {
-    loop {
-        std::thread::park_timeout(INTERVAL);
-        let Some(inner) = inner.upgrade().filter(|inner| inner.space.is_ours()) else { return };
-        inner.space.set_end();
-        inner.write_sources();
-    }
-}
-
 /// Writes a mark to all files.
 pub(crate) fn mark(name: &str, time: Time) {
-    let files: Vec<_> = {
-        let mut files = FILES.lock();
-        files.retain(|file| file.strong_count() > 0);
-        files.iter().filter_map(Weak::upgrade).collect()
-    };
+    let files = FILES.all();
     if files.is_empty() {
         return;
     }

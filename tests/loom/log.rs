@@ -201,6 +201,40 @@ fn logged_handles_end_on_three_threads() {
     });
 }
 
+/// A weak handle whose events are written inline ends while the last strong one does: each event is there once, in order, and
+/// the entry ends once. ORDER, COUNT, END.
+#[test]
+fn a_logged_weak_handle_ends_beside_the_last_strong_one() {
+    explore_freely_within(2, || {
+        let log = Log::new(Overflow::DropNewest, 1 << 20, Clock::None);
+        let scope = Scope::new(Logged(log.clone()));
+        let (one, another) = scope.run(|| (crate::arc::Arc::new(), crate::arc::Arc::new()));
+        let (weak, spare, like) = (one.downgrade(), one.downgrade(), another.downgrade());
+        let other = spawn(move || {
+            // The first of a thread, and of each kind and line, is another way.
+            let first = like.clone();
+            drop(spare);
+            let second = weak.clone();
+            drop(weak);
+            (first, like, second)
+        });
+        drop(one);
+        let (first, like, second) = other.join().unwrap();
+        drop(second);
+        let recorded = read(&log);
+        let records: Vec<_> = recorded.records.iter().filter(|record| record.object == 1).collect();
+        let seqs: Vec<_> = records.iter().map(|record| record.seq).collect();
+        assert_eq!((seqs, recorded.lost), ((1..=8).collect(), 0), "ORDER, KEPT");
+        let mut strong = 0;
+        for record in records {
+            strong += i64::from(record.op.strong_delta());
+            assert_eq!(i64::from(record.strong), strong, "COUNT");
+        }
+        drop((first, like, another));
+        assert!(view::objects(|_| true).is_empty(), "END");
+    });
+}
+
 /// The log goes, with its scope, while a thread that wrote to it ends: neither waits for the other.
 #[test]
 fn the_log_goes_while_a_thread_ends() {

@@ -10,7 +10,7 @@
 
 use crate::arc::Arc;
 use crate::event::Op;
-use crate::harness::{explore, explore_freely, explore_within, spawn};
+use crate::harness::{explore, explore_freely, explore_freely_within, explore_within, spawn};
 use crate::runtime::local::end_now;
 use crate::runtime::scope::Scope;
 use crate::runtime::view::{self, HandleView};
@@ -351,5 +351,84 @@ fn an_object_without_events_ends_on_two_threads() {
         let found = view::handles(|object| object == id);
         assert!(!gone || found.is_empty(), "THERE: {found:?} of an object that is gone");
         other.join().unwrap();
+    });
+}
+
+/// The last weak handle ends by the shortest way while the last strong one does: either may end the entry, and one does.
+/// END; and when the object is gone, so are its handles. THERE.
+#[test]
+fn a_weak_handle_without_events_ends_beside_the_last_strong_one() {
+    explore_freely(|| {
+        let scope = Scope::mark();
+        let one = scope.run(Arc::new);
+        let id = one.id();
+        let (weak, another) = (one.downgrade(), scope.run(Arc::new));
+        let other = spawn(move || {
+            // The first use of a thread is another way, and so is one with a full magazine.
+            let first = another.clone();
+            drop(weak);
+            (first, another)
+        });
+        drop(one);
+        let gone = view::objects(|object| object.object.id().number() == id).is_empty();
+        let found = view::handles(|object| object == id);
+        assert!(!gone || found.is_empty(), "THERE: {found:?} of an object that is gone");
+        drop(other.join().unwrap());
+        assert!(view::handles(|_| true).is_empty() && view::objects(|_| true).is_empty(), "END");
+    });
+}
+
+/// A weak handle and a strong one are made of a weak one by the shortest way, beside the last strong drop. COUNT, END: each keeps
+/// the entry for as long as it is there.
+#[test]
+fn weak_handles_without_events_are_made_beside_the_last_strong_drop() {
+    explore_freely_within(2, || {
+        let scope = Scope::mark();
+        let one = scope.run(Arc::new);
+        let id = one.id();
+        let (weak, spare) = (one.downgrade(), one.downgrade());
+        let another = scope.run(Arc::new);
+        let like = another.downgrade();
+        let other = spawn(move || {
+            // The first of a thread, and of each kind and line, is another way.
+            drop((like.upgrade(), like.clone()));
+            let strong = weak.upgrade();
+            // Leaves its place for the next one.
+            drop(spare);
+            let second = weak.clone();
+            drop(weak);
+            (strong, second, like, another)
+        });
+        drop(one);
+        let (strong, second, ..) = &other.join().unwrap();
+        let found = view::objects(|object| object.object.id().number() == id);
+        assert_eq!(found.len(), 1, "END: a weak handle is there");
+        assert_eq!(found[0].position.strong, u32::from(strong.is_some()), "COUNT");
+        let alive = view::handles(|object| object == id).len();
+        assert_eq!(alive, 1 + usize::from(strong.is_some()), "THROUGHOUT");
+        drop(second.upgrade());
+    });
+}
+
+/// A reader beside handles that are made by the shortest way, in the place of one that has ended. WHOLE.
+#[test]
+fn a_reader_beside_a_place_that_is_filled_without_events() {
+    explore_freely(|| {
+        let scope = Scope::mark();
+        let one = scope.run(Arc::new);
+        let id = one.id();
+        let clones = [one.clone(), one.clone()];
+        let other = spawn(move || {
+            // The first is made in another way.
+            clones.map(|clone| clone.downgrade())
+        });
+        for handle in view::handles(|object| object == id) {
+            let found = (handle.details.op.unwrap(), handle.details.number);
+            let there = [Op::New, Op::Clone, Op::Clone, Op::Downgrade, Op::Drop, Op::Downgrade];
+            let is_there = there.iter().copied().zip(1..).any(|there| there == found);
+            assert!(is_there, "WHOLE: {found:?}");
+        }
+        drop((other.join().unwrap(), one));
+        assert!(view::handles(|_| true).is_empty() && view::objects(|_| true).is_empty(), "END");
     });
 }

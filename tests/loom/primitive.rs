@@ -149,6 +149,7 @@ pub(crate) use thread_state;
 
 /// Allocates slots, each of whose fields is loom's. Their bytes are not zero.
 pub(crate) fn zeroed_slots<T>(len: usize, vacant: fn() -> T) -> Option<std::ptr::NonNull<T>> {
+    std::alloc::Layout::array::<T>(len).ok()?;
     let slots: Box<[T]> = (0..len).map(|_| vacant()).collect();
     std::ptr::NonNull::new(Box::into_raw(slots).cast())
 }

@@ -1,8 +1,9 @@
 //! Emits events: to the log, or to the sink at once.
 
 use crate::event::{Caller, Event, Object, ObjectId, Op};
+use crate::runtime::clock;
 use crate::runtime::dispatch::Dispatch;
-use crate::runtime::entry::{AT_ONCE, Entry, LOGGED, Position};
+use crate::runtime::entry::{AT_ONCE, Entry, LOGGED, NewPlace, Position};
 use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::local;
 use crate::runtime::local::{Local, enter_sink};
@@ -42,6 +43,21 @@ impl PendingEvent {
             location: self.site,
             object,
             logged,
+            stack: self.stack,
+        }
+    }
+
+    /// What is written in the place of the handle that the event made; `path` leads to it.
+    #[inline]
+    pub(super) fn place(&self, local: Option<&Local>, path: u32) -> NewPlace {
+        NewPlace {
+            op: self.op,
+            number: self.position.seq,
+            parent: self.from,
+            time: clock::now(),
+            path,
+            thread: local::thread(local),
+            span: self.span.number(),
             stack: self.stack,
         }
     }

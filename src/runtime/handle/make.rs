@@ -184,29 +184,12 @@ pub(super) fn make_any<const SHARED: bool>(
         0
     };
     let path = to_line.number();
-    let new = NewPlace {
-        op,
-        number: position.seq,
-        parent: number,
-        time: clock::now(),
-        path,
-        thread: local::thread(*local),
-        span: span.number(),
-        stack,
-    };
-    place.fill(entry, &new, 0);
+    let (handle, from, site) = (position.seq, number, Some(site));
+    let event = PendingEvent { op, handle, from, position, site, stack, span };
+    place.fill(entry, &event.place(*local, path), 0);
     std.note(place);
     let ticket = Ticket::new(place, publish(place));
     if flags & (AT_ONCE | LOGGED) != 0 {
-        let event = PendingEvent {
-            op,
-            handle: position.seq,
-            from: number,
-            position,
-            site: Some(site),
-            stack,
-            span,
-        };
         let logged = flags & LOGGED != 0 && log(*local, entry, &event, path);
         drop(local);
         if flags & AT_ONCE != 0 || !logged {

@@ -3,12 +3,12 @@
 use super::emit::{PendingEvent, emit, log, note};
 use super::hold::{Held, unpin};
 use crate::event::{Caller, Kind, Op};
-use crate::runtime::entry::{ADOPTED, LOGGED, NewPlace, RAW, RETURNED};
+use crate::runtime::entry::{ADOPTED, LOGGED, RAW, RETURNED};
 use crate::runtime::ledger::{LEDGER, Refused};
+use crate::runtime::local;
 use crate::runtime::raw::{Claimed, Side};
 use crate::runtime::slab::{hide, publish};
 use crate::runtime::ticket::Ticket;
-use crate::runtime::{clock, local};
 
 /// A handle becomes a raw pointer.
 pub(super) fn register_raw<const SHARED: bool>(
@@ -72,26 +72,16 @@ pub(super) fn claim_raw<const SHARED: bool>(
         entry.share::<SHARED>();
         let from = place.number();
         let path = LEDGER.paths.of(local, place.path(), op, site);
-        let new = NewPlace {
-            op,
-            number: position.seq,
-            parent: from,
-            time: clock::now(),
-            path,
-            thread: local::thread(local),
-            span: span.number(),
-            stack: 0,
-        };
+        let (handle, site) = (position.seq, Some(site));
+        let event = PendingEvent { op, handle, from, position, site, stack: 0, span };
         hide(place);
-        place.fill(entry, &new, RETURNED);
+        place.fill(entry, &event.place(local, path), RETURNED);
         if cfg!(refscope_thin) {
             place.set_returned(ticket.word());
         }
         publish(place);
         raw.returned(entry, side, place, &ticket);
         drop(raw);
-        let (handle, site) = (position.seq, Some(site));
-        let event = PendingEvent { op, handle, from, position, site, stack: 0, span };
         let logged = entry.flags() & LOGGED != 0 && log(local, entry, &event, path);
         Some((entry, ticket, event, logged))
     })?;

@@ -5,11 +5,11 @@ use super::end::end_strong;
 use super::hold::{Held, unpin};
 use crate::event::{Caller, Kind, Op};
 use crate::runtime::departed::Departure;
-use crate::runtime::entry::{DEPARTED, Entry, LOGGED, NewPlace};
+use crate::runtime::entry::{DEPARTED, Entry, LOGGED};
 use crate::runtime::ledger::{LEDGER, Refused};
+use crate::runtime::local;
 use crate::runtime::slab::publish;
 use crate::runtime::ticket::Ticket;
-use crate::runtime::{clock, local};
 
 /// A strong handle becomes std's pointer. Where others stay, its object is noted for when that comes back.
 pub(super) fn to_std<const SHARED: bool>(held: Held, at: (Kind, usize), site: Caller) {
@@ -63,20 +63,10 @@ pub(super) fn of_std<const SHARED: bool>(
         drop(departed);
         // What became of it meanwhile nobody knows: its path begins here.
         let path = LEDGER.paths.of(local, 0, op, site);
-        let new = NewPlace {
-            op,
-            number: position.seq,
-            parent: from,
-            time: clock::now(),
-            path,
-            thread: local::thread(local),
-            span: span.number(),
-            stack: 0,
-        };
-        place.fill(entry, &new, 0);
-        let ticket = Ticket::new(place, publish(place));
         let (handle, site) = (position.seq, Some(site));
         let event = PendingEvent { op, handle, from, position, site, stack: 0, span };
+        place.fill(entry, &event.place(local, path), 0);
+        let ticket = Ticket::new(place, publish(place));
         let logged = entry.flags() & LOGGED != 0 && log(local, entry, &event, path);
         Some((entry, ticket, event, logged))
     })?;
