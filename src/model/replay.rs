@@ -1,6 +1,8 @@
 use super::by_number::ByObject;
 use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
+#[cfg(feature = "json")]
+use super::stretch::{Brief, Skipped, Stretch};
 use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep, Recording};
 use crate::event::{HandleId, Location, ObjectId, Op, Time};
 use crate::stack::StackId;
@@ -24,7 +26,26 @@ pub(crate) struct Replay {
 #[derive(Debug, Default)]
 struct Orphans {
     events: Vec<EventRecord>,
+    #[cfg(feature = "json")]
+    stretches: Vec<Waiting>,
     labels: Vec<(u64, String)>,
+}
+
+/// A stretch whose turn has not come: its events, and what is left out before each of them and after them.
+#[cfg(feature = "json")]
+#[derive(Debug)]
+struct Waiting {
+    head: Stretch,
+    events: Vec<Brief>,
+    skipped: Vec<Skipped>,
+}
+
+/// What came before its turn.
+#[derive(Debug)]
+enum Early {
+    Event(EventRecord),
+    #[cfg(feature = "json")]
+    Stretch(Box<Waiting>),
 }
 
 /// What is seen of an object: each of its events, in order, or that none is known; and its end.
@@ -59,7 +80,7 @@ struct State {
     /// The number of the event whose turn it is.
     next: u64,
     /// Events that came before their turn.
-    early: BTreeMap<u64, EventRecord>,
+    early: BTreeMap<u64, Early>,
     /// Those that came after their turn, where some are missing from what is known of the beginning.
     #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader has events one by one
     late: Option<BTreeSet<u64>>,
@@ -86,6 +107,9 @@ struct Kept {
 /// Events that wait for their objects. There are some hundreds for each thread; more where a part of the file that
 /// objects begin in is damaged.
 const MOST_WAITING: usize = 1 << 19;
+
+/// Events of an object that wait for one before them: more than some hundred threads can be behind with.
+const MOST_EARLY: usize = 1 << 17;
 
 impl Replay {
     /// Creates a replay of nothing.
@@ -128,10 +152,15 @@ impl Replay {
             state: ObjectState::after(earlier),
         });
         let orphans = self.orphans.as_mut().filter(|orphans| !orphans.is_empty());
-        if let Some(Orphans { events, labels }) = orphans.and_then(|orphans| orphans.remove(&id)) {
-            self.waiting -= events.len() + labels.len();
-            labels.iter().for_each(|(seq, label)| self.label(id, *seq, label));
-            events.iter().for_each(|event| self.event_seen(event, visit));
+        if let Some(orphans) = orphans.and_then(|orphans| orphans.remove(&id)) {
+            self.waiting -= orphans.events.len() + orphans.labels.len();
+            orphans.labels.iter().for_each(|(seq, label)| self.label(id, *seq, label));
+            orphans.events.iter().for_each(|event| self.event_seen(event, visit));
+            #[cfg(feature = "json")]
+            for Waiting { head, events, skipped } in &orphans.stretches {
+                self.waiting -= 1 + events.len();
+                self.stretch(head, events, skipped);
+            }
         }
     }
 
@@ -172,25 +201,38 @@ impl Replay {
             }
             return;
         };
-        if event.seq > state.next {
-            state.early.entry(event.seq).or_insert(*event);
-            return;
-        }
-        // It was applied already, or is part of what is known of the beginning.
-        if event.seq < state.next && !state.late.as_mut().is_some_and(|late| late.insert(event.seq))
-        {
-            return;
-        }
-        state.apply(event, &mut self.paths, visit);
-        while let Some(first) = state.early.first_entry()
-            && *first.key() <= state.next
-        {
-            let event = first.remove();
-            state.apply(&event, &mut self.paths, visit);
-        }
-        if state.state.is_over() && state.early.is_empty() {
-            state.end(visit);
+        if state.take(event, &mut self.paths, visit) {
             self.objects.remove(&event.object());
+        }
+    }
+
+    /// Applies what is there of consecutive events of an object, or keeps it until its turn.
+    #[cfg(feature = "json")]
+    pub(crate) fn stretch(&mut self, head: &Stretch, events: &[Brief], skipped: &[Skipped]) {
+        let waiting =
+            || Waiting { head: *head, events: events.to_vec(), skipped: skipped.to_vec() };
+        let Some(state) = self.objects.get_mut(&head.object) else {
+            if let Some(orphans) = &mut self.orphans
+                && self.waiting < MOST_WAITING
+            {
+                self.waiting += 1 + events.len();
+                orphans.entry(head.object).or_default().stretches.push(waiting());
+            }
+            return;
+        };
+        if head.first > state.next {
+            state.early.entry(head.first).or_insert_with(|| Early::Stretch(Box::new(waiting())));
+            state.give_up(&mut self.paths, &mut |_: Seen<'_>| false);
+            return;
+        }
+        if head.first < state.next
+            && !state.late.as_mut().is_some_and(|late| late.insert(head.first))
+        {
+            return;
+        }
+        state.apply_stretch(head, events, skipped, &mut self.paths);
+        if state.take_early(&mut self.paths, &mut |_: Seen<'_>| false) {
+            self.objects.remove(&head.object);
         }
     }
 
@@ -218,8 +260,9 @@ impl Replay {
     pub(crate) fn forget_untimed(&mut self) {
         for state in self.objects.values_mut() {
             while let Some(last) = state.early.last_entry()
-                && last.get().op == Op::Label
-                && last.get().time == Time::START
+                && let Early::Event(event) = last.get()
+                && event.op == Op::Label
+                && event.time == Time::START
             {
                 last.remove();
             }
@@ -242,8 +285,8 @@ impl Replay {
         let mut states: Vec<_> = self.objects.drain().map(|(_, state)| state).collect();
         states.sort_unstable_by_key(|state| state.object.id);
         for state in &mut states {
-            for event in std::mem::take(&mut state.early).values() {
-                state.apply(event, paths, visit);
+            for early in std::mem::take(&mut state.early).values() {
+                state.apply_early(early, paths, visit);
             }
             state.see(None, visit);
             state.state.finish(|_| {});
@@ -256,6 +299,100 @@ impl Replay {
 }
 
 impl State {
+    /// Applies an event, and what waited for it, or keeps it until its turn. Returns whether the object is over.
+    #[inline]
+    fn take(
+        &mut self,
+        event: &EventRecord,
+        paths: &mut Paths<(Op, Option<u32>)>,
+        visit: &mut impl Visit,
+    ) -> bool {
+        if event.seq > self.next {
+            self.early.entry(event.seq).or_insert(Early::Event(*event));
+            return self.give_up(paths, visit);
+        }
+        // It was applied already, or is part of what is known of the beginning.
+        if event.seq < self.next && !self.late.as_mut().is_some_and(|late| late.insert(event.seq)) {
+            return false;
+        }
+        self.apply(event, paths, visit);
+        self.take_early(paths, visit)
+    }
+
+    /// Waits no longer for an event where so many wait for it: it is lost. One that comes all the same is applied then.
+    fn give_up(&mut self, paths: &mut Paths<(Op, Option<u32>)>, visit: &mut impl Visit) -> bool {
+        if self.early.len() <= MOST_EARLY {
+            return false;
+        }
+        self.late.get_or_insert_default();
+        if let Some((_, first)) = self.early.pop_first() {
+            self.apply_early(&first, paths, visit);
+        }
+        self.take_early(paths, visit)
+    }
+
+    /// Applies what has waited for its turn, and returns whether the object is over.
+    #[inline]
+    fn take_early(&mut self, paths: &mut Paths<(Op, Option<u32>)>, visit: &mut impl Visit) -> bool {
+        while let Some(first) = self.early.first_entry()
+            && *first.key() <= self.next
+        {
+            let early = first.remove();
+            self.apply_early(&early, paths, visit);
+        }
+        let is_over = self.state.is_over() && self.early.is_empty();
+        if is_over {
+            self.end(visit);
+        }
+        is_over
+    }
+
+    fn apply_early(
+        &mut self,
+        early: &Early,
+        paths: &mut Paths<(Op, Option<u32>)>,
+        visit: &mut impl Visit,
+    ) {
+        match early {
+            Early::Event(event) => self.apply(event, paths, visit),
+            #[cfg(feature = "json")]
+            Early::Stretch(waiting) => {
+                self.apply_stretch(&waiting.head, &waiting.events, &waiting.skipped, paths);
+            }
+        }
+    }
+
+    #[cfg(feature = "json")]
+    fn apply_stretch(
+        &mut self,
+        head: &Stretch,
+        events: &[Brief],
+        skipped: &[Skipped],
+        paths: &mut Paths<(Op, Option<u32>)>,
+    ) {
+        let visit = &mut |_: Seen<'_>| false;
+        if self.thread.is_none() {
+            (self.thread, self.created, self.span) = (Some(head.thread), head.time, head.span);
+        }
+        if head.is_whole {
+            events.iter().for_each(|event| self.apply(&event.record(), paths, visit));
+            return;
+        }
+        // The number of the next event.
+        let mut next = head.first;
+        for (index, before) in skipped.iter().enumerate() {
+            if before.events > 0 {
+                next = next.saturating_add(before.events);
+                self.state.skip(before, next - 1);
+            }
+            if let Some(event) = events.get(index) {
+                self.apply(&event.record(), paths, visit);
+                next = next.saturating_add(1);
+            }
+        }
+        self.next = self.next.max(head.last.saturating_add(1));
+    }
+
     /// Has an event seen, or that there is none.
     #[inline]
     fn see(&mut self, event: Option<&EventRecord>, visit: &mut impl Visit) {
