@@ -128,9 +128,9 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             }
             return Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Timeline { files, filter, by, limit, json } => {
+        Command::Timeline { files, filter, by, limit, events, json } => {
             for input in inputs(&files.files, &mut out)? {
-                let (survey, recording) = shown(&input, &filter, limit)?;
+                let (survey, recording) = shown(&input, &filter, limit, events.events)?;
                 let timelines = recording.timelines();
                 if json.json {
                     out.json(&timelines_json(&recording, &timelines))?;
@@ -180,9 +180,9 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
                 false => out.raw(&diff::table(&rows, by))?,
             }
         }
-        Command::Tree { files, object, json } => {
+        Command::Tree { files, object, events, json } => {
             for input in inputs(&files.files, &mut out)? {
-                let recording = input.object(object.object)?;
+                let recording = input.object(object.object, events.events)?;
                 let timelines = recording.timelines();
                 let found = find(&timelines, object.object, input.path())?;
                 match json.json {
@@ -303,10 +303,15 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
 }
 
 /// The objects that a timeline is to show, and what there is beside them.
-fn shown(input: &Input, filter: &Filter, limit: usize) -> Result<(Survey, Recording), Failed> {
+fn shown(
+    input: &Input,
+    filter: &Filter,
+    limit: usize,
+    events: usize,
+) -> Result<(Survey, Recording), Failed> {
     // The one that is asked for is found without the others.
     if let Some(object) = filter.object {
-        let mut recording = input.objects(&[object].into())?;
+        let mut recording = input.objects(&[object].into(), events)?;
         let mut timelines = recording.timelines();
         filter.timelines(&recording, &mut timelines);
         let mut survey = Survey::default();
@@ -318,7 +323,7 @@ fn shown(input: &Input, filter: &Filter, limit: usize) -> Result<(Survey, Record
     }
     let survey = input.survey(limit, filter)?;
     let ids = survey.first.iter().map(|one| one.id);
-    let recording = input.objects(&ids.collect())?;
+    let recording = input.objects(&ids.collect(), events)?;
     Ok((survey, recording))
 }
 
