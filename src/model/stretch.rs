@@ -118,6 +118,14 @@ pub(crate) struct Stretches {
 }
 
 impl Stretches {
+    fn with_room([heads, events, skipped]: [usize; 3]) -> Self {
+        Self {
+            heads: Vec::with_capacity(heads),
+            events: Vec::with_capacity(events),
+            skipped: Vec::with_capacity(skipped),
+        }
+    }
+
     /// Returns each with its events, and what is left out before each of them and after them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Stretch, &[Brief], &[Skipped])> {
         let (mut events, mut skipped) = (&self.events[..], &self.skipped[..]);
@@ -145,6 +153,8 @@ pub(crate) struct Condenser {
     round: u32,
     /// The events of the stretch at hand.
     steps: Vec<Step>,
+    /// How many stretches the last part had, events that were left, and places between these.
+    room: [usize; 3],
 }
 
 /// The events of an object.
@@ -176,7 +186,9 @@ impl Condenser {
         objects: &mut Vec<(ObjectRecord, Earlier)>,
         shares: usize,
     ) -> Vec<Stretches> {
-        let mut to: Vec<_> = std::iter::repeat_with(Stretches::default).take(shares).collect();
+        let room = self.room.map(|room| room / shares + room / 8);
+        let mut to: Vec<_> =
+            std::iter::repeat_with(|| Stretches::with_room(room)).take(shares).collect();
         self.find_runs();
         for (object, earlier) in &*objects {
             if let Some(run) = self.run_of(object.id.number()) {
@@ -191,6 +203,9 @@ impl Condenser {
             self.run_of(object.id.number()).is_none_or(|run| !self.runs[run].is_life)
         });
         self.events.clear();
+        let sum = |of: fn(&Stretches) -> usize| to.iter().map(of).sum();
+        self.room =
+            [sum(|to| to.heads.len()), sum(|to| to.events.len()), sum(|to| to.skipped.len())];
         to
     }
 

@@ -107,20 +107,23 @@ impl<'a> Batches<'a> {
 
     /// Takes out what there is of a part.
     fn take(&mut self) -> (Vec<Batch>, Notes) {
-        let mut batches: Vec<_> = self.batches.iter_mut().map(std::mem::take).collect();
-        if let Some(condenser) = &mut self.condenser {
-            let shares = batches.len();
-            let Batch { mut objects, labels, .. } = std::mem::take(&mut batches[0]);
-            let stretches = condenser.condense(&mut objects, shares);
-            batches.iter_mut().zip(stretches).for_each(|(batch, own)| batch.stretches = own);
-            for object in objects {
-                batches[share_of(object.0.id.number(), shares)].objects.push(object);
-            }
-            for label in labels {
-                batches[share_of(label.0.number(), shares)].labels.push(label);
-            }
+        let notes = std::mem::take(&mut self.notes);
+        let Some(condenser) = &mut self.condenser else {
+            return (self.batches.iter_mut().map(std::mem::take).collect(), notes);
+        };
+        let shares = self.batches.len();
+        let Batch { objects, labels, .. } = &mut self.batches[0];
+        let stretches = condenser.condense(objects, shares).into_iter();
+        let mut batches: Vec<_> =
+            stretches.map(|stretches| Batch { stretches, ..Batch::default() }).collect();
+        // What they are in has room for those of the next part.
+        for object in objects.drain(..) {
+            batches[share_of(object.0.id.number(), shares)].objects.push(object);
         }
-        (batches, std::mem::take(&mut self.notes))
+        for label in labels.drain(..) {
+            batches[share_of(label.0.number(), shares)].labels.push(label);
+        }
+        (batches, notes)
     }
 
     pub(super) fn truncated(&mut self) {
