@@ -546,3 +546,45 @@ impl EventRecord {
         }
     }
 }
+
+#[cfg(all(test, feature = "json"))]
+mod tests {
+    use super::{MOST_EARLY, Replay};
+    use crate::event::{HandleId, Kind, ObjectId, Op, Time};
+    use crate::model::{Earlier, EventRecord, ObjectRecord, Recording};
+
+    /// What is lost is not waited for: else all that happens to its object from then on would be kept.
+    #[test]
+    fn few_events_wait_for_one_that_is_lost() {
+        let id = ObjectId::from_number(7);
+        let event = |seq, op, handle, strong| EventRecord {
+            op,
+            handle: HandleId::new(id, handle),
+            from: None,
+            seq,
+            strong,
+            location: None,
+            thread: 0,
+            time: Time::from_nanos(seq),
+            stack: None,
+            span: None,
+        };
+        let (kind, type_name, size, location) = (Kind::Arc, "Config".into(), 8, 0);
+        let object = ObjectRecord { id, kind, type_name, size, location, label: None };
+        let mut replay = Replay::unordered();
+        replay.object(object, Earlier::default());
+        replay.event(&event(1, Op::New, 1, 1));
+        // The second is missing.
+        for seq in (3..400_000).step_by(2) {
+            replay.event(&event(seq, Op::Clone, seq, 3));
+            replay.event(&event(seq + 1, Op::Drop, seq, 2));
+            assert!(replay.objects[&id].early.len() <= MOST_EARLY);
+        }
+        assert!(replay.objects[&id].early.is_empty());
+        // It comes all the same.
+        replay.event(&event(2, Op::Clone, 2, 2));
+        let alive = replay.live_objects(&Recording::default());
+        let numbers: Vec<u64> = alive[0].handles.iter().map(|handle| handle.id.number()).collect();
+        assert_eq!((alive[0].strong, numbers), (2, vec![1, 2]));
+    }
+}
