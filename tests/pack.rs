@@ -229,7 +229,7 @@ fn cut_between_chunks_it_has_those_before() {
     for end in bounds {
         let part = Recording::read(&packed[..end]).unwrap();
         assert!(
-            part.truncated() && part.ended() == RecordingEnd::Stopped
+            part.truncated() && part.end() == RecordingEnd::Stopped
                 || part.events().len() == whole.events().len(),
             "{end}"
         );

@@ -113,7 +113,7 @@ pub(crate) fn pack(input: &Input, to: &Path) -> Result<String, Failed> {
         };
         let text = format!(
             "it is still being written by {writer}; packed is what there was up to {:.3} s after the start",
-            tables.end().as_nanos() as f64 / 1e9
+            tables.end_time().as_nanos() as f64 / 1e9
         );
         crate::input::note(input.path(), &text);
     }

@@ -405,7 +405,7 @@ fn a_recording_is_read_while_it_is_written() {
         let told = format!(
             "it is still being written by process {}; packed is what there was up to {:.3} s after the start\n",
             child.id(),
-            part.end().as_nanos() as f64 / 1e9
+            part.end_time().as_nanos() as f64 / 1e9
         );
         assert!(err.ends_with(&told), "{err}");
     }

@@ -159,7 +159,7 @@ impl Replay {
             #[cfg(feature = "json")]
             for Waiting { head, events, skipped } in &orphans.stretches {
                 self.waiting -= 1 + events.len();
-                self.stretch(head, events, skipped);
+                self.stretch_seen(head, events, skipped, visit);
             }
         }
     }
@@ -209,6 +209,18 @@ impl Replay {
     /// Applies what is there of consecutive events of an object, or keeps it until its turn.
     #[cfg(feature = "json")]
     pub(crate) fn stretch(&mut self, head: &Stretch, events: &[Brief], skipped: &[Skipped]) {
+        self.stretch_seen(head, events, skipped, &mut |_: Seen<'_>| false);
+    }
+
+    /// The same, and has seen what is there and applied.
+    #[cfg(feature = "json")]
+    pub(crate) fn stretch_seen(
+        &mut self,
+        head: &Stretch,
+        events: &[Brief],
+        skipped: &[Skipped],
+        visit: &mut impl Visit,
+    ) {
         let waiting =
             || Waiting { head: *head, events: events.to_vec(), skipped: skipped.to_vec() };
         let Some(state) = self.objects.get_mut(&head.object) else {
@@ -222,7 +234,7 @@ impl Replay {
         };
         if head.first > state.next {
             state.early.entry(head.first).or_insert_with(|| Early::Stretch(Box::new(waiting())));
-            state.give_up(&mut self.paths, &mut |_: Seen<'_>| false);
+            state.give_up(&mut self.paths, visit);
             return;
         }
         if head.first < state.next
@@ -230,8 +242,8 @@ impl Replay {
         {
             return;
         }
-        state.apply_stretch(head, events, skipped, &mut self.paths);
-        if state.take_early(&mut self.paths, &mut |_: Seen<'_>| false) {
+        state.apply_stretch(head, events, skipped, &mut self.paths, visit);
+        if state.take_early(&mut self.paths, visit) {
             self.objects.remove(&head.object);
         }
     }
@@ -357,7 +369,8 @@ impl State {
             Early::Event(event) => self.apply(event, paths, visit),
             #[cfg(feature = "json")]
             Early::Stretch(waiting) => {
-                self.apply_stretch(&waiting.head, &waiting.events, &waiting.skipped, paths);
+                let Waiting { head, events, skipped } = &**waiting;
+                self.apply_stretch(head, events, skipped, paths, visit);
             }
         }
     }
@@ -369,8 +382,8 @@ impl State {
         events: &[Brief],
         skipped: &[Skipped],
         paths: &mut Paths<(Op, Option<u32>)>,
+        visit: &mut impl Visit,
     ) {
-        let visit = &mut |_: Seen<'_>| false;
         if self.thread.is_none() {
             (self.thread, self.created, self.span) = (Some(head.thread), head.time, head.span);
         }

@@ -2,6 +2,7 @@
 
 use super::by_number::Keyed;
 use super::object_state::Earlier;
+use super::peak::BRIEFLY;
 use super::{EventRecord, ObjectRecord};
 use crate::event::{HandleId, ObjectId, Op, Strength, Time};
 use crate::stack::StackId;
@@ -115,6 +116,8 @@ pub(crate) struct Stretches {
     events: Vec<Brief>,
     /// Of each stretch that is not whole: what is left out before each of its events, and after them.
     skipped: Vec<Skipped>,
+    /// Objects that were born and are over, but for those that came and went at once: when they were made, and when they ended.
+    pub(crate) lives: Vec<(ObjectRecord, Time, Time)>,
 }
 
 impl Stretches {
@@ -123,6 +126,7 @@ impl Stretches {
             heads: Vec::with_capacity(heads),
             events: Vec::with_capacity(events),
             skipped: Vec::with_capacity(skipped),
+            lives: Vec::new(),
         }
     }
 
@@ -153,6 +157,8 @@ pub(crate) struct Condenser {
     round: u32,
     /// The events of the stretch at hand.
     steps: Vec<Step>,
+    /// When the last strong handle ended in it, if it did.
+    ended: Option<Time>,
     /// How many stretches the last part had, events that were left, and places between these.
     room: [usize; 3],
 }
@@ -164,6 +170,8 @@ struct Run {
     last: u32,
     /// Its birth is in the part, and its end, too.
     is_life: bool,
+    /// When its last strong handle ended, if that is in the part.
+    ended: Option<Time>,
 }
 
 #[derive(Clone, Copy)]
@@ -200,7 +208,14 @@ impl Condenser {
             self.runs[run].is_life = self.run(run, &mut to[share]);
         }
         objects.retain(|(object, _)| {
-            self.run_of(object.id.number()).is_none_or(|run| !self.runs[run].is_life)
+            let run = self.run_of(object.id.number()).map(|run| &self.runs[run]);
+            let Some(run) = run.filter(|run| run.is_life) else { return true };
+            let created = self.events[run.first as usize].time;
+            if let Some(ended) = run.ended.filter(|ended| created.until(*ended) >= BRIEFLY) {
+                let share = share_of(run.object, shares);
+                to[share].lives.push((object.clone(), created, ended));
+            }
+            false
         });
         self.events.clear();
         let sum = |of: fn(&Stretches) -> usize| to.iter().map(of).sum();
@@ -238,7 +253,7 @@ impl Condenser {
                 run = self.runs.len();
                 self.table[slot] = (number, self.round, run as u32);
                 let (first, last) = (index, index);
-                self.runs.push(Run { object, first, last, is_life: false });
+                self.runs.push(Run { object, first, last, is_life: false, ended: None });
             }
         }
     }
@@ -277,13 +292,14 @@ impl Condenser {
         is_life &= self.events[first as usize].seq == 1;
         loop {
             let begin = at;
-            let (next, is_simple, ended) = self.walk(at);
+            let (next, leaves_out, is_over) = self.walk(at);
             at = next;
-            if at == NONE && is_life && ended {
+            if at == NONE && is_life && is_over {
+                self.runs[run].ended = self.ended;
                 return true;
             }
             is_life = false;
-            self.stretch(begin, is_simple, to);
+            self.stretch(begin, leaves_out, to);
             if at == NONE {
                 return false;
             }
@@ -294,6 +310,7 @@ impl Condenser {
     /// anything can be left out, and whether the object is over if this is all that happened to it.
     fn walk(&mut self, begin: u32) -> (u32, bool, bool) {
         self.steps.clear();
+        self.ended = None;
         let first = self.events[begin as usize].seq;
         let (mut at, mut seq, mut weak) = (begin, first, 0);
         let (mut is_simple, mut leaves_out, mut has_label) = (true, false, false);
@@ -306,6 +323,10 @@ impl Condenser {
             let strong = event.strong;
             match effect.kind {
                 EffectKind::Makes => {}
+                // Whoever wants to know when objects ended sees these.
+                EffectKind::Ends if event.strong == 0 && effect.ends == 1 => {
+                    self.ended = Some(event.time);
+                }
                 EffectKind::Ends => {
                     // A handle has the number of the event that made it.
                     let made = event.handle.wrapping_sub(first);
@@ -475,8 +496,9 @@ const EFFECTS: [Effect; 256] = {
 
 #[cfg(test)]
 mod tests {
-    use super::{Condenser, Stretches};
+    use super::{BRIEFLY, Condenser, Stretches};
     use crate::event::{HandleId, Kind, Location, ObjectId, Op, Time};
+    use crate::model::replay::Seen;
     use crate::model::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, Replay};
 
     /// The same numbers in each run.
@@ -512,7 +534,7 @@ mod tests {
                     strong: count as u32,
                     location: Some(random.below(3) as u32),
                     thread: random.below(3) as u32,
-                    time: Time::from_nanos(1_000 * seq + id),
+                    time: Time::from_nanos(1_000_000 * seq + id),
                     stack: None,
                     span: (random.below(4) == 0).then_some(0),
                 });
@@ -624,36 +646,59 @@ mod tests {
         }
     }
 
-    fn one_by_one(parts: &[Part]) -> Vec<LiveObject> {
-        let mut replay = Replay::unordered();
-        for (objects, events) in parts {
-            objects.iter().cloned().for_each(|(object, earlier)| replay.object(object, earlier));
-            events.iter().for_each(|event| replay.event(event));
+    /// When an object was made, and when its last strong handle ended.
+    type Ends = Vec<(ObjectId, Time, Time)>;
+
+    fn see(ends: &mut Ends, seen: &Seen<'_>) -> bool {
+        let end = seen.event.filter(|it| it.strong == 0 && it.op.strong_delta() < 0);
+        if let Some(event) = end.filter(|event| seen.created.until(event.time) >= BRIEFLY) {
+            ends.push((seen.object.id, seen.created, event.time));
         }
-        replay.live_objects(&tables())
+        true
     }
 
-    /// What is alive, and how many events came to the replay.
-    fn condensed(parts: &[Part], condenser: &mut Condenser) -> (Vec<LiveObject>, usize) {
-        let mut replay = Replay::unordered();
+    fn one_by_one(parts: &[Part]) -> (Vec<LiveObject>, Ends) {
+        let (mut replay, mut ends) = (Replay::unordered(), Ends::new());
+        for (objects, events) in parts {
+            for (object, earlier) in objects.iter().cloned() {
+                replay.object_seen(object, earlier, &mut |seen: Seen<'_>| see(&mut ends, &seen));
+            }
+            for event in events {
+                replay.event_seen(event, &mut |seen: Seen<'_>| see(&mut ends, &seen));
+            }
+        }
+        ends.sort_unstable();
+        (replay.live_objects(&tables()), ends)
+    }
+
+    /// The same, and how many events came to the replay.
+    fn condensed(parts: &[Part], condenser: &mut Condenser) -> (Vec<LiveObject>, Ends, usize) {
+        let (mut replay, mut ends) = (Replay::unordered(), Ends::new());
         let mut left = 0;
         for (objects, events) in parts {
             let mut objects = objects.clone();
             events.iter().for_each(|event| condenser.add(event));
             let shares: Vec<Stretches> = condenser.condense(&mut objects, 3);
-            objects.into_iter().for_each(|(object, earlier)| replay.object(object, earlier));
+            for (object, earlier) in objects {
+                replay.object_seen(object, earlier, &mut |seen: Seen<'_>| see(&mut ends, &seen));
+            }
+            for (object, created, ended) in shares.iter().flat_map(|share| &share.lives) {
+                ends.push((object.id, *created, *ended));
+            }
             for (head, events, skipped) in shares.iter().flat_map(Stretches::iter) {
                 left += events.len();
-                replay.stretch(head, events, skipped);
+                let visit = &mut |seen: Seen<'_>| see(&mut ends, &seen);
+                replay.stretch_seen(head, events, skipped, visit);
             }
         }
-        (replay.live_objects(&tables()), left)
+        ends.sort_unstable();
+        (replay.live_objects(&tables()), ends, left)
     }
 
     #[test]
     fn what_is_left_says_the_same_of_what_is_alive() {
         let mut condenser = Condenser::default();
-        let (mut alive, mut all, mut left) = (0, 0, 0);
+        let (mut alive, mut ended, mut all, mut left) = (0, 0, 0, 0);
         for seed in 0..600 {
             let mut random = Random(seed);
             let raws = seed % 2 == 0;
@@ -661,17 +706,20 @@ mod tests {
             let histories: Vec<_> =
                 (1..6).map(|id| history(id, &mut random, length, raws)).collect();
             let mut parts = parts(&histories, &mut random);
-            let (live, events) = condensed(&parts, &mut condenser);
-            assert_eq!(live, one_by_one(&parts), "seed {seed}");
+            let (live, ends, events) = condensed(&parts, &mut condenser);
             alive += live.len();
+            ended += ends.len();
+            assert_eq!((live, ends), one_by_one(&parts), "seed {seed}");
             if !raws {
                 all += histories.iter().map(Vec::len).sum::<usize>();
                 left += events;
             }
             // Of one that lost a part, as well.
             parts.remove(random.below(parts.len()));
-            assert_eq!(condensed(&parts, &mut condenser).0, one_by_one(&parts), "seed {seed}, cut");
+            let (live, ends, _) = condensed(&parts, &mut condenser);
+            assert_eq!((live, ends), one_by_one(&parts), "seed {seed}, cut");
         }
+        assert!(ended > 400, "{ended}");
         assert!(alive > 400 && left * 10 < all * 9, "{alive} alive, {left} of {all} events left");
     }
 

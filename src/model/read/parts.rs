@@ -142,8 +142,8 @@ impl<'a> Batches<'a> {
 /// What takes in a recording. The tables are complete where the recording has parts, and as far as they are needed where it
 /// has lines. A label comes before its event.
 pub(super) trait Fold {
-    /// Whether it asks for what is alive at the end, and for nothing that was over before: then it may get stretches in place
-    /// of events, in any order.
+    /// Whether it asks for what is alive at the end, and when objects ended, and for nothing else that was over before: then it
+    /// may get stretches in place of events, in any order.
     const CONDENSED: bool = false;
 
     fn object(&mut self, tables: &Recording, object: ObjectRecord, earlier: Earlier);
