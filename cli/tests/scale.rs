@@ -113,6 +113,10 @@ fn peak(arguments: &[&str]) -> u64 {
         .unwrap()
 }
 
+/// KiB that any command may take.
+#[cfg(target_os = "linux")]
+const SOME: u64 = 16_000;
+
 /// Of ten times the events no command takes more memory, but for some that differs from run to run.
 #[test]
 #[cfg(target_os = "linux")]
@@ -156,13 +160,16 @@ fn memory_does_not_grow_with_the_events() {
             peak(&named.chain([file]).collect::<Vec<_>>())
         };
         let (of_few, of_many) = (of(&few, &of_few), of(&many, &of_many));
-        // The larger one has a million events, of 96 B each in memory.
-        assert!(of_many < of_few + 8_000, "{arguments:?}: {of_few} KiB and {of_many} KiB");
+        // The larger one has a million events, of 96 B each in memory. The smaller one may be read before it is looked at.
+        assert!(
+            of_many < of_few.max(SOME) + 8_000,
+            "{arguments:?}: {of_few} KiB and {of_many} KiB"
+        );
     }
     let (of_few, of_many) = (peak(&["leaks", &few_lines]), peak(&["leaks", &many_lines]));
-    assert!(of_many < of_few + 8_000, "lines: {of_few} KiB and {of_many} KiB");
+    assert!(of_many < of_few.max(SOME) + 8_000, "lines: {of_few} KiB and {of_many} KiB");
     let diff = peak(&["diff", &many, &many]);
-    assert!(diff < peak(&["diff", &few, &few]) + 8_000, "diff: {diff} KiB");
+    assert!(diff < peak(&["diff", &few, &few]).max(SOME) + 8_000, "diff: {diff} KiB");
 }
 
 /// Of an object with very many events the command shows how they began and ended, and says how many it leaves out.
