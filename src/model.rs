@@ -21,6 +21,8 @@ pub(crate) mod peak;
 pub(crate) mod read;
 mod recording;
 mod replay;
+#[cfg(feature = "json")]
+pub(crate) mod stretch;
 
 pub use alive::alive;
 #[cfg(feature = "trace")]
@@ -31,7 +33,7 @@ pub use live::{Handle, LiveObject, PathStep};
 pub use peak::Peak;
 #[cfg(feature = "json")]
 pub use read::{Allocation, Damage, Moment, ReadError, RecordingFile, Survey, Surveyed};
-pub(crate) use recording::{CONTEXT, SourceLines};
+pub(crate) use recording::{CONTEXT, Omitted, SourceLines};
 pub use recording::{
     EventRecord, Mark, Mismatch, MismatchReason, ObjectRecord, Origin, Recording, RecordingEnd,
 };

@@ -469,6 +469,36 @@ fn the_other_byte_order_reads_as_well() {
     assert_eq!(told(&read), told(&whole));
 }
 
+/// A copy in which what is zero takes no room, as a file system or `cp --sparse=always` may make it; and one whose holes are at
+/// its end.
+#[test]
+fn a_file_with_holes_reads_as_the_same() {
+    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+    let (bytes, whole) = some_blocks("whole.refscope");
+    let file = path("holes.refscope");
+    let copy = std::fs::File::create(&file).unwrap();
+    copy.set_len(bytes.len() as u64 + (8 << 20)).unwrap();
+    for (page, at) in bytes.chunks(4096).zip((0..).step_by(4096)) {
+        if page.iter().any(|byte| *byte != 0) {
+            copy.write_all_at(page, at).unwrap();
+        }
+    }
+    copy.sync_all().unwrap();
+    let metadata = copy.metadata().unwrap();
+    // A file system without holes has none.
+    assert!(metadata.blocks() * 512 <= metadata.len());
+    let read = Recording::open(&file).unwrap();
+    assert_eq!((read.damage(), read.truncated()), (&[][..], false));
+    assert_eq!(told(&read), told(&whole));
+    assert_eq!(Recording::open_live(&file).unwrap().1.len(), whole.live_objects().len());
+    // Where blocks are gone, as after a machine's crash, that is what is missing.
+    copy.write_all_at(&[0; 2 * BLOCK], 3 * BLOCK as u64).unwrap();
+    let read = Recording::open(&file).unwrap();
+    assert!(read.events().len() < whole.events().len());
+    is_part_of(&read, &whole);
+}
+
 #[test]
 fn two_writers_do_not_share_a_file() {
     let file = path("two.refscope");
@@ -625,6 +655,29 @@ fn a_file_that_cannot_grow_loses_events_and_counts_them() {
             read.end_time()
         );
     }
+}
+
+/// Who happens to need more room waits for a step of it, which is small.
+#[test]
+fn it_grows_in_small_steps() {
+    let file = path("steps.refscope");
+    let flight = FlightRecorder::create(&file).unwrap();
+    let one = Scope::new(flight.clone()).run(|| Arc::new(1_u8));
+    let length = || std::fs::metadata(&file).unwrap().len();
+    let (mut largest, mut before) = (Vec::new(), length());
+    while largest.len() < 8 {
+        let start = std::time::Instant::now();
+        (0..8).for_each(|_| drop(one.clone()));
+        let took = start.elapsed();
+        let step = length() - before;
+        assert!(step <= 2 << 20, "{step} B");
+        if step == 2 << 20 {
+            largest.push(took);
+        }
+        before += step;
+    }
+    // Most may have been put off by others that run here.
+    assert!(largest.iter().any(|took| *took < Duration::from_millis(1)), "{largest:?}");
 }
 
 #[test]

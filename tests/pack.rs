@@ -207,6 +207,53 @@ fn cut_anywhere_it_reads_to_the_last_whole_chunk() {
     assert!(most > whole.events().len() / 2);
 }
 
+/// Where each chunk begins, and where the last one ends.
+fn boundaries(packed: &[u8]) -> Vec<usize> {
+    let mut bounds = vec![32];
+    while let Some(head) = packed.get(bounds[bounds.len() - 1]..).and_then(|rest| rest.get(..12))
+        && head.starts_with(&0x4b43_4652_u32.to_le_bytes())
+    {
+        let bytes = u32::from_le_bytes(head[8..12].try_into().unwrap());
+        bounds.push(bounds[bounds.len() - 1] + 32 + bytes as usize);
+    }
+    bounds
+}
+
+#[test]
+fn cut_between_chunks_it_has_those_before() {
+    let (packed, whole) = packed("bounds.refscope", 3_000);
+    let bounds = boundaries(&packed);
+    // Behind the last one is the tail.
+    assert_eq!((bounds.last(), bounds.len() > 6), (Some(&(packed.len() - 16)), true));
+    let mut before = 0;
+    for end in bounds {
+        let part = Recording::read(&packed[..end]).unwrap();
+        assert!(
+            part.truncated() && part.end() == RecordingEnd::Stopped
+                || part.events().len() == whole.events().len(),
+            "{end}"
+        );
+        assert_eq!(part.damage(), [], "{end}");
+        is_part_of(&part, &whole);
+        assert!(part.events().len() >= before, "{end}");
+        before = part.events().len();
+        // By threads of which each has a share, it is as alive as one by one.
+        let (_, live) = Recording::read_live(&packed[..end]).unwrap();
+        let by_one = part.live_objects();
+        assert_eq!(live, by_one, "{end}");
+    }
+    assert_eq!(before, whole.events().len());
+}
+
+#[test]
+fn what_a_later_version_packed_is_refused() {
+    let (mut packed, _) = packed("later.refscope", 100);
+    packed[16] = 3;
+    let error = Recording::read(&packed[..]).unwrap_err().to_string();
+    let want = "the recording has version 3, and this refscope reads versions 1 and 2: read it with the refscope that wrote it";
+    assert!(error.starts_with(want), "{error}");
+}
+
 #[test]
 fn flipped_bits_leave_out_their_chunk_and_say_so() {
     let (packed, whole) = packed("flipped.refscope", 1_500);

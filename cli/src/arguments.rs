@@ -77,6 +77,8 @@ pub(crate) enum Command {
         #[arg(long, short = 'n', default_value_t = 8, value_name = "COUNT")]
         limit: usize,
         #[command(flatten)]
+        events: Events,
+        #[command(flatten)]
         json: Json,
     },
     /// What was alive at the end, by type and creation line, or by the stack that allocated it
@@ -116,6 +118,8 @@ pub(crate) enum Command {
         files: Files,
         #[command(flatten)]
         object: One,
+        #[command(flatten)]
+        events: Events,
         #[command(flatten)]
         json: Json,
     },
@@ -207,6 +211,17 @@ pub(crate) struct One {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) object: ObjectId,
 }
+
+/// How much of an object's history.
+#[derive(Args)]
+pub(crate) struct Events {
+    /// How many events of an object are shown at most: the first and the last ones, and those of what is alive
+    #[arg(long, default_value_t = MOST_EVENTS, value_name = "COUNT")]
+    pub(crate) events: usize,
+}
+
+/// Events of an object that are shown, unless it is asked for others.
+pub(crate) const MOST_EVENTS: usize = 20_000;
 
 #[derive(Args)]
 pub(crate) struct Json {

@@ -1,11 +1,11 @@
 //! `refscope export` and `refscope pack`: a recording in another form.
 
 use crate::Failed;
-use crate::arguments::{Filter, Format};
+use crate::arguments::{Filter, Format, MOST_EVENTS as MOST_OF_ONE};
 use crate::input::Input;
 use crate::output::WholeFile;
 use refscope::__private::{escape, report_of_living};
-use refscope::model::{Allocation, Survey};
+use refscope::model::{Allocation, RecordingFile, Survey};
 use refscope::{ObjectId, render};
 use std::collections::HashSet;
 use std::io::Write;
@@ -97,11 +97,26 @@ pub(crate) fn places<'a>(
 
 /// Packs a recording, and returns what to say of it.
 pub(crate) fn pack(input: &Input, to: &Path) -> Result<String, Failed> {
+    let is_growing = input.file().is_being_written();
     let mut file = WholeFile::create(to)?;
     let packed = input.file().pack(&mut file);
     crate::input::clear();
     let (events, bytes) = packed.map_err(|error| input.failed(&error))?;
     file.finish()?;
+    if is_growing {
+        // The tables alone, which are soon read.
+        let tables = RecordingFile::open(to).and_then(|file| file.objects(&HashSet::new()));
+        let tables = tables.map_err(|error| format!("{}: {error}", to.display()))?;
+        let writer = match tables.origin().map(|origin| origin.pid) {
+            Some(pid) if pid > 0 => format!("process {pid}"),
+            _ => "another process".to_owned(),
+        };
+        let text = format!(
+            "it is still being written by {writer}; packed is what there was up to {:.3} s after the start",
+            tables.end_time().as_nanos() as f64 / 1e9
+        );
+        crate::input::note(input.path(), &text);
+    }
     let each = if events == 0 { 0.0 } else { bytes as f64 / events as f64 };
     let path = escape(&to.display().to_string()).to_string();
     Ok(format!("{path}: {events} events in {bytes} B, {each:.1} B an event\n"))
@@ -149,9 +164,14 @@ impl Export<'_> {
             Format::Dot => {
                 let object =
                     self.filter.object.ok_or("a DOT graph is of one object: --object NUMBER")?;
-                let recording = self.input.object(object)?;
+                let recording = self.input.object(object, MOST_OF_ONE)?;
                 let timelines = recording.timelines();
                 let found = crate::run::find(&timelines, object, self.input.path())?;
+                if found.omitted > 0 {
+                    let omitted = found.omitted;
+                    let text = format!("{omitted} events in between are left out of the graph");
+                    crate::input::note(self.input.path(), &text);
+                }
                 to.write_all(render::dot(&timelines, found).as_bytes())?;
             }
         }
@@ -163,7 +183,7 @@ impl Export<'_> {
     fn html(&self, to: &mut impl Write) -> Result<(), Failed> {
         let survey = self.input.survey(MOST_OBJECTS, self.filter)?;
         let shown = self.worth_showing(&survey);
-        let recording = self.input.objects(&shown)?;
+        let recording = self.input.objects(&shown, MOST_EVENTS as usize)?;
         let timelines = recording.timelines();
         let left = survey.objects.saturating_sub(timelines.len() as u64);
         let note = (left > 0).then(|| {
@@ -175,6 +195,12 @@ impl Export<'_> {
                 survey.alive.saturating_sub(alive)
             )
         });
+        let omitted: u64 = timelines.iter().map(|timeline| timeline.omitted).sum();
+        let cut = (omitted > 0).then(|| {
+            format!("{omitted} events in the middle of long histories are left out, and the handles that they made and ended")
+        });
+        let notes: Vec<String> = note.into_iter().chain(cut).collect();
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
         if let Some(note) = &note {
             crate::input::note(self.input.path(), note);
         }

@@ -237,17 +237,21 @@ impl Input {
         Ok(survey)
     }
 
-    /// The whole histories of some objects.
-    pub(crate) fn objects(&self, objects: &HashSet<ObjectId>) -> Result<Recording, Failed> {
-        let mut recording = self.read(self.file.objects(objects))?;
+    /// The histories of some objects, of each so many events at most.
+    pub(crate) fn objects(
+        &self,
+        objects: &HashSet<ObjectId>,
+        events: usize,
+    ) -> Result<Recording, Failed> {
+        let mut recording = self.read(self.file.objects_bounded(objects, events))?;
         self.warn_of_damage(&recording);
         recording.resolve_stacks();
         Ok(recording)
     }
 
     /// The history of one, which there is to be.
-    pub(crate) fn object(&self, object: ObjectId) -> Result<Recording, Failed> {
-        let recording = self.objects(&[object].into())?;
+    pub(crate) fn object(&self, object: ObjectId, events: usize) -> Result<Recording, Failed> {
+        let recording = self.objects(&[object].into(), events)?;
         if recording.objects().is_empty() && recording.events().is_empty() {
             return Err(format!("{}: there is no object {object}", self.path.display()).into());
         }

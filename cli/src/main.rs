@@ -73,14 +73,16 @@ fn run(command: Command, source: Option<&Path>) -> Result<ExitCode, Failed> {
             };
             return Ok(verdict(run.leaks(&files, &look, at.as_deref(), by, how)?));
         }
-        Command::Timeline { files, filter, by, limit, json } => {
-            run.timeline(&files, &filter, by, limit, json.json)?;
+        Command::Timeline { files, filter, by, limit, events, json } => {
+            run.timeline(&files, &filter, by, (limit, events.events), json.json)?;
         }
         Command::Top { files, filter, by, limit, json } => {
             run.top(&files, &filter, by, limit, json.json)?;
         }
         Command::Diff { a, b, filter, by, json } => run.diff(a, b, &filter, by, json.json)?,
-        Command::Tree { files, object, json } => run.tree(&files, object.object, json.json)?,
+        Command::Tree { files, object, events, json } => {
+            run.tree(&files, object.object, events.events, json.json)?;
+        }
         Command::Balance { files, object, tree, json } => {
             run.balance(&files, object.object, tree, json.json)?;
         }

@@ -106,11 +106,11 @@ impl Run<'_> {
         files: &Files,
         filter: &Filter,
         by: AxisBy,
-        limit: usize,
+        (limit, events): (usize, usize),
         json: bool,
     ) -> Result<(), Failed> {
         for input in self.inputs(&files.files)? {
-            let (survey, recording) = shown(&input, filter, limit)?;
+            let (survey, recording) = shown(&input, filter, limit, events)?;
             let timelines = recording.timelines();
             if json {
                 self.out.json(&timelines_json(&recording, &timelines))?;
@@ -184,10 +184,11 @@ impl Run<'_> {
         &mut self,
         files: &Files,
         object: ObjectId,
+        events: usize,
         json: bool,
     ) -> Result<(), Failed> {
         for input in self.inputs(&files.files)? {
-            let recording = input.object(object)?;
+            let recording = input.object(object, events)?;
             let timelines = recording.timelines();
             let found = find(&timelines, object, input.path())?;
             match json {
@@ -325,11 +326,16 @@ impl Run<'_> {
     }
 }
 
-/// The objects that a timeline is to show, and what there is beside them.
-fn shown(input: &Input, filter: &Filter, limit: usize) -> Result<(Survey, Recording), Failed> {
+/// The objects that a timeline is to show, with so many events of each, and what there is beside them.
+fn shown(
+    input: &Input,
+    filter: &Filter,
+    limit: usize,
+    events: usize,
+) -> Result<(Survey, Recording), Failed> {
     // The one that is asked for is found without the others.
     if let Some(object) = filter.object {
-        let mut recording = input.objects(&[object].into())?;
+        let mut recording = input.objects(&[object].into(), events)?;
         let mut timelines = recording.timelines();
         filter.timelines(&recording, &mut timelines);
         let mut survey = Survey::default();
@@ -341,7 +347,7 @@ fn shown(input: &Input, filter: &Filter, limit: usize) -> Result<(Survey, Record
     }
     let survey = input.survey(limit, filter)?;
     let ids = survey.first.iter().map(|one| one.id);
-    let recording = input.objects(&ids.collect())?;
+    let recording = input.objects(&ids.collect(), events)?;
     Ok((survey, recording))
 }
 

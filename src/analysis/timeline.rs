@@ -1,5 +1,5 @@
 use crate::event::{HandleId, Op, Strength, Time};
-use crate::model::{Change, Earlier, EventRecord, ObjectRecord, ObjectState, Recording};
+use crate::model::{Change, Earlier, EventRecord, ObjectRecord, ObjectState, Omitted, Recording};
 
 /// The histories of a recording's objects. Given by [`Recording::timelines`].
 ///
@@ -31,6 +31,12 @@ pub struct Timeline<'r> {
     /// Whether the history is whole: numbered from 1 without a gap. If not, the weak count and the fates
     /// of handles are what the known events say.
     pub whole: bool,
+    /// How many events are left out of it, where `RecordingFile::objects_bounded` read it.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_zero"))]
+    pub omitted: u64,
+    /// How many handles are alive whose events are all left out.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_zero"))]
+    pub omitted_handles: u64,
     strong: u32,
     weak: u32,
 }
@@ -134,7 +140,8 @@ impl<'r> Timelines<'r> {
             rest = after;
             let earlier = recording.earlier.get(id).copied().unwrap_or_default();
             if !events.is_empty() || earlier != Earlier::default() {
-                timelines.push(Timeline::new(object, events, earlier));
+                let omitted = recording.omitted.get(id);
+                timelines.push(Timeline::new(object, events, earlier, omitted));
             }
         }
         Self { recording, timelines }
@@ -176,7 +183,12 @@ impl<'t, 'r> IntoIterator for &'t Timelines<'r> {
 }
 
 impl<'r> Timeline<'r> {
-    fn new(object: &'r ObjectRecord, events: &'r [EventRecord], earlier: Earlier) -> Self {
+    fn new(
+        object: &'r ObjectRecord,
+        events: &'r [EventRecord],
+        earlier: Earlier,
+        omitted: Option<&Omitted>,
+    ) -> Self {
         let mut timeline = Self {
             object,
             events,
@@ -185,12 +197,21 @@ impl<'r> Timeline<'r> {
             peak_strong: 0,
             peak_weak: 0,
             whole: events.iter().zip(1..).all(|(event, seq)| event.seq == seq),
+            omitted: omitted.map_or(0, |omitted| omitted.events),
+            omitted_handles: omitted.map_or(0, |omitted| omitted.handles),
             strong: 0,
             weak: 0,
         };
+        let mut gaps = omitted.map_or(&[][..], |omitted| &omitted.gaps).iter().peekable();
         // What is kept of a living handle is the index of its lifeline.
         let mut state = ObjectState::after(earlier);
+        if omitted.is_some() {
+            state.set_partial();
+        }
         for event in events {
+            while let Some(gap) = gaps.next_if(|gap| gap.before <= event.seq) {
+                state.pass(gap);
+            }
             timeline.follow(event, &mut state);
         }
         if let Some(last) = events.last() {
@@ -198,8 +219,10 @@ impl<'r> Timeline<'r> {
             state.finish(|change| change_lifeline(lifelines, change, last));
         }
         (timeline.strong, timeline.weak) = (state.strong(), state.weak());
-        timeline.peak_strong = timeline.points.iter().map(|p| p.strong).max().unwrap_or(0);
-        timeline.peak_weak = timeline.points.iter().map(|p| p.weak).max().unwrap_or(0);
+        let peaks = omitted.map_or((0, 0), |omitted| (omitted.peak_strong, omitted.peak_weak));
+        let points = timeline.points.iter();
+        timeline.peak_strong = points.clone().map(|p| p.strong).fold(peaks.0, u32::max);
+        timeline.peak_weak = points.map(|p| p.weak).fold(peaks.1, u32::max);
         timeline
     }
 
@@ -241,6 +264,11 @@ impl<'r> Timeline<'r> {
         let ended = self.events.iter().rev();
         ended.map(|event| event.op).find(|op| *op == Op::IntoInner || op.strong_delta() < 0)
     }
+}
+
+#[cfg(feature = "serde")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// An event changes a handle that was there.

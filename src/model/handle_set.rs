@@ -19,7 +19,9 @@ use std::collections::VecDeque;
 ///   handle of its side, or nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct HandleSet<H> {
-    /// By number, ascending.
+    /// Ascending: apart from what is known of each, so that a search among many touches little memory.
+    numbers: Vec<u64>,
+    /// In the same order.
     slots: Vec<Slot<H>>,
     /// Slots that are `Gone`.
     gone: usize,
@@ -27,11 +29,12 @@ pub(crate) struct HandleSet<H> {
     living: [usize; 2],
     /// By side. Most objects have no raw handle.
     raw: Option<Box<[RawHandles; 2]>>,
+    /// Handles may be missing: what happened to one that is not there happened to no other.
+    is_partial: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Slot<H> {
-    number: u64,
     handle: H,
     strength: Strength,
     state: State,
@@ -61,6 +64,9 @@ struct RawHandles {
 /// Outdated numbers that may be in a list before it is cleared of them.
 const SLACK: usize = 16;
 
+/// How far from a guess is near: a line of a processor's cache.
+const NEAR: usize = 8;
+
 /// A living handle of a [`HandleSet`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LiveHandle<H> {
@@ -73,11 +79,17 @@ pub(crate) struct LiveHandle<H> {
 
 impl<H> Default for HandleSet<H> {
     fn default() -> Self {
-        Self { slots: Vec::new(), gone: 0, living: [0; 2], raw: None }
+        let (numbers, slots) = (Vec::new(), Vec::new());
+        Self { numbers, slots, gone: 0, living: [0; 2], raw: None, is_partial: false }
     }
 }
 
 impl<H: Copy> HandleSet<H> {
+    /// Says that handles may be missing of which events tell.
+    pub(crate) fn set_partial(&mut self) {
+        self.is_partial = true;
+    }
+
     /// Returns how many handles are alive on a side.
     pub(crate) fn len(&self, side: Strength) -> usize {
         self.living[side as usize]
@@ -90,8 +102,9 @@ impl<H: Copy> HandleSet<H> {
 
     /// Returns the living handles, by number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = LiveHandle<H>> + '_ {
-        self.slots.iter().filter(|slot| slot.state != State::Gone).map(|slot| LiveHandle {
-            number: slot.number,
+        let all = self.numbers.iter().zip(&self.slots);
+        all.filter(|(_, slot)| slot.state != State::Gone).map(|(number, slot)| LiveHandle {
+            number: *number,
             strength: slot.strength,
             raw: slot.state == State::Raw,
             handle: slot.handle,
@@ -113,17 +126,21 @@ impl<H: Copy> HandleSet<H> {
     pub(crate) fn insert(&mut self, number: u64, op: Op, strength: Strength, handle: H) {
         let returned = matches!(op, Op::FromRaw | Op::WeakFromRaw);
         let state = if returned { State::Returned } else { State::Held };
-        let slot = Slot { number, handle, strength, state };
-        if self.slots.last().is_none_or(|last| last.number < number) {
+        let slot = Slot { handle, strength, state };
+        if self.numbers.last().is_none_or(|last| *last < number) {
+            self.numbers.push(number);
             self.slots.push(slot);
         } else {
-            match self.slots.binary_search_by_key(&number, |slot| slot.number) {
+            match self.numbers.binary_search(&number) {
                 Ok(at) => {
                     self.take(at);
                     self.gone -= 1;
                     self.slots[at] = slot;
                 }
-                Err(at) => self.slots.insert(at, slot),
+                Err(at) => {
+                    self.numbers.insert(at, number);
+                    self.slots.insert(at, slot);
+                }
             }
         }
         self.living[strength as usize] += 1;
@@ -146,6 +163,9 @@ impl<H: Copy> HandleSet<H> {
         let gives = |number| is(self, number, &[State::Raw, State::Returned]);
         if let Some(at) = named.and_then(gives) {
             return Some(self.remove(at));
+        }
+        if self.is_partial {
+            return None;
         }
         while let Some(number) = self.side(strength).and_then(|raw| raw.waiting.pop()) {
             if let Some(at) = is(self, number, &[State::Raw]) {
@@ -175,6 +195,7 @@ impl<H: Copy> HandleSet<H> {
     pub(crate) fn end(&mut self, number: u64, strength: Strength) -> Option<H> {
         match self.find(number) {
             Some(at) => Some(self.remove(at)),
+            None if self.is_partial => None,
             None => self.end_oldest_returned(strength),
         }
     }
@@ -237,33 +258,26 @@ impl<H: Copy> HandleSet<H> {
 
     /// Where a living handle lies.
     fn find(&self, number: u64) -> Option<usize> {
-        let (first, last) = (self.slots.first()?.number, self.slots.last()?.number);
+        let (first, last) = (*self.numbers.first()?, *self.numbers.last()?);
         if number < first || number > last {
             return None;
         }
-        // Numbers are spread evenly, mostly: a guess, and a search that gallops away from it.
+        // Numbers are spread evenly, mostly: a guess, and a search near it or on its side.
         let (offset, span) = (number - first, (last - first).max(1));
-        let most = self.slots.len() - 1;
+        let most = self.numbers.len() - 1;
         let guess = match offset.checked_mul(most as u64) {
             Some(product) => (product / span) as usize,
             None => (u128::from(offset) * most as u128 / u128::from(span)) as usize,
         };
-        let at = |at: usize| self.slots[at].number;
-        let (mut low, mut high) = (guess, guess);
-        let mut step = 1;
-        while at(low) > number {
-            high = low;
-            low = low.saturating_sub(step);
-            step *= 2;
-        }
-        step = 1;
-        while at(high) < number {
-            low = high;
-            high = (high + step).min(self.slots.len() - 1);
-            step *= 2;
-        }
-        let found = self.slots[low..=high].binary_search_by_key(&number, |slot| slot.number);
-        let found = low + found.ok()?;
+        let (low, high) = (guess.saturating_sub(NEAR), (guess + NEAR).min(most));
+        let (from, to) = if self.numbers[low] > number {
+            (0, low)
+        } else if self.numbers[high] < number {
+            (high + 1, self.numbers.len())
+        } else {
+            (low, high + 1)
+        };
+        let found = from + self.numbers[from..to].binary_search(&number).ok()?;
         (self.slots[found].state != State::Gone).then_some(found)
     }
 
@@ -292,13 +306,17 @@ impl<H: Copy> HandleSet<H> {
     fn close_gaps(&mut self) {
         while self.slots.last().is_some_and(|slot| slot.state == State::Gone) {
             self.slots.pop();
+            self.numbers.pop();
             self.gone -= 1;
         }
         if self.gone > 8 && self.gone * 2 > self.slots.len() {
+            let mut slots = self.slots.iter();
+            self.numbers.retain(|_| slots.next().is_some_and(|slot| slot.state != State::Gone));
             self.slots.retain(|slot| slot.state != State::Gone);
             self.gone = 0;
             if self.slots.capacity() > 4 * self.slots.len().max(4) {
                 self.slots.shrink_to(2 * self.slots.len());
+                self.numbers.shrink_to(2 * self.slots.len());
             }
         }
     }

@@ -1,4 +1,7 @@
 use super::handle_set::HandleSet;
+use super::recording::Gap;
+#[cfg(feature = "json")]
+use super::stretch::Skipped;
 use crate::event::{Op, Strength};
 
 /// What is alive of one object: the fold of its events, each with an `H` for the handle that it makes.
@@ -127,6 +130,40 @@ impl<H: Copy> ObjectState<H> {
         }
         if self.is_complete() {
             self.close(self.weak <= 0, changed);
+        }
+    }
+
+    /// Counts events, up to this number, of handles that were made and ended among them.
+    #[cfg(feature = "json")]
+    pub(crate) fn skip(&mut self, skipped: &Skipped, last: u64) {
+        self.received = self.received.saturating_add(skipped.events);
+        if last >= self.highest {
+            (self.highest, self.strong) = (last, skipped.strong);
+        }
+        if self.is_complete() {
+            for (side, over) in [
+                (Strength::Strong, skipped.ended),
+                (Strength::Weak, self.weak.saturating_add(skipped.lowest_weak) <= 0),
+            ] {
+                if over && self.handles.len(side) > 0 {
+                    self.handles.clear(side, |_| {});
+                }
+            }
+        }
+        self.weak = self.weak.saturating_add(skipped.weak);
+    }
+
+    /// Says that there are events which are not there: see [`pass`](Self::pass).
+    pub(crate) fn set_partial(&mut self) {
+        self.handles.set_partial();
+    }
+
+    /// Counts events that are not there, before the one of this number.
+    pub(crate) fn pass(&mut self, gap: &Gap) {
+        self.received = self.received.saturating_add(gap.events);
+        self.weak = self.weak.saturating_add(gap.weak);
+        if gap.before > self.highest {
+            (self.highest, self.strong) = (gap.before - 1, gap.strong);
         }
     }
 

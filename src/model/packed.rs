@@ -136,13 +136,17 @@ pub(crate) fn unzigzag(number: u64) -> i64 {
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Bytes<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varint(&mut self) -> Option<u64> {
         let (&first, rest) = self.0.split_first()?;
         if first < 0x80 {
             self.0 = rest;
             return Some(first.into());
         }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Option<u64> {
         let mut number = 0;
         for (at, &byte) in self.0.iter().enumerate().take(10) {
             number |= u64::from(byte & 0x7f) << (7 * at);
@@ -154,7 +158,7 @@ impl<'a> Bytes<'a> {
         None
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn signed(&mut self) -> Option<i64> {
         Some(unzigzag(self.varint()?))
     }

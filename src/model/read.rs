@@ -2,6 +2,7 @@
 //! makes the reader panic or take more memory than it has read.
 
 mod binary;
+mod bounded;
 mod file;
 mod folds;
 mod json;

@@ -85,6 +85,31 @@ pub struct Recording {
     pub(crate) source_lines: SourceLines,
     #[cfg(feature = "json")]
     pub(crate) damage: Vec<super::read::Damage>,
+    /// Of objects whose histories are read in part.
+    pub(crate) omitted: BTreeMap<ObjectId, Omitted>,
+}
+
+/// What was read of an object and not kept, since it was too much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Omitted {
+    pub(crate) events: u64,
+    /// Handles that are alive, of which nothing is kept.
+    pub(crate) handles: u64,
+    /// In the order of the events.
+    pub(crate) gaps: Vec<Gap>,
+    /// The highest counts, wherever they were.
+    pub(crate) peak_strong: u32,
+    pub(crate) peak_weak: u32,
+}
+
+/// Events that are not kept, before one that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) before: u64,
+    pub(crate) events: u64,
+    /// The strong count after them, and what they did to the weak count.
+    pub(crate) strong: u32,
+    pub(crate) weak: i64,
 }
 
 /// Lines above and below a location that a recording has, and the page shows.
@@ -286,6 +311,7 @@ impl Recording {
         let objects = &self.objects;
         self.events.retain(|event| objects.contains_key(&event.object()));
         self.earlier.retain(|id, _| objects.contains_key(id));
+        self.omitted.retain(|id, _| objects.contains_key(id));
     }
 
     /// Returns what was alive at the end.

@@ -1,6 +1,8 @@
 use super::by_number::ByObject;
 use super::object_state::{Earlier, ObjectState, Step};
 use super::paths::Paths;
+#[cfg(feature = "json")]
+use super::stretch::{Brief, Skipped, Stretch};
 use super::{EventRecord, Handle, LiveObject, ObjectRecord, PathStep, Recording};
 use crate::event::{HandleId, Location, ObjectId, Op, Time};
 use crate::stack::StackId;
@@ -24,7 +26,26 @@ pub(crate) struct Replay {
 #[derive(Debug, Default)]
 struct Orphans {
     events: Vec<EventRecord>,
+    #[cfg(feature = "json")]
+    stretches: Vec<Waiting>,
     labels: Vec<(u64, String)>,
+}
+
+/// A stretch whose turn has not come: its events, and what is left out before each of them and after them.
+#[cfg(feature = "json")]
+#[derive(Debug)]
+struct Waiting {
+    head: Stretch,
+    events: Vec<Brief>,
+    skipped: Vec<Skipped>,
+}
+
+/// What came before its turn.
+#[derive(Debug)]
+enum Early {
+    Event(EventRecord),
+    #[cfg(feature = "json")]
+    Stretch(Box<Waiting>),
 }
 
 /// What is seen of an object: each of its events, in order, or that none is known; and its end.
@@ -59,7 +80,7 @@ struct State {
     /// The number of the event whose turn it is.
     next: u64,
     /// Events that came before their turn.
-    early: BTreeMap<u64, EventRecord>,
+    early: BTreeMap<u64, Early>,
     /// Those that came after their turn, where some are missing from what is known of the beginning.
     #[cfg_attr(not(feature = "json"), allow(dead_code))] // the reader has events one by one
     late: Option<BTreeSet<u64>>,
@@ -86,6 +107,9 @@ struct Kept {
 /// Events that wait for their objects. There are some hundreds for each thread; more where a part of the file that
 /// objects begin in is damaged.
 const MOST_WAITING: usize = 1 << 19;
+
+/// Events of an object that wait for one before them: more than some hundred threads can be behind with.
+const MOST_EARLY: usize = 1 << 17;
 
 impl Replay {
     /// Creates a replay of nothing.
@@ -128,10 +152,15 @@ impl Replay {
             state: ObjectState::after(earlier),
         });
         let orphans = self.orphans.as_mut().filter(|orphans| !orphans.is_empty());
-        if let Some(Orphans { events, labels }) = orphans.and_then(|orphans| orphans.remove(&id)) {
-            self.waiting -= events.len() + labels.len();
-            labels.iter().for_each(|(seq, label)| self.label(id, *seq, label));
-            events.iter().for_each(|event| self.event_seen(event, visit));
+        if let Some(orphans) = orphans.and_then(|orphans| orphans.remove(&id)) {
+            self.waiting -= orphans.events.len() + orphans.labels.len();
+            orphans.labels.iter().for_each(|(seq, label)| self.label(id, *seq, label));
+            orphans.events.iter().for_each(|event| self.event_seen(event, visit));
+            #[cfg(feature = "json")]
+            for Waiting { head, events, skipped } in &orphans.stretches {
+                self.waiting -= 1 + events.len();
+                self.stretch_seen(head, events, skipped, visit);
+            }
         }
     }
 
@@ -172,25 +201,50 @@ impl Replay {
             }
             return;
         };
-        if event.seq > state.next {
-            state.early.entry(event.seq).or_insert(*event);
-            return;
-        }
-        // It was applied already, or is part of what is known of the beginning.
-        if event.seq < state.next && !state.late.as_mut().is_some_and(|late| late.insert(event.seq))
-        {
-            return;
-        }
-        state.apply(event, &mut self.paths, visit);
-        while let Some(first) = state.early.first_entry()
-            && *first.key() <= state.next
-        {
-            let event = first.remove();
-            state.apply(&event, &mut self.paths, visit);
-        }
-        if state.state.is_over() && state.early.is_empty() {
-            state.end(visit);
+        if state.take(event, &mut self.paths, visit) {
             self.objects.remove(&event.object());
+        }
+    }
+
+    /// Applies what is there of consecutive events of an object, or keeps it until its turn.
+    #[cfg(feature = "json")]
+    pub(crate) fn stretch(&mut self, head: &Stretch, events: &[Brief], skipped: &[Skipped]) {
+        self.stretch_seen(head, events, skipped, &mut |_: Seen<'_>| false);
+    }
+
+    /// The same, and has seen what is there and applied.
+    #[cfg(feature = "json")]
+    pub(crate) fn stretch_seen(
+        &mut self,
+        head: &Stretch,
+        events: &[Brief],
+        skipped: &[Skipped],
+        visit: &mut impl Visit,
+    ) {
+        let waiting =
+            || Waiting { head: *head, events: events.to_vec(), skipped: skipped.to_vec() };
+        let Some(state) = self.objects.get_mut(&head.object) else {
+            if let Some(orphans) = &mut self.orphans
+                && self.waiting < MOST_WAITING
+            {
+                self.waiting += 1 + events.len();
+                orphans.entry(head.object).or_default().stretches.push(waiting());
+            }
+            return;
+        };
+        if head.first > state.next {
+            state.early.entry(head.first).or_insert_with(|| Early::Stretch(Box::new(waiting())));
+            state.give_up(&mut self.paths, visit);
+            return;
+        }
+        if head.first < state.next
+            && !state.late.as_mut().is_some_and(|late| late.insert(head.first))
+        {
+            return;
+        }
+        state.apply_stretch(head, events, skipped, &mut self.paths, visit);
+        if state.take_early(&mut self.paths, visit) {
+            self.objects.remove(&head.object);
         }
     }
 
@@ -218,8 +272,9 @@ impl Replay {
     pub(crate) fn forget_untimed(&mut self) {
         for state in self.objects.values_mut() {
             while let Some(last) = state.early.last_entry()
-                && last.get().op == Op::Label
-                && last.get().time == Time::START
+                && let Early::Event(event) = last.get()
+                && event.op == Op::Label
+                && event.time == Time::START
             {
                 last.remove();
             }
@@ -242,8 +297,8 @@ impl Replay {
         let mut states: Vec<_> = self.objects.drain().map(|(_, state)| state).collect();
         states.sort_unstable_by_key(|state| state.object.id);
         for state in &mut states {
-            for event in std::mem::take(&mut state.early).values() {
-                state.apply(event, paths, visit);
+            for early in std::mem::take(&mut state.early).values() {
+                state.apply_early(early, paths, visit);
             }
             state.see(None, visit);
             state.state.finish(|_| {});
@@ -256,6 +311,101 @@ impl Replay {
 }
 
 impl State {
+    /// Applies an event, and what waited for it, or keeps it until its turn. Returns whether the object is over.
+    #[inline]
+    fn take(
+        &mut self,
+        event: &EventRecord,
+        paths: &mut Paths<(Op, Option<u32>)>,
+        visit: &mut impl Visit,
+    ) -> bool {
+        if event.seq > self.next {
+            self.early.entry(event.seq).or_insert(Early::Event(*event));
+            return self.give_up(paths, visit);
+        }
+        // It was applied already, or is part of what is known of the beginning.
+        if event.seq < self.next && !self.late.as_mut().is_some_and(|late| late.insert(event.seq)) {
+            return false;
+        }
+        self.apply(event, paths, visit);
+        self.take_early(paths, visit)
+    }
+
+    /// Waits no longer for an event where so many wait for it: it is lost. One that comes all the same is applied then.
+    fn give_up(&mut self, paths: &mut Paths<(Op, Option<u32>)>, visit: &mut impl Visit) -> bool {
+        if self.early.len() <= MOST_EARLY {
+            return false;
+        }
+        self.late.get_or_insert_default();
+        if let Some((_, first)) = self.early.pop_first() {
+            self.apply_early(&first, paths, visit);
+        }
+        self.take_early(paths, visit)
+    }
+
+    /// Applies what has waited for its turn, and returns whether the object is over.
+    #[inline]
+    fn take_early(&mut self, paths: &mut Paths<(Op, Option<u32>)>, visit: &mut impl Visit) -> bool {
+        while let Some(first) = self.early.first_entry()
+            && *first.key() <= self.next
+        {
+            let early = first.remove();
+            self.apply_early(&early, paths, visit);
+        }
+        let is_over = self.state.is_over() && self.early.is_empty();
+        if is_over {
+            self.end(visit);
+        }
+        is_over
+    }
+
+    fn apply_early(
+        &mut self,
+        early: &Early,
+        paths: &mut Paths<(Op, Option<u32>)>,
+        visit: &mut impl Visit,
+    ) {
+        match early {
+            Early::Event(event) => self.apply(event, paths, visit),
+            #[cfg(feature = "json")]
+            Early::Stretch(waiting) => {
+                let Waiting { head, events, skipped } = &**waiting;
+                self.apply_stretch(head, events, skipped, paths, visit);
+            }
+        }
+    }
+
+    #[cfg(feature = "json")]
+    fn apply_stretch(
+        &mut self,
+        head: &Stretch,
+        events: &[Brief],
+        skipped: &[Skipped],
+        paths: &mut Paths<(Op, Option<u32>)>,
+        visit: &mut impl Visit,
+    ) {
+        if self.thread.is_none() {
+            (self.thread, self.created, self.span) = (Some(head.thread), head.time, head.span);
+        }
+        if head.is_whole {
+            events.iter().for_each(|event| self.apply(&event.record(), paths, visit));
+            return;
+        }
+        // The number of the next event.
+        let mut next = head.first;
+        for (index, before) in skipped.iter().enumerate() {
+            if before.events > 0 {
+                next = next.saturating_add(before.events);
+                self.state.skip(before, next - 1);
+            }
+            if let Some(event) = events.get(index) {
+                self.apply(&event.record(), paths, visit);
+                next = next.saturating_add(1);
+            }
+        }
+        self.next = self.next.max(head.last.saturating_add(1));
+    }
+
     /// Has an event seen, or that there is none.
     #[inline]
     fn see(&mut self, event: Option<&EventRecord>, visit: &mut impl Visit) {
@@ -407,5 +557,47 @@ impl EventRecord {
             from: self.from.filter(|from| from.object() == self.object()).map(HandleId::number),
             strong: self.strong,
         }
+    }
+}
+
+#[cfg(all(test, feature = "json"))]
+mod tests {
+    use super::{MOST_EARLY, Replay};
+    use crate::event::{HandleId, Kind, ObjectId, Op, Time};
+    use crate::model::{Earlier, EventRecord, ObjectRecord, Recording};
+
+    /// What is lost is not waited for: else all that happens to its object from then on would be kept.
+    #[test]
+    fn few_events_wait_for_one_that_is_lost() {
+        let id = ObjectId::from_number(7);
+        let event = |seq, op, handle, strong| EventRecord {
+            op,
+            handle: HandleId::new(id, handle),
+            from: None,
+            seq,
+            strong,
+            location: None,
+            thread: 0,
+            time: Time::from_nanos(seq),
+            stack: None,
+            span: None,
+        };
+        let (kind, type_name, size, location) = (Kind::Arc, "Config".into(), 8, 0);
+        let object = ObjectRecord { id, kind, type_name, size, location, label: None };
+        let mut replay = Replay::unordered();
+        replay.object(object, Earlier::default());
+        replay.event(&event(1, Op::New, 1, 1));
+        // The second is missing.
+        for seq in (3..400_000).step_by(2) {
+            replay.event(&event(seq, Op::Clone, seq, 3));
+            replay.event(&event(seq + 1, Op::Drop, seq, 2));
+            assert!(replay.objects[&id].early.len() <= MOST_EARLY);
+        }
+        assert!(replay.objects[&id].early.is_empty());
+        // It comes all the same.
+        replay.event(&event(2, Op::Clone, 2, 2));
+        let alive = replay.live_objects(&Recording::default());
+        let numbers: Vec<u64> = alive[0].handles.iter().map(|handle| handle.id.number()).collect();
+        assert_eq!((alive[0].strong, numbers), (2, vec![1, 2]));
     }
 }

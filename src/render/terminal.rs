@@ -161,6 +161,19 @@ impl Terminal {
         Line::new(self.color)
     }
 
+    /// How much of a history is left out, if something is.
+    pub(super) fn omitted(&self, timeline: &Timeline<'_>) -> Option<String> {
+        let (events, handles) = (timeline.omitted, timeline.omitted_handles);
+        let are = if events == 1 { "is" } else { "are" };
+        let ellipsis = if self.ascii { "..." } else { "…" };
+        let mut text = format!("{ellipsis} {} in between {are} not shown", plural(events, "event"));
+        if handles > 0 {
+            let are = if handles == 1 { "is" } else { "are" };
+            text += &format!(", nor {} that {are} alive", plural(handles, "handle"));
+        }
+        (events > 0).then_some(text)
+    }
+
     pub(crate) fn write(
         &self,
         timelines: &Timelines<'_>,
@@ -334,6 +347,11 @@ impl Object<'_> {
             line.to(chart).put(Look::Dim, &label);
             writeln!(out, "{}", line.finish())?;
         }
+        if let Some(omitted) = self.how.omitted(self.timeline) {
+            let mut line = self.how.line();
+            line.put(Look::Warning, &format!("  {omitted}"));
+            writeln!(out, "{}", line.finish())?;
+        }
         self.write_keeper(out)
     }
 
@@ -423,7 +441,7 @@ impl Object<'_> {
     fn facts(&self) -> String {
         let (timeline, glyphs) = (self.timeline, self.how.glyphs());
         let place = &self.recording.locations()[timeline.object.location as usize];
-        let events = plural(timeline.events.len() as u64, "event");
+        let events = plural(timeline.events.len() as u64 + timeline.omitted, "event");
         let mut rest = vec![bytes(timeline.object.size), events];
         rest.push(format!("peak {} strong", timeline.peak_strong));
         if timeline.peak_weak > 0 {
@@ -437,7 +455,7 @@ impl Object<'_> {
                 rest.push(format!("{}{whose}", age(lived)));
             }
         }
-        if !timeline.whole {
+        if !timeline.whole && timeline.omitted == 0 {
             rest.push("with gaps".to_owned());
         }
         let most = self.how.width.saturating_sub("  at ".len() + 16 + glyphs.dot.len());

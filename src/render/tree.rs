@@ -23,13 +23,23 @@ impl Terminal {
         let name = format!("{}<{}>", info.kind, crate::event::short_type(&info.type_name));
         let mut head = Line::new(self.color);
         head.put(Look::Name, &format!("{} {name}", info.id));
-        let alive = object.lifelines.iter().filter(|line| line.is_alive()).count();
+        let alive = object.lifelines.iter().filter(|line| line.is_alive()).count() as u64;
+        let alive = alive + object.omitted_handles;
+        let omitted = self.omitted(object);
+        let handles = plural(object.lifelines.len() as u64, "handle");
+        let shown = if omitted.is_some() { " shown" } else { "" };
         head.put(
             if alive > 0 { Look::Alive } else { Look::Dim },
-            &format!("  {}, {alive} alive", plural(object.lifelines.len() as u64, "handle")),
+            &format!("  {handles}{shown}, {alive} alive"),
         );
         let mut text = head.finish();
         text.push('\n');
+        if let Some(omitted) = omitted {
+            let mut line = Line::new(self.color);
+            line.put(Look::Warning, &omitted);
+            text.push_str(&line.finish());
+            text.push('\n');
+        }
         // Depth first, by hand: a clone of a clone of a clone may go deeper than a stack.
         let mut open: Vec<(Option<HandleId>, usize)> = vec![(None, 0)];
         // Of each open branch, whether it is the last of its siblings.

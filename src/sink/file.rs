@@ -2,7 +2,7 @@ mod lines;
 pub(in crate::sink) mod open;
 pub(in crate::sink) mod origin;
 
-use self::lines::Out;
+use self::lines::{NamedThreads, Out};
 use super::Sink;
 use super::sources::{New, SourceEntry, Sources};
 use super::writers::{self, Writers};
@@ -46,7 +46,7 @@ use std::time::Duration;
 /// # The lines
 ///
 /// Each line is an object whose first key says what it is. Types, lines and threads are written once, before
-/// what refers to them by number. Readers must ignore keys that they do not know. `docs/recording.schema.json` in the
+/// what refers to them by number; threads again now and then, where there are thousands. Readers must ignore keys that they do not know. `docs/recording.schema.json` in the
 /// repository has them as a JSON Schema.
 ///
 /// | line | keys |
@@ -155,7 +155,7 @@ impl FileSink {
                 living: part.map(|_| HashMap::new()),
                 types: HashMap::new(),
                 sites: HashMap::new(),
-                threads: HashSet::new(),
+                threads: NamedThreads::default(),
                 stacks: crate::stack::WrittenStacks::default(),
                 new_sources: New::default(),
                 files: HashSet::new(),

@@ -129,21 +129,19 @@ fn leave_out(recording: &mut Recording, index: u64, reason: &str) {
 }
 
 impl Parts for Recorded {
-    /// The blocks, after a part of what is known of blocks that are gone.
+    /// The blocks, some of them a part, after a part of what is known of blocks that are gone.
     fn count(&self) -> usize {
-        self.events.len() + 1
+        self.events.len().div_ceil(TOGETHER) + 1
     }
 
     fn progress(&self, part: usize) -> (u64, u64) {
-        (part as u64 * BLOCK_BYTES as u64, self.length)
+        ((part * TOGETHER) as u64 * BLOCK_BYTES as u64, self.length)
     }
 
     fn read(&self, part: usize, to: &mut Batches<'_>) {
-        let Some(&place) = part.checked_sub(1).and_then(|part| self.events.get(part)) else {
-            self.tables
-                .objects()
-                .into_iter()
-                .for_each(|(object, earlier)| to.object(object, earlier));
+        let Some(part) = part.checked_sub(1) else {
+            let known = self.tables.objects().into_iter();
+            known.for_each(|(object, earlier)| to.object(object, earlier));
             return;
         };
         // Of each thread that reads.
@@ -152,7 +150,16 @@ impl Parts for Recorded {
         }
         let mut block = BLOCK.take().unwrap_or_else(|| Block::new(false));
         block.swapped = self.blocks.swapped;
-        match self.blocks.load(&mut block, place) {
+        for &place in self.events.iter().skip(part * TOGETHER).take(TOGETHER) {
+            self.block(&mut block, place, to);
+        }
+        BLOCK.set(Some(block));
+    }
+}
+
+impl Recorded {
+    fn block(&self, block: &mut Block, place: Place, to: &mut Batches<'_>) {
+        match self.blocks.load(block, place) {
             Ok(Loaded::Whole(len)) => self.events(&block.slots[..len], place, to),
             Ok(Loaded::CutOff(len)) => {
                 to.truncated();
@@ -165,11 +172,8 @@ impl Parts for Recorded {
             }
             Err(error) => to.failed(error),
         }
-        BLOCK.set(Some(block));
     }
-}
 
-impl Recorded {
     /// Reads the records of a block.
     fn events(&self, slots: &[Slot], place: Place, to: &mut Batches<'_>) {
         let (mut at, mut thread, mut stack) = (HEAD, None, 0);
@@ -209,8 +213,16 @@ impl Recorded {
         }
     }
 
+    #[inline(never)]
+    fn birth(&self, (object, ty, size, path): (u64, u64, u64, u32), to: &mut Batches<'_>) {
+        if let Some(born) = self.tables.object(object, ty, size, path) {
+            let earlier = self.tables.known.get(&object).map(|known| known.earlier);
+            to.object(born, earlier.unwrap_or_default());
+        }
+    }
+
     /// `None` where it is no record.
-    #[inline]
+    #[inline(always)]
     fn event(
         &self,
         slot: Slot,
@@ -232,10 +244,7 @@ impl Recorded {
         if let Some([ty, size, from_object, own_stack]) = birth {
             of = from_object;
             stack = own_stack as u32;
-            if let Some(record) = tables.object(object, ty, size, path) {
-                let earlier = tables.known.get(&object).map(|known| known.earlier);
-                to.object(record, earlier.unwrap_or_default());
-            }
+            self.birth((object, ty, size, path), to);
         }
         let id = ObjectId::from_number(object);
         let (handle, from) = match op.makes() {
@@ -264,6 +273,9 @@ impl Recorded {
         Some(())
     }
 }
+
+/// Blocks that are a part: some thousand events, so that most of what is soon over is over in it.
+const TOGETHER: usize = 16;
 
 /// In place of the operation: records of a thread, and of a stack.
 const THREAD: u8 = u8::MAX;

@@ -1,3 +1,4 @@
+use super::bounded::Bounded;
 use super::folds;
 use super::parts::Fold;
 use super::passes::{self, Input, open};
@@ -12,15 +13,15 @@ use crate::stack::StackId;
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 
 /// A recording in its file, which is read in passes and never whole: each takes memory for what is alive and for what is asked
 /// for, and none for what merely happened.
 ///
-/// Blocks of binary recordings are read by as many threads as there are processors. JSON Lines are read by one: pack them
-/// first, where they are long.
+/// Blocks of binary recordings are read by as many threads as there are processors. JSON Lines are read by one, at a fraction of
+/// the rate: pack them first, where they are long.
 ///
 /// # Examples
 ///
@@ -121,6 +122,23 @@ impl RecordingFile {
         Ok(passes::is_packed(&head[..read]))
     }
 
+    /// Returns whether a process writes it still, as far as the system says so: who records has the file locked.
+    pub fn is_being_written(&self) -> bool {
+        if !is_regular(&self.file) {
+            return false;
+        }
+        match self.file.try_lock_shared() {
+            Ok(()) => {
+                // For a moment only: nobody is to find it in use.
+                let _ = self.file.unlock();
+                false
+            }
+            Err(TryLockError::WouldBlock) => true,
+            // A file system without locks.
+            Err(TryLockError::Error(_)) => false,
+        }
+    }
+
     fn input(&self) -> Result<Input<BufReader<File>>, ReadError> {
         let file = self.file.try_clone().map_err(|error| ReadError::at(0, What::Io(error)))?;
         Input::of_file(file)
@@ -165,6 +183,26 @@ impl RecordingFile {
     /// As [`Recording::read`].
     pub fn objects(&self, objects: &HashSet<ObjectId>) -> Result<Recording, ReadError> {
         folds::whole(self.input()?, Some(objects))
+    }
+
+    /// The same, of each object so many events at most, where it is too much to be kept: the first half and the last half of
+    /// these, the ends of handles that one of the first events made, and what made the handles that are alive, of as many. The
+    /// counts are those of all events; [`Timeline::omitted`](crate::analysis::Timeline::omitted) says how many are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recording::read`].
+    pub fn objects_bounded(
+        &self,
+        objects: &HashSet<ObjectId>,
+        events: usize,
+    ) -> Result<Recording, ReadError> {
+        let mut recording = Recording::default();
+        let mut bounded = Bounded::new(events);
+        open(self.input()?, &mut recording)?.fold(&mut recording, Some(objects), &mut bounded)?;
+        bounded.into(&mut recording);
+        folds::name_all(&mut recording);
+        Ok(recording)
     }
 
     /// Gives each event of the objects that are wanted, of these or of all, to a function, those of an object in their order, and returns the

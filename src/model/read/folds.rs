@@ -4,6 +4,7 @@ use super::parts::Fold;
 use super::passes::{Input, open};
 use super::{Moment, ReadError, UNKNOWN};
 use crate::event::{Location, ObjectId, Time};
+use crate::model::stretch::Stretches;
 use crate::model::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, Replay};
 use std::collections::{HashMap, HashSet};
 use std::io::BufRead;
@@ -65,14 +66,20 @@ impl Whole {
             let known = earlier.is_some_and(|earlier| earlier.includes(event.seq));
             !known && objects.contains_key(&event.object())
         });
-        let no_thread = events.iter_mut().map(|event| &mut event.thread);
-        name_unknown(no_thread, &mut recording.threads, || "?".into());
-        let no_line = objects.values_mut().map(|object| &mut object.location);
-        name_unknown(no_line, &mut recording.locations, || Location::new("?", 0, 0));
         (recording.objects, recording.events, recording.earlier) = (objects, events, earlier);
+        name_all(recording);
         recording.sort();
         recording.events.dedup_by_key(|event| (event.object(), event.seq));
     }
+}
+
+/// Has all that refers to a thread or line of which nothing is known refer to something that says so.
+pub(super) fn name_all(recording: &mut Recording) {
+    let Recording { objects, events, threads, locations, .. } = recording;
+    let no_thread = events.iter_mut().map(|event| &mut event.thread);
+    name_unknown(no_thread, threads, || "?".into());
+    let no_line = objects.values_mut().map(|object| &mut object.location);
+    name_unknown(no_line, locations, || Location::new("?", 0, 0));
 }
 
 /// Has what refers to nothing that is known refer to something that says so.
@@ -98,6 +105,8 @@ impl Live {
 }
 
 impl Fold for Live {
+    const CONDENSED: bool = true;
+
     fn object(&mut self, _: &Recording, object: ObjectRecord, earlier: Earlier) {
         self.0.object(object, earlier);
     }
@@ -108,6 +117,12 @@ impl Fold for Live {
 
     fn label(&mut self, _: &Recording, object: ObjectId, seq: u64, label: String) {
         self.0.label(object, seq, &label);
+    }
+
+    fn stretches(&mut self, stretches: &Stretches) {
+        for (head, events, skipped) in stretches.iter() {
+            self.0.stretch(head, events, skipped);
+        }
     }
 }
 

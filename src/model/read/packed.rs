@@ -311,14 +311,14 @@ impl<'a> OrZeros<'a> {
         Self { bytes: *bytes, is_empty: bytes.0.is_empty() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self) -> Option<u64> {
         if self.is_empty { Some(0) } else { self.bytes.varint() }
     }
 }
 
 /// An index that is written as one more, and 0 where there is none.
-#[inline]
+#[inline(always)]
 fn index(number: u64) -> Option<Option<u32>> {
     match number.checked_sub(1) {
         None => Some(None),

@@ -3,6 +3,7 @@
 
 use super::{Damage, ReadError, What, add_damage, damaged};
 use crate::event::{ObjectId, Time};
+use crate::model::stretch::{Condenser, Stretches, share_of};
 use crate::model::{Earlier, EventRecord, ObjectRecord, Recording};
 use std::collections::HashSet;
 use std::io;
@@ -28,6 +29,8 @@ pub(super) trait Parts: Send + Sync {
 pub(super) struct Batch {
     pub(super) objects: Vec<(ObjectRecord, Earlier)>,
     pub(super) events: Vec<EventRecord>,
+    /// In place of events, for who asks for what is alive alone.
+    pub(super) stretches: Stretches,
     /// Object, number of the event, text.
     pub(super) labels: Vec<(ObjectId, u64, String)>,
 }
@@ -35,6 +38,8 @@ pub(super) struct Batch {
 /// What a part of a recording has, shared out among those that take it in: all of an object's to the same one.
 pub(super) struct Batches<'a> {
     batches: Vec<Batch>,
+    /// Where events are to become stretches: gathers them. What there is beside them is in the first batch until then.
+    condenser: Option<Box<Condenser>>,
     /// Of these objects only.
     wanted: Option<&'a HashSet<ObjectId>>,
     notes: Notes,
@@ -50,9 +55,10 @@ struct Notes {
 }
 
 impl<'a> Batches<'a> {
-    fn new(shares: usize, wanted: Option<&'a HashSet<ObjectId>>) -> Self {
+    fn new<F: Fold>(shares: usize, wanted: Option<&'a HashSet<ObjectId>>) -> Self {
+        let condenser = F::CONDENSED.then(Box::default);
         let batches = std::iter::repeat_with(Batch::default).take(shares).collect();
-        Self { batches, wanted, notes: Notes::default() }
+        Self { batches, condenser, wanted, notes: Notes::default() }
     }
 
     /// Of which objects something is wanted; `None` for all.
@@ -65,8 +71,8 @@ impl<'a> Batches<'a> {
         if self.wanted.is_some_and(|wanted| !wanted.contains(&id)) {
             return None;
         }
-        // Neighbours, which a thread makes one after the other, go to different ones.
-        let share = (id.number() % self.batches.len() as u64) as usize;
+        let share =
+            if self.condenser.is_some() { 0 } else { share_of(id.number(), self.batches.len()) };
         self.batches.get_mut(share)
     }
 
@@ -76,9 +82,18 @@ impl<'a> Batches<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn event(&mut self, event: EventRecord) {
         self.notes.end = self.notes.end.max(event.time);
+        if let Some(condenser) = &mut self.condenser {
+            condenser.add(&event);
+            return;
+        }
+        self.push(event);
+    }
+
+    #[inline]
+    fn push(&mut self, event: EventRecord) {
         if let Some(batch) = self.of(event.object()) {
             batch.events.push(event);
         }
@@ -88,6 +103,27 @@ impl<'a> Batches<'a> {
         if let Some(batch) = self.of(object) {
             batch.labels.push((object, seq, label));
         }
+    }
+
+    /// Takes out what there is of a part.
+    fn take(&mut self) -> (Vec<Batch>, Notes) {
+        let notes = std::mem::take(&mut self.notes);
+        let Some(condenser) = &mut self.condenser else {
+            return (self.batches.iter_mut().map(std::mem::take).collect(), notes);
+        };
+        let shares = self.batches.len();
+        let Batch { objects, labels, .. } = &mut self.batches[0];
+        let stretches = condenser.condense(objects, shares).into_iter();
+        let mut batches: Vec<_> =
+            stretches.map(|stretches| Batch { stretches, ..Batch::default() }).collect();
+        // What they are in has room for those of the next part.
+        for object in objects.drain(..) {
+            batches[share_of(object.0.id.number(), shares)].objects.push(object);
+        }
+        for label in labels.drain(..) {
+            batches[share_of(label.0.number(), shares)].labels.push(label);
+        }
+        (batches, notes)
     }
 
     pub(super) fn truncated(&mut self) {
@@ -106,9 +142,16 @@ impl<'a> Batches<'a> {
 /// What takes in a recording. The tables are complete where the recording has parts, and as far as they are needed where it
 /// has lines. A label comes before its event.
 pub(super) trait Fold {
+    /// Whether it asks for what is alive at the end, and when objects ended, and for nothing else that was over before: then it
+    /// may get stretches in place of events, in any order.
+    const CONDENSED: bool = false;
+
     fn object(&mut self, tables: &Recording, object: ObjectRecord, earlier: Earlier);
     fn event(&mut self, tables: &Recording, event: &EventRecord);
     fn label(&mut self, tables: &Recording, object: ObjectId, seq: u64, label: String);
+
+    /// Takes in stretches, where it [may get](Self::CONDENSED) them.
+    fn stretches(&mut self, _: &Stretches) {}
 
     /// Whether it has what it wants, or can take in no more.
     fn is_over(&self) -> bool {
@@ -125,6 +168,7 @@ pub(super) trait Fold {
         for event in &batch.events {
             self.event(tables, event);
         }
+        self.stretches(&batch.stretches);
     }
 }
 
@@ -135,7 +179,7 @@ const AHEAD: usize = 2;
 const MOST_THREADS: usize = 8;
 
 /// Parts after which it is reported how far the file has been read.
-const STEP: usize = 64;
+const STEP: usize = 16;
 
 /// What is called as a file is read: with the bytes that were read of it, and its length.
 static PROGRESS: OnceLock<fn(u64, u64)> = OnceLock::new();
@@ -207,15 +251,16 @@ fn fold_on_threads<F: Fold + Send>(
         for (reader, senders) in senders.into_iter().enumerate() {
             let over = &over;
             let started = thread::Builder::new().spawn_scoped(scope, move || {
+                let mut read = Batches::new::<F>(shares, wanted);
                 for part in (reader..count).step_by(shares) {
                     // Relaxed: whoever misses it reads a part in vain.
                     if over.load(Ordering::Relaxed) {
                         return;
                     }
-                    let mut batches = Batches::new(shares, wanted);
-                    parts.read(part, &mut batches);
-                    let mut notes = Some(batches.notes);
-                    for (batch, sender) in batches.batches.into_iter().zip(&senders) {
+                    parts.read(part, &mut read);
+                    let (batches, notes) = read.take();
+                    let mut notes = Some(notes);
+                    for (batch, sender) in batches.into_iter().zip(&senders) {
                         if sender.send((batch, notes.take())).is_err() {
                             return;
                         }
@@ -246,11 +291,11 @@ fn in_turn<T>(from: &[Receiver<T>], count: usize) -> impl Iterator<Item = T> + '
 }
 
 /// Has one take in a recording in its order, on this thread, while others read ahead.
-pub(super) fn fold_in_order(
+pub(super) fn fold_in_order<F: Fold>(
     parts: &dyn Parts,
     recording: &mut Recording,
     wanted: Option<&HashSet<ObjectId>>,
-    fold: &mut impl Fold,
+    fold: &mut F,
 ) -> Result<(), ReadError> {
     let (readers, count) = (threads(), parts.count());
     let tables = &*recording;
@@ -260,10 +305,10 @@ pub(super) fn fold_in_order(
             .map(|reader| {
                 let (to, from) = sync_channel(AHEAD);
                 let started = thread::Builder::new().spawn_scoped(scope, move || {
+                    let mut read = Batches::new::<F>(1, wanted);
                     for part in (reader..count).step_by(readers) {
-                        let mut batches = Batches::new(1, wanted);
-                        parts.read(part, &mut batches);
-                        if to.send(batches).is_err() {
+                        parts.read(part, &mut read);
+                        if to.send(read.take()).is_err() {
                             return;
                         }
                     }
@@ -277,12 +322,11 @@ pub(super) fn fold_in_order(
             }
             report_part(parts, part);
             let ready = channels[part % readers].as_ref().and_then(|from| from.recv().ok());
-            let batches = ready.unwrap_or_else(|| {
-                let mut batches = Batches::new(1, wanted);
-                parts.read(part, &mut batches);
-                batches
+            let (batches, notes) = ready.unwrap_or_else(|| {
+                let mut read = Batches::new::<F>(1, wanted);
+                parts.read(part, &mut read);
+                read.take()
             });
-            let Batches { batches, notes, .. } = batches;
             batches.into_iter().for_each(|batch| fold.batch(tables, batch));
             noted.add(notes)?;
         }

@@ -7,6 +7,7 @@ use super::passes::{Input, open};
 use crate::event::{Kind, Location, ObjectId, Time};
 use crate::model::peak::{BRIEFLY, Life, Peak, SHORTLY, peak_of};
 use crate::model::replay::Seen;
+use crate::model::stretch::Stretches;
 use crate::model::{Earlier, EventRecord, LiveObject, ObjectRecord, Recording, Replay};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -33,12 +34,15 @@ impl Ended {
         let Some(event) = seen.event.filter(|it| it.strong == 0 && it.op.strong_delta() < 0) else {
             return;
         };
+        self.add(seen.object, seen.created, event.time);
+    }
+
+    fn add(&mut self, object: &ObjectRecord, created: Time, ended: Time) {
         // What merely comes and goes takes no room: what does was alive before, and took more.
-        if seen.created.until(event.time) < BRIEFLY {
+        if created.until(ended) < BRIEFLY {
             return;
         }
-        self.latest = self.latest.max(event.time);
-        let object = seen.object;
+        self.latest = self.latest.max(ended);
         let key = (object.kind, object.type_name.clone(), object.location);
         let next = self.keys.len() as u32;
         let key = *self.keys.entry(key).or_insert(next);
@@ -48,7 +52,7 @@ impl Ended {
             self.lives.retain(|(_, _, ended)| ended.until(latest) <= SHORTLY);
         }
         if self.lives.len() < MOST {
-            self.lives.push((key, seen.created, event.time));
+            self.lives.push((key, created, ended));
         } else {
             self.is_cut = true;
         }
@@ -62,6 +66,8 @@ struct Remembering {
 }
 
 impl Fold for Remembering {
+    const CONDENSED: bool = true;
+
     fn object(&mut self, _: &Recording, object: ObjectRecord, earlier: Earlier) {
         let ended = &mut self.ended;
         self.replay.object_seen(object, earlier, &mut |seen: Seen<'_>| {
@@ -80,6 +86,19 @@ impl Fold for Remembering {
 
     fn label(&mut self, _: &Recording, object: ObjectId, seq: u64, label: String) {
         self.replay.label(object, seq, &label);
+    }
+
+    fn stretches(&mut self, stretches: &Stretches) {
+        let ended = &mut self.ended;
+        for (object, created, end) in &stretches.lives {
+            ended.add(object, *created, *end);
+        }
+        for (head, events, skipped) in stretches.iter() {
+            self.replay.stretch_seen(head, events, skipped, &mut |seen: Seen<'_>| {
+                ended.see(&seen);
+                true
+            });
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Out {
     pub(super) living: Option<HashMap<u64, Known>>,
     pub(super) types: HashMap<usize, usize>,
     pub(super) sites: HashMap<Caller, usize>,
-    pub(super) threads: HashSet<Thread>,
+    pub(super) threads: NamedThreads,
     pub(super) stacks: crate::stack::WrittenStacks,
     /// Source files that lines refer to, and that have no line of their own yet.
     pub(super) files: HashSet<&'static str>,
@@ -27,6 +27,24 @@ pub(super) struct Out {
     pub(super) untold: u64,
     /// All events that are not in the file, and will not be.
     pub(super) lost: u64,
+}
+
+/// Threads that a line names: not all that there ever were. One that is forgotten is named again, by the same number, which says
+/// nothing new.
+#[derive(Default)]
+pub(super) struct NamedThreads(HashSet<Thread>);
+
+/// Threads that are remembered: more than most programs have at a time.
+const MOST_THREADS: usize = 4096;
+
+impl NamedThreads {
+    /// Returns whether a line is to name it.
+    fn is_new(&mut self, thread: Thread) -> bool {
+        if self.0.len() == MOST_THREADS && !self.0.contains(&thread) {
+            self.0.clear();
+        }
+        self.0.insert(thread)
+    }
 }
 
 /// An object that is alive, as the next part's head has it.
@@ -64,7 +82,7 @@ impl Out {
         self.files.clear();
         self.types.clear();
         self.sites.clear();
-        self.threads.clear();
+        self.threads = NamedThreads::default();
         self.stacks = crate::stack::WrittenStacks::default();
         self.spans.clear();
         let living = self.living.take();
@@ -165,7 +183,7 @@ impl Out {
         let id = object.id().number();
         let site = event.location.map(|site| self.site(site));
         let thread = event.thread();
-        if self.threads.insert(thread) {
+        if self.threads.is_new(thread) {
             let name = thread.to_string();
             let _ =
                 writeln!(self.lines, r#"{{"thread":{},"name":{}}}"#, thread.number(), Json(&name));
@@ -207,5 +225,25 @@ impl Out {
             let _ = write!(self.lines, r#","label":{}"#, Json(label));
         }
         self.lines.push_str("}\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_THREADS, NamedThreads};
+    use crate::event::Thread;
+
+    #[test]
+    fn threads_that_are_gone_are_not_remembered_for_good() {
+        let thread = |number| Thread::from_number(number).unwrap();
+        let (mut threads, mut again) = (NamedThreads::default(), 0);
+        for number in 2..200_000 {
+            assert!(threads.is_new(thread(number)), "each is named");
+            assert!(!threads.is_new(thread(number)), "once");
+            // One that goes on.
+            again += u32::from(threads.is_new(thread(1)));
+            assert!(threads.0.len() <= MOST_THREADS);
+        }
+        assert!((1..60).contains(&again), "{again}");
     }
 }

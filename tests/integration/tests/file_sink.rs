@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use refscope::sink::FileSink;
-use refscope::{Rc, Recording, Scope};
+use refscope::{Arc, Rc, Recording, Scope};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -204,4 +204,31 @@ fn a_file_that_is_moved_is_written_on_and_one_that_is_removed_is_an_error() {
     record(&sink, 1);
     assert_eq!(sink.lost(), 8);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "another");
+}
+
+/// A line names each, and those that have been forgotten meanwhile are known by the same number.
+#[test]
+fn ten_thousand_short_threads() {
+    let path = folder("threads").join("run.jsonl");
+    let sink = FileSink::create(&path).unwrap();
+    let scope = Scope::new(sink.clone());
+    let shared = scope.run(|| Arc::new(5_u8));
+    for _ in 0..100 {
+        std::thread::scope(|threads| {
+            for _ in 0..100 {
+                threads.spawn(|| drop(shared.clone()));
+            }
+        });
+        drop(shared.clone());
+    }
+    sink.flush().unwrap();
+    let read = Recording::open(&path).unwrap();
+    read.verify().unwrap();
+    assert_eq!((read.events().len(), read.damage()), (1 + 20_000 + 200, &[][..]));
+    assert_eq!(read.threads().len(), 10_001);
+    let own = read.events().iter().filter(|event| event.thread == 0).count();
+    assert_eq!(own, 201, "those of this thread are its own, however often it is named");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let named = text.lines().filter(|line| line.starts_with("{\"thread\":")).count();
+    assert!((10_002..10_100).contains(&named), "{named}");
 }

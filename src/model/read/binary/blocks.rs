@@ -37,13 +37,15 @@ impl Block {
     ) -> io::Result<()> {
         let bytes = source.read_at(offset, &mut self.bytes[..slots * SLOT_BYTES])?;
         self.slots.clear();
-        let swapped = self.swapped;
-        self.slots.extend(self.bytes[..bytes].chunks_exact(SLOT_BYTES).map(|slot| {
-            std::array::from_fn(|i| {
-                let word = word_of(&slot[8 * i..]);
-                if swapped { word.swap_bytes() } else { word }
-            })
+        let (slots, _) = self.bytes[..bytes].as_chunks::<SLOT_BYTES>();
+        // A loop without a question in it copies several words at once.
+        self.slots.extend(slots.iter().map(|slot| {
+            let (words, _) = slot.as_chunks::<8>();
+            std::array::from_fn(|word| u64::from_ne_bytes(words[word]))
         }));
+        if self.swapped {
+            self.slots.iter_mut().flatten().for_each(|word| *word = word.swap_bytes());
+        }
         Ok(())
     }
 
