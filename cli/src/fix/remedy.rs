@@ -235,7 +235,9 @@ impl Diagnostic {
         } else {
             "::refscope::unbox"
         };
-        if let Some(boxed) = code.strip_prefix('*') {
+        // `(*f)()`
+        let inner = code.strip_prefix('(').and_then(|code| code.strip_suffix(')')).unwrap_or(code);
+        if let Some(boxed) = inner.strip_prefix('*') {
             return Some(whole(span, format!("{how}({boxed})")));
         }
         // A field's value, by the box's name; or a method or call that takes `self`.
@@ -746,6 +748,7 @@ mod tests {
         let message = "cannot move out of dereference of `refscope::Box<State>`";
         let moved = |code, label| remedy(code, "E0507", message, label, &[]).unwrap();
         assert_eq!(moved("*state", "move occurs because"), "::refscope::unbox(state)");
+        assert_eq!(moved("(*self)", "move occurs because"), "::refscope::unbox(self)");
         assert_eq!(moved("self.state.queue", "move occurs"), "::refscope::unbox(self.state).queue");
         assert_eq!(moved("err", "value moved due to this method call"), "::refscope::unbox(err)");
         let once = "cannot move out of dereference of `refscope::Box<dyn FnOnce(i32) -> i32>`";
