@@ -460,3 +460,24 @@ fn the_budget_bounds_the_search_whatever_is_mapped() {
     let is_unread = |doubt: &&_| matches!(doubt, refscope::locate::Doubt::Unread { .. });
     assert_eq!(doubts.iter().find(is_unread), None, "what there was no time for can be read");
 }
+
+/// The report of a long cycle costs what its objects do, each once. (For each object to go round took minutes.)
+#[test]
+fn a_long_ring_is_reported_like_a_short_one() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let begin = std::time::Instant::now();
+    let ring = report(|| {
+        let all: Vec<_> =
+            (0..20_000).map(|_| Rc::new(Node { other: RefCell::new(None) })).collect();
+        for (node, next) in all.iter().zip(all.iter().cycle().skip(1)) {
+            *node.other.borrow_mut() = Some(next.clone());
+        }
+    });
+    let text = ring.to_string();
+    assert!(text.contains("20,000 objects alive"), "{text}");
+    assert_eq!(ring.ownership().expect("it was searched").cycles.len(), 1, "{text}");
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(60), "it took {took:?}");
+}

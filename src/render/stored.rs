@@ -5,7 +5,7 @@ use super::report::{GLUE, INDENT, ReportStyle, fold};
 use super::style::Look;
 use crate::analysis::Leak;
 use crate::event::ObjectId;
-use crate::locate::{Grade, Held, NodeKind, Ownership, sentences};
+use crate::locate::{Cycle, Grade, Held, NodeKind, Ownership, sentences};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -33,6 +33,9 @@ pub(super) struct AlikePath {
 impl<'a> AlikePaths<'a> {
     pub(super) fn new(ownership: &'a Ownership) -> Self {
         let nodes = &ownership.nodes;
+        // Once for all of a cycle's objects: it may be a long one.
+        let cycles: Vec<u64> =
+            ownership.cycles.iter().map(|cycle| Self::print_of_cycle(ownership, cycle)).collect();
         let mut prints: Vec<Option<u64>> = vec![None; nodes.len()];
         let mut way = Vec::new();
         for node in 0..nodes.len() {
@@ -46,7 +49,7 @@ impl<'a> AlikePaths<'a> {
             }
             let mut print = prints[at];
             while let Some(node) = way.pop() {
-                let own = Self::print(ownership, node, print);
+                let own = Self::print(ownership, &cycles, node, print);
                 (print, prints[node]) = (Some(own), Some(own));
             }
         }
@@ -54,7 +57,7 @@ impl<'a> AlikePaths<'a> {
     }
 
     /// Of a path that ends with a node, by that of the path before it.
-    fn print(ownership: &Ownership, node: usize, before: Option<u64>) -> u64 {
+    fn print(ownership: &Ownership, cycles: &[u64], node: usize, before: Option<u64>) -> u64 {
         let node = &ownership.nodes[node];
         let mut hasher = DefaultHasher::new();
         before.hash(&mut hasher);
@@ -75,25 +78,27 @@ impl<'a> AlikePaths<'a> {
                 (1, (!is_block).then_some((step.offset, &step.field))).hash(&mut hasher);
             }
             Held::Root(owner) => (2, owner).hash(&mut hasher),
-            // Cycles are alike where their types, the offsets in these, and what is known of them are.
-            Held::Cycle(cycle) => {
-                3.hash(&mut hasher);
-                let cycle = ownership.cycles.get(*cycle as usize);
-                if let Some(Grade::Likely(why)) = cycle.map(|cycle| &cycle.grade) {
-                    sentences(why).hash(&mut hasher);
-                }
-                for step in cycle.into_iter().flat_map(|cycle| &cycle.round) {
-                    match ownership.nodes[step.from as usize].kind {
-                        NodeKind::Object(id) => {
-                            step.offset.hash(&mut hasher);
-                            ownership.object(id).map(|object| &object.type_name).hash(&mut hasher);
-                        }
-                        NodeKind::Block(size) => size.hash(&mut hasher),
-                    }
-                }
-            }
+            Held::Cycle(cycle) => (3, cycles.get(*cycle as usize)).hash(&mut hasher),
             Held::Unreferenced => 4.hash(&mut hasher),
             Held::Dropped => 5.hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+
+    /// Of a cycle. Those are alike whose types are, the offsets in these, and what is known of them.
+    fn print_of_cycle(ownership: &Ownership, cycle: &Cycle) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        if let Grade::Likely(why) = &cycle.grade {
+            sentences(why).hash(&mut hasher);
+        }
+        for step in &cycle.round {
+            match ownership.nodes[step.from as usize].kind {
+                NodeKind::Object(id) => {
+                    step.offset.hash(&mut hasher);
+                    ownership.object(id).map(|object| &object.type_name).hash(&mut hasher);
+                }
+                NodeKind::Block(size) => size.hash(&mut hasher),
+            }
         }
         hasher.finish()
     }
