@@ -143,6 +143,16 @@ fn claim_regions(moment: &Moment, heap: &Heap, claims: &mut Claims, until: Insta
     let is_data = |region: &Region| {
         region.is_file() && !region.shared && programs.contains(region.name.as_str())
     };
+    // An allocator's memory may be a static: what is free in it is no more the static's than a block is.
+    let claim_static = |region: &Region, of: &Region, claims: &mut Claims| {
+        for pool in &heap.pools {
+            let part = pool.start.max(region.range.start)..pool.end.min(region.range.end);
+            if !part.is_empty() {
+                claims.claim(part, AreaKind::Freed);
+            }
+        }
+        claims.claim(region.range.clone(), AreaKind::Static(of.name.clone()));
+    };
     for (index, region) in moment.regions.iter().enumerate() {
         let before = index.checked_sub(1).map(|before| &moment.regions[before]);
         let before = before.filter(|before| before.range.end == region.range.start);
@@ -165,10 +175,10 @@ fn claim_regions(moment: &Moment, heap: &Heap, claims: &mut Claims, until: Insta
             let start = if is_own { pointer & !7 } else { region.range.start };
             claims.claim(start..region.range.end, AreaKind::Stack(thread));
         } else if is_data(region) || region.name == "[stack]" {
-            claims.claim(region.range.clone(), AreaKind::Static(region.name.clone()));
+            claim_static(region, region, claims);
         } else if let Some(file) = before.filter(|before| region.is_anonymous() && is_data(before))
         {
-            claims.claim(region.range.clone(), AreaKind::Static(file.name.clone()));
+            claim_static(region, file, claims);
         } else {
             let mut start = region.range.start;
             if before.is_some_and(|before| !before.readable) {

@@ -82,7 +82,7 @@ pub(super) struct Heap {
     pub(super) blocks: Blocks,
     /// The memory that the walk accounts for: blocks, free chunks, headers.
     pub(super) extents: Vec<Range<u64>>,
-    /// Mappings of an allocator whose free memory is not known.
+    /// From the first to the last block of an allocator whose free memory is not known, in each mapping.
     pub(super) pools: Vec<Range<u64>>,
     /// The main arena's own table of free chunks, which leads to blocks beside them.
     pub(super) arena: Option<Range<u64>>,

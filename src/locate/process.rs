@@ -226,8 +226,8 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
     };
     // The kernel joins mappings that touch: the map of blocks may lie in one with blocks.
     for part in parts.flat_map(|region| without(region.range.clone(), own)) {
-        let mut is_pool = false;
-        map::blocks(part.clone(), read, |start, words| {
+        let mut pool: Option<Range<u64>> = None;
+        map::blocks(part, read, |start, words| {
             if let Ok(block) = heap.blocks.start[..known].binary_search(&start) {
                 // The chunk has room behind the block, where stale words may stand.
                 let chunk = &mut heap.blocks.words[block];
@@ -236,13 +236,12 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
             }
             heap.blocks.push(start, words);
             if !is_of_walk(start) {
-                heap.extents.push(start..start + 8 * words);
-                is_pool = true;
+                let (end, pool) = (start + 8 * words, pool.get_or_insert(start..start));
+                heap.extents.push(start..end);
+                *pool = pool.start.min(start)..pool.end.max(end);
             }
         });
-        if is_pool {
-            heap.pools.push(part);
-        }
+        heap.pools.extend(pool);
     }
     heap.blocks.sort();
 }

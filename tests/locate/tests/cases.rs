@@ -32,6 +32,7 @@ impl Way {
         let program = match self.program {
             "walk" => env!("CARGO_BIN_EXE_walk"),
             "foreign" => env!("CARGO_BIN_EXE_foreign"),
+            "arena" => env!("CARGO_BIN_EXE_arena"),
             _ => env!("CARGO_BIN_EXE_alloc"),
         };
         let output = Command::new(program)
@@ -161,6 +162,21 @@ fn with_alloc_around_another_allocator() {
 }
 
 #[test]
+fn with_alloc_around_a_static() {
+    let way = Way { program: "arena", blocks: "around", fork: "fork", threads: "alone" };
+    for (case, named) in [
+        ("two", "likely"),
+        ("vec", "likely"),
+        ("closure", "likely"),
+        ("static_vec", "root"),
+        ("thread_local", "root"),
+        ("field_of_an_object", "owner"),
+    ] {
+        assert_eq!(way.run(case, false).as_deref(), Ok(named), "{case}");
+    }
+}
+
+#[test]
 fn with_neither() {
     all("walk", "neither", "live", "threads", ALL);
 }
@@ -170,6 +186,7 @@ fn with_neither() {
 #[ignore = "takes minutes: `cargo test -p refscope-locate -- --include-ignored --nocapture`, debug and release"]
 fn in_all_other_ways() {
     all("walk", "walk", "live", "threads", ALL);
+    all("arena", "around", "fork", "alone", ALL);
     all("alloc", "both", "fork", "threads", LIKELY);
     all("alloc", "both", "live", "alone", ALL);
     all("alloc", "both", "live", "threads", ALL);
