@@ -282,6 +282,8 @@ fn the_global_sink_is_set_once() {
     let late = Rc::new(['g', 'h', 'i']);
     assert_eq!(recorder.recording().events().len(), 3, "a birth, and a birth and a drop elsewhere");
     assert!(refscope::holders(&late).object().is_none());
+    let off = refscope::track().unwrap_err();
+    assert!(off.to_string().contains("for good"), "{off}");
 }
 
 /// Filters decide once, at birth; what they leave out is counted, and costs nothing later.
