@@ -240,7 +240,7 @@ mod tests {
     /// What was alive, unchanged, when it was last counted is mentioned, though that was a second ago; not what was gone then.
     #[test]
     fn finds_what_was_there_at_the_last_count() {
-        let scope = Scope::mark();
+        let scope = Scope::tracking();
         let all: Vec<_> = scope.run(|| (0..5).map(|_| Arc::new(Counted)).collect());
         let mut peaks = Peaks::default();
         for at in [0, 10, 500] {

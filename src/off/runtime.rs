@@ -94,7 +94,7 @@ pub(crate) mod scope {
         }
 
         /// Creates a scope.
-        pub fn mark() -> Self {
+        pub fn tracking() -> Self {
             Self(())
         }
 

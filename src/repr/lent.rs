@@ -139,7 +139,7 @@ mod tests {
             loans.of_places.len() + loans.of_returned.len()
         };
         let before = copies();
-        Scope::mark().run(|| {
+        Scope::tracking().run(|| {
             let (mut one, mut two): (Rc<[u8]>, Arc<[u8]>) = (Rc::from([1]), Arc::from([1]));
             for turn in 0..200 {
                 one.as_std();

@@ -36,7 +36,7 @@ impl Sink for Nop {
 /// # Errors
 ///
 /// When another sink has been installed already, which tracks the objects that it wants; and after
-/// [`switch_off`](crate::switch_off), which is for good. [`Scope::mark`](crate::Scope::mark) tracks in either case.
+/// [`switch_off`](crate::switch_off), which is for good. [`Scope::tracking`](crate::Scope::tracking) tracks in either case.
 ///
 /// # Examples
 ///
