@@ -376,27 +376,6 @@ fn raw_pointers_on_three_threads() {
     });
 }
 
-/// A raw handle is cloned while another one comes back on another thread and ends, and its place is another object's: the
-/// clone is made from a handle of its own object. OWN.
-#[test]
-fn a_raw_pointer_is_cloned_beside_a_place_that_is_used_again() {
-    explore_within(2, || {
-        let one = Arc::new();
-        let raw = one.clone().into_raw();
-        let more = Arc::increment(&raw);
-        let other = spawn(move || {
-            drop(Arc::from_raw(raw));
-            // In the place that it had, a handle with a number that none of the first object's has.
-            drop(Arc::from_raw(Arc::new().into_raw()));
-        });
-        let third = Arc::increment(&more);
-        drop(Arc::from_raw(third));
-        drop(Arc::from_raw(more));
-        drop(one);
-        other.join().unwrap();
-    });
-}
-
 /// Two objects stand for one allocation, since one was adopted from std's pointer to it; both have a handle that is a
 /// raw pointer, and these come back on two threads, in whichever order: no object loses more handles than it had.
 #[test]
