@@ -10,6 +10,8 @@
 //!   does not have are alive, as their memory is.
 
 use crate::event::warn;
+#[allow(unused_imports)] // for the documentation
+use crate::lock::LongMutex;
 use crate::lock::gate;
 use crate::runtime::{clock, handle, local};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -65,7 +67,8 @@ pub(crate) fn first_object() -> Option<u64> {
     Some(FIRST.load(Ordering::Relaxed)).filter(|&first| first > 0)
 }
 
-/// How long a fork waits for a lock of refscope's. They are held for moments; but a debugger, or a signal, may have
+/// How long a fork waits for a lock of refscope's. They are held for moments (one that is not is a [`LongMutex`], for which it
+/// does not wait); but a debugger, or a signal, may have
 /// stopped a thread that has one.
 const PATIENCE: Duration = Duration::from_secs(1);
 

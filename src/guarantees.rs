@@ -73,8 +73,8 @@
 //!
 //! **Strong 0** means that no traced handle is left, not that the value is destroyed: a handle may have left through
 //! `into_std`, and of two racing drops either thread may run the destructor. The count rises from 0 only by an upgrade
-//! that raced the last drop, at the allocation of `new_cyclic`'s value, and by a clone of a handle that came from a raw pointer
-//! which refscope did not see leave.
+//! that raced the last drop, at the allocation of `new_cyclic`'s value, by a clone of a handle that came from a raw pointer
+//! which refscope did not see leave, and where `from_std` takes a pointer back while the last traced handle ends.
 //!
 //! **Raw pointers** carry no ticket. A handle that `from_raw` makes is a new handle of the object that has a
 //! handle waiting there; no object loses more handles than it had, whatever `from_raw` is called with. Where two objects

@@ -253,7 +253,7 @@ impl Holders {
     }
 
     /// Returns the number of traced strong handles.
-    pub fn traced(&self) -> u32 {
+    pub fn strong_count(&self) -> u32 {
         self.status.map_or(0, |status| status.strong)
     }
 

@@ -7,7 +7,7 @@ use crate::{Arc, Scope};
 /// taken for it: its own raw pointers come back.
 #[test]
 fn an_object_ends_without_the_table_of_raw_pointers() {
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     // So large that none of the others is at its address, where it would be known to be gone.
     let one = scope.run(|| Arc::new([0_u8; 200 << 10]));
     // SAFETY: the pointer came from `into_raw`.

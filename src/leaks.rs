@@ -129,7 +129,7 @@ impl crate::Scope {
     /// ```
     /// use refscope::{Rc, Scope};
     ///
-    /// let (ours, theirs) = (Scope::mark(), Scope::mark());
+    /// let (ours, theirs) = (Scope::tracking(), Scope::tracking());
     /// let kept = (ours.run(|| Rc::new("kept")), theirs.run(|| Rc::new("kept elsewhere")));
     /// # if refscope::ENABLED {
     /// assert_eq!(ours.report().objects(), 1);
@@ -146,7 +146,7 @@ impl crate::Scope {
     /// ```
     /// use refscope::{Rc, Scope};
     ///
-    /// let scope = Scope::mark();
+    /// let scope = Scope::tracking();
     /// let before = scope.snapshot();
     /// let kept = (scope.run(|| Rc::new("kept")), Rc::new("allocated elsewhere"));
     /// # if refscope::ENABLED {

@@ -58,10 +58,10 @@ fn events_beyond_what_an_object_can_number() {
     let traced = more.iter().filter(|one| crate::holders(*one).object().is_some()).count();
     assert_eq!(traced, 3);
     assert_eq!(crate::untraced_counts().past_limits - before, 7);
-    assert_eq!((crate::holders(&one).traced(), Arc::strong_count(&one)), (5, 12));
+    assert_eq!((crate::holders(&one).strong_count(), Arc::strong_count(&one)), (5, 12));
     drop(more);
     let weak = Arc::downgrade(&one);
-    assert_eq!((crate::holders(&one).traced(), crate::holders(&one).strong().len()), (2, 2));
+    assert_eq!((crate::holders(&one).strong_count(), crate::holders(&one).strong().len()), (2, 2));
     drop((one, two));
     assert_eq!(scope.alive(), []);
     assert!(weak.upgrade().is_none());
@@ -74,17 +74,17 @@ fn events_beyond_what_an_object_can_number() {
 /// An object with 2^24 handles gets no further ones.
 #[test]
 fn handles_beyond_what_can_be_counted() {
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let one = scope.run(|| Rc::new(1));
     let id = crate::holders(&one).object().expect("it is traced").id().number();
     let limit = (1 << 24) - (1 << 16);
     view::change(id, |entry| entry.set_strong(limit - 2));
     let more: Vec<_> = (0..5).map(|_| one.clone()).collect();
     let traced = more.iter().filter(|one| crate::holders(*one).object().is_some()).count();
-    assert_eq!((traced, crate::holders(&one).traced()), (2, limit));
+    assert_eq!((traced, crate::holders(&one).strong_count()), (2, limit));
     assert_eq!(Rc::strong_count(&one), 6);
     drop(more);
-    assert_eq!(crate::holders(&one).traced(), limit - 2);
+    assert_eq!(crate::holders(&one).strong_count(), limit - 2);
     view::change(id, |entry| entry.set_strong(1));
     drop(one);
     assert_eq!(scope.alive(), []);

@@ -25,6 +25,7 @@ pub(crate) use without::{Mutex, Mutex as LongMutex, RwLock};
 pub(crate) mod gate {
     use self::word::Word;
     use std::cell::Cell;
+    use std::sync::atomic::{Ordering, compiler_fence};
     use std::time::{Duration, Instant};
 
     mod word;
@@ -42,6 +43,10 @@ pub(crate) mod gate {
         static LOCKS: Cell<u32> = const { Cell::new(0) };
         /// It has closed the gate.
         static CLOSER: Cell<bool> = const { Cell::new(false) };
+        /// It goes through the gate: what is counted there and in `LOCKS` may differ by one.
+        static CROSSING: Cell<bool> = const { Cell::new(false) };
+        /// It is a child's, forked by a signal's handler that interrupted it while it went through.
+        static FORKED: Cell<bool> = const { Cell::new(false) };
     }
 
     /// Between the gate and the lock, and while the lock is held.
@@ -51,30 +56,63 @@ pub(crate) mod gate {
         not_send: std::marker::PhantomData<*const ()>,
     }
 
-    fn passed() -> Passed {
-        LOCKS.set(LOCKS.get() + 1);
-        Passed { not_send: std::marker::PhantomData }
+    const PASSED: Passed = Passed { not_send: std::marker::PhantomData };
+
+    /// Does a step by which the gate's count changes and `LOCKS` does.
+    fn cross<R>(step: impl FnOnce() -> R) -> R {
+        // A handler may interrupt this, and go through as well.
+        let outer = CROSSING.replace(true);
+        compiler_fence(Ordering::SeqCst);
+        let result = step();
+        compiler_fence(Ordering::SeqCst);
+        CROSSING.set(outer);
+        if FORKED.get() {
+            // Only now it is known whether this thread, the child's only one, is in.
+            GATE.open_in_child(own());
+            FORKED.set(outer);
+        }
+        result
+    }
+
+    /// Goes in, if no fork is under way.
+    fn enter() -> bool {
+        let in_already = LOCKS.get() > 0;
+        if in_already {
+            LOCKS.set(LOCKS.get() + 1);
+            return true;
+        }
+        cross(|| {
+            let entered = GATE.enter();
+            if entered {
+                LOCKS.set(LOCKS.get() + 1);
+            }
+            entered
+        })
+    }
+
+    fn leave() {
+        LOCKS.set(LOCKS.get() - 1);
+        GATE.leave();
     }
 
     /// Waits while a fork is under way.
     pub(super) fn pass() -> Passed {
-        while LOCKS.get() == 0 && !GATE.enter() {
+        while !enter() {
             std::thread::sleep(Duration::from_micros(50));
         }
-        passed()
+        PASSED
     }
 
     /// The same without waiting.
     pub(super) fn try_pass() -> Option<Passed> {
-        (LOCKS.get() > 0 || GATE.enter()).then(passed)
+        enter().then_some(PASSED)
     }
 
     impl Drop for Passed {
         fn drop(&mut self) {
-            let locks = LOCKS.get() - 1;
-            LOCKS.set(locks);
-            if locks == 0 {
-                GATE.leave();
+            match LOCKS.get() {
+                1 => cross(leave),
+                locks => LOCKS.set(locks - 1),
             }
         }
     }
@@ -89,6 +127,9 @@ pub(crate) mod gate {
         u32::from(is_passed())
     }
 
+    /// Longer than a lock is held.
+    const CROSSES: Duration = Duration::from_millis(20);
+
     /// Closes the gate and waits until no other thread has a lock. False where one has it too long: a debugger may have
     /// stopped that thread, and the program is not to hang for it.
     pub(crate) fn close(patience: Duration) -> bool {
@@ -101,7 +142,10 @@ pub(crate) mod gate {
             std::thread::sleep(Duration::from_micros(50));
         }
         CLOSER.set(true);
-        while !GATE.is_empty(own()) {
+        let start = Instant::now();
+        // Where a handler interrupted this thread on its way through, who is in for so long is most likely itself.
+        let may_be_own = || u32::from(CROSSING.get() && start.elapsed() > CROSSES);
+        while !GATE.is_empty(own() + may_be_own()) {
             if Instant::now() >= until {
                 return false;
             }
@@ -120,7 +164,75 @@ pub(crate) mod gate {
     /// Opens it in a child, which has this thread alone.
     pub(crate) fn open_in_child() {
         CLOSER.set(false);
+        FORKED.set(CROSSING.get());
         GATE.open_in_child(own());
+    }
+
+    #[cfg(all(test, unix))]
+    mod tests {
+        use super::*;
+
+        /// Forks, does `f` in the child, and returns whether it was true there. (Not `assert`: the child has no threads.)
+        fn in_a_child(f: impl FnOnce() -> bool) -> bool {
+            // SAFETY: FORK: the child does no more than what follows.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                let code = i32::from(!f());
+                // SAFETY: EXIT: nothing of the parent's is done.
+                unsafe { libc::_exit(code) };
+            }
+            let mut status = -1;
+            // SAFETY: FORK: it is the child of this process.
+            unsafe { libc::waitpid(pid, &mut status, 0) };
+            status == 0
+        }
+
+        /// A handler forks while the thread that it interrupted goes through the gate, and returns in the child: what it had
+        /// done of a step before the fork is not counted twice, or taken off twice. (In a child: nobody else is at the gate.)
+        #[test]
+        fn a_fork_on_the_way_through() {
+            let is_right = |step: fn(), locks: u32| {
+                in_a_child(|| {
+                    LOCKS.set(locks);
+                    GATE.open_in_child(locks);
+                    cross(step);
+                    let is_right = GATE.is_empty(own()) && (own() == 0 || !GATE.is_empty(0));
+                    is_right && try_pass().is_some() && GATE.is_empty(own())
+                })
+            };
+            let before_it_enters = || {
+                open_in_child();
+                GATE.enter();
+                LOCKS.set(1);
+            };
+            let after_it_entered = || {
+                GATE.enter();
+                open_in_child();
+                LOCKS.set(1);
+            };
+            let while_it_is_refused = || {
+                GATE.close();
+                CLOSER.set(true);
+                GATE.0.fetch_add(1, Ordering::Relaxed);
+                open_in_child();
+                GATE.0.fetch_sub(1, Ordering::Relaxed);
+            };
+            let before_it_leaves = || {
+                LOCKS.set(0);
+                open_in_child();
+                GATE.leave();
+            };
+            let after_it_left = || {
+                LOCKS.set(0);
+                GATE.leave();
+                open_in_child();
+            };
+            assert!(is_right(before_it_enters, 0), "before it enters");
+            assert!(is_right(after_it_entered, 0), "after it entered");
+            assert!(is_right(while_it_is_refused, 0), "while it is refused");
+            assert!(is_right(before_it_leaves, 1), "before it leaves");
+            assert!(is_right(after_it_left, 1), "after it left");
+        }
     }
 }
 

@@ -212,7 +212,7 @@ mod known {
     ///
     /// let subscriber = tracing_subscriber::registry().with(refscope::span::layer());
     /// tracing::subscriber::with_default(subscriber, || {
-    ///     let scope = refscope::Scope::mark();
+    ///     let scope = refscope::Scope::tracking();
     ///     let _guard = scope.enter();
     ///     let _span = tracing::info_span!("request", id = 17).entered();
     ///     let one = refscope::Arc::new("a session");

@@ -96,19 +96,65 @@ mod traced {
     /// SIGUSR1 and SIGUSR2 end a process that does not expect them. `REFSCOPE=signals` does, but from the first traced allocation on.
     #[cfg(all(unix, feature = "signals"))]
     mod early_signals {
+        use std::mem::MaybeUninit;
+        use std::ptr;
+
         /// Has them do nothing until there is something to report.
         pub(super) fn expect() {
             extern "C" fn early(_: libc::c_int) {}
 
             let early = early as extern "C" fn(libc::c_int) as libc::sighandler_t;
             for signal in [libc::SIGUSR1, libc::SIGUSR2] {
-                // SAFETY: SIGNALS: the handler takes a number, and does what a handler may do.
-                let before = unsafe { libc::signal(signal, early) };
-                // The program's own, set by whoever was before us.
-                if before != libc::SIG_DFL && before != libc::SIG_ERR {
-                    // SAFETY: SIGNALS: it is what was there.
-                    unsafe { libc::signal(signal, before) };
+                let mut before = MaybeUninit::<libc::sigaction>::uninit();
+                // SAFETY: SIGNALS: it is only asked what is done.
+                let asked = unsafe { libc::sigaction(signal, ptr::null(), before.as_mut_ptr()) };
+                // SAFETY: SIGNALS: it was written, since the call succeeded.
+                let is_free =
+                    asked == 0 && unsafe { before.assume_init() }.sa_sigaction == libc::SIG_DFL;
+                // Another one is the program's own, set by whoever was before us.
+                if is_free {
+                    // SAFETY: SIGNALS: the handler takes a number, and does what a handler may do.
+                    unsafe { libc::signal(signal, early) };
                 }
+            }
+        }
+
+        #[cfg(test)]
+        mod tests {
+            use std::mem::MaybeUninit;
+            use std::ptr;
+
+            fn action() -> libc::sigaction {
+                let mut action = MaybeUninit::uninit();
+                // SAFETY: SIGNALS: it is only asked what is done.
+                let asked =
+                    unsafe { libc::sigaction(libc::SIGUSR2, ptr::null(), action.as_mut_ptr()) };
+                assert_eq!(asked, 0);
+                // SAFETY: SIGNALS: it was written.
+                unsafe { action.assume_init() }
+            }
+
+            #[test]
+            fn a_handler_of_the_program_stays_as_it_is() {
+                extern "C" fn own(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
+
+                let before = action();
+                let mut set = before;
+                set.sa_sigaction = own as extern "C" fn(_, _, _) as libc::sighandler_t;
+                set.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
+                // SAFETY: SIGNALS: adds to a set that the system wrote.
+                unsafe { libc::sigaddset(&mut set.sa_mask, libc::SIGWINCH) };
+                // SAFETY: SIGNALS: the handler does nothing.
+                unsafe { libc::sigaction(libc::SIGUSR2, &set, ptr::null_mut()) };
+                super::expect();
+                let after = action();
+                // SAFETY: SIGNALS: it is what was there.
+                unsafe { libc::sigaction(libc::SIGUSR2, &before, ptr::null_mut()) };
+                assert_eq!(after.sa_sigaction, set.sa_sigaction);
+                let flags = libc::SA_SIGINFO | libc::SA_NODEFER;
+                assert_eq!(after.sa_flags & flags, flags);
+                // SAFETY: SIGNALS: asks of a set that the system wrote.
+                assert_eq!(unsafe { libc::sigismember(&after.sa_mask, libc::SIGWINCH) }, 1);
             }
         }
     }

@@ -195,7 +195,7 @@ fn an_address_of_another_kind_that_refscope_did_not_see() {
 /// takes nobody's place when it returns.
 #[test]
 fn an_untraced_pointer_beside_traced_ones() {
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let one = scope.run(|| Arc::new(1));
     let waiting = Arc::into_raw(one.clone());
     // Of the same allocation, untraced.
@@ -215,8 +215,8 @@ fn an_untraced_pointer_beside_traced_ones() {
         // SAFETY: each pointer came from an `into_raw`, and is taken back once.
         drop(unsafe { Arc::from_raw(raw) });
         let holders = refscope::holders(&one);
-        assert!(holders.traced() as usize <= Arc::strong_count(&one));
-        assert_eq!(holders.traced() as usize, holders.strong().len());
+        assert!(holders.strong_count() as usize <= Arc::strong_count(&one));
+        assert_eq!(holders.strong_count() as usize, holders.strong().len());
     }
     assert_eq!((handles(), Arc::strong_count(&one)), (vec![false], 1));
     drop(one);

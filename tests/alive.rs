@@ -77,7 +77,10 @@ fn check(name: &str, scope: &Scope) {
     assert!(alive.iter().all(|object| &*object.thread == std::thread::current().name().unwrap()));
     // Holders, of any handle.
     let holders = refscope::holders(&kept.one);
-    assert_eq!((holders.traced(), holders.strong().len(), holders.handles().len()), (2, 2, 3));
+    assert_eq!(
+        (holders.strong_count(), holders.strong().len(), holders.handles().len()),
+        (2, 2, 3)
+    );
     assert_eq!(holders.handles(), &alive[0].handles[..], "{name}");
     assert_eq!(holders.caveats(), [""; 0], "{name}");
     assert_eq!(refscope::holders(&kept.weak).handles(), holders.handles(), "{name}");
@@ -106,7 +109,7 @@ fn the_same_with_every_sink() {
     let recorder = Recorder::new;
     let tiny = |overflow| Recorder::builder().budget(1).overflow(overflow).build();
     let quiet = || Print::to(std::io::sink());
-    check("no sink", &Scope::mark());
+    check("no sink", &Scope::tracking());
     check("nop", &Scope::new(Nop));
     check("closure", &Scope::new(from_fn(|_| {})));
     check("print", &Scope::new(quiet()));
@@ -124,7 +127,7 @@ fn the_same_with_every_sink() {
 #[test]
 fn the_same_in_a_scope_in_a_scope() {
     let sinks: [fn() -> Scope; 4] = [
-        Scope::mark,
+        Scope::tracking,
         || Scope::new(Nop),
         || Scope::new(from_fn(|_| {})),
         || Scope::new(Recorder::new()),
@@ -132,7 +135,7 @@ fn the_same_in_a_scope_in_a_scope() {
     let sinks = if cfg!(miri) { &sinks[2..3] } else { &sinks[..] };
     for outer in sinks {
         for inner in sinks {
-            let (outer, inner, beside) = (outer(), inner(), Scope::mark());
+            let (outer, inner, beside) = (outer(), inner(), Scope::tracking());
             outer.run(|| check("inner", &inner));
             let kept = outer.run(|| inner.run(make));
             assert_eq!(seen(&outer.alive()), KEPT);
@@ -186,10 +189,10 @@ fn checks_in_a_check() {
 #[test]
 fn a_scope_in_itself_and_in_many() {
     const OUTERS: usize = if cfg!(miri) { 4 } else { 100 };
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let one = scope.run(|| scope.run(|| Rc::new(1)));
     assert_eq!(scope.alive().len(), 1);
-    let outers: Vec<_> = (0..OUTERS).map(|_| Scope::mark()).collect();
+    let outers: Vec<_> = (0..OUTERS).map(|_| Scope::tracking()).collect();
     let more: Vec<_> =
         (0..3 * OUTERS).map(|i| outers[i % OUTERS].run(|| scope.run(|| Rc::new(2)))).collect();
     assert_eq!(scope.alive().len(), 3 * OUTERS + 1);
@@ -224,13 +227,13 @@ fn switched_off_sinks() {
         assert_eq!(seen(&scope.alive()), KEPT);
         let another = kept.one.clone();
         let holders = refscope::holders(&kept.one);
-        assert_eq!((holders.traced(), holders.strong().len()), (3, 3));
+        assert_eq!((holders.strong_count(), holders.strong().len()), (3, 3));
         assert_eq!(scope.alive()[0].handles.len(), 4);
         let late = scope.run(|| Rc::new(9));
         assert!(refscope::holders(&late).object().is_none());
         drop((another, late));
         assert_eq!(scope.alive().len(), 4);
-        let mark = Scope::mark();
+        let mark = Scope::tracking();
         let marked =
             [scope.run(|| mark.run(|| Rc::new(10))), mark.run(|| scope.run(|| Rc::new(11)))];
         assert_eq!((mark.alive().len(), scope.alive().len()), (2, 6));
@@ -240,7 +243,7 @@ fn switched_off_sinks() {
         assert_eq!(scope.alive(), []);
     }
     // A mark has no sink to be switched off.
-    let mark = Scope::mark();
+    let mark = Scope::tracking();
     mark.switch_off();
     check("mark", &mark);
 }
@@ -257,7 +260,7 @@ fn filters() {
     assert_eq!(refscope::watch(&kept.one).strong_count(), 0);
     kept.drop();
     assert_eq!(scope.alive(), []);
-    let (mark, recorder) = (Scope::mark(), Recorder::new());
+    let (mark, recorder) = (Scope::tracking(), Recorder::new());
     let filtered = Scope::new(Filter::by(recorder.clone(), numbers()));
     for filter_outside in [true, false] {
         let kept = match filter_outside {
@@ -282,7 +285,7 @@ fn the_whole_process() {
     };
     let before = refscope::leaks::snapshot();
     let kept =
-        [Scope::mark(), Scope::new(Recorder::new())].map(|scope| scope.run(|| Arc::new(Mine)));
+        [Scope::tracking(), Scope::new(Recorder::new())].map(|scope| scope.run(|| Arc::new(Mine)));
     let threads = kept.each_ref().map(|arc| {
         let arc = arc.clone();
         std::thread::spawn(move || arc).join().unwrap()
@@ -301,7 +304,7 @@ fn the_whole_process() {
 /// A handle that is handed on while it is looked for: its object is alive throughout.
 #[test]
 fn what_is_handed_on_meanwhile_is_never_left_out() {
-    let (scope, others) = (Scope::mark(), Scope::mark());
+    let (scope, others) = (Scope::tracking(), Scope::tracking());
     // Many places to look at: it takes a while.
     let many = others.run(|| Arc::new(0_u8));
     let many: Vec<_> = (0..20_000).map(|_| many.clone()).collect();

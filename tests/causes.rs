@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The report of what is alive after `f`, which is dropped after the look.
 fn report<T>(f: impl FnOnce() -> T) -> LeakReport {
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let kept = scope.run(f);
     let report = LeakReport::new(scope.alive(), Time::coarse());
     drop(kept);
@@ -97,7 +97,7 @@ fn advice_needs_evidence() {
     let one = report(|| Rc::new(1));
     assert!(help(&one).contains("a local that is still in scope"), "{}", help(&one));
     // A cycle that nobody has found is none; of one that was found the way back is named.
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let watch = scope.run(|| {
         let first = Rc::new(Node { next: RefCell::new(None) });
         let second = Rc::new(Node { next: RefCell::new(Some(first.clone())) }); // the way back
@@ -132,7 +132,7 @@ struct Tree {
 #[test]
 fn the_handle_that_is_to_be_weak_is_the_one_that_leads_back() {
     let tree = || Rc::new(Tree { parent: RefCell::default(), children: RefCell::default() });
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let (root, back, (other, beside), owning) = scope.run(|| {
         let (root, leaf) = (tree(), tree());
         *leaf.parent.borrow_mut() = Some(root.clone()); // the way back
@@ -287,7 +287,7 @@ fn a_recording_names_the_line_of_a_raw_pointer_too() {
 
 #[test]
 fn what_hangs_on_a_cause_is_no_finding_of_its_own() {
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let kept = scope.run(|| {
         let leaves: Vec<_> = (0..3).map(Rc::new).collect();
         let root = Rc::new(leaves);
@@ -313,7 +313,7 @@ fn what_hangs_on_a_cause_is_no_finding_of_its_own() {
 
 #[test]
 fn a_part_sorts_and_annotates_and_silences_nothing() {
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let kept = scope.run(|| (Rc::new(1_u8), Rc::new(2_u16), Rc::new(3_u32)));
     let objects = scope.alive();
     let mut retention = Retention::new();

@@ -194,7 +194,7 @@ macro_rules! counted {
 
             #[test]
             fn views_of_a_raw_pointer_leave_the_counts_right() {
-                let scope = Scope::mark();
+                let scope = Scope::tracking();
                 scope.run(|| {
                     let raw = $Ptr::into_raw($Ptr::new(1));
                     for _ in 0..5 {
@@ -265,7 +265,7 @@ macro_rules! counted {
                     let source: std::$module::$Ptr<dyn std::fmt::Debug> = left.clone();
                     let one = $Ptr::from_std(left);
                     let two: $Ptr<dyn std::fmt::Debug> = $Ptr::from_std(source);
-                    assert_eq!(refscope::holders(&kept).traced(), 3);
+                    assert_eq!(refscope::holders(&kept).strong_count(), 3);
                     assert_eq!(refscope::holders(&two).object(), refscope::holders(&kept).object());
                     drop((one, kept));
                     let last = two.into_std();
@@ -334,7 +334,7 @@ macro_rules! counted {
 
             #[test]
             fn new_cyclic_whose_closure_panics_leaves_nothing() {
-                let scope = Scope::mark();
+                let scope = Scope::tracking();
                 scope.run(|| {
                     let made = std::panic::catch_unwind(|| {
                         $Ptr::<u8>::new_cyclic(|_| {
@@ -433,7 +433,7 @@ fn the_cause_comes_before_the_effect() {
 
 #[test]
 fn holders_names_the_lines() {
-    let _guard = Scope::mark().enter();
+    let _guard = Scope::tracking().enter();
     let one = Arc::new(5);
     let two = std::thread::scope(|scope| {
         let one = &one;
@@ -444,7 +444,7 @@ fn holders_names_the_lines() {
     let weak = Arc::downgrade(&two);
     let theirs = two.as_std().clone();
     let holders = refscope::holders(&one);
-    assert_eq!(holders.traced(), 2);
+    assert_eq!(holders.strong_count(), 2);
     assert_eq!(holders.events(), 3);
     let [first, second, third] = holders.handles() else { panic!("{holders:?}") };
     assert_eq!(holders.asked(), Some(first.id));
@@ -518,7 +518,7 @@ fn wakers_are_handles() {
             this.0.fetch_add(1, Ordering::Relaxed);
         }
     }
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     scope.run(|| {
         let task = Arc::new(Task(AtomicU8::new(0)));
         let waker: Waker = task.clone().into();

@@ -42,7 +42,7 @@ fn what_is_forgotten_is_alive() {
 
 #[test]
 fn what_is_leaked_is_alive_as_a_raw_pointer() {
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     scope.run(|| {
         let text: &'static mut String = Box::leak(Box::new(String::from("for good")));
         text.push('!');
@@ -76,11 +76,11 @@ fn more_raw_pointers_come_back_than_left() {
         // SAFETY: each pointer came from an `into_raw`, and is taken back once.
         let [first, second] = [ours, theirs].map(|ptr| unsafe { Arc::from_raw(ptr) });
         assert_eq!(Arc::strong_count(&one), 3);
-        assert_eq!(refscope::holders(&one).traced(), 2);
+        assert_eq!(refscope::holders(&one).strong_count(), 2);
         drop(second.clone());
         drop(first);
         drop(second);
-        assert_eq!(refscope::holders(&one).traced(), 1);
+        assert_eq!(refscope::holders(&one).strong_count(), 1);
         assert_eq!(refscope::holders(&one).strong().len(), 1);
         drop(one);
     });
@@ -96,7 +96,7 @@ fn two_objects_at_one_address_keep_their_counts() {
         // SAFETY: each pointer came from an `into_raw`, and is taken back once.
         let back = [second, first].map(|ptr| unsafe { Arc::from_raw(ptr) });
         assert_eq!(Arc::strong_count(&one), 4);
-        let counts = || [&one, &adopted].map(|p| refscope::holders(p).traced());
+        let counts = || [&one, &adopted].map(|p| refscope::holders(p).strong_count());
         assert_eq!(counts(), [2, 2]);
         drop(back);
         assert_eq!(counts(), [1, 1]);
@@ -155,7 +155,7 @@ fn a_scope_in_the_destructor_of_an_older_thread_local() {
     let late = recorder.clone();
     std::thread::spawn(move || {
         LATE.with(|local| local.borrow_mut().0 = Some(late));
-        Scope::mark().run(|| drop(Rc::new(2)));
+        Scope::tracking().run(|| drop(Rc::new(2)));
     })
     .join()
     .expect("the thread ends as it does without refscope");
@@ -169,7 +169,7 @@ fn a_scope_in_the_destructor_of_an_older_thread_local() {
 fn a_wait_without_an_end() {
     let check = refscope::leaks::Check::new().timeout(std::time::Duration::MAX);
     check.run(|| drop(Rc::new(1)));
-    let watch = Scope::mark().run(|| refscope::watch(&Rc::new(1)));
+    let watch = Scope::tracking().run(|| refscope::watch(&Rc::new(1)));
     watch.assert_dropped_within(std::time::Duration::MAX);
 }
 

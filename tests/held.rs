@@ -385,7 +385,7 @@ fn what_is_made_after_the_copy_is_not_said_to_be_leaked() {
     if passed_in_its_own_process() {
         return;
     }
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     SLOTS.lock().unwrap().extend((0..64).map(|n| scope.run(|| Arc::new(n))));
     let end = std::sync::Arc::new(AtomicBool::new(false));
     let busy = thread::spawn({

@@ -147,7 +147,7 @@ fn the_first_use_of_a_thread() {
         named.spawn_scoped(threads, thread).unwrap().join().unwrap();
     });
     let holders = refscope::holders(&one);
-    assert_eq!((holders.traced(), holders.handles().len()), (3, 3), "{holders:?}");
+    assert_eq!((holders.strong_count(), holders.handles().len()), (3, 3), "{holders:?}");
     let names: Vec<_> = holders.handles().iter().map(|handle| handle.thread.to_string()).collect();
     let long = names.iter().filter(|name| **name == "a thread with quite a long name").count();
     assert_eq!(long, 1, "known from its first allocation on: {names:?}");
@@ -161,7 +161,7 @@ fn lines_that_were_never_met() {
     let calls = in_a_handler(|| clones.extend(lines::ARCS.iter().map(|line| line(&one))));
     assert_eq!(calls, 0);
     let holders = refscope::holders(&one);
-    assert_eq!(holders.traced() as usize, 1 + lines::ARCS.len());
+    assert_eq!(holders.strong_count() as usize, 1 + lines::ARCS.len());
     let handles = holders.handles();
     let at: HashSet<_> = handles.iter().filter_map(|handle| handle.location()).collect();
     assert_eq!(at.len(), 1 + lines::ARCS.len(), "each on its own line");
@@ -179,7 +179,7 @@ fn single_threaded_pointers() {
         clones.truncate(3);
     });
     assert_eq!(calls, 0);
-    assert_eq!(refscope::holders(&one).traced(), 4);
+    assert_eq!(refscope::holders(&one).strong_count(), 4);
 }
 
 /// New paths, as lines hand handles on in changing order: their table grows, and so do what it is searched by.
@@ -201,7 +201,7 @@ fn paths_that_were_never_met() {
     });
     assert_eq!(calls, 0);
     assert_eq!(refscope::untraced_counts().paths_cut, 0, "there was room for all");
-    assert_eq!(refscope::holders(&one).traced(), 1);
+    assert_eq!(refscope::holders(&one).strong_count(), 1);
 }
 
 /// More handles than there ever were, and their ends: chunks of places, batches of them, magazines that are full.

@@ -142,7 +142,7 @@ fn each_allocation(refscope: &str) {
 /// A label is kept under a lock, in memory of the program's. The child finds the lock free.
 #[test]
 fn a_fork_waits_for_who_has_a_lock() {
-    let one = refscope::Scope::mark().run(|| Arc::new(1));
+    let one = refscope::Scope::tracking().run(|| Arc::new(1));
     let theirs = one.clone();
     let labels = std::thread::spawn(move || {
         // What is allocated once is there.

@@ -231,7 +231,7 @@ fn a_leak_is_what_grows_over_all_repetitions() {
 
 #[test]
 fn snapshots_tell_what_was_born_between() {
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let snapshot = || Snapshot::new(scope.alive(), Time::coarse());
     let _guard = scope.enter();
     let old = Rc::new(1);
@@ -260,7 +260,7 @@ fn snapshots_tell_what_was_born_between() {
 
 #[test]
 fn a_watch_keeps_nothing_alive() {
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let one = scope.run(|| Arc::new(1));
     let watch = refscope::watch(&one);
     assert_eq!((Arc::strong_count(&one), Arc::weak_count(&one)), (1, 0));

@@ -37,7 +37,7 @@ fn what_is_asked_for_in_vain_is_said() {
 fn an_instrumented_future_can_be_moved() {
     fn is_unpin<T: Unpin>(_: &T) {}
     let waits = async { std::future::pending::<()>().await };
-    is_unpin(&refscope::Scope::mark().instrument(waits));
+    is_unpin(&refscope::Scope::tracking().instrument(waits));
 }
 
 /// Nothing is written, so nothing is there to be emptied: not a recording, nor what a link leads to.

@@ -11,7 +11,7 @@ use refscope::{Arc, Scope};
 #[test]
 fn the_paths_of_one_handle_are_bounded() {
     const HANDED: u64 = if cfg!(miri) { 2_000 } else { 1_000_000 };
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let before = memory();
     let mut random = random();
     let mut one = scope.run(|| Arc::new(1));

@@ -102,7 +102,7 @@ fn at_work() -> Vec<std::thread::JoinHandle<()>> {
         let one = Arc::new(1_u32);
         let clones: Vec<_> = (0..100).map(|_| one.clone()).collect();
         let raw = Arc::into_raw(shared.clone());
-        let scope = refscope::Scope::mark();
+        let scope = refscope::Scope::tracking();
         let kept = scope.run(|| (Box::new(2_u16), Rc::new(3_u8)));
         on_a_plain_thread(move || drop((clones, shared.clone())));
         // SAFETY: it came from `into_raw`, and is taken back once.
@@ -389,7 +389,7 @@ fn handles_signals() {
     STOP.store(true, Ordering::Relaxed);
     sender.join().unwrap();
     assert!(HANDLED.load(Ordering::Relaxed) >= 5_000, "the handler ran");
-    assert_eq!(refscope::holders(shared).traced(), 1, "the counts are right");
+    assert_eq!(refscope::holders(shared).strong_count(), 1, "the counts are right");
     assert_eq!(refscope::holders(shared).strong().len(), 1, "and the handles");
     println!("handled, and whole");
 }
@@ -471,7 +471,7 @@ fn handles_signals_in_the_allocator() {
     let kept = KEPT.take();
     assert!(kept.len() > SIGNALS / 10, "the handler ran");
     let holders = refscope::holders(shared);
-    assert_eq!(holders.traced() as usize, 1 + kept.len(), "the counts are right");
+    assert_eq!(holders.strong_count() as usize, 1 + kept.len(), "the counts are right");
     assert_eq!(holders.strong().len(), 1 + kept.len(), "and the handles");
     println!("handled, and whole: {}", kept.len());
 }
@@ -519,7 +519,7 @@ fn handles_signals_with_a_recorder() {
     sender.join().unwrap();
     let handled = HANDLED.load(Ordering::Relaxed);
     assert!(handled >= 5_000, "the handler ran");
-    assert_eq!(refscope::holders(shared).traced(), 1, "the counts are right");
+    assert_eq!(refscope::holders(shared).strong_count(), 1, "the counts are right");
     assert_eq!(refscope::holders(shared).strong().len(), 1, "and the handles");
     let recording = recorder.recording();
     let numbers: HashSet<_> = recording.events().iter().map(|event| event.seq).collect();
@@ -626,7 +626,7 @@ fn clones_in_a_panic_hook() {
     }
 
     let angry = || Scope::new(sink::from_fn(|event| assert!(event.seq() < 3, "on purpose")));
-    let quiet = Scope::mark();
+    let quiet = Scope::tracking();
     for (shared, sink_panics) in [
         (angry().run(|| Arc::new(1_u16)), true),
         (Scope::new(sink::Recorder::new()).run(|| Arc::new(2)), false),
@@ -651,9 +651,12 @@ fn clones_in_a_panic_hook() {
         assert_eq!(HOOKED.swap(0, Ordering::Relaxed), 2, "the program's, and the other sink's");
         drop(catch_unwind(|| resume_unwind(std::boxed::Box::new(6))).unwrap_err());
         let holders = refscope::holders(&shared);
-        assert_eq!((holders.traced(), holders.strong().len(), holders.handles().len()), (2, 2, 2));
+        assert_eq!(
+            (holders.strong_count(), holders.strong().len(), holders.handles().len()),
+            (2, 2, 2)
+        );
         drop(std::panic::take_hook());
-        assert_eq!(refscope::holders(&shared).traced(), 1);
+        assert_eq!(refscope::holders(&shared).strong_count(), 1);
         assert_eq!(Arc::strong_count(&shared), 1);
         drop((other, shared));
     }

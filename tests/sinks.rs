@@ -75,7 +75,7 @@ fn a_sink_that_uses_traced_pointers() {
     let holders = refscope::holders(&two);
     // By the ledger: one, the one that is seen, two. The two that came and went inside the sink left a count
     // that is right, and four numbers in the history.
-    assert_eq!(holders.traced(), 3);
+    assert_eq!(holders.strong_count(), 3);
     assert_eq!(holders.strong().len(), 3);
     assert!(refscope::untraced_counts().inside_sink >= 1);
 }
@@ -101,7 +101,10 @@ fn what_a_sink_keeps_is_known_and_what_it_did_not_see_is_told() {
     *keeper.0.lock().unwrap() = Some(one.clone());
     refscope::label(&one, "kept");
     let holders = refscope::holders(&one);
-    assert_eq!((holders.traced(), holders.strong().len(), Arc::strong_count(&one)), (3, 3, 3));
+    assert_eq!(
+        (holders.strong_count(), holders.strong().len(), Arc::strong_count(&one)),
+        (3, 3, 3)
+    );
     let text = holders.to_string();
     assert!(text.contains("1 event withheld"), "{text}");
     assert_eq!(keeper.2.load(Ordering::Relaxed), 3, "new, clone, label");
@@ -207,7 +210,7 @@ fn scopes_nest_and_sinks_combine() {
 /// A future carries its scope to wherever it is polled and dropped.
 #[test]
 fn futures_enter_a_scope_at_each_poll() {
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let mut yielded = false;
     let future = scope.instrument(async move {
         let first = Arc::new(1);
@@ -282,6 +285,8 @@ fn the_global_sink_is_set_once() {
     let late = Rc::new(['g', 'h', 'i']);
     assert_eq!(recorder.recording().events().len(), 3, "a birth, and a birth and a drop elsewhere");
     assert!(refscope::holders(&late).object().is_none());
+    let off = refscope::track().unwrap_err();
+    assert!(off.to_string().contains("for good"), "{off}");
 }
 
 /// Filters decide once, at birth; what they leave out is counted, and costs nothing later.

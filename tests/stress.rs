@@ -67,7 +67,7 @@ fn stress(scope: &Scope, read: impl Fn() -> usize) {
 
 #[test]
 fn tracked() {
-    stress(&Scope::mark(), || 0);
+    stress(&Scope::tracking(), || 0);
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn each_is_named() {
 #[test]
 fn a_search_without_time_says_so() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = refscope::Scope::mark().run(|| Arc::new(1));
+    let kept = refscope::Scope::tracking().run(|| Arc::new(1));
     let search = Search::new().budget(std::time::Duration::ZERO);
     let ownership = search.run().expect("it works here");
     assert!(ownership.statistics.is_cut);
@@ -139,7 +139,7 @@ fn cycle() -> [ObjectId; 3] {
 #[test]
 fn the_part_for_some_objects() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let scope = refscope::Scope::mark();
+    let scope = refscope::Scope::tracking();
     let [session, one, two] = scope.run(cycle);
     let others: Vec<_> = scope.run(|| (0..100).map(|n| Arc::new(Arc::new(n))).collect());
     let all = search();
@@ -190,7 +190,7 @@ fn the_part_for_some_objects() {
 #[test]
 fn the_graph_is_plain_data() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let scope = refscope::Scope::mark();
+    let scope = refscope::Scope::tracking();
     let [session, ..] = scope.run(cycle);
     let part = search().of([session]);
     let text = part.to_json();

@@ -16,7 +16,7 @@ fn it_counts_everything_and_runs_one_at_a_time() {
     thread::spawn(|| drop(Arc::new(0))).join().expect("it ends");
     check.verify().expect("all is gone");
     let outside = thread::spawn(|| Arc::new(1)).join().expect("it ends");
-    let scoped = thread::spawn(|| Scope::mark().run(|| Arc::new(2))).join().expect("it ends");
+    let scoped = thread::spawn(|| Scope::tracking().run(|| Arc::new(2))).join().expect("it ends");
     let report = check.verify().expect_err("both are alive");
     assert_eq!(report.objects(), 2);
     assert!(report.outside().is_empty(), "nothing is outside");

@@ -57,7 +57,7 @@ pub fn totals(objects: &[LiveObject]) -> Vec<Total> {
 /// ```
 /// use refscope::{Rc, Scope, analysis::Snapshot, event::Time};
 ///
-/// let scope = Scope::mark();
+/// let scope = Scope::tracking();
 /// let snapshot = || Snapshot::new(scope.alive(), Time::coarse());
 /// let _guard = scope.enter();
 /// let before = snapshot();

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// use refscope::{Rc, Scope, event::Time};
 ///
 /// # if !refscope::ENABLED { return }
-/// let scope = Scope::mark();
+/// let scope = Scope::tracking();
 /// let (list, entry) = scope.run(|| (Rc::new("a list"), Rc::new(1)));
 /// let objects = scope.alive();
 /// let mut retention = Retention::new();

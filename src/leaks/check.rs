@@ -95,7 +95,7 @@ impl Check {
         // Before what is alive is looked at: nothing falls in between.
         let tracked = TrackAll::new();
         Self {
-            scope: Scope::mark(),
+            scope: Scope::tracking(),
             timeout: Duration::from_secs(1),
             allowed: Vec::new(),
             bounds: Vec::new(),

@@ -201,11 +201,12 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
 /// Adds the blocks that an [`Alloc`](crate::Alloc) knows. Where glibc's heap is not walked, or the block is another allocator's,
 /// what lies between them is free, or another's.
 fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
-    if !map::is_used() {
-        return;
-    }
+    // Of an allocator that could note none, too.
     if map::missed() > 0 {
         doubts.push(Doubt::BlocksMissed { blocks: map::missed() });
+    }
+    if !map::is_used() {
+        return;
     }
     let (own, known) = (&moment.map, heap.blocks.len());
     // A map that was made since is not in the copy.

@@ -39,7 +39,7 @@ impl Scope {
     /// ```
     /// use refscope::{Rc, Scope};
     ///
-    /// let (outer, inner) = (Scope::mark(), Scope::mark());
+    /// let (outer, inner) = (Scope::tracking(), Scope::tracking());
     /// let kept = outer.run(|| inner.run(|| Rc::new("belongs to both")));
     /// # if refscope::ENABLED {
     /// assert_eq!((outer.alive().len(), inner.alive().len()), (1, 1));

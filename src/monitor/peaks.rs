@@ -78,14 +78,50 @@ impl Rest {
 
 /// Returns how many are alive.
 fn count_now() -> u64 {
+    // A fork waits for the lock, so what takes long is done without it.
     let objects = crate::model::living_objects();
-    let mut peaks = PEAKS.lock();
-    let peaks = peaks.get_or_insert_default();
-    peaks.add(&objects, Time::coarse());
-    if peaks.known.values().any(Peak::has_grown) {
-        peaks.look(&crate::model::alive());
+    let counts = counts(&objects);
+    let has_grown = {
+        let mut peaks = PEAKS.lock();
+        let peaks = peaks.get_or_insert_default();
+        peaks.add(counts, Time::coarse());
+        peaks.known.values().any(Peak::has_grown)
+    };
+    if has_grown {
+        let alive = crate::model::alive();
+        let lines = lines_of_holders(&alive);
+        if let Some(peaks) = PEAKS.lock().as_mut() {
+            peaks.look(&lines);
+        }
     }
     objects.len() as u64
+}
+
+/// How many objects there are of each type and line: by address, though a line in generic code has several locations.
+fn counts(objects: &[Object]) -> HashMap<(usize, usize), (Object, u64)> {
+    let mut counts = HashMap::new();
+    for &object in objects {
+        let key =
+            (std::ptr::from_ref(object.ty).addr(), std::ptr::from_ref(object.location).addr());
+        counts.entry(key).or_insert((object, 0)).1 += 1;
+    }
+    counts
+}
+
+/// The lines that hold objects of each type and line, and how many.
+type Lines<'a> = HashMap<(&'a str, &'a Location), HashMap<&'a Location, u64>>;
+
+fn lines_of_holders(objects: &[LiveObject]) -> Lines<'_> {
+    let mut lines = Lines::new();
+    for object in objects {
+        // A stack is not resolved here: it takes long, and a lock that the exit's report needs.
+        let line = object.fault().and_then(|handle| handle.location());
+        if let Some(line) = line.filter(|line| line.is_user()) {
+            let all = lines.entry((&*object.type_name, &object.location)).or_default();
+            *all.entry(line).or_default() += 1;
+        }
+    }
+    lines
 }
 
 impl Peak {
@@ -96,14 +132,7 @@ impl Peak {
 }
 
 impl Peaks {
-    fn add(&mut self, objects: &[Object], now: Time) {
-        // By address, and then by what is there: a line in generic code has several locations.
-        let mut counts: HashMap<(usize, usize), (Object, u64)> = HashMap::new();
-        for &object in objects {
-            let key =
-                (std::ptr::from_ref(object.ty).addr(), std::ptr::from_ref(object.location).addr());
-            counts.entry(key).or_insert((object, 0)).1 += 1;
-        }
+    fn add(&mut self, counts: HashMap<(usize, usize), (Object, u64)>, now: Time) {
         self.known.values_mut().for_each(|peak| peak.now = 0);
         for (object, count) in counts.into_values() {
             let new = || Peak { object, peak: 0, now: 0, high: now, holder: None, looked_at: 0 };
@@ -119,17 +148,8 @@ impl Peaks {
         }
     }
 
-    /// Finds the lines that hold what has grown.
-    fn look(&mut self, objects: &[LiveObject]) {
-        let mut lines: HashMap<_, HashMap<&Location, u64>> = HashMap::new();
-        for object in objects {
-            // A stack is not resolved here: it takes long, and a lock that the exit's report needs.
-            let line = object.fault().and_then(|handle| handle.location());
-            if let Some(line) = line.filter(|line| line.is_user()) {
-                let all = lines.entry((&*object.type_name, &object.location)).or_default();
-                *all.entry(line).or_default() += 1;
-            }
-        }
+    /// Notes the lines that hold what has grown.
+    fn look(&mut self, lines: &Lines<'_>) {
         for peak in self.known.values_mut().filter(|peak| peak.has_grown()) {
             peak.looked_at = peak.now;
             let created = peak.object.location();
@@ -169,11 +189,11 @@ impl Peaks {
 /// What the exit's report says of peaks, if there is anything to say.
 pub(super) fn report() -> Option<String> {
     // The counting thread may be in the middle of it, for good: it is not waited for without an end.
-    let objects = crate::model::living_objects();
+    let counts = counts(&crate::model::living_objects());
     let mut peaks = PEAKS.try_lock_for(Duration::from_millis(200))?;
     let peaks = peaks.get_or_insert_default();
     let (last, now) = (peaks.counted, Time::coarse());
-    peaks.add(&objects, now);
+    peaks.add(counts, now);
     let lines = peaks.lines(last, now);
     (!lines.is_empty()).then(|| {
         let intro =
@@ -185,7 +205,7 @@ pub(super) fn report() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{INTERVAL, LONGEST, Peaks, Rest};
+    use super::{INTERVAL, LONGEST, Peaks, Rest, counts};
     use crate::event::{Object, Time};
     use crate::{Arc, Scope};
     use std::time::Duration;
@@ -220,21 +240,21 @@ mod tests {
     /// What was alive, unchanged, when it was last counted is mentioned, though that was a second ago; not what was gone then.
     #[test]
     fn finds_what_was_there_at_the_last_count() {
-        let scope = Scope::mark();
+        let scope = Scope::tracking();
         let all: Vec<_> = scope.run(|| (0..5).map(|_| Arc::new(Counted)).collect());
         let mut peaks = Peaks::default();
         for at in [0, 10, 500] {
-            peaks.add(&counted(), ms(at));
+            peaks.add(counts(&counted()), ms(at));
         }
         drop(all);
         let last = peaks.counted;
-        peaks.add(&counted(), ms(1_490));
+        peaks.add(counts(&counted()), ms(1_490));
         let lines = peaks.lines(last, ms(1_490));
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains(": 5 at the peak, all dropped in the last "), "{lines:?}");
         // The count at 1,490 ms was another than the exit's: it has seen them gone.
         let last = peaks.counted;
-        peaks.add(&counted(), ms(2_000));
+        peaks.add(counts(&counted()), ms(2_000));
         assert!(peaks.lines(last, ms(2_000)).is_empty());
     }
 }

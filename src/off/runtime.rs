@@ -29,6 +29,10 @@ pub(crate) mod dispatch {
     /// Does nothing: tracing is off.
     pub fn flush() {}
 
+    pub(crate) fn is_switched_off() -> bool {
+        false
+    }
+
     /// Returns zeros: tracing is off, and nothing is counted.
     pub fn untraced_counts() -> UntracedCounts {
         UntracedCounts::default()
@@ -90,7 +94,7 @@ pub(crate) mod scope {
         }
 
         /// Creates a scope.
-        pub fn mark() -> Self {
+        pub fn tracking() -> Self {
             Self(())
         }
 

@@ -507,7 +507,7 @@ mod tests {
 
     #[test]
     fn why_there_was_no_search_is_said() {
-        let scope = crate::Scope::mark();
+        let scope = crate::Scope::tracking();
         let _kept = scope.run(|| crate::Rc::new(1));
         let mut report = LeakReport::new(scope.alive(), crate::event::Time::coarse());
         report.located = Some(Err(crate::locate::Unavailable::Busy.to_string()));

@@ -440,12 +440,14 @@ impl<P: Stored> Repr for P {
     #[inline]
     fn parts_mut(&mut self) -> PartsMut<'_, Self> {
         let ticket = Ticket::of(word(self.stored()));
+        let before = PartsMut::<Self>::LENDS.then(|| Ticket::of(word(self.stored()))).flatten();
         if let Some(ticket) = &ticket {
             set_word(self.stored_mut(), ticket.std());
         }
         let std = ptr::from_mut(self.stored_mut()).cast::<P::Std>();
         // SAFETY: WORD. WHOLE: it is std's pointer until the parts are dropped.
-        PartsMut { identity: ManuallyDrop::new(P::Identity::of(ticket)), std: unsafe { &mut *std } }
+        let std = unsafe { &mut *std };
+        PartsMut { identity: ManuallyDrop::new(P::Identity::of(ticket)), std, before }
     }
 
     fn lend(&self) -> &P::Std {
@@ -496,6 +498,13 @@ impl<P: Stored> Repr for P {
 pub(crate) struct PartsMut<'a, P: Repr> {
     pub(crate) identity: ManuallyDrop<P::Identity>,
     pub(crate) std: &'a mut P::Std,
+    /// The handle's ticket, where copies of std's pointer may have been lent by it.
+    before: Option<Ticket>,
+}
+
+impl<P: Repr> PartsMut<'_, P> {
+    /// Whether std's pointer has metadata: one of one word stands in the place, and is not lent as a copy.
+    const LENDS: bool = size_of::<P::Std>() > size_of::<usize>();
 }
 
 impl<P: Repr> Drop for PartsMut<'_, P> {
@@ -503,7 +512,18 @@ impl<P: Repr> Drop for PartsMut<'_, P> {
     fn drop(&mut self) {
         // SAFETY: WHOLE: it is not used any more.
         let identity = unsafe { ManuallyDrop::take(&mut self.identity) };
-        if let Some(ticket) = identity.into_ticket() {
+        let ticket = identity.into_ticket();
+        // Another object's, or none: nobody can end by it what was lent.
+        if Self::LENDS
+            && self.before != ticket
+            && let Some(before) = &self.before
+        {
+            match before.is_returned() {
+                true => lent::end_at(ptr::from_ref(&*self.std).addr()),
+                false => lent::end_if_any(before),
+            }
+        }
+        if let Some(ticket) = ticket {
             put_in(ticket, self.std);
         }
     }

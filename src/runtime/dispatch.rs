@@ -413,6 +413,12 @@ impl<S> fmt::Debug for InstallError<S> {
 impl<S> fmt::Display for InstallError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let there = FROM_CODE.get().map_or("another sink", |dispatch| dispatch.name);
+        if is_switched_off() {
+            return write!(
+                f,
+                "the global sink ({there}) was switched off, which is for good; use a `refscope::Scope`"
+            );
+        }
         write!(
             f,
             "a global sink ({there}) is installed already; use a `refscope::Scope`, or install both \

@@ -10,7 +10,7 @@ pub(crate) use self::place::{NewPlace, Place, PlaceDetails, RETURNED};
 
 use super::dispatch::Dispatch;
 use super::scope::ScopeNode;
-use super::slab::Slot;
+use super::slab::{Slot, begin_fill};
 use crate::event::{Label, Object, ObjectId, Type};
 use crate::primitive::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Witness, plain};
 
@@ -175,6 +175,7 @@ impl Entry {
     pub(crate) fn fill(&self, new: &NewEntry<'_>) {
         let object = new.object;
         self.witness.write();
+        begin_fill();
         self.refs.store(1, RELAXED);
         self.state.store(Position { seq: 1, strong: new.strong }.state(), RELAXED);
         self.flags.store(new.flags, RELAXED);

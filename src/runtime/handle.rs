@@ -11,17 +11,21 @@
 use self::birth::{open, open_new};
 use self::emit::note;
 use self::end::{drop_returned, drop_strong, end_strong, end_weak};
-use self::hold::{Held, entry_of, hold, unpin, with};
-use self::make::{Clone, CloneOfReturned, Downgrade, NewOfCyclic, Upgrade, WeakClone, make};
+use self::hold::{Held, entry_of, hold, pin_raw, unpin, with};
+use self::make::{
+    Clone, CloneOfReturned, Downgrade, Make, NewOfCyclic, Upgrade, WeakClone, make, make_any,
+    make_from, make_from_returned,
+};
 use self::raw_pointer::{claim_raw, register_raw, register_stranger};
 use self::std_pointer::{of_std, to_std};
 use crate::event::{Caller, HandleId, Kind, ObjectId, Op, Type};
 use crate::primitive::{AtomicU64, Ordering, statics};
+use crate::runtime::dispatch;
 use crate::runtime::entry::Place;
 use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::raw::Side;
 use crate::runtime::ticket::{StdWord, Ticket};
-use crate::runtime::{dispatch, local};
+use crate::span;
 use std::panic::Location;
 
 pub(crate) use self::identity::{Identity, WatchedEntry};
@@ -148,11 +152,9 @@ impl<const SHARED: bool> Strong<SHARED> {
     /// The handle of an object that `new_cyclic` announced by a weak one.
     pub(crate) fn of_cyclic(weak: &Weak<SHARED>, site: Caller) -> Self {
         let made = weak.0.as_ref().and_then(|from| {
-            with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED, NewOfCyclic>(entry, place, site, StdWord::LATER)
-            })
+            make_from::<SHARED, NewOfCyclic>(from, Side::Weak, site, StdWord::LATER)
         });
-        Self(made.flatten())
+        Self(made)
     }
 
     /// A clone's identity. Stands after std's clone, which is `std`.
@@ -163,7 +165,12 @@ impl<const SHARED: bool> Strong<SHARED> {
         #[cfg_attr(refscope_thin, inline(always))]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller, std: StdWord) -> Option<Ticket> {
             if from.is_returned() {
-                return returned::<SHARED>(from, site, std);
+                return make_from_returned::<SHARED, CloneOfReturned>(
+                    from,
+                    Side::Strong,
+                    site,
+                    std,
+                );
             }
             of_place::<SHARED>(from.place(), site, std)
         }
@@ -176,18 +183,6 @@ impl<const SHARED: bool> Strong<SHARED> {
         ) -> Option<Ticket> {
             make::<SHARED, Clone>(entry_of(from), from, site, std)
         }
-        #[cold]
-        #[inline(never)]
-        fn returned<const SHARED: bool>(
-            from: &Ticket,
-            site: Caller,
-            std: StdWord,
-        ) -> Option<Ticket> {
-            with::<SHARED, _>(from, Side::Strong, |entry, place| {
-                make::<SHARED, CloneOfReturned>(entry, place, site, std)
-            })
-            .flatten()
-        }
         match &self.0 {
             None => Self(None),
             Some(from) => Self(traced::<SHARED>(from, site, std)),
@@ -199,10 +194,7 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn downgraded(&self, site: Caller, std: StdWord) -> Weak<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller, std: StdWord) -> Option<Ticket> {
-            with::<SHARED, _>(from, Side::Strong, |entry, place| {
-                make::<SHARED, Downgrade>(entry, place, site, std)
-            })
-            .flatten()
+            make_from::<SHARED, Downgrade>(from, Side::Strong, site, std)
         }
         match &self.0 {
             None => Weak(None),
@@ -324,15 +316,10 @@ impl<const SHARED: bool> Strong<SHARED> {
     pub(crate) fn increment(at: Option<(Kind, usize)>) {
         let site = Location::caller();
         let Some(at) = at.filter(|_| !LEDGER.no_raws()) else { return };
-        let found = local::enter(|local| {
-            let raw = LEDGER.lock_raw(local)?;
-            let (entry, place) = raw.find(at, Side::Strong)?;
-            // The place that was found keeps the entry open as long as the table is locked.
-            entry.share::<SHARED>();
-            Some((entry, place))
-        });
-        if let Some((entry, place)) = found {
-            let clone = make::<SHARED, CloneOfReturned>(entry, place, site, StdWord::LATER);
+        if let Some((entry, parent)) = pin_raw::<SHARED>(|raw| raw.find(at, Side::Strong)) {
+            let (how, op) = (CloneOfReturned::HOW, CloneOfReturned::OP);
+            let (std, span) = (StdWord::LATER, span::current());
+            let clone = make_any::<SHARED>(entry, parent, how, op, site, std, span);
             if let Some(held) = clone.and_then(|clone| hold(clone, Side::Strong)) {
                 register_raw::<SHARED>(held, Side::Strong, Op::IntoRaw, at, site);
             }
@@ -383,10 +370,7 @@ impl<const SHARED: bool> Weak<SHARED> {
     pub(crate) fn cloned(&self, site: Caller, std: StdWord) -> Self {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller, std: StdWord) -> Option<Ticket> {
-            with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED, WeakClone>(entry, place, site, std)
-            })
-            .flatten()
+            make_from::<SHARED, WeakClone>(from, Side::Weak, site, std)
         }
         match &self.0 {
             None => Self(None),
@@ -399,10 +383,7 @@ impl<const SHARED: bool> Weak<SHARED> {
     pub(crate) fn upgraded(&self, site: Caller, std: StdWord) -> Strong<SHARED> {
         #[inline(never)]
         fn traced<const SHARED: bool>(from: &Ticket, site: Caller, std: StdWord) -> Option<Ticket> {
-            with::<SHARED, _>(from, Side::Weak, |entry, place| {
-                make::<SHARED, Upgrade>(entry, place, site, std)
-            })
-            .flatten()
+            make_from::<SHARED, Upgrade>(from, Side::Weak, site, std)
         }
         match &self.0 {
             None => Strong(None),
@@ -414,8 +395,8 @@ impl<const SHARED: bool> Weak<SHARED> {
     #[inline]
     pub(crate) fn upgrade_failed(&self, site: Caller) {
         if let Some(ticket) = &self.0 {
-            with::<SHARED, _>(ticket, Side::Weak, |entry, place| {
-                note::<SHARED>(entry, place.number(), Op::UpgradeFailed, site, false);
+            with::<SHARED, _>(ticket, Side::Weak, |entry, number| {
+                note::<SHARED>(entry, number, Op::UpgradeFailed, site, false);
             });
         }
     }

@@ -182,13 +182,13 @@ impl Scope {
     /// ```
     /// use refscope::{Rc, Scope};
     ///
-    /// let scope = Scope::mark();
+    /// let scope = Scope::tracking();
     /// let kept = scope.run(|| Rc::new(1));
     /// # if refscope::ENABLED {
     /// assert_eq!(scope.alive().len(), 1);
     /// # }
     /// ```
-    pub fn mark() -> Self {
+    pub fn tracking() -> Self {
         Self::with(None)
     }
 

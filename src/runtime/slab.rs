@@ -73,6 +73,14 @@ pub(crate) fn publish<T: Slot>(slot: &T) -> u32 {
     generation
 }
 
+/// Stands before the fields of a slot that is not in use are written.
+#[inline(always)]
+pub(crate) fn begin_fill() {
+    // Release: who hid the slot may be another thread, whose fence orders its own stores alone. What it did comes before this
+    // by the slot's way here; so a reader that sees a field of now sees, behind its own fence, that the slot was hidden.
+    fence(Ordering::Release);
+}
+
 /// Hides a slot from readers, before its fields change.
 #[inline]
 pub(crate) fn hide<T: Slot>(slot: &T) {
@@ -80,7 +88,8 @@ pub(crate) fn hide<T: Slot>(slot: &T) {
     let generation = slot.generation().load(Ordering::Relaxed).wrapping_add(1);
     debug_assert!(generation.is_multiple_of(2), "FREE: a free slot is hidden again");
     slot.generation().store(generation, Ordering::Relaxed);
-    // Release: a reader that sees a field of later sees, behind its own fence, this generation too.
+    // Release: a reader that sees a field of later, which this thread wrote, sees, behind its own fence, this generation too.
+    // (For other threads that write them: see `begin_fill`.)
     fence(Ordering::Release);
 }
 
@@ -93,7 +102,7 @@ pub(crate) fn read<T: Slot, R>(slot: &T, fields: impl FnOnce(&T, u32) -> R) -> O
         return None;
     }
     let fields = fields(slot, generation);
-    // Acquire: pairs with the release in `hide`.
+    // Acquire: pairs with the release in `hide`, and in `begin_fill`.
     fence(Ordering::Acquire);
     (slot.generation().load(Ordering::Relaxed) == generation).then_some(fields)
 }

@@ -13,8 +13,9 @@ struct Own {
     top: AtomicUsize,
 }
 
-/// The first is the clock's.
-static OWN: [Own; 32] = [const { Own { tid: AtomicI32::new(0), top: AtomicUsize::new(0) } }; 32];
+/// The first is the clock's. A recording in a file has one: a thread for which there is no room is taken for one of the
+/// program's whose registers are unknown, so that nothing is proven.
+static OWN: [Own; 256] = [const { Own { tid: AtomicI32::new(0), top: AtomicUsize::new(0) } }; 256];
 
 /// While this exists, its thread is known as one of refscope's own. (Another thread may get its number afterwards.)
 struct OwnThread(Option<&'static Own>);
@@ -155,4 +156,31 @@ pub(super) fn without_signals<R>(start: impl FnOnce() -> R) -> R {
     }
     #[cfg(not(unix))]
     start()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::{is_own_thread, spawn};
+    use std::sync::{Arc, Barrier};
+    use std::thread::Builder;
+
+    /// A program may have many recordings, each with a thread.
+    #[test]
+    fn a_hundred_threads_are_known() {
+        let all = Arc::new(Barrier::new(100));
+        let threads = (0..100).map(|_| {
+            let all = Arc::clone(&all);
+            let is_known = move || {
+                all.wait();
+                // SAFETY: SIGNALS: no memory is touched.
+                let is_known = is_own_thread(unsafe { libc::syscall(libc::SYS_gettid) } as i32);
+                all.wait();
+                is_known
+            };
+            spawn(Builder::new(), is_known).unwrap()
+        });
+        let threads: Vec<_> = threads.collect();
+        let known = threads.into_iter().map(|thread| thread.join().unwrap());
+        assert_eq!(known.filter(|is_known| !is_known).count(), 0, "threads are not known");
+    }
 }

@@ -13,9 +13,9 @@ use super::sources::Sources;
 use super::writers::{self, Writers};
 use super::{Clock, Route, Sink};
 use crate::event::{Event, Time};
-use crate::exit::at_exit_of;
+use crate::exit::{at_exit_of, is_interrupted};
 use crate::fork;
-use crate::lock::{Mutex, MutexGuard, gate};
+use crate::lock::{LongMutex, Mutex, MutexGuard, gate};
 use crate::runtime::clock;
 use crate::runtime::log::{Backing, Log, Segment, Subject};
 use std::fmt;
@@ -35,7 +35,8 @@ struct Inner {
     space: Space,
     dictionary: Mutex<Dictionary>,
     summary: Mutex<Summary>,
-    sources: Mutex<Sources>,
+    /// Held while files are read: a fork does not wait for that, and a child writes no sources.
+    sources: LongMutex<Sources>,
 }
 
 /// How long is waited for a lock that this thread may have been interrupted with.
@@ -83,7 +84,7 @@ impl FlightRecorder {
             space,
             dictionary: Mutex::new(dictionary),
             summary: Mutex::new(Summary::new()),
-            sources: Mutex::new(Sources::new(bytes)),
+            sources: LongMutex::new(Sources::new(bytes)),
         });
         let log = Log::backed(Box::new(Arc::clone(&inner)), clock);
         at_exit_of(&inner, |inner: &Inner| {
@@ -178,7 +179,12 @@ impl Inner {
     fn write_sources(&self) {
         let new = self.dictionary().map(|mut dictionary| dictionary.take_sources());
         let Some(new) = new.filter(|new| !new.is_empty()) else { return };
-        let Some(mut sources) = self.lock(&self.sources) else { return };
+        let is_interrupted = gate::is_passed() || is_interrupted();
+        let sources = match is_interrupted {
+            true => self.sources.try_lock_for(PATIENCE),
+            false => Some(self.sources.lock()),
+        };
+        let Some(mut sources) = sources else { return };
         sources.read_new(new, |entry| {
             if let Some(mut dictionary) = self.dictionary() {
                 dictionary.source(&self.space, &entry);

@@ -1,6 +1,6 @@
 use super::{Route, Sink};
 use crate::event::Event;
-use crate::runtime::dispatch::{InstallError, install};
+use crate::runtime::dispatch::{InstallError, install, is_switched_off};
 use std::sync::OnceLock;
 
 /// Wants every object, and no events: what is alive is known without a history.
@@ -35,7 +35,8 @@ impl Sink for Nop {
 ///
 /// # Errors
 ///
-/// When another sink has been installed already: by that, objects are tracked as well.
+/// When another sink has been installed already, which tracks the objects that it wants; and after
+/// [`switch_off`](crate::switch_off), which is for good. [`Scope::tracking`](crate::Scope::tracking) tracks in either case.
 ///
 /// # Examples
 ///
@@ -48,5 +49,6 @@ impl Sink for Nop {
 /// ```
 pub fn track() -> Result<(), InstallError<Nop>> {
     static TRACKS: OnceLock<bool> = OnceLock::new();
-    if *TRACKS.get_or_init(|| install(Nop).is_ok()) { Ok(()) } else { install(Nop) }
+    let tracks = *TRACKS.get_or_init(|| install(Nop).is_ok());
+    if tracks && !is_switched_off() { Ok(()) } else { install(Nop) }
 }

@@ -193,6 +193,12 @@ pub(crate) fn check(sinks: &Sinks) {
         }
         objects.entry(event.object).or_default().push(*event);
     }
+    for event in &log {
+        if let Some(from) = event.from {
+            let is_handle = first.get(&from).is_some_and(|first| first.op.makes().is_some());
+            assert!(is_handle, "OWN: made from no handle: {event:?} in {log:?}");
+        }
+    }
     assert_eq!(objects.len() as u64, births, "OWN: {log:?}");
     for history in objects.values_mut() {
         history.sort_by_key(|event| event.seq);

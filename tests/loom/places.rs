@@ -282,7 +282,7 @@ fn an_object_is_there_after_its_handles() {
 #[test]
 fn a_reader_beside_handles_without_events() {
     explore_freely(|| {
-        let scope = Scope::mark();
+        let scope = Scope::tracking();
         let one = scope.run(Arc::new);
         let id = one.id();
         let (two, three) = (one.clone(), one.clone());
@@ -309,7 +309,7 @@ fn a_reader_beside_handles_without_events() {
 #[test]
 fn clones_and_drops_without_events() {
     explore_freely(|| {
-        let scope = Scope::mark();
+        let scope = Scope::tracking();
         let one = scope.run(Arc::new);
         let id = one.id();
         let two = one.clone();
@@ -336,7 +336,7 @@ fn clones_and_drops_without_events() {
 #[test]
 fn an_object_without_events_ends_on_two_threads() {
     explore_freely(|| {
-        let scope = Scope::mark();
+        let scope = Scope::tracking();
         let one = scope.run(Arc::new);
         let id = one.id();
         let (two, another) = (one.clone(), scope.run(Arc::new));
@@ -359,7 +359,7 @@ fn an_object_without_events_ends_on_two_threads() {
 #[test]
 fn a_weak_handle_without_events_ends_beside_the_last_strong_one() {
     explore_freely(|| {
-        let scope = Scope::mark();
+        let scope = Scope::tracking();
         let one = scope.run(Arc::new);
         let id = one.id();
         let (weak, another) = (one.downgrade(), scope.run(Arc::new));
@@ -383,7 +383,7 @@ fn a_weak_handle_without_events_ends_beside_the_last_strong_one() {
 #[test]
 fn weak_handles_without_events_are_made_beside_the_last_strong_drop() {
     explore_freely_within(2, || {
-        let scope = Scope::mark();
+        let scope = Scope::tracking();
         let one = scope.run(Arc::new);
         let id = one.id();
         let (weak, spare) = (one.downgrade(), one.downgrade());
@@ -414,7 +414,7 @@ fn weak_handles_without_events_are_made_beside_the_last_strong_drop() {
 #[test]
 fn a_reader_beside_a_place_that_is_filled_without_events() {
     explore_freely(|| {
-        let scope = Scope::mark();
+        let scope = Scope::tracking();
         let one = scope.run(Arc::new);
         let id = one.id();
         let clones = [one.clone(), one.clone()];

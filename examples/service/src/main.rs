@@ -36,7 +36,7 @@ impl Service {
 /// Runs the service for some rounds, and gives what grew from each to the next.
 pub(crate) fn run() -> Vec<Growth> {
     // What is alive in the scope; for the whole process it is `refscope::track()` and `refscope::leaks::snapshot()`.
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let snapshot = || Snapshot::new(scope.alive(), Time::coarse());
     let service = std::sync::Arc::new(Service::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -3,7 +3,7 @@
 use super::{Entry, RELAXED};
 use crate::event::Op;
 use crate::primitive::{AtomicPtr, AtomicU32, AtomicU64, Ordering, plain};
-use crate::runtime::slab::Slot;
+use crate::runtime::slab::{Slot, begin_fill};
 
 /// What the ledger knows of a living handle: written by who makes it, freed by who ends it, and by nobody else.
 ///
@@ -87,6 +87,7 @@ pub(crate) struct NewPlace {
 impl Place {
     #[inline]
     pub(crate) fn fill(&self, entry: &Entry, new: &NewPlace, flags: u32) {
+        begin_fill();
         self.flags.store(new.op as u32 | flags, RELAXED);
         self.entry.store(std::ptr::from_ref(entry).cast_mut(), RELAXED);
         self.number.store(new.number, RELAXED);

@@ -3,23 +3,40 @@
 use crate::runtime::entry::{Entry, Place};
 use crate::runtime::ledger::LEDGER;
 use crate::runtime::local;
-use crate::runtime::raw::Side;
+use crate::runtime::raw::{RawTable, Side};
 use crate::runtime::scope::ScopeNode;
 use crate::runtime::ticket::Ticket;
 
-/// Does something with the entry and the place of a handle. `None` where that handle came from a raw pointer and
+/// What one that is made from a handle has of it.
+///
+/// Copied: the place of a handle that is a raw pointer, or came from one, may be given to another one, or end, as soon as the
+/// table of them is unlocked.
+#[derive(Clone, Copy)]
+pub(super) struct Parent {
+    pub(super) number: u64,
+    pub(super) path: u32,
+}
+
+impl Parent {
+    #[inline(always)]
+    pub(super) fn of(place: &Place) -> Self {
+        Self { number: place.number(), path: place.path() }
+    }
+}
+
+/// Does something with the entry and the number of a handle. `None` where that handle came from a raw pointer and
 /// is nobody's any more.
 #[inline]
 pub(super) fn with<const SHARED: bool, R>(
     ticket: &Ticket,
     side: Side,
-    f: impl FnOnce(&Entry, &Place) -> R,
+    f: impl FnOnce(&Entry, u64) -> R,
 ) -> Option<R> {
     if !ticket.is_returned() {
-        return Some(f(ticket.entry(), ticket.place()));
+        return Some(f(ticket.entry(), ticket.place().number()));
     }
-    let (entry, place) = pin_returned::<SHARED>(ticket, side)?;
-    let result = f(entry, place);
+    let (entry, parent) = pin_returned::<SHARED>(ticket, side)?;
+    let result = f(entry, parent.number);
     unpin::<SHARED>(entry);
     Some(result)
 }
@@ -29,13 +46,21 @@ pub(super) fn with<const SHARED: bool, R>(
 pub(super) fn pin_returned<const SHARED: bool>(
     ticket: &Ticket,
     side: Side,
-) -> Option<(&'static Entry, &'static Place)> {
+) -> Option<(&'static Entry, Parent)> {
+    pin_raw::<SHARED>(|raw| raw.known(ticket, side))
+}
+
+/// Takes a share of the entry that is found in the table of raw pointers.
+#[cold]
+pub(super) fn pin_raw<const SHARED: bool>(
+    find: impl FnOnce(&RawTable) -> Option<(&'static Entry, &'static Place)>,
+) -> Option<(&'static Entry, Parent)> {
     local::enter(|local| {
         let raw = LEDGER.lock_raw(local)?;
-        let (entry, place) = raw.known(ticket, side)?;
-        // The place that was found keeps the entry open as long as the table has it.
+        let (entry, place) = find(&raw)?;
+        // The place that was found keeps the entry open as long as the table is locked.
         entry.share::<SHARED>();
-        Some((entry, place))
+        Some((entry, Parent::of(place)))
     })
 }
 

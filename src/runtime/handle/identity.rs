@@ -4,7 +4,7 @@ use super::emit::note;
 use super::hold::with;
 use super::{Strong, Weak};
 use crate::event::{HandleId, Label, Object, Op};
-use crate::runtime::entry::{ALLOWED, Entry, Place, Position};
+use crate::runtime::entry::{ALLOWED, Entry, Position};
 use crate::runtime::raw::Side;
 use crate::runtime::slab::read;
 use crate::runtime::ticket::Ticket;
@@ -36,21 +36,21 @@ pub(crate) struct Status {
 }
 
 impl Identity<'_> {
-    fn with<R>(self, f: impl FnOnce(&'static Entry, &Place) -> R) -> Option<R> {
-        with::<true, _>(self.0?, self.1, |entry, place| {
+    fn with<R>(self, f: impl FnOnce(&'static Entry, u64) -> R) -> Option<R> {
+        with::<true, _>(self.0?, self.1, |entry, number| {
             // SAFETY: FOREVER: an entry is a slot of the ledger's.
             let entry = unsafe { &*std::ptr::from_ref(entry) };
-            f(entry, place)
+            f(entry, number)
         })
     }
 
     /// What the ledger's entry says. `None`: untraced.
     pub(crate) fn status(self) -> Option<Status> {
-        self.with(|entry, place| {
+        self.with(|entry, number| {
             let object = entry.object();
             Status {
                 object,
-                handle: HandleId::new(object.id, place.number()),
+                handle: HandleId::new(object.id, number),
                 position: entry.position(),
                 withheld: entry.withheld(),
             }
@@ -66,9 +66,9 @@ impl Identity<'_> {
     #[track_caller]
     pub(crate) fn allow(self) {
         let site = Location::caller();
-        self.with(|entry, place| {
+        self.with(|entry, number| {
             entry.set(ALLOWED);
-            note::<true>(entry, place.number(), Op::Allow, site, false);
+            note::<true>(entry, number, Op::Allow, site, false);
         });
     }
 
@@ -78,10 +78,10 @@ impl Identity<'_> {
         let site = Location::caller();
         // Outside of `with`, since it takes a lock.
         let Some(label) = self.0.is_some().then(|| Label::intern(text)) else { return };
-        self.with(|entry, place| {
+        self.with(|entry, number| {
             entry.label(label);
             // By a read-modify-write for every kind: a box may be labelled by two threads that share it.
-            note::<true>(entry, place.number(), Op::Label, site, false);
+            note::<true>(entry, number, Op::Label, site, false);
         });
     }
 }

@@ -1,11 +1,13 @@
 //! How a handle is made from another one.
 
 use super::emit::{PendingEvent, emit, log};
+use super::hold::{Parent, pin_returned, unpin};
 use crate::event::{Caller, Op};
 use crate::runtime::entry::{AT_ONCE, BACKED, Entry, LOGGED, NewPlace, Place, Position, STACKS};
 use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::local::{Local, Ready};
 use crate::runtime::log::{NewRecord, Room};
+use crate::runtime::raw::Side;
 use crate::runtime::slab::publish;
 use crate::runtime::ticket::{StdWord, Ticket};
 use crate::runtime::{clock, local};
@@ -73,14 +75,44 @@ pub(super) fn make<const SHARED: bool, M: Make>(
     // Before anything is in use: see `FOREIGN` in `local`.
     let span = span::current();
     match entry.flags() & (AT_ONCE | LOGGED | BACKED | STACKS) {
-        0 => make_ready::<SHARED, 0, M>(entry, from, site, std, span)
-            .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std, span)),
+        0 => make_ready::<SHARED, 0, M>(entry, from, site, std, span).or_else(|| {
+            make_any::<SHARED>(entry, Parent::of(from), M::HOW, M::OP, site, std, span)
+        }),
         LOGGED => make_logged::<SHARED, LOGGED, M>(entry, from, site, std, span),
         LOGGED_AND_BACKED => {
             make_logged::<SHARED, LOGGED_AND_BACKED, M>(entry, from, site, std, span)
         }
-        _ => make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std, span),
+        _ => make_any::<SHARED>(entry, Parent::of(from), M::HOW, M::OP, site, std, span),
     }
+}
+
+/// Makes a handle from another one, of which that is known at `side` if it came from a raw pointer.
+#[inline(always)]
+pub(super) fn make_from<const SHARED: bool, M: Make>(
+    from: &Ticket,
+    side: Side,
+    site: Caller,
+    std: StdWord,
+) -> Option<Ticket> {
+    if from.is_returned() {
+        return make_from_returned::<SHARED, M>(from, side, site, std);
+    }
+    make::<SHARED, M>(from.entry(), from.place(), site, std)
+}
+
+/// The same of one that came from a raw pointer.
+#[cold]
+#[inline(never)]
+pub(super) fn make_from_returned<const SHARED: bool, M: Make>(
+    from: &Ticket,
+    side: Side,
+    site: Caller,
+    std: StdWord,
+) -> Option<Ticket> {
+    let (entry, parent) = pin_returned::<SHARED>(from, side)?;
+    let made = make_any::<SHARED>(entry, parent, M::HOW, M::OP, site, std, span::current());
+    unpin::<SHARED>(entry);
+    made
 }
 
 const LOGGED_AND_BACKED: u32 = LOGGED | BACKED;
@@ -96,7 +128,7 @@ pub(super) fn make_logged<const SHARED: bool, const LOG: u32, M: Make>(
     span: Current,
 ) -> Option<Ticket> {
     make_ready::<SHARED, LOG, M>(entry, from, site, std, span)
-        .or_else(|| make_any::<SHARED>(entry, from, M::HOW, M::OP, site, std, span))
+        .or_else(|| make_any::<SHARED>(entry, Parent::of(from), M::HOW, M::OP, site, std, span))
 }
 
 /// The common case, in which nothing has to be waited for, fetched or looked up. `None` where it is not, and nothing is
@@ -157,7 +189,7 @@ pub(super) fn log_room<'a>(
 #[inline(never)]
 pub(super) fn make_any<const SHARED: bool>(
     entry: &Entry,
-    from: &Place,
+    from: Parent,
     how: How,
     op: Op,
     site: Caller,
@@ -169,7 +201,7 @@ pub(super) fn make_any<const SHARED: bool>(
         return None;
     }
     let flags = entry.flags();
-    let (number, path) = (from.number(), from.path());
+    let Parent { number, path } = from;
     let local = local::own();
     // Before the step, so that a handle for which there is no place is not counted.
     let Some(place) = LEDGER.take_place(*local) else {

@@ -50,7 +50,6 @@ impl Word {
     }
 }
 
-/// What only this form of a ticket can: to stand for std's pointer.
 /// std's pointer, to be noted in a handle's place.
 #[derive(Clone, Copy)]
 pub(crate) struct StdWord(pub(crate) *mut ());
@@ -65,6 +64,7 @@ impl StdWord {
     }
 }
 
+/// What only this form of a ticket can: to stand for std's pointer.
 impl super::Ticket {
     /// Whether what stands for std's pointer is a ticket.
     #[inline]

@@ -11,7 +11,7 @@ const KEPT: u64 = 65_535;
 fn spans_beyond_the_table() {
     let subscriber = tracing_subscriber::registry().with(refscope::span::layer());
     let _default = tracing::subscriber::set_default(subscriber);
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let _guard = scope.enter();
     // Spans in which no handle is made take no room in the table.
     for id in 0..100_000 {

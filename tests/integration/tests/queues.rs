@@ -52,7 +52,7 @@ fn a_message_of_stds_channel() {
     if passed_in_its_own_process() {
         return;
     }
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let (sender, receiver) = mpsc::channel();
     let receive = || receiver.recv().expect("it was sent");
     sent(&scope, &sender);
@@ -89,7 +89,7 @@ fn a_job_of_rayons() {
     if passed_in_its_own_process() {
         return;
     }
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads start");
     let (go, gate) = mpsc::channel::<()>();
     let (said, done) = mpsc::channel::<()>();
@@ -124,7 +124,7 @@ fn messages_of_tokios_channels() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let message = |scope: &Scope| scope.run(|| Arc::new([7, 8, 9]));
     let of_task = |name: &str, send: &dyn Fn(&Scope)| {
-        let scope = Scope::mark();
+        let scope = Scope::tracking();
         send(&scope);
         let (part, path) = held(&report(&scope));
         assert!(
@@ -154,7 +154,7 @@ fn messages_of_tokios_channels() {
         runtime.spawn(waits_with(lock.try_read_owned().expect("nobody writes")));
     });
 
-    let scope = Scope::mark();
+    let scope = Scope::tracking();
     let bus = BUS.get_or_init(|| broadcast::channel(4).0);
     let receiver = bus.subscribe();
     assert!(bus.send(message(&scope)).is_ok_and(|receivers| receivers == 1));

@@ -158,7 +158,7 @@ fn each_way(scope: &Scope, callback: Callback) {
 #[test]
 fn it_panics_where_objects_are_tracked() {
     let _one = in_place();
-    each_way(&Scope::mark(), Callback::Panic);
+    each_way(&Scope::tracking(), Callback::Panic);
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn it_panics_where_events_are_recorded() {
 fn it_uses_traced_pointers() {
     let _one = in_place();
     let recorder = Recorder::new();
-    let (own, tracked) = (Scope::new(recorder.clone()), Scope::mark());
+    let (own, tracked) = (Scope::new(recorder.clone()), Scope::tracking());
     OWN.with_borrow_mut(|all| all.push(own.run(|| Arc::new("the subscriber's"))));
     each_way(&tracked, Callback::Clone);
     each_way(&Scope::new(recorder.clone()), Callback::Clone);

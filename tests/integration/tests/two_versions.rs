@@ -57,7 +57,7 @@ fn main() {
     eprintln!("and");
     // SAFETY: as above.
     unsafe { refscope_print_alive_7_3() };
-    assert_eq!((older::holders(&one).traced(), newer::holders(&two).traced()), (2, 2));
+    assert_eq!((older::holders(&one).strong_count(), newer::holders(&two).strong_count()), (2, 2));
     std::mem::forget(both);
 }
 "#;

@@ -665,12 +665,17 @@ macro_rules! lockstep {
                     let (strong, weak) = ($Ptr::strong_count(pointer), $Ptr::weak_count(pointer));
                     let known = (holders.strong().len(), holders.handles().len());
                     if ours.mixed.contains(&$Ptr::as_ptr(pointer)) {
-                        let traced = holders.traced() as usize;
+                        let traced = holders.strong_count() as usize;
                         prop_assert_eq!(traced, known.0, "COUNTS at step {}", number);
                         prop_assert!(traced <= strong, "COUNTS at step {}", number);
                         continue;
                     }
-                    prop_assert_eq!(holders.traced() as usize, strong, "COUNTS at step {}", number);
+                    prop_assert_eq!(
+                        holders.strong_count() as usize,
+                        strong,
+                        "COUNTS at step {}",
+                        number
+                    );
                     prop_assert_eq!(known, (strong, strong + weak), "COUNTS at step {}", number);
                 }
                 let alive = alive(&scope, &recorder)?;
@@ -894,7 +899,7 @@ proptest! {
         for pointer in &all {
             let holders = refscope::holders(*pointer);
             let mine = objects[&holders.object().expect("traced").id()];
-            prop_assert_eq!(holders.traced(), mine, "COUNTS");
+            prop_assert_eq!(holders.strong_count(), mine, "COUNTS");
             prop_assert_eq!(holders.strong().len(), mine as usize, "COUNTS");
         }
         drop(all);
