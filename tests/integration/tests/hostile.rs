@@ -430,3 +430,61 @@ fn names_act_neither_on_a_terminal_nor_in_a_page() {
     let data = &data[..data.find("</script>").expect("it ends where its element does")];
     assert!(data.ends_with("}}") && !data.contains('<') && !data.contains('\u{202e}'), "{data}");
 }
+
+const BLOCK: usize = 16 << 10;
+const PART: usize = 8_192;
+
+/// The head of a real binary recording, and behind it blocks of entries: of each its first word, its key and its text.
+fn with_entries(blocks: &[(u64, u64, &[u8])]) -> Vec<u8> {
+    let mut bytes = seeds()[2][..BLOCK].to_vec();
+    let recording = u64::from_ne_bytes(bytes[32..40].try_into().unwrap());
+    for (sequence, &(first, key, text)) in (1..).zip(blocks) {
+        let slots = 3 + text.len().div_ceil(32) as u64;
+        let head = [0x5246_5342 << 32 | 2, sequence, slots, 0, recording, 0, 0, 0];
+        let start = bytes.len();
+        bytes.extend(head.iter().chain(&[first, key, 0, 0]).flat_map(|word| word.to_ne_bytes()));
+        bytes.extend(text);
+        bytes.resize(start + BLOCK, 0);
+    }
+    bytes
+}
+
+/// Parts of the name of a thread, which go on and on.
+fn parts(count: usize, last: &[u8]) -> Recording {
+    let part = [b'x'; PART];
+    let entry = |part: usize, text: &[u8]| 9 << 56 | (part as u64) << 32 | text.len() as u64;
+    let mut blocks: Vec<_> =
+        (0..count).map(|number| (entry(number, &part), 7, &part[..])).collect();
+    blocks.push((entry(count, last), 7, last));
+    Recording::read(&with_entries(&blocks)[..]).unwrap()
+}
+
+/// A text of many parts is one text, and takes the memory of one.
+#[test]
+fn a_text_of_many_parts_is_read_once() {
+    let _memory = LittleMemory::new();
+    for count in [1, 2, 40] {
+        let read = parts(count, b"end");
+        let [name] = read.threads() else { panic!("{} texts", read.threads().len()) };
+        assert_eq!(**name, format!("{}end", "x".repeat(count * PART)));
+        assert_eq!(read.damage(), []);
+    }
+    // Sixteen MiB in one text, of which all prefixes together had seventeen GiB.
+    let read = parts(2_047, &[b'x'; PART]);
+    let [name] = read.threads() else { panic!("{} texts", read.threads().len()) };
+    assert!(**name == *"x".repeat(1 << 20), "{} B", name.len());
+    let [damage] = read.damage() else { panic!("{:?}", read.damage()) };
+    assert_eq!((damage.offset, damage.bytes), (BLOCK as u64 + 64, (15 << 20)));
+    assert!(damage.reason.contains("a text is longer than 1048576 B"), "{damage}");
+    // Without its beginning it is none; without one in between, what is before that.
+    let part = [b'y'; PART];
+    let entry = |part: u64| 9 << 56 | part << 32 | PART as u64;
+    let read = |numbers: &[u64]| {
+        let blocks: Vec<_> = numbers.iter().map(|&number| (entry(number), 7, &part[..])).collect();
+        let read = Recording::read(&with_entries(&blocks)[..]).unwrap();
+        read.threads().iter().map(|name| name.len()).collect::<Vec<_>>()
+    };
+    assert!(read(&[1, 2]).is_empty());
+    assert_eq!(read(&[0, 1, 3, 4]), [2 * PART]);
+    assert_eq!(read(&[0, 1, 0]), [2 * PART, PART]);
+}
