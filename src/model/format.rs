@@ -140,6 +140,8 @@ pub(crate) enum ObjectWord {
     Size,
     Path,
     Label,
+    /// The number of the event that gave the label.
+    Labeled,
 }
 
 /// Bytes of an entry's text. A longer one goes on in further entries.

@@ -33,7 +33,8 @@ struct Known {
     strong: i64,
     weak: i64,
     birth: Option<Birth>,
-    label: u64,
+    /// The latest label, after the number of its event; zeros for none.
+    label: (u64, u64),
     /// The block that has its latest entry, by its place in the order; 0 for none.
     block: u64,
 }
@@ -158,7 +159,7 @@ impl Known {
             self.birth = Some(Birth { ty, size, path });
         }
         if op == Op::Label {
-            self.label = record[3];
+            self.label = (seq, record[3]).max(self.label);
         }
     }
 
@@ -171,8 +172,10 @@ impl Known {
         Entry { kind: EntryKind::Object, key: object, values: [self.events, self.highest] }
     }
 
-    fn words(&self) -> [u64; 6] {
+    fn words(&self) -> [u64; 7] {
         let birth = self.birth.unwrap_or(Birth { ty: 0, size: 0, path: 0 });
-        [self.strong as u64, self.weak as u64, birth.ty, birth.size, birth.path, self.label]
+        let (labeled, label) = self.label;
+        let [strong, weak] = [self.strong, self.weak].map(|count| count as u64);
+        [strong, weak, birth.ty, birth.size, birth.path, label, labeled]
     }
 }

@@ -4,7 +4,7 @@ use super::super::json::MAX_FRAMES;
 use super::super::names::Names;
 use super::super::{ReadError, UNKNOWN, What, damaged};
 use super::blocks::{Block, Blocks, Loaded, Place};
-use crate::event::{Kind, Location, Time};
+use crate::event::{Kind, Location, ObjectId, Time};
 use crate::model::by_number::ByNumber;
 use crate::model::format::{
     BLOCK_BYTES, EntryKind, HEAD, LAST_PART, LONGEST_TEXT, ObjectWord, SLOT_BYTES,
@@ -20,7 +20,8 @@ pub(super) struct EvictedObject {
     ty: u64,
     size: u64,
     path: u32,
-    label: u32,
+    /// The number of the label's event, and the label; 0 for none.
+    label: (u64, u32),
     pub(super) earlier: Earlier,
 }
 
@@ -164,7 +165,7 @@ impl Reader {
                     ty: word(ObjectWord::Type),
                     size: word(ObjectWord::Size),
                     path: word(ObjectWord::Path) as u32,
-                    label: word(ObjectWord::Label) as u32,
+                    label: (word(ObjectWord::Labeled), word(ObjectWord::Label) as u32),
                     earlier: Earlier {
                         events: first,
                         highest: second,
@@ -341,7 +342,7 @@ impl Tables {
     /// Returns what is known of an object, but for its label; `None` where its type is not known.
     pub(super) fn object(&self, id: u64, ty: u64, size: u64, path: u32) -> Option<ObjectRecord> {
         let (kind, type_name) = self.types.get(&ty)?;
-        let id = crate::event::ObjectId::from_number(id);
+        let id = ObjectId::from_number(id);
         let (kind, type_name) = (*kind, type_name.clone());
         let location = self.location(path).unwrap_or(UNKNOWN);
         Some(ObjectRecord { id, kind, type_name, size, location, label: None })
@@ -352,13 +353,24 @@ impl Tables {
         let known = self.known.iter().filter(|(_, known)| known.ty != 0);
         let mut objects: Vec<_> = known
             .filter_map(|(id, known)| {
-                let mut object = self.object(*id, known.ty, known.size, known.path)?;
-                object.label = self.labels.get(&known.label).cloned();
+                let object = self.object(*id, known.ty, known.size, known.path)?;
                 Some((object, known.earlier))
             })
             .collect();
         objects.sort_unstable_by_key(|(object, _)| object.id);
         objects
+    }
+
+    /// Returns the labels of blocks that are gone, by object, each with the number of its event. Of some objects the
+    /// allocation is in a block that is not gone.
+    pub(super) fn known_labels(&self) -> Vec<(ObjectId, u64, &str)> {
+        let labelled = self.known.iter().filter_map(|(id, known)| {
+            let (seq, label) = known.label;
+            Some((ObjectId::from_number(*id), seq, self.labels.get(&label)?.as_str()))
+        });
+        let mut labels: Vec<_> = labelled.collect();
+        labels.sort_unstable();
+        labels
     }
 
     #[inline]
