@@ -309,6 +309,7 @@ fn numbers_at_their_limits() {
         head,
         event("downgrade", 9, max, max),
         event("downgrade", 9, 5, 5),
+        format!(r#"{{"lines":1,"from":{},"text":"the last line\n\none more"}}"#, u32::MAX),
     ];
     ask_everything(format!("{TABLES}{}\n", lines.join("\n")).as_bytes());
 }
@@ -487,4 +488,87 @@ fn a_text_of_many_parts_is_read_once() {
     assert!(read(&[1, 2]).is_empty());
     assert_eq!(read(&[0, 1, 3, 4]), [2 * PART]);
     assert_eq!(read(&[0, 1, 0]), [2 * PART, PART]);
+}
+
+/// A number as a recording has it, or one that it never has.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![12 => 0_u64..6, 1 => Just(u64::MAX), 1 => Just(i64::MIN as u64), 1 => Just(1 << 39), 1 => any::<u64>()]
+}
+
+/// An entry: its slots.
+fn entry() -> impl Strategy<Value = Vec<[u64; 4]>> {
+    let bytes = prop_oneof![
+        3 => prop::collection::vec(any::<u8>(), 0..40),
+        3 => prop::collection::vec(number(), 6..8)
+            .prop_map(|words| words.iter().flat_map(|word| word.to_ne_bytes()).collect()),
+        1 => any::<u8>().prop_map(|byte| vec![byte; PART]),
+    ];
+    let part = prop_oneof![4 => Just(0_u64), 1 => 0_u64..4];
+    (1_u64..23, part, number(), number(), number(), bytes).prop_map(
+        |(kind, part, key, first, second, bytes)| {
+            let head = [kind << 56 | part << 32 | bytes.len() as u64, key, first, second];
+            let text = bytes.chunks(32).map(|slot| {
+                std::array::from_fn(|word| {
+                    let mut whole = [0; 8];
+                    let some = slot.get(8 * word..).unwrap_or_default();
+                    let some = &some[..some.len().min(8)];
+                    whole[..some.len()].copy_from_slice(some);
+                    u64::from_ne_bytes(whole)
+                })
+            });
+            std::iter::once(head).chain(text).collect()
+        },
+    )
+}
+
+/// A record: its slots.
+fn record() -> impl Strategy<Value = Vec<[u64; 4]>> {
+    let op = prop_oneof![12 => 1_u64..20, 1 => 20_u64..=255, 2 => Just(255)];
+    let numbers = (number(), number(), number(), number(), number(), number());
+    (op, 0_u64..6, numbers, any::<[u8; 4]>()).prop_map(
+        |(op, seq, (strong, handle, object, path, time, size), more)| {
+            let first = [
+                seq << 24 | strong & 0xff_ffff,
+                op << 56 | handle & 0xff_ffff_ffff,
+                object << 24 | path & 0xff_ffff,
+                time,
+            ];
+            let [ty, from, stack, _] = more.map(|byte| u64::from(byte % 6));
+            let second = (seq == 1).then_some([ty, size, from, stack]);
+            std::iter::once(first).chain(second).collect()
+        },
+    )
+}
+
+/// A block of anything that its kind may have: kind, place in the order, slots.
+fn block() -> impl Strategy<Value = (u64, u64, Vec<[u64; 4]>)> {
+    let slots = prop_oneof![
+        prop::collection::vec(entry(), 1..20).prop_map(|entries| (2, entries.concat())),
+        prop::collection::vec(entry(), 1..20).prop_map(|entries| (3, entries.concat())),
+        prop::collection::vec(record(), 1..60).prop_map(|records| {
+            let thread = vec![[1, 255 << 56, 0, 0]];
+            (1, std::iter::once(thread).chain(records).collect::<Vec<_>>().concat())
+        }),
+    ];
+    (slots, 1_u64..9).prop_map(|((kind, slots), sequence)| (kind, sequence, slots))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Blocks as they are written, of anything.
+    #[test]
+    fn blocks_of_anything(blocks in prop::collection::vec(block(), 1..6)) {
+        let _memory = LittleMemory::new();
+        let mut bytes = seeds()[2][..BLOCK].to_vec();
+        let recording = u64::from_ne_bytes(bytes[32..40].try_into().unwrap());
+        for (kind, sequence, slots) in blocks {
+            let start = bytes.len();
+            let len = (2 + slots.len() as u64).min(512);
+            let head = [0x5246_5342 << 32 | kind, sequence, len, 0, recording, 0, 0, 0];
+            bytes.extend(head.iter().chain(slots.as_flattened()).flat_map(|word| word.to_ne_bytes()));
+            bytes.resize(start + BLOCK, 0);
+        }
+        ask_everything(&bytes);
+    }
 }
