@@ -182,7 +182,7 @@
 //! * STATIC: a pointer in a filled slot came from a `&'static`. LAYOUT: memory is freed with the layout that it was
 //!   allocated with.
 //! * MAPPED: a flight recorder's part of a file, reserved on the disk before it is mapped, and mapped as long as somebody
-//!   refers to it; LIMIT: the limit on file sizes is read (`sink/flight`).
+//!   refers to it; LIMIT: the limit on file sizes and the size of pages are read (`sink/flight`, `primitive.rs`).
 //! * STD: an `unsafe fn` of std's pointer is passed through, with its contract, from one of the same name.
 //! * STABLE: a pointer's value does not move while the pointer lives.
 //! * WORD, WHOLE, PLACE, NOTED and LENT: the head of `repr.rs`, for handles of one word. MAY_DANGLE: a destructor does nothing

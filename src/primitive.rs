@@ -92,6 +92,25 @@ pub(crate) unsafe fn free_slots<T>(slots: std::ptr::NonNull<T>, len: usize) {
     }
 }
 
+/// Returns the size of the system's pages: 4 KiB on most, 16 or 64 KiB on some AArch64 and PowerPC.
+#[cfg(unix)]
+#[allow(dead_code)] // used by what maps files, and not by Miri's allocations
+pub(crate) fn page_bytes() -> usize {
+    // 0: not asked yet. Relaxed: it is always the same.
+    static BYTES: AtomicUsize = AtomicUsize::new(0);
+    match BYTES.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: LIMIT: it reads a constant of the system's.
+            let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+            let bytes = usize::try_from(bytes).ok().filter(|bytes| bytes.is_power_of_two());
+            let bytes = bytes.unwrap_or(4 << 10);
+            BYTES.store(bytes, Ordering::Relaxed);
+            bytes
+        }
+        bytes => bytes,
+    }
+}
+
 /// Has LeakSanitizer look for pointers in memory that it would not search. (Memory that is unmapped later it leaves out.)
 #[cfg(refscope_leak_sanitizer)]
 pub(crate) fn add_leak_sanitizer_root(start: std::ptr::NonNull<u8>, size: usize) {
@@ -117,11 +136,21 @@ mod mapped {
 
     /// So many bytes of zeros, aligned to a page. `None` where there is no memory.
     pub(super) fn zeroed(size: usize) -> Option<NonNull<u8>> {
+        by_pages(size, super::page_bytes(), &REST)
+    }
+
+    fn by_pages(size: usize, page: usize, rest: &AtomicPtr<u8>) -> Option<NonNull<u8>> {
+        let size = whole_pages(size, page)?;
         match size {
             ..LARGE => map(size),
-            LARGE..HUGE => part(size),
+            LARGE..HUGE => part(size, rest),
             HUGE.. => huge(size),
         }
+    }
+
+    /// What memory of this size takes: only whole pages can be given back, and a part of one is the next part's.
+    fn whole_pages(size: usize, page: usize) -> Option<usize> {
+        size.checked_next_multiple_of(page)
     }
 
     fn map(size: usize) -> Option<NonNull<u8>> {
@@ -135,9 +164,9 @@ mod mapped {
     /// The rest of the large page that was begun last, to its end.
     static REST: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 
-    fn part(size: usize) -> Option<NonNull<u8>> {
+    fn part(size: usize, rest_of: &AtomicPtr<u8>) -> Option<NonNull<u8>> {
         // Relaxed: the memory is the system's zeros, which nobody wrote; a part is the caller's by the exchange.
-        let mut rest = REST.load(Ordering::Relaxed);
+        let mut rest = rest_of.load(Ordering::Relaxed);
         loop {
             let left = rest.addr().wrapping_neg() % HUGE;
             let (start, is_new) = match NonNull::new(rest) {
@@ -145,13 +174,13 @@ mod mapped {
                 _ => (huge(HUGE)?, true),
             };
             let next = start.as_ptr().wrapping_add(size);
-            match REST.compare_exchange(rest, next, Ordering::Relaxed, Ordering::Relaxed) {
+            match rest_of.compare_exchange(rest, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(start),
                 Err(others) => rest = others,
             }
             if is_new {
                 // SAFETY: LAYOUT: it was mapped above, and is referred to by nobody.
-                unsafe { free(start, HUGE) };
+                unsafe { unmap(start, HUGE) };
             }
         }
     }
@@ -166,9 +195,9 @@ mod mapped {
         // SAFETY: LAYOUT: as above.
         let end = unsafe { whole.add(size) };
         // SAFETY: LAYOUT: what is before was mapped above, and is referred to by nobody.
-        unsafe { free(start, before) };
+        unsafe { unmap(start, before) };
         // SAFETY: LAYOUT: likewise what is behind.
-        unsafe { free(end, HUGE - before) };
+        unsafe { unmap(end, HUGE - before) };
         #[cfg(target_os = "linux")]
         // SAFETY: LAYOUT: it is mapped, and its bytes do not change.
         unsafe {
@@ -183,9 +212,48 @@ mod mapped {
     ///
     /// It was mapped here, alone or as a part, and nobody refers to it any more.
     pub(super) unsafe fn free(start: NonNull<u8>, size: usize) {
+        if let Some(size) = whole_pages(size, super::page_bytes()) {
+            // SAFETY: LAYOUT: passed on to the caller.
+            unsafe { unmap(start, size) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// They are whole pages that were mapped here, which nobody refers to any more.
+    unsafe fn unmap(start: NonNull<u8>, size: usize) {
         if size > 0 {
             // SAFETY: LAYOUT: passed on to the caller.
             unsafe { libc::munmap(start.as_ptr().cast(), size) };
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// Where pages are larger than a log's segments: parts are whole pages, so that one can be given back alone.
+        #[test]
+        fn parts_are_whole_pages() {
+            const PAGE: usize = 64 << 10;
+            let rest = AtomicPtr::new(null_mut());
+            let mut parts = Vec::new();
+            // Segments of 16 KiB, as many as a budget may ask for.
+            for segments in 16..40_usize {
+                let size = segments * (16 << 10);
+                let start = by_pages(size, PAGE, &rest).unwrap().as_ptr().addr();
+                assert!(start.is_multiple_of(PAGE), "{segments} segments");
+                parts.push((start, size));
+            }
+            parts.sort_unstable();
+            for pair in parts.windows(2) {
+                let [(start, size), (next, _)] = pair else { unreachable!() };
+                // What the system takes away with a part: all pages that its bytes lie in.
+                assert!(start + size.next_multiple_of(PAGE) <= *next, "{pair:?}");
+            }
+            let page = super::super::page_bytes();
+            assert!(page.is_power_of_two() && page >= 4 << 10, "{page}");
+            assert_eq!(whole_pages(usize::MAX, PAGE), None);
         }
     }
 }

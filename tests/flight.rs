@@ -340,6 +340,33 @@ impl Random {
     }
 }
 
+/// Texts of several parts, of which the last may be as long as a part can be; what follows has the same key, or refers to it.
+#[test]
+fn long_texts_read_back() {
+    let file = path("long.refscope");
+    let flight = FlightRecorder::create(&file).unwrap();
+    let texts = [8_191, 8_192, 8_193, 16_384, 20_000];
+    let texts = texts.map(|length| "é".repeat(length / 2) + &"x"[..length % 2]);
+    let kept: Vec<_> = Scope::new(flight.clone()).run(|| {
+        let kept = texts.iter().map(|text| {
+            let one = Rc::new(());
+            refscope::label(&one, text);
+            refscope::mark(text);
+            one
+        });
+        kept.collect()
+    });
+    flight.flush().unwrap();
+    let read = Recording::open(&file).unwrap();
+    assert_eq!(read.damage(), []);
+    let labels: Vec<_> = read.objects().values().map(|object| object.label.clone()).collect();
+    assert_eq!(labels, texts.clone().map(Some));
+    // Those of tests that run beside this one are there, too.
+    let marks = read.marks().iter().filter(|mark| mark.name.len() > 1_000);
+    assert_eq!(marks.map(|mark| mark.name.clone()).collect::<Vec<_>>(), texts);
+    drop(kept);
+}
+
 /// A recording of some blocks, and what it says.
 fn some_blocks(name: &str) -> (Vec<u8>, Recording) {
     let file = path(name);

@@ -274,3 +274,22 @@ fn flipped_bits_leave_out_their_chunk_and_say_so() {
     }
     assert!(lost > 30, "{lost}");
 }
+
+/// One wrong bit in the tail: the file reads without its index.
+#[test]
+fn a_tail_with_a_wrong_bit_is_none() {
+    let (bytes, whole) = packed("tail.refscope", 300);
+    let file = path("tail-flipped.refscope");
+    let tail = bytes.len() - 16;
+    for bit in 0..16 * 8 {
+        let mut flipped = bytes.clone();
+        flipped[tail + bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&file, &flipped).unwrap();
+        // From its file: the system refuses some offsets.
+        let read = Recording::open(&file).unwrap_or_else(|error| panic!("bit {bit}: {error:?}"));
+        assert_eq!(read.events(), whole.events(), "bit {bit}");
+        assert_eq!(read.objects(), whole.objects(), "bit {bit}");
+        let (_, live) = Recording::open_live(&file).unwrap();
+        assert_eq!(live.len(), whole.live_objects().len(), "bit {bit}");
+    }
+}

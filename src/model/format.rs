@@ -140,14 +140,19 @@ pub(crate) enum ObjectWord {
     Size,
     Path,
     Label,
+    /// The number of the event that gave the label.
+    Labeled,
 }
 
 /// Bytes of an entry's text. A longer one goes on in further entries.
 pub(crate) const LONGEST_TEXT: usize = 8 << 10;
 
+/// The number of a text's part that is the last one which has a number of its own.
+pub(crate) const LAST_PART: u64 = 0xff_ffff;
+
 /// An entry's first word: `kind:8 | part:24 | bytes of text:32`.
 pub(crate) fn entry_word(kind: EntryKind, part: u64, bytes: usize) -> u64 {
-    (kind as u64) << 56 | part.min(0xff_ffff) << 32 | bytes as u64
+    (kind as u64) << 56 | part.min(LAST_PART) << 32 | bytes as u64
 }
 
 /// A checksum of slots, which are taken in pairs: four lanes of sums, and of sums of those, so that it costs little more than to

@@ -125,7 +125,8 @@ impl SourceLines {
     pub(crate) fn add(&mut self, around: &Location, first: u32, text: &str) {
         let lines = self.0.entry(around.file.to_string()).or_default();
         // No more than are written: a file may be anybody's invention.
-        lines.extend((first..).zip(text.lines().take(2 * CONTEXT as usize + 1).map(str::to_owned)));
+        let text = text.lines().take(2 * CONTEXT as usize + 1).map(str::to_owned);
+        lines.extend((first..=u32::MAX).zip(text));
     }
 
     pub(crate) fn get(&self, location: &Location) -> Option<&str> {

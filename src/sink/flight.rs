@@ -194,11 +194,13 @@ impl Inner {
 
     /// Gives up the oldest block. False where what is known from it could not be kept.
     fn evict(&self, oldest: Arc<Segment>) -> bool {
-        let Some(mut summary) = self.lock(&self.summary) else { return false };
-        let taken = summary.take_in(&self.space, &oldest);
-        drop(summary);
+        // The lock is kept to the end: whether there is room is of one moment.
+        let mut summary = self.lock(&self.summary);
+        let taken = summary.as_mut().is_some_and(|summary| summary.take_in(&self.space, &oldest));
         if taken {
             self.space.free(oldest);
+        } else {
+            self.space.put_back(oldest);
         }
         taken
     }
@@ -271,5 +273,56 @@ impl fmt::Debug for FlightRecorder {
             .field("path", &self.inner.space.path)
             .field("lost", &self.lost())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "json", not(miri)))]
+mod tests {
+    use super::*;
+    use crate::model::format::ENTRIES;
+    use crate::rc::Rc;
+    use crate::{Recording, Scope};
+
+    /// A block that cannot be given up, since what is known from it finds no room, is given up when there is some; and its events
+    /// count once.
+    #[test]
+    fn a_block_stays_until_what_is_known_from_it_has_room() {
+        const OBJECTS: u32 = 400;
+        let name = format!("refscope-stuck-{}.refscope", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let flight = FlightRecorder::bounded(&path, 1).unwrap();
+        let scope = Scope::new(flight.clone());
+        // Some blocks of events, and their entries take some, too.
+        let new = |number: u32| {
+            let one = Rc::new(number);
+            (Rc::downgrade(&one), one)
+        };
+        let kept: Vec<_> = scope.run(|| (0..OBJECTS).map(new).collect());
+        let other = scope.run(|| Rc::new("other"));
+        let events = |count: u32| (0..count).for_each(|_| drop(other.clone()));
+        // Each block of the file is in use, and it cannot grow.
+        let space = &flight.inner.space;
+        let mut used: Vec<_> = (0..40).map_while(|_| space.for_entries(ENTRIES)).collect();
+        space.fill();
+        used.extend(std::iter::from_fn(|| space.for_entries(ENTRIES)));
+        events(1_000);
+        let lost = flight.lost();
+        assert!(lost > 500, "{lost}");
+        // Now there is room for what is known, and each block that is given up is room for more events.
+        used.drain(..5).for_each(|block| space.free(block));
+        events(5_000);
+        assert_eq!(flight.lost(), lost);
+        let read = Recording::open(&path).unwrap();
+        assert_eq!(read.damage(), []);
+        let of_kept = read.objects().values().filter(|object| object.type_name == "u32");
+        let known: Vec<_> = of_kept
+            .map(|object| read.earlier.get(&object.id).copied().unwrap_or_default())
+            .collect();
+        assert_eq!(known.len(), OBJECTS as usize);
+        for known in known {
+            assert_eq!((known.events, known.strong, known.weak), (2, 1, 1));
+        }
+        drop((kept, used));
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -72,7 +72,8 @@ impl Recorder {
         let origin = Some(Box::new(super::file::origin::this_process()));
         let mut recording = Recording { origin, ..Recording::default() };
         let mut tables = Tables::default();
-        let mut labels: BTreeMap<u64, u32> = BTreeMap::new();
+        // Of each object the latest, in whichever order they lie, with the number of its event.
+        let mut labels: BTreeMap<u64, (u64, u32)> = BTreeMap::new();
         let (segments, evicted, lost) = self.log.all();
         recording.lost = lost;
         for (id, object) in evicted.objects() {
@@ -80,7 +81,7 @@ impl Recorder {
                 let record = tables.object(id, &birth, path, &mut recording);
                 recording.objects.insert(record.id, record);
             }
-            if object.label != 0 {
+            if object.label.1 != 0 {
                 labels.insert(id, object.label);
             }
             let earlier = Earlier {
@@ -100,7 +101,8 @@ impl Recorder {
                     recording.objects.insert(object.id, object);
                 }
                 if record.op == Op::Label {
-                    labels.insert(record.object, record.label);
+                    let latest = labels.entry(record.object).or_default();
+                    *latest = (record.seq, record.label).max(*latest);
                 }
                 let location = tables.location(record.path, &mut recording);
                 let thread = tables.thread(record.thread, &mut recording);
@@ -121,7 +123,7 @@ impl Recorder {
                 });
             }
         }
-        for (id, label) in labels {
+        for (id, (_, label)) in labels {
             if let Some(object) = recording.objects.get_mut(&ObjectId::from_number(id)) {
                 object.label = Label(label).text().map(str::to_owned);
             }

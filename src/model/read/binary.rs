@@ -140,8 +140,12 @@ impl Parts for Recorded {
 
     fn read(&self, part: usize, to: &mut Batches<'_>) {
         let Some(part) = part.checked_sub(1) else {
-            let known = self.tables.objects().into_iter();
-            known.for_each(|(object, earlier)| to.object(object, earlier));
+            for (object, earlier) in self.tables.objects() {
+                to.object(object, earlier);
+            }
+            for (object, seq, label) in self.tables.known_labels() {
+                to.label(object, seq, label.to_owned());
+            }
             return;
         };
         // Of each thread that reads.

@@ -51,6 +51,10 @@ fn read_head(source: &dyn Source, at: u64) -> Result<ChunkHead, Wrong> {
 
 /// Reads a chunk, and unpacks it. No number in it makes that take more memory than the bytes that are there are worth.
 fn read_chunk(source: &dyn Source, at: u64, length: u64) -> Result<(ChunkHead, Vec<u8>), Wrong> {
+    // No system reads at an offset that its signed numbers do not have: that is no fault of the file system's.
+    if at >= length {
+        return Err(Wrong::CutOff);
+    }
     let head = read_head(source, at)?;
     let (packed, unpacked) = (head.packed as usize, head.unpacked as usize);
     let begin = at + CHUNK_HEAD as u64;

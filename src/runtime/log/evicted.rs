@@ -17,7 +17,8 @@ pub(crate) struct Evicted {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct EvictedObject {
     pub(crate) birth: Option<(Birth, u32)>,
-    pub(crate) label: u32,
+    /// The latest label, after the number of its event; zeros for none.
+    pub(crate) label: (u64, u32),
     /// How many of its events are gone.
     pub(crate) events: u64,
     /// The highest number among them.
@@ -33,7 +34,7 @@ impl EvictedObject {
     fn follow(&mut self, entry: &RecordHeader) {
         self.birth = self.birth.or(entry.birth);
         if entry.label != 0 {
-            self.label = entry.label;
+            self.label = (entry.seq, entry.label).max(self.label);
         }
         self.events += 1;
         if entry.seq >= self.last {
@@ -44,9 +45,7 @@ impl EvictedObject {
 
     fn add(&mut self, more: &Self) {
         self.birth = self.birth.or(more.birth);
-        if more.label != 0 {
-            self.label = more.label;
-        }
+        self.label = more.label.max(self.label);
         self.events += more.events;
         if more.last >= self.last {
             (self.last, self.strong) = (more.last, more.strong);

@@ -3,6 +3,7 @@
 use super::space::Space;
 use crate::model::format::{ENTRIES, EntryKind, HEAD, LONGEST_TEXT, SLOTS, WORDS, entry_word};
 use crate::runtime::log::Segment;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,11 +26,13 @@ pub(super) struct Writer {
     kind: u64,
     segment: Option<Arc<Segment>>,
     at: usize,
+    /// The blocks that come next, where they are reserved.
+    reserved: VecDeque<Arc<Segment>>,
 }
 
 impl Writer {
     pub(super) fn new(kind: u64) -> Self {
-        Self { kind, segment: None, at: SLOTS }
+        Self { kind, segment: None, at: SLOTS, reserved: VecDeque::new() }
     }
 
     /// Writes an entry with a text, in parts where it is long. False where the file has no room.
@@ -60,11 +63,23 @@ impl Writer {
         self.segment.as_ref()
     }
 
+    /// Reserves room for so many entries, none of which has more than so many slots. False where the file has none.
+    pub(super) fn reserve(&mut self, space: &Space, entries: usize, slots: usize) -> bool {
+        let here = (SLOTS - self.at) / slots;
+        let blocks = entries.saturating_sub(here).div_ceil((SLOTS - HEAD) / slots);
+        while self.reserved.len() < blocks {
+            let Some(next) = space.for_entries(self.kind) else { return false };
+            self.reserved.push_back(next);
+        }
+        true
+    }
+
     /// Makes room for so many slots, and returns the block that was left for it.
     fn extend(&mut self, space: &Space, slots: usize) -> Option<()> {
         if self.at + slots > SLOTS {
             // The old one stays until there is another: what follows may be shorter.
-            let next = space.for_entries(self.kind)?;
+            let reserved = self.reserved.pop_front();
+            let next = reserved.or_else(|| space.for_entries(self.kind))?;
             if let Some(before) = self.segment.replace(next) {
                 space.seal(&before);
             }

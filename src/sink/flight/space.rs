@@ -54,6 +54,8 @@ struct State {
     left: Vec<Arc<Segment>>,
     /// Complete ones, the oldest first. Of a file of any size none is needed.
     complete: VecDeque<Arc<Segment>>,
+    /// No block can be given up until one is free: what is known from it finds no room.
+    stuck: bool,
     /// Those that may be used again.
     free: Vec<Arc<Segment>>,
     /// Why the file cannot grow, until it is said.
@@ -99,6 +101,7 @@ impl Space {
             extent: None,
             left: Vec::new(),
             complete: VecDeque::new(),
+            stuck: false,
             free: Vec::new(),
             error: None,
         };
@@ -231,7 +234,10 @@ impl Space {
         }
         let at_bound =
             self.bound.is_some_and(|bound| state.used() >= bound.saturating_sub(RESERVE));
-        if at_bound && let Some(oldest) = state.complete.pop_front() {
+        if at_bound
+            && !state.stuck
+            && let Some(oldest) = state.complete.pop_front()
+        {
             return Block::Evict(oldest);
         }
         let taken = self.take(&mut state, EVENTS);
@@ -367,7 +373,22 @@ impl Space {
         block_word(&segment, BlockWord::Sequence).store(0, Ordering::Release);
         if let Some(mut state) = self.lock() {
             state.free.push(segment);
+            state.stuck = false;
         }
+    }
+
+    /// Takes back a block that was to be given up and could not be.
+    pub(super) fn put_back(&self, oldest: Arc<Segment>) {
+        if let Some(mut state) = self.lock() {
+            state.complete.push_front(oldest);
+            state.stuck = self.is_full() && state.free.is_empty();
+        }
+    }
+
+    /// As if the disk were full.
+    #[cfg(test)]
+    pub(super) fn fill(&self) {
+        self.full.store(true, Ordering::Relaxed);
     }
 }
 

@@ -14,7 +14,7 @@ use super::space::{Space, block_word};
 use crate::event::Op;
 use crate::model::format::{BlockWord, EntryKind, HEAD, SUMMARY};
 use crate::runtime::log::{Segment, Words};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -33,7 +33,8 @@ struct Known {
     strong: i64,
     weak: i64,
     birth: Option<Birth>,
-    label: u64,
+    /// The latest label, after the number of its event; zeros for none.
+    label: (u64, u64),
     /// The block that has its latest entry, by its place in the order; 0 for none.
     block: u64,
 }
@@ -58,34 +59,44 @@ impl Summary {
 
     /// Takes in a block that is given up. False where the file has no room for that: then it has to stay.
     pub(super) fn take_in(&mut self, space: &Space, block: &Segment) -> bool {
-        let mut touched = BTreeSet::new();
+        let mut after: BTreeMap<u64, Known> = BTreeMap::new();
         let mut records = block.records();
         while let Some(record) = records.next() {
             let Some(op) = Op::from_number((record[1] >> 56) as u8) else { continue };
             let (object, seq) = (record[2] >> 24, record[0] >> 24);
             let birth = if seq == 1 { records.next() } else { None };
-            self.objects.entry(object).or_default().follow(op, &record, birth);
-            touched.insert(object);
+            let before = || self.objects.get(&object).copied().unwrap_or_default();
+            after.entry(object).or_insert_with(before).follow(op, &record, birth);
         }
-        for object in touched {
+        // All or nothing: entries that were written count with the next block that is given up, whichever it is.
+        let entries = after.values().filter(|known| known.has_entry()).count() + 1;
+        if !self.writer.reserve(space, entries, OBJECT_SLOTS) {
+            return false;
+        }
+        for (object, known) in after {
+            self.objects.insert(object, known);
             if !self.write(space, object) {
                 return false;
             }
         }
         let sequence = block_word(block, BlockWord::Sequence).load(Ordering::Relaxed);
-        self.writer.words(space, Entry::new(EntryKind::Evicted, sequence), &[]) && self.clean(space)
+        let written = self.writer.words(space, Entry::new(EntryKind::Evicted, sequence), &[]);
+        if written {
+            self.clean(space);
+        }
+        written
     }
 
     /// Writes what is known of an object.
     fn write(&mut self, space: &Space, object: u64) -> bool {
         let Some(known) = self.objects.get(&object).copied() else { return true };
         let over = known.is_over();
-        let written = if !over {
-            self.writer.words(space, known.entry(object), &known.words())
-        } else if known.block != 0 {
+        let written = if !known.has_entry() {
+            true
+        } else if over {
             self.writer.words(space, Entry::new(EntryKind::Over, object), &[])
         } else {
-            true
+            self.writer.words(space, known.entry(object), &known.words())
         };
         let block = self.note_block();
         if over {
@@ -106,28 +117,28 @@ impl Summary {
         sequence
     }
 
-    /// Gives up the oldest block of entries, where most are overtaken.
-    fn clean(&mut self, space: &Space) -> bool {
+    /// Gives up the oldest block of entries, where most are overtaken and there is room for the others.
+    fn clean(&mut self, space: &Space) {
         let needed = self.objects.len() * OBJECT_SLOTS / (crate::model::format::SLOTS - HEAD);
         if self.blocks.len() <= 2 * needed + FEW {
-            return true;
+            return;
         }
-        let Some((sequence, oldest)) = self.blocks.pop_front() else { return true };
-        for object in objects_of(&oldest) {
-            if self.objects.get(&object).is_some_and(|known| known.block == sequence)
-                && !self.write(space, object)
-            {
-                self.blocks.push_front((sequence, oldest));
-                return false;
-            }
+        let Some((sequence, oldest)) = self.blocks.front() else { return };
+        let is_latest =
+            |object: &u64| self.objects.get(object).is_some_and(|known| known.block == *sequence);
+        // An object may have several entries in it.
+        let objects: BTreeSet<u64> = objects_of(oldest).into_iter().filter(is_latest).collect();
+        if !self.writer.reserve(space, objects.len() + 1, OBJECT_SLOTS)
+            || !objects.into_iter().all(|object| self.write(space, object))
+        {
+            return;
         }
         // What was written counts from here on; only then the block may go.
         let written = self.writer.words(space, Entry::new(EntryKind::Evicted, 0), &[]);
         self.note_block();
-        if written {
+        if written && let Some((_, oldest)) = self.blocks.pop_front() {
             space.free(oldest);
         }
-        written
     }
 }
 
@@ -158,7 +169,7 @@ impl Known {
             self.birth = Some(Birth { ty, size, path });
         }
         if op == Op::Label {
-            self.label = record[3];
+            self.label = (seq, record[3]).max(self.label);
         }
     }
 
@@ -167,12 +178,19 @@ impl Known {
         self.birth.is_some() && self.events == self.highest && self.strong == 0 && self.weak == 0
     }
 
+    /// Whether an entry says so: of an object that came and went within what is gone there is none.
+    fn has_entry(&self) -> bool {
+        !self.is_over() || self.block != 0
+    }
+
     fn entry(&self, object: u64) -> Entry {
         Entry { kind: EntryKind::Object, key: object, values: [self.events, self.highest] }
     }
 
-    fn words(&self) -> [u64; 6] {
+    fn words(&self) -> [u64; 7] {
         let birth = self.birth.unwrap_or(Birth { ty: 0, size: 0, path: 0 });
-        [self.strong as u64, self.weak as u64, birth.ty, birth.size, birth.path, self.label]
+        let (labeled, label) = self.label;
+        let [strong, weak] = [self.strong, self.weak].map(|count| count as u64);
+        [strong, weak, birth.ty, birth.size, birth.path, label, labeled]
     }
 }

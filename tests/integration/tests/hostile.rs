@@ -309,6 +309,7 @@ fn numbers_at_their_limits() {
         head,
         event("downgrade", 9, max, max),
         event("downgrade", 9, 5, 5),
+        format!(r#"{{"lines":1,"from":{},"text":"the last line\n\none more"}}"#, u32::MAX),
     ];
     ask_everything(format!("{TABLES}{}\n", lines.join("\n")).as_bytes());
 }
@@ -429,4 +430,145 @@ fn names_act_neither_on_a_terminal_nor_in_a_page() {
     let data = &page[page.find("\"end\":").unwrap()..];
     let data = &data[..data.find("</script>").expect("it ends where its element does")];
     assert!(data.ends_with("}}") && !data.contains('<') && !data.contains('\u{202e}'), "{data}");
+}
+
+const BLOCK: usize = 16 << 10;
+const PART: usize = 8_192;
+
+/// The head of a real binary recording, and behind it blocks of entries: of each its first word, its key and its text.
+fn with_entries(blocks: &[(u64, u64, &[u8])]) -> Vec<u8> {
+    let mut bytes = seeds()[2][..BLOCK].to_vec();
+    let recording = u64::from_ne_bytes(bytes[32..40].try_into().unwrap());
+    for (sequence, &(first, key, text)) in (1..).zip(blocks) {
+        let slots = 3 + text.len().div_ceil(32) as u64;
+        let head = [0x5246_5342 << 32 | 2, sequence, slots, 0, recording, 0, 0, 0];
+        let start = bytes.len();
+        bytes.extend(head.iter().chain(&[first, key, 0, 0]).flat_map(|word| word.to_ne_bytes()));
+        bytes.extend(text);
+        bytes.resize(start + BLOCK, 0);
+    }
+    bytes
+}
+
+/// Parts of the name of a thread, which go on and on.
+fn parts(count: usize, last: &[u8]) -> Recording {
+    let part = [b'x'; PART];
+    let entry = |part: usize, text: &[u8]| 9 << 56 | (part as u64) << 32 | text.len() as u64;
+    let mut blocks: Vec<_> =
+        (0..count).map(|number| (entry(number, &part), 7, &part[..])).collect();
+    blocks.push((entry(count, last), 7, last));
+    Recording::read(&with_entries(&blocks)[..]).unwrap()
+}
+
+/// A text of many parts is one text, and takes the memory of one.
+#[test]
+fn a_text_of_many_parts_is_read_once() {
+    let _memory = LittleMemory::new();
+    for count in [1, 2, 40] {
+        let read = parts(count, b"end");
+        let [name] = read.threads() else { panic!("{} texts", read.threads().len()) };
+        assert_eq!(**name, format!("{}end", "x".repeat(count * PART)));
+        assert_eq!(read.damage(), []);
+    }
+    // Sixteen MiB in one text, of which all prefixes together had seventeen GiB.
+    let read = parts(2_047, &[b'x'; PART]);
+    let [name] = read.threads() else { panic!("{} texts", read.threads().len()) };
+    assert!(**name == *"x".repeat(1 << 20), "{} B", name.len());
+    let [damage] = read.damage() else { panic!("{:?}", read.damage()) };
+    assert_eq!((damage.offset, damage.bytes), (BLOCK as u64 + 64, (15 << 20)));
+    assert!(damage.reason.contains("a text is longer than 1048576 B"), "{damage}");
+    // Without its beginning it is none; without one in between, what is before that.
+    let part = [b'y'; PART];
+    let entry = |part: u64| 9 << 56 | part << 32 | PART as u64;
+    let read = |numbers: &[u64]| {
+        let blocks: Vec<_> = numbers.iter().map(|&number| (entry(number), 7, &part[..])).collect();
+        let read = Recording::read(&with_entries(&blocks)[..]).unwrap();
+        read.threads().iter().map(|name| name.len()).collect::<Vec<_>>()
+    };
+    assert!(read(&[1, 2]).is_empty());
+    assert_eq!(read(&[0, 1, 3, 4]), [2 * PART]);
+    assert_eq!(read(&[0, 1, 0]), [2 * PART, PART]);
+}
+
+/// A number as a recording has it, or one that it never has.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![12 => 0_u64..6, 1 => Just(u64::MAX), 1 => Just(i64::MIN as u64), 1 => Just(1 << 39), 1 => any::<u64>()]
+}
+
+/// An entry: its slots.
+fn entry() -> impl Strategy<Value = Vec<[u64; 4]>> {
+    let bytes = prop_oneof![
+        3 => prop::collection::vec(any::<u8>(), 0..40),
+        3 => prop::collection::vec(number(), 6..8)
+            .prop_map(|words| words.iter().flat_map(|word| word.to_ne_bytes()).collect()),
+        1 => any::<u8>().prop_map(|byte| vec![byte; PART]),
+    ];
+    let part = prop_oneof![4 => Just(0_u64), 1 => 0_u64..4];
+    (1_u64..23, part, number(), number(), number(), bytes).prop_map(
+        |(kind, part, key, first, second, bytes)| {
+            let head = [kind << 56 | part << 32 | bytes.len() as u64, key, first, second];
+            let text = bytes.chunks(32).map(|slot| {
+                std::array::from_fn(|word| {
+                    let mut whole = [0; 8];
+                    let some = slot.get(8 * word..).unwrap_or_default();
+                    let some = &some[..some.len().min(8)];
+                    whole[..some.len()].copy_from_slice(some);
+                    u64::from_ne_bytes(whole)
+                })
+            });
+            std::iter::once(head).chain(text).collect()
+        },
+    )
+}
+
+/// A record: its slots.
+fn record() -> impl Strategy<Value = Vec<[u64; 4]>> {
+    let op = prop_oneof![12 => 1_u64..20, 1 => 20_u64..=255, 2 => Just(255)];
+    let numbers = (number(), number(), number(), number(), number(), number());
+    (op, 0_u64..6, numbers, any::<[u8; 4]>()).prop_map(
+        |(op, seq, (strong, handle, object, path, time, size), more)| {
+            let first = [
+                seq << 24 | strong & 0xff_ffff,
+                op << 56 | handle & 0xff_ffff_ffff,
+                object << 24 | path & 0xff_ffff,
+                time,
+            ];
+            let [ty, from, stack, _] = more.map(|byte| u64::from(byte % 6));
+            let second = (seq == 1).then_some([ty, size, from, stack]);
+            std::iter::once(first).chain(second).collect()
+        },
+    )
+}
+
+/// A block of anything that its kind may have: kind, place in the order, slots.
+fn block() -> impl Strategy<Value = (u64, u64, Vec<[u64; 4]>)> {
+    let slots = prop_oneof![
+        prop::collection::vec(entry(), 1..20).prop_map(|entries| (2, entries.concat())),
+        prop::collection::vec(entry(), 1..20).prop_map(|entries| (3, entries.concat())),
+        prop::collection::vec(record(), 1..60).prop_map(|records| {
+            let thread = vec![[1, 255 << 56, 0, 0]];
+            (1, std::iter::once(thread).chain(records).collect::<Vec<_>>().concat())
+        }),
+    ];
+    (slots, 1_u64..9).prop_map(|((kind, slots), sequence)| (kind, sequence, slots))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Blocks as they are written, of anything.
+    #[test]
+    fn blocks_of_anything(blocks in prop::collection::vec(block(), 1..6)) {
+        let _memory = LittleMemory::new();
+        let mut bytes = seeds()[2][..BLOCK].to_vec();
+        let recording = u64::from_ne_bytes(bytes[32..40].try_into().unwrap());
+        for (kind, sequence, slots) in blocks {
+            let start = bytes.len();
+            let len = (2 + slots.len() as u64).min(512);
+            let head = [0x5246_5342 << 32 | kind, sequence, len, 0, recording, 0, 0, 0];
+            bytes.extend(head.iter().chain(slots.as_flattened()).flat_map(|word| word.to_ne_bytes()));
+            bytes.resize(start + BLOCK, 0);
+        }
+        ask_everything(&bytes);
+    }
 }

@@ -4,9 +4,11 @@ use super::super::json::MAX_FRAMES;
 use super::super::names::Names;
 use super::super::{ReadError, UNKNOWN, What, damaged};
 use super::blocks::{Block, Blocks, Loaded, Place};
-use crate::event::{Kind, Location, Time};
+use crate::event::{Kind, Location, ObjectId, Time};
 use crate::model::by_number::ByNumber;
-use crate::model::format::{BLOCK_BYTES, EntryKind, HEAD, LONGEST_TEXT, ObjectWord, SLOT_BYTES};
+use crate::model::format::{
+    BLOCK_BYTES, EntryKind, HEAD, LAST_PART, LONGEST_TEXT, ObjectWord, SLOT_BYTES,
+};
 use crate::model::{Earlier, Mark, ObjectRecord, Recording};
 use crate::stack::{self, StackId, StoredModule};
 use std::borrow::Cow;
@@ -18,7 +20,8 @@ pub(super) struct EvictedObject {
     ty: u64,
     size: u64,
     path: u32,
-    label: u32,
+    /// The number of the label's event, and the label; 0 for none.
+    label: (u64, u32),
     pub(super) earlier: Earlier,
 }
 
@@ -38,6 +41,22 @@ pub(super) struct Tables {
     pub(super) evicted: HashSet<u64>,
 }
 
+/// A text whose parts are being put together.
+struct Text {
+    kind: EntryKind,
+    key: u64,
+    values: (u64, u64),
+    /// The part that comes next.
+    next: u64,
+    bytes: Vec<u8>,
+    /// Where it begins in the file, and bytes of it that are left out.
+    at: u64,
+    left_out: u64,
+}
+
+/// Bytes of a text that are kept: more than a system lets an argument or a path have.
+const MOST_TEXT: usize = 1 << 20;
+
 /// Reads entries.
 pub(super) struct Reader {
     block: Block,
@@ -50,9 +69,9 @@ pub(super) struct Reader {
     sources: Vec<(String, (u64, u64))>,
     /// By the number of a line, that of the first of the lines around it, and these.
     source_lines: HashMap<u64, (u32, String)>,
-    /// Where a text that goes on in another entry is being put together.
-    texts: HashMap<(u8, u64), Vec<u8>>,
-    marks: Vec<(Vec<u8>, Time)>,
+    /// The text that was read last, where it may go on in the next entry.
+    text: Option<Text>,
+    marks: Vec<(String, Time)>,
     arguments: Vec<(u64, String)>,
     /// Objects whose entries do not count yet.
     pending: Vec<(u64, Option<EvictedObject>)>,
@@ -70,7 +89,7 @@ impl Reader {
             locations: HashMap::new(),
             sources: Vec::new(),
             source_lines: HashMap::new(),
-            texts: HashMap::new(),
+            text: None,
             marks: Vec::new(),
             arguments: Vec::new(),
             pending: Vec::new(),
@@ -110,16 +129,26 @@ impl Reader {
                 break;
             }
             if let Some(kind) = EntryKind::from_number((head[0] >> 56) as u8) {
-                self.entry(recording, kind, at, bytes);
+                self.entry(recording, kind, (place, at), bytes);
             }
             at += slots;
         }
         Ok(())
     }
 
-    fn entry(&mut self, recording: &mut Recording, kind: EntryKind, at: usize, bytes: usize) {
+    fn entry(
+        &mut self,
+        recording: &mut Recording,
+        kind: EntryKind,
+        (place, at): (Place, usize),
+        bytes: usize,
+    ) {
         let [head, key, first, second] = self.block.slots[at];
         let part = head >> 32 & 0xff_ffff;
+        // The parts of a text follow each other. A last one that is as long as a part may be is known by what follows.
+        let goes_on =
+            self.text.take_if(|text| (text.kind, text.key, text.next) == (kind, key, part));
+        self.end_text(recording);
         match kind {
             EntryKind::Path => self.path(key, second),
             EntryKind::Stack => {
@@ -136,7 +165,7 @@ impl Reader {
                     ty: word(ObjectWord::Type),
                     size: word(ObjectWord::Size),
                     path: word(ObjectWord::Path) as u32,
-                    label: word(ObjectWord::Label) as u32,
+                    label: (word(ObjectWord::Labeled), word(ObjectWord::Label) as u32),
                     earlier: Earlier {
                         events: first,
                         highest: second,
@@ -157,22 +186,44 @@ impl Reader {
                 self.tables.evicted.insert(key);
             }
             _ => {
-                let Some(text) = self.block.text(at + 1, bytes) else { return };
-                let whole = if part == 0 {
-                    text.to_vec()
-                } else {
-                    let mut whole = self.texts.remove(&(kind as u8, key)).unwrap_or_default();
-                    whole.extend_from_slice(text);
-                    whole
+                let Some(read) = self.block.text(at + 1, bytes) else { return };
+                let mut text = match goes_on {
+                    Some(text) => text,
+                    None if part == 0 => Text {
+                        kind,
+                        key,
+                        values: (first, second),
+                        next: 0,
+                        bytes: Vec::new(),
+                        at: place.1 * BLOCK_BYTES as u64 + (at * SLOT_BYTES) as u64,
+                        left_out: 0,
+                    },
+                    // Its beginning is in a block that is damaged.
+                    None => return,
                 };
-                // Only a text that is as long as a part may be goes on.
-                if bytes == LONGEST_TEXT {
-                    self.texts.insert((kind as u8, key), whole.clone());
+                let kept = read.len().min(MOST_TEXT - text.bytes.len());
+                text.bytes.extend_from_slice(&read[..kept]);
+                text.left_out += (read.len() - kept) as u64;
+                text.next = (part + 1).min(LAST_PART);
+                self.text = Some(text);
+                // Only one that is as long as a part may be goes on.
+                if bytes != LONGEST_TEXT {
+                    self.end_text(recording);
                 }
-                let text = String::from_utf8_lossy(&whole).into_owned();
-                self.text(recording, kind, key, (first, second), part, text);
             }
         }
+    }
+
+    /// Takes in the text whose parts have been put together, if there is one.
+    fn end_text(&mut self, recording: &mut Recording) {
+        let Some(Text { kind, key, values, bytes, at, left_out, .. }) = self.text.take() else {
+            return;
+        };
+        if left_out > 0 {
+            let reason = format!("a text is longer than {MOST_TEXT} B; the rest of it is left out");
+            damaged(&mut recording.damage, (0, at), left_out, reason);
+        }
+        self.text(recording, kind, key, values, String::from_utf8_lossy(&bytes).into_owned());
     }
 
     /// The words of an entry.
@@ -198,7 +249,6 @@ impl Reader {
         kind: EntryKind,
         key: u64,
         (first, second): (u64, u64),
-        part: u64,
         text: String,
     ) {
         let Some(origin) = &mut recording.origin else { return };
@@ -207,11 +257,6 @@ impl Reader {
             EntryKind::Directory => origin.directory = text,
             EntryKind::Host => origin.host = text,
             EntryKind::Build => origin.build = text,
-            EntryKind::Argument if part > 0 => {
-                if let Some(last) = self.arguments.last_mut() {
-                    last.1 = text;
-                }
-            }
             EntryKind::Argument => self.arguments.push((key, text)),
             EntryKind::Type => {
                 let kind = match first {
@@ -244,19 +289,8 @@ impl Reader {
             EntryKind::ModuleBuild => {
                 self.modules.entry(key).or_default().1 = text;
             }
-            EntryKind::Mark => {
-                let time = Time::from_nanos(first);
-                if part > 0 {
-                    self.marks.pop();
-                }
-                self.marks.push((text.into_bytes(), time));
-            }
-            EntryKind::Source => {
-                if part > 0 {
-                    self.sources.pop();
-                }
-                self.sources.push((text, (first, second)));
-            }
+            EntryKind::Mark => self.marks.push((text, Time::from_nanos(first))),
+            EntryKind::Source => self.sources.push((text, (first, second))),
             EntryKind::Lines => {
                 self.source_lines.insert(key, (first as u32, text));
             }
@@ -266,6 +300,7 @@ impl Reader {
 
     /// Ends the reading of entries.
     pub(super) fn end(mut self, recording: &mut Recording) -> Tables {
+        self.end_text(recording);
         // What no number of a block follows does not count: the process was killed before.
         recording.sources.extend(self.sources.drain(..));
         for (site, (first, text)) in self.source_lines.drain() {
@@ -278,7 +313,6 @@ impl Reader {
         marks.sort_by_key(|(_, time)| *time);
         for (name, time) in marks {
             recording.end = recording.end.max(time);
-            let name = String::from_utf8_lossy(&name).into_owned();
             recording.marks.push(Mark { name, time });
         }
         self.arguments.sort_by_key(|(index, _)| *index);
@@ -308,7 +342,7 @@ impl Tables {
     /// Returns what is known of an object, but for its label; `None` where its type is not known.
     pub(super) fn object(&self, id: u64, ty: u64, size: u64, path: u32) -> Option<ObjectRecord> {
         let (kind, type_name) = self.types.get(&ty)?;
-        let id = crate::event::ObjectId::from_number(id);
+        let id = ObjectId::from_number(id);
         let (kind, type_name) = (*kind, type_name.clone());
         let location = self.location(path).unwrap_or(UNKNOWN);
         Some(ObjectRecord { id, kind, type_name, size, location, label: None })
@@ -319,13 +353,24 @@ impl Tables {
         let known = self.known.iter().filter(|(_, known)| known.ty != 0);
         let mut objects: Vec<_> = known
             .filter_map(|(id, known)| {
-                let mut object = self.object(*id, known.ty, known.size, known.path)?;
-                object.label = self.labels.get(&known.label).cloned();
+                let object = self.object(*id, known.ty, known.size, known.path)?;
                 Some((object, known.earlier))
             })
             .collect();
         objects.sort_unstable_by_key(|(object, _)| object.id);
         objects
+    }
+
+    /// Returns the labels of blocks that are gone, by object, each with the number of its event. Of some objects the
+    /// allocation is in a block that is not gone.
+    pub(super) fn known_labels(&self) -> Vec<(ObjectId, u64, &str)> {
+        let labelled = self.known.iter().filter_map(|(id, known)| {
+            let (seq, label) = known.label;
+            Some((ObjectId::from_number(*id), seq, self.labels.get(&label)?.as_str()))
+        });
+        let mut labels: Vec<_> = labelled.collect();
+        labels.sort_unstable();
+        labels
     }
 
     #[inline]
