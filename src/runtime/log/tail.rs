@@ -325,7 +325,11 @@ impl Tails {
                     tail.segment = Some(segment);
                     true
                 }
-                None => false,
+                None => {
+                    // The store has it by now, and is not to get it with each event that finds no room.
+                    tail.segment = None;
+                    false
+                }
             },
         };
         let segment = tail.segment.as_ref().filter(|_| found);
