@@ -97,6 +97,30 @@ fn a_recording_without_an_object_does_not_pass() {
     assert!(out.contains("nothing was traced"), "{out}");
 }
 
+/// What is cut off before the first event says nothing of leaks, and that is an error; not one where something is left.
+#[test]
+fn a_recording_that_is_cut_before_its_first_event_fails() {
+    const BLOCK: usize = 16 << 10;
+    let file = path("whole.refscope");
+    let flight = FlightRecorder::create(&file).unwrap();
+    Scope::new(flight.clone()).run(|| program(3));
+    flight.flush().unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    let of = |bytes: &[u8]| {
+        let cut = path("cut.refscope");
+        std::fs::write(&cut, bytes).unwrap();
+        let output = refscope(&["leaks", cut.to_str().unwrap()]);
+        (output.status.code(), texts(&output).1)
+    };
+    assert_eq!(of(&bytes).0, Some(1));
+    // In the head, behind it, in the first block's entries, behind them, and behind the block, which has entries alone.
+    for length in [1_000, BLOCK, BLOCK + 100, BLOCK + 900, BLOCK + 9_000, 2 * BLOCK] {
+        let (code, text) = of(&bytes[..length]);
+        assert!(code == Some(2) && text.contains("no object in what is left"), "{length}: {text}");
+    }
+    assert_eq!(of(&bytes[..3 * BLOCK - 10]).0, Some(1));
+}
+
 #[test]
 fn a_moment_and_what_became_of_what_was_alive_then() {
     let file = path("moments.jsonl");
