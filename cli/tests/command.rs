@@ -60,6 +60,19 @@ fn leaks() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(1));
 }
 
+/// Where there is no source, there is nothing of an excerpt but the location.
+#[test]
+fn a_line_without_its_source() {
+    let file = record("no-source.jsonl", 3);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let lines = text.lines().filter(|line| !line.contains("std::mem::forget"));
+    let text: String = lines.map(|line| line.replace(file!(), "gone/none.rs") + "\n").collect();
+    std::fs::write(&file, text).unwrap();
+    let (out, err) = texts(&refscope(&["leaks", &file]));
+    assert!(out.contains("  --> gone/none.rs:"), "{out}{err}");
+    assert!(!out.contains(['│', '|']) && !out.contains("this clone is alive"), "{out}");
+}
+
 #[test]
 fn conditions_are_those_of_a_check() {
     let file = record("conditions.jsonl", 3);
