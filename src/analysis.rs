@@ -14,6 +14,7 @@ mod timeline;
 
 pub use balance::{Balance, BalanceLine, BalanceNode};
 pub use cause::Cause;
+pub(crate) use cause::groups_of_handles;
 pub(crate) use growth::totals;
 pub use growth::{Grown, Growth, Snapshot, Total};
 pub use help::Help;

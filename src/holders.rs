@@ -146,8 +146,8 @@ untraced! {
 
 /// Returns who holds the object that `pointer` points to, now.
 ///
-/// The answer prints: every living handle with the line that made it, the handle it was made from, its
-/// thread and age, strong or weak, and what refscope could not know. It comes from the ledger, whatever the sink is.
+/// The answer prints the living handles as reports do, those that were made alike together: strong or weak, the lines that each was
+/// handed on through, its thread and age; and what refscope could not know. It comes from the ledger, whatever the sink is.
 ///
 /// # Examples
 ///
@@ -311,51 +311,29 @@ impl Holders {
 
 impl fmt::Display for Holders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(status) = &self.status else {
-            write!(f, "{} strong, {} weak", self.std_strong, self.std_weak)?;
-            return self.caveats().iter().try_for_each(|caveat| write!(f, "\n  note: {caveat}"));
+        // Kept to the width of a plain report.
+        let fold = |text: &str, first: &str, further: &str| {
+            crate::render::Terminal::plain(80).fold(text, first, further)
         };
-        let ObjectStatus { object, handle: asked, .. } = status;
-        writeln!(f, "{object}: {} strong, {} weak", self.std_strong, self.std_weak)?;
-        let bytes = crate::render::bytes(object.size());
-        write!(f, "  allocated {}, {bytes}", object.location())?;
-        let rows: Vec<[String; 4]> = (self.handles.iter())
-            .map(|handle| {
-                let from = match handle.from {
-                    Some(from) if from.object() != object.id() => format!(" of {from}"),
-                    Some(from) => format!(" of {}", from.number()),
-                    None => String::new(),
-                };
-                let op = handle.op().map_or("?", |op| op.name());
-                let location =
-                    handle.location().map_or_else(|| "?".to_owned(), |line| line.to_string());
-                let what = format!("{op}{from}");
-                [handle.id.number().to_string(), what, location, handle.thread.to_string()]
-            })
-            .collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-        let [a, b, c, d] = [0, 1, 2, 3].map(|column| width(column).unwrap_or(0));
-        for (handle, [number, what, location, thread]) in self.handles.iter().zip(&rows) {
-            let age = handle.created.until(self.now);
-            write!(
-                f,
-                "\n  {:<6} {number:>a$}  {what:<b$}  {location:<c$}  {thread:<d$}",
-                handle.strength
-            )?;
-            write!(f, "  {}", crate::render::age(age))?;
-            if handle.raw {
-                write!(f, "  raw pointer")?;
-            }
-            if handle.id == *asked {
-                write!(f, "  <- asked")?;
+        let mut text = String::new();
+        let counts = format!("{} strong, {} weak", self.std_strong, self.std_weak);
+        match &self.status {
+            None => text.push_str(&fold(&counts, "", "  ")),
+            Some(ObjectStatus { object, handle: asked, .. }) => {
+                text.push_str(&fold(&format!("{object}: {counts}"), "", "  "));
+                let bytes = crate::render::bytes(object.size());
+                let allocated = format!("allocated {}, {bytes}", object.location());
+                text.push_str(&fold(&allocated, "  ", "    "));
+                text.push_str(&crate::render::handles_of_one(&self.handles, *asked, self.now));
             }
         }
         for caveat in self.caveats() {
-            write!(f, "\n  note: {caveat}")?;
+            text.push_str(&fold(&caveat, "  note: ", "        "));
         }
-        if !rows.is_empty() {
-            write!(f, "\n  Locations show where a handle was created, not where it is stored.")?;
+        if !self.handles.is_empty() {
+            let said = "Locations show where a handle was created, not where it is stored.";
+            text.push_str(&fold(said, "  ", "  "));
         }
-        Ok(())
+        f.write_str(text.trim_end())
     }
 }

@@ -118,7 +118,7 @@
 //!
 //! | what | instead |
 //! | --- | --- |
-//! | move out by `*boxed`, or by a box pattern | [`unbox(boxed)`](unbox) |
+//! | move out by `*boxed`, of a field (`boxed.field`, also `self.field` of a `self: Box<Self>`), or by a box pattern | [`unbox(boxed)`](unbox), `unbox(boxed).field` |
 //! | borrow two fields behind a box at once | `let both = &mut *boxed;`, then its fields |
 //! | `?` from our `Box<dyn Error>` to std's (the orphan rule) | `.map_err(StdPtr::into_std)?` |
 //! | `From<Box<T>>` for std's box, but for `[T]`, texts, paths and `dyn Any` | [`into_std`](StdPtr::into_std) |

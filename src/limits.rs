@@ -1,10 +1,16 @@
 //! Tests of an object's limits, which no program reaches soon: its entry is set to shortly before them.
 
+use crate::event::Event;
+use crate::model::format::HEAD;
+use crate::primitive::SEGMENT;
+use crate::runtime::log::{AtomicWords, Backing, Clock, Log, Segment, Subject, WORDS};
 use crate::runtime::{handle, view};
-use crate::sink::Recorder;
+use crate::sink::{Recorder, Route, Sink};
 use crate::{Arc, Rc, Scope, sink};
 use std::cell::RefCell;
 use std::process::Command;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 thread_local! {
     /// What the sink clones.
@@ -177,4 +183,69 @@ fn threads_beyond_what_can_be_named() {
     assert_eq!(unnamed as usize, THREADS - (NAMED - 1), "the pool's has one");
     let last = start("one more".to_owned());
     assert_eq!((last.name(), last.to_string()), (None, format!("thread {}", last.number())));
+}
+
+/// Has one segment, and no room for another.
+#[derive(Default)]
+struct Full {
+    given: AtomicU64,
+    taken_back: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Backing for std::sync::Arc<Full> {
+    fn extend(&self, before: Option<&std::sync::Arc<Segment>>) -> Option<std::sync::Arc<Segment>> {
+        self.taken_back.fetch_add(before.is_some().into(), Ordering::Relaxed);
+        if self.given.fetch_add(1, Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let words: Box<[AtomicWords; SEGMENT]> =
+            Box::new([const { [const { AtomicU64::new(0) }; WORDS] }; SEGMENT]);
+        let words: &'static [AtomicWords; SEGMENT] = Box::leak(words);
+        // SAFETY: MAPPED: so many records, which are there for good, and which nobody else writes.
+        let segment = unsafe { Segment::backed(NonNull::from(words).cast(), self.clone()) };
+        segment.publish(HEAD);
+        Some(std::sync::Arc::new(segment))
+    }
+
+    fn leave(&self, _: &std::sync::Arc<Segment>) {}
+
+    fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn define(&self, _: Subject) -> bool {
+        true
+    }
+
+    fn define_paths(&self) -> Option<u32> {
+        Some(u32::MAX)
+    }
+}
+
+struct Writes(Log);
+
+impl Sink for Writes {
+    fn event(&self, _: &Event) {}
+
+    fn route(&self) -> Route {
+        Route { log: Some(self.0.clone()), events: false, filters: false }
+    }
+}
+
+/// A full segment goes back once, where it is sealed, and not again with each of the events that find no room.
+#[test]
+fn events_beyond_a_full_disk() {
+    let full = std::sync::Arc::new(Full::default());
+    let log = Log::backed(Box::new(full.clone()), Clock::None);
+    let one = Scope::new(Writes(log.clone())).run(|| Rc::new(1));
+    for _ in 0..1_000 {
+        drop(one.clone());
+    }
+    assert!((1_400..2_000).contains(&log.lost()), "{}", log.lost());
+    assert_eq!(full.taken_back.load(Ordering::Relaxed), 1);
 }

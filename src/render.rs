@@ -45,3 +45,4 @@ pub use report_json::report_json;
 pub use terminal::Terminal;
 
 pub(crate) use crate::text::{age, bytes, count, escape, escape_lines, plural};
+pub(crate) use report::handles_of_one;

@@ -65,11 +65,39 @@ pub(crate) fn texts(
     itself.into_iter().chain(below).filter_map(|path| read(&path))
 }
 
-/// Returns the same of this program's own in the workspaces that its debug information names, which are asked for last: that
-/// takes a while.
+/// Returns the same of this program's own where Cargo's list of its files names it, and in the workspaces that its debug
+/// information names, which are asked for last: that takes a while.
 pub(crate) fn texts_as_built(path: &Path, is_ours: bool) -> impl Iterator<Item = String> {
+    let listed = move || read(&is_ours.then(|| listed_for_this_program(path)).flatten()?);
     let roots = move || is_ours.then(workspaces_of_this_program).into_iter().flatten();
-    std::iter::once_with(roots).flatten().filter_map(move |root| read(&root.join(path)))
+    let below =
+        std::iter::once_with(roots).flatten().filter_map(move |root| read(&root.join(path)));
+    std::iter::once_with(listed).flatten().chain(below)
+}
+
+/// Returns the file of that name in the list that Cargo writes beside a program: also of one whose target directory lies outside
+/// of its workspace.
+fn listed_for_this_program(path: &Path) -> Option<PathBuf> {
+    listed(&read(&std::env::current_exe().ok()?.with_extension("d"))?, path)
+}
+
+/// Returns the file that the compiler called `path`, in a list `program: file file …`, if it can be no other: that name begins in
+/// the workspace's root, which has the `Cargo.lock`.
+fn listed(list: &str, path: &Path) -> Option<PathBuf> {
+    const SPACE: &str = "\0";
+
+    let (_, files) = list.lines().next()?.split_once(": ")?;
+    let files = files.replace("\\ ", SPACE);
+    let files = files.split(' ').map(|file| PathBuf::from(file.replace(SPACE, " ")));
+    let parts = path.components().count();
+    let is_it = |file: &PathBuf| {
+        let root = file.ancestors().nth(parts);
+        file.is_absolute()
+            && file.ends_with(path)
+            && root.is_some_and(|root| root.join("Cargo.lock").is_file())
+    };
+    let mut found = files.filter(|file| path.is_relative() && is_rust(file) && is_it(file));
+    found.next().filter(|_| found.next().is_none())
 }
 
 /// Returns the directories, and those above that belong to the same workspace.
@@ -169,4 +197,35 @@ fn open(path: &Path) -> Option<File> {
         options.custom_flags(libc::O_NONBLOCK);
     }
     options.open(path).ok()
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::listed;
+    use std::path::Path;
+
+    #[test]
+    fn a_listed_file_is_that_of_the_workspace() {
+        let folder = std::env::temp_dir().join(format!("refscope listed {}", std::process::id()));
+        for lock in ["one", "two"] {
+            std::fs::create_dir_all(folder.join(lock)).unwrap();
+            std::fs::write(folder.join(lock).join("Cargo.lock"), "").unwrap();
+        }
+        let file = |name: &str| folder.join(name).display().to_string();
+        let names = ["one/src/main.rs", "one/app/src/lib.rs", "two/src/lib.rs", "two/src/both.rs"];
+        let mut list = "/elsewhere/target/debug/program:".to_owned();
+        for name in names.into_iter().chain(["one/src/both.rs", "one/app/src/main.rs"]) {
+            list.push_str(&format!(" {}", file(name).replace(' ', "\\ ")));
+        }
+        let find = |path: &str| listed(&list, Path::new(path)).map(|it| it.display().to_string());
+        // A member's file has the member's folder in its name.
+        assert_eq!(find("src/main.rs"), Some(file("one/src/main.rs")));
+        assert_eq!(find("app/src/lib.rs"), Some(file("one/app/src/lib.rs")));
+        assert_eq!(find("src/lib.rs"), Some(file("two/src/lib.rs")));
+        // Two have it; none has it; no name of a file in a workspace.
+        for path in ["src/both.rs", "src/none.rs", "main.rs", "/src/main.rs"] {
+            assert_eq!(find(path), None, "{path}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -455,10 +455,33 @@ fn holders_names_the_lines() {
     assert_eq!(third.strength, Strength::Weak);
     let text = holders.to_string();
     assert!(text.contains("3 strong, 1 weak"), "{text}");
-    assert!(text.contains("std counts 3 strong handles, 2 of them traced"), "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("std counts 3 strong handles, 2 of them traced"), "{text}");
     drop((theirs, weak));
     let untraced = std::thread::spawn(|| refscope::holders(&Rc::new(1)).to_string());
     assert!(untraced.join().unwrap().contains("untraced"));
+}
+
+/// Handles that were made alike are one row, but for the one that is asked, and no line is wider than a report's.
+#[test]
+fn holders_groups_what_is_alike() {
+    let _guard = Scope::mark().enter();
+    let one = Arc::new("a value whose type has a short name");
+    let theirs = one.as_std().clone();
+    let (clones, line) = ((0..40).map(|_| one.clone()).collect::<Vec<_>>(), line!());
+    for (asked, rest, rows) in [(&one, "40 x new", 2), (&clones[7], "39 x new", 3)] {
+        let text = refscope::holders(asked).to_string();
+        let lines = || text.lines();
+        assert!(lines().all(|line| line.chars().count() <= 80), "{text}");
+        let found = lines().filter(|line| line.starts_with("       strong ")).count();
+        assert_eq!(found, rows, "{text}");
+        let of_clones =
+            lines().find(|line| line.contains(rest)).unwrap_or_else(|| panic!("{text}"));
+        assert!(of_clones.contains(&format!("clone events.rs:{line}")), "{text}");
+        assert_eq!(lines().filter(|line| line.ends_with("<- asked")).count(), 1, "{text}");
+        assert!(text.contains("note: std counts 42 strong handles"), "{text}");
+    }
+    drop((theirs, clones));
 }
 
 #[test]

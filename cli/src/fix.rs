@@ -260,18 +260,11 @@ impl Fix {
                 files.set(manifest.to_owned(), text)?;
                 count += 1;
             }
-            let mut edits: BTreeMap<PathBuf, Vec<Edit>> = BTreeMap::new();
             // What a `self` is decides what the code beside it needs.
-            let receivers = errors.iter().any(Diagnostic::is_of_receiver);
-            for error in errors.iter().filter(|error| !receivers || error.is_of_receiver()) {
-                let source = |file: &PathBuf| files.after.get(&package.root.join(file)).cloned();
-                for (file, edit) in error.remedies(source) {
-                    let of_file = edits.entry(package.root.join(file)).or_default();
-                    // Targets that share a file repeat its errors.
-                    if !of_file.contains(&edit) {
-                        of_file.push(edit);
-                    }
-                }
+            let receivers = errors.iter().filter(|error| error.is_of_receiver());
+            let mut edits = edits(package, files, receivers);
+            if edits.is_empty() {
+                edits = self::edits(package, files, errors.iter());
             }
             for (path, edits) in edits {
                 let (text, some) = swap::apply(&files.after[&path], edits);
@@ -320,6 +313,26 @@ impl Fix {
         }
         Ok((output.status.success(), errors))
     }
+}
+
+/// The edits of each file by which errors are mended.
+fn edits<'a>(
+    package: &Package,
+    files: &Files,
+    errors: impl Iterator<Item = &'a Diagnostic>,
+) -> BTreeMap<PathBuf, Vec<Edit>> {
+    let mut edits: BTreeMap<PathBuf, Vec<Edit>> = BTreeMap::new();
+    for error in errors {
+        let source = |file: &PathBuf| files.after.get(&package.root.join(file)).cloned();
+        for (file, edit) in error.remedies(source) {
+            let of_file = edits.entry(package.root.join(file)).or_default();
+            // Targets that share a file repeat its errors.
+            if !of_file.contains(&edit) {
+                of_file.push(edit);
+            }
+        }
+    }
+    edits
 }
 
 /// Keeps the originals, with the text that replaced each, below the target directory.

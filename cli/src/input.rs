@@ -266,6 +266,16 @@ impl Input {
         Ok(balance)
     }
 
+    /// Fails where nothing was read of a file that is cut off or damaged: then nothing can be said of what was alive.
+    pub(crate) fn has_objects_or_is_whole(&self, recording: &Recording) -> Result<(), Failed> {
+        let is_whole = !recording.truncated() && recording.damage().is_empty();
+        if is_whole || self.read(self.file.survey(0, |_| true))?.objects > 0 {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(format!("{path}: cut off or damaged, and there is no object in what is left").into())
+    }
+
     /// Warns that events are lost, where what is printed does not.
     pub(crate) fn warn_of_lost(&self, recording: &Recording) {
         let lost = match recording.lost() {

@@ -77,6 +77,9 @@ impl Run<'_> {
                 }
                 Some(at) => leaks::at(&input, at, look)?,
             };
+            if report.is_empty() {
+                input.has_objects_or_is_whole(&recording)?;
+            }
             passes &= report.passes();
             // Tables and annotations have no place for it.
             if spread.is_some() || how == LeaksAs::Annotations {

@@ -60,6 +60,19 @@ fn leaks() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(1));
 }
 
+/// Where there is no source, there is nothing of an excerpt but the location.
+#[test]
+fn a_line_without_its_source() {
+    let file = record("no-source.jsonl", 3);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let lines = text.lines().filter(|line| !line.contains("std::mem::forget"));
+    let text: String = lines.map(|line| line.replace(file!(), "gone/none.rs") + "\n").collect();
+    std::fs::write(&file, text).unwrap();
+    let (out, err) = texts(&refscope(&["leaks", &file]));
+    assert!(out.contains("  --> gone/none.rs:"), "{out}{err}");
+    assert!(!out.contains(['│', '|']) && !out.contains("this clone is alive"), "{out}");
+}
+
 #[test]
 fn conditions_are_those_of_a_check() {
     let file = record("conditions.jsonl", 3);
@@ -95,6 +108,30 @@ fn a_recording_without_an_object_does_not_pass() {
     let (out, _) = texts(&output);
     assert_eq!(output.status.code(), Some(1), "{out}");
     assert!(out.contains("nothing was traced"), "{out}");
+}
+
+/// What is cut off before the first event says nothing of leaks, and that is an error; not one where something is left.
+#[test]
+fn a_recording_that_is_cut_before_its_first_event_fails() {
+    const BLOCK: usize = 16 << 10;
+    let file = path("whole.refscope");
+    let flight = FlightRecorder::create(&file).unwrap();
+    Scope::new(flight.clone()).run(|| program(3));
+    flight.flush().unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    let of = |bytes: &[u8]| {
+        let cut = path("cut.refscope");
+        std::fs::write(&cut, bytes).unwrap();
+        let output = refscope(&["leaks", cut.to_str().unwrap()]);
+        (output.status.code(), texts(&output).1)
+    };
+    assert_eq!(of(&bytes).0, Some(1));
+    // In the head, behind it, in the first block's entries, behind them, and behind the block, which has entries alone.
+    for length in [1_000, BLOCK, BLOCK + 100, BLOCK + 900, BLOCK + 9_000, 2 * BLOCK] {
+        let (code, text) = of(&bytes[..length]);
+        assert!(code == Some(2) && text.contains("no object in what is left"), "{length}: {text}");
+    }
+    assert_eq!(of(&bytes[..3 * BLOCK - 10]).0, Some(1));
 }
 
 #[test]

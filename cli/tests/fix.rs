@@ -203,6 +203,26 @@ fn what_is_left_is_said() {
     assert!(!fix(&dir).arg("--undo").output().unwrap().status.success(), "nothing was changed");
 }
 
+/// What stays to be done by hand is said with the error, and hinders no other edit.
+#[test]
+fn what_is_left_has_its_remedy() {
+    let dir = package("by-hand");
+    let source = "use std::rc::{Rc, Weak};\ntrait Shape {}\nstruct Square;\nimpl Shape for Square {}\n\
+        impl Square {\n    fn renew(self: &mut Rc<Self>) {\n        *self = Rc::new(Square);\n    }\n}\n\
+        fn main() {\n    let mut one = Rc::new(Square);\n    one.renew();\n    let weak = Rc::downgrade(&one);\n    \
+        let _: Weak<dyn Shape> = weak;\n}\n";
+    fs::write(dir.join("src/main.rs"), source).unwrap();
+    cargo_run(&dir);
+    let path = format!("path={}", root().display());
+    let output =
+        fix(&dir).args(["--refscope", &path]).env_remove("RUSTC_BOOTSTRAP").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output.stdout);
+    assert!(shown.contains("E0658 src/main.rs:6: "), "{shown}");
+    assert!(shown.contains("\n    by hand: name it `this`"), "{shown}");
+    assert!(shown.contains("+    let _: Weak<dyn Shape> = ::refscope::coerce!(weak);"), "{shown}");
+}
+
 /// Methods whose `self` is a pointer keep std's, by value, by reference and behind `dyn`; a pointer that is a field by
 /// shorthand stays one; and a trait of another crate's comes with the feature that has it.
 #[test]

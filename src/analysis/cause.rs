@@ -292,32 +292,48 @@ fn leak(
 
 /// The handles of all objects, alike ones together.
 fn handle_groups(objects: &[LiveObject], cause: &Cause, lines: &mut Lines) -> Vec<HandleGroup> {
+    let handles = objects.iter().flat_map(|object| {
+        let at_fault = object.fault().map(|handle| handle.id);
+        let is_fault =
+            move |handle: &Handle| at_fault == Some(handle.id) && handle.raw == cause.raw;
+        object.handles.iter().map(move |handle| (handle, is_fault(handle)))
+    });
+    group(handles, lines)
+}
+
+/// The handles of one object, alike ones together.
+pub(crate) fn groups_of_handles<'a>(handles: impl Iterator<Item = &'a Handle>) -> Vec<HandleGroup> {
+    group(handles.map(|handle| (handle, false)), &mut Lines::default())
+}
+
+/// Handles, and whether each is at fault.
+fn group<'a>(
+    handles: impl Iterator<Item = (&'a Handle, bool)>,
+    lines: &mut Lines,
+) -> Vec<HandleGroup> {
     // Handles that came about alike share the memory of their path, mostly; it is compared once.
     let mut paths: HashMap<*const PathStep, usize> = HashMap::new();
     let mut contents: HashMap<Arc<[PathStep]>, usize> = HashMap::new();
     let mut groups: HashMap<_, HandleGroup> = HashMap::new();
-    for object in objects {
-        let at_fault = object.fault().map(|handle| handle.id);
-        for handle in &object.handles {
-            let next = contents.len();
-            let path = *paths
-                .entry(handle.path.as_ptr())
-                .or_insert_with(|| *contents.entry(Arc::clone(&handle.path)).or_insert(next));
-            let stack = handle.stack.map(|stack| line_of(stack, handle, lines));
-            let key = (
-                (handle.strength == Strength::Weak, handle.raw, path),
-                (&handle.thread, &handle.span, &handle.left, stack),
-            );
-            let group = groups.entry(key).or_insert_with(|| HandleGroup {
-                example: handle.clone(),
-                count: 0,
-                is_fault: false,
-            });
-            group.count += 1;
-            group.is_fault |= at_fault == Some(handle.id) && handle.raw == cause.raw;
-            if handle.created > group.example.created {
-                group.example = handle.clone();
-            }
+    for (handle, is_fault) in handles {
+        let next = contents.len();
+        let path = *paths
+            .entry(handle.path.as_ptr())
+            .or_insert_with(|| *contents.entry(Arc::clone(&handle.path)).or_insert(next));
+        let stack = handle.stack.map(|stack| line_of(stack, handle, lines));
+        let key = (
+            (handle.strength == Strength::Weak, handle.raw, path),
+            (&handle.thread, &handle.span, &handle.left, stack),
+        );
+        let group = groups.entry(key).or_insert_with(|| HandleGroup {
+            example: handle.clone(),
+            count: 0,
+            is_fault: false,
+        });
+        group.count += 1;
+        group.is_fault |= is_fault;
+        if handle.created > group.example.created {
+            group.example = handle.clone();
         }
     }
     let mut groups: Vec<_> = groups.into_values().collect();

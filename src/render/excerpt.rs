@@ -32,14 +32,12 @@ impl ReportStyle<'_> {
         let (source, has_changed) = match self.sources.look(place) {
             SourceLine::Known(source) => (source, false),
             SourceLine::Recorded(source) => (source, true),
-            other => {
+            // Of the line there is nothing to show, nor anything to point at.
+            SourceLine::Unknown => return Ok(()),
+            SourceLine::Changed => {
                 let bar = format!("{blank} {bar} ");
-                if other == SourceLine::Changed {
-                    let changed =
-                        "the file is not the one that was recorded: its line is not shown";
-                    put(out, &[(Look::Dim, &bar), (Look::Dim, changed)])?;
-                }
-                return put(out, &[(Look::Dim, &bar), (Look::Alive, &says)]);
+                let changed = "the file is not the one that was recorded: its line is not shown";
+                return put(out, &[(Look::Dim, &bar), (Look::Dim, changed)]);
             }
         };
         let text = source.trim_end();

@@ -1,5 +1,6 @@
 //! A leak report, as rustc prints diagnostics.
 
+mod handles;
 mod made;
 
 use super::names::Names;
@@ -13,6 +14,8 @@ use crate::event::{Location, Strength};
 use crate::model::LiveObject;
 use crate::text::{short_file, width};
 use std::fmt;
+
+pub(crate) use handles::handles_of_one;
 
 /// How a report is drawn.
 pub(super) struct ReportStyle<'r> {
@@ -53,7 +56,6 @@ impl Terminal {
     }
 }
 
-#[cfg(feature = "trace")]
 impl Terminal {
     /// A text in lines of the terminal's width, with what the first and each further line begin with.
     pub(crate) fn fold(&self, text: &str, first: &str, further: &str) -> String {
@@ -228,7 +230,7 @@ impl<'r> ReportStyle<'r> {
         }
         self.row(out, "held by", &held_by(leak))?;
         for group in leak.handles.iter().take(HOLDERS) {
-            self.holder(group, out)?;
+            self.holder(group, &[], out)?;
         }
         if leak.handles.len() > HOLDERS {
             let rest = &leak.handles[HOLDERS..];
@@ -316,7 +318,13 @@ impl<'r> ReportStyle<'r> {
         (format!("{times}{name}{labels}, {size}"), format!("{at} {thread}{span}"))
     }
 
-    fn holder(&self, group: &HandleGroup, out: &mut impl fmt::Write) -> fmt::Result {
+    /// A row for handles that were made alike, with what else is said of them.
+    fn holder(
+        &self,
+        group: &HandleGroup,
+        notes: &[String],
+        out: &mut impl fmt::Write,
+    ) -> fmt::Result {
         let holder = &group.example;
         let look = match (group.is_fault, holder.strength) {
             (true, _) => Look::Alive,
@@ -360,6 +368,7 @@ impl<'r> ReportStyle<'r> {
         if let Some(span) = &holder.span {
             parts.push(vec![(Look::Dim, format!("  in `{span}`"))]);
         }
+        parts.extend(notes.iter().map(|note| vec![(Look::Dim, format!("  {note}"))]));
         // Where a line has nothing yet but its indentation.
         let (mut is_first, mut is_empty) = (true, true);
         for part in parts {

@@ -98,6 +98,51 @@ impl Diagnostic {
         }
     }
 
+    /// What a person does about an error that is left: from the table in the library's documentation.
+    pub(super) fn by_hand(&self) -> Option<&'static str> {
+        let names = |name: &&str| {
+            let of = |end: &str| self.text.contains(&format!("{name}{end}"));
+            of("<") || of(" ") || of("\n")
+        };
+        let is_of_pointer = self.text.contains("refscope::") || POINTERS.iter().any(names);
+        let is_of_box = self.text.contains("Box<");
+        Some(match self.code.as_str() {
+            "E0658" if self.is_of_receiver() => {
+                "name it `this` (`this: Rc<Self>`), and call it as `Type::method(this)`"
+            }
+            "E0038" | "E0053" if self.is_of_receiver() => {
+                "`&self` in place of the pointer, or `where Self: Sized` on the method"
+            }
+            "E0308" if is_of_pointer => {
+                "`refscope::coerce!(pointer)` coerces; `into_std` and `from_std` of `refscope::StdPtr` lead to std's \
+                 pointer and back"
+            }
+            "E0507" if is_of_box && self.text.contains("FnOnce") => {
+                "`boxed.into_std()(…)` calls it"
+            }
+            "E0507" | "E0382" if is_of_box => {
+                "`refscope::unbox(boxed)` moves out; of a field, `unbox(boxed).field`"
+            }
+            "E0499" | "E0502" | "E0505" if is_of_box => {
+                "`let both = &mut *boxed;`, then its fields"
+            }
+            "E0277" if self.text.contains("couldn't convert the error") => {
+                "`.map_err(refscope::StdPtr::into_std)?`"
+            }
+            "E0277" if is_of_box && self.text.contains("is not an iterator") => {
+                "`boxed_slice.into_vec()` is one, and `boxed.iter()`"
+            }
+            "E0277" if is_of_box && self.text.contains("closure") => {
+                "`&*boxed` is a closure, and so is `boxed.into_std()`"
+            }
+            "E0277" if is_of_pointer => {
+                "`refscope::coerce!(pointer)`, or std's pointer: `into_std` of `refscope::StdPtr`"
+            }
+            "E0117" if is_of_pointer => "a type of your own around the pointer",
+            _ => return None,
+        })
+    }
+
     /// The remedies: each an edit of a file, whose text `source` gives.
     pub(super) fn remedies(
         &self,
@@ -149,7 +194,9 @@ impl Diagnostic {
         };
         let defined = self.defined();
         let ours = |pointer: &str| {
-            defined.is_some() || self.text.contains(&format!("refscope::{pointer}<"))
+            // A `Weak` has its module's name.
+            let of = |path: &str| self.text.contains(&format!("refscope::{path}{pointer}<"));
+            defined.is_some() || of("") || of("rc::") || of("sync::")
         };
         let stds = |pointer: &str| {
             defined.is_some()

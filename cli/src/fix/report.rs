@@ -44,6 +44,9 @@ impl Outcome {
                 None => String::new(),
             };
             writeln!(out, "  {}{place}: {}", error.code, error.message)?;
+            if let Some(remedy) = error.by_hand() {
+                writeln!(out, "    by hand: {remedy}")?;
+            }
         }
         writeln!(
             out,
@@ -54,7 +57,13 @@ impl Outcome {
     pub(super) fn json(&self, package: &Package, files: &Files) -> Value {
         let left = self.left().into_iter().map(|error| {
             let (file, line) = error.place.as_ref().map(|(file, line)| (file, line)).unzip();
-            json!({ "code": error.code, "file": file, "line": line, "message": error.message })
+            json!({
+                "code": error.code,
+                "file": file,
+                "line": line,
+                "message": error.message,
+                "remedy": error.by_hand(),
+            })
         });
         let files = files.changed().map(|(path, before, after)| {
             let changes = changes(before, after);

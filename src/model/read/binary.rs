@@ -69,6 +69,9 @@ pub(super) fn open(
         };
         list.push((head.sequence, index));
     }
+    // Whole blocks are written, and which process it is first.
+    recording.truncated |= length % BLOCK_BYTES as u64 != 0 || entries.is_empty();
+    let has_events = !events.is_empty() || !summaries.is_empty();
     for list in [&mut entries, &mut summaries, &mut events] {
         list.sort_unstable();
     }
@@ -77,6 +80,8 @@ pub(super) fn open(
         reader.entries(&blocks, recording, place)?;
     }
     let tables = reader.end(recording);
+    // There are lines, and nothing that happened on them.
+    recording.truncated |= !has_events && !recording.locations.is_empty() && recording.lost == 0;
     events.retain(|place| !tables.evicted.contains(&place.0));
     Ok(Recorded { blocks, tables, events, length })
 }
