@@ -133,7 +133,8 @@ impl LeakReport {
     /// Searches this process's memory for where each handle is stored now, for the report to say what holds each leak, and to
     /// group by that: see [`Ownership::retention`].
     ///
-    /// Where the search [cannot be made](crate::locate::Unavailable) the report says so in a line.
+    /// Where the search [cannot be made](crate::locate::Unavailable) the report says so in a line. Of one that ran out of its
+    /// [budget](Search::budget) it says that, and shows the paths that were found; nothing is grouped by it, or said to be leaked.
     ///
     /// # Examples
     ///
@@ -162,7 +163,9 @@ impl LeakReport {
                 self.allowed += self.objects - objects.len() as u64;
                 self.objects = objects.len() as u64;
                 objects.sort_by_key(|object| object.id);
-                self.leaks = find_causes(objects, self.now, Some(&ownership.retention()));
+                // By a part of the graph nothing can be said to be forgotten, nor to hang on another.
+                let retention = (!ownership.is_cut()).then(|| ownership.retention());
+                self.leaks = find_causes(objects, self.now, retention.as_ref());
             }
             self.located = Some(found);
         }
