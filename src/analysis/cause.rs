@@ -286,7 +286,8 @@ fn leak(
     };
     let all: Vec<_> = leak.all_objects().collect();
     let back = if leak.in_cycle { lines.back(&all, retention) } else { None };
-    leak.help = Help::of(&leak, back, other_lines.map(|lines| lines.into_iter().collect()));
+    leak.help =
+        Help::of(&leak, back, other_lines.map(|lines| lines.into_iter().collect()), retention);
     leak
 }
 
