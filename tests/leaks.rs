@@ -341,9 +341,12 @@ fn one_leak_is_one_entry_with_a_fingerprint_that_lines_do_not_change() {
         drop(kept);
         leaks
     };
-    let one = found(&|| Rc::new(1).clone());
+    let one = found(&|| {
+        // As it was.
+        Rc::new(1).clone()
+    });
     let two = found(&|| {
-        // Elsewhere in the file.
+        // With other lines above it.
         Rc::new(2).clone()
     });
     assert_eq!((one.leaks().len(), one.objects()), (1, 5));

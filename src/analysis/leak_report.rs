@@ -51,9 +51,9 @@ pub struct Leak {
     pub retained: Vec<LiveObject>,
     /// The living handles of `objects`: those that were made alike are one entry, the most numerous first.
     pub handles: Vec<HandleGroup>,
-    /// Identifies the cause across runs, machines, and edits elsewhere in the file: a hash of pointer kind, type, files
-    /// and operation, without lines and without where the source lies on this machine. No two entries of a report have
-    /// the same; where only lines tell them apart, their order in the file does.
+    /// Identifies the cause across runs, machines, and edits elsewhere in the file: a hash of pointer kind, type, files,
+    /// operation and the column in its line, without the line's number and without where the source lies on this machine. No
+    /// two entries of a report have the same; where only lines' numbers tell them apart, their order in the file does.
     pub fingerprint: u64,
     /// How old the oldest object is.
     pub age: Duration,
