@@ -210,8 +210,8 @@ pub fn on_signals() -> std::io::Result<Reporter> {
     crate::monitor::on_signals()
 }
 
-/// Sets whether reports of failed checks, at the exit and on signals search the process's memory for where handles are
-/// stored now. Default: they do, for up to two seconds; `REFSCOPE=…,nosearch` is the same without a line of code.
+/// Sets whether reports of failed checks (repeated ones, too), at the exit and on signals search the process's memory for
+/// where handles are stored now. Default: they do, for up to two seconds; `REFSCOPE=…,nosearch` is the same without a line of code.
 ///
 /// See [`locate`](crate::locate) for what the search does.
 pub fn set_search(search: bool) {

@@ -334,6 +334,26 @@ fn cycle() {
     *first.other.borrow_mut() = Some(second);
 }
 
+/// What has grown is alive still when it is reported, and the report says where it is.
+#[test]
+fn a_repeated_check_searches_as_well() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let grow = || refscope::leaks::Repeat::new(2).timeout(Duration::ZERO).run(cycle);
+    let failed = |searches: bool| {
+        refscope::leaks::set_search(searches);
+        let panic = std::panic::catch_unwind(grow).expect_err("it grows");
+        *panic.downcast::<String>().expect("a text")
+    };
+    let searched = failed(true);
+    assert!(searched.starts_with("leaked in each of 2 iterations\nrefscope: "), "{searched}");
+    assert!(searched.contains("= stored:  cycle ("), "{searched}");
+    assert!(searched.contains("these objects hold each other"), "{searched}");
+    let plain = failed(false);
+    assert!(!plain.contains("stored:") && !plain.contains("hold each other"), "{plain}");
+}
+
 /// A report says no more than a cycle's grade.
 #[test]
 fn what_is_not_proven_is_not_said_to_be_leaked() {

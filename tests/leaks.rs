@@ -229,6 +229,20 @@ fn a_leak_is_what_grows_over_all_repetitions() {
     assert!(message.contains(&format!("leaks.rs:{}", line!() - 5)), "{message}");
 }
 
+/// As a check does, a repeated one says what it did not look at.
+#[test]
+fn repetitions_mention_what_was_made_outside() {
+    let elsewhere = || {
+        std::thread::spawn(|| std::mem::forget(Rc::new([7_u8; 3]))).join().unwrap();
+        std::mem::forget(Rc::new("grows"));
+    };
+    let message = panics(|| Repeat::new(2).timeout(Duration::ZERO).run(elsewhere));
+    let line = line!() - 4;
+    let words = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("on threads which entered no scope"), "{message}");
+    assert!(words.contains(&format!("3 x Rc<[u8; 3]> at tests/leaks.rs:{line}:")), "{message}");
+}
+
 #[test]
 fn snapshots_tell_what_was_born_between() {
     let scope = Scope::tracking();
@@ -327,9 +341,12 @@ fn one_leak_is_one_entry_with_a_fingerprint_that_lines_do_not_change() {
         drop(kept);
         leaks
     };
-    let one = found(&|| Rc::new(1).clone());
+    let one = found(&|| {
+        // As it was.
+        Rc::new(1).clone()
+    });
     let two = found(&|| {
-        // Elsewhere in the file.
+        // With other lines above it.
         Rc::new(2).clone()
     });
     assert_eq!((one.leaks().len(), one.objects()), (1, 5));

@@ -48,7 +48,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "WHAT")]
         allow: Vec<String>,
         /// Allows what this file lists: fingerprints, as the report shows them, first on a line each; `#` begins a
-        /// comment. A report as text or JSON is such a list as well
+        /// comment. A report of this command, as text or JSON, is such a list as well; one of the program's own, which
+        /// has searched its memory, may list fewer
         #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         baseline: Option<PathBuf>,
         /// What was alive at a mark, or so long after the start (`12.5s`, `300ms`), and what became of it

@@ -51,14 +51,14 @@ impl Lines {
         let Some(handle) = object.fault() else {
             return Cause { location: None, op: None, strength: Strength::Strong, raw: false };
         };
-        let step = handle.left.as_ref().or(handle.last_step());
+        let step = made_by(handle);
         let (op, strength) = (step.map(|step| step.op), handle.strength);
         Cause { location: self.line(handle), op, strength, raw: handle.raw }
     }
 
     /// The line that made a handle, or by which it became a raw pointer.
     fn line(&mut self, handle: &Handle) -> Option<Location> {
-        let step = handle.left.as_ref().or(handle.last_step())?;
+        let step = made_by(handle)?;
         let mut location = step.location.clone();
         if handle.left.is_none()
             && let Some(stack) = handle.stack
@@ -286,7 +286,8 @@ fn leak(
     };
     let all: Vec<_> = leak.all_objects().collect();
     let back = if leak.in_cycle { lines.back(&all, retention) } else { None };
-    leak.help = Help::of(&leak, back, other_lines.map(|lines| lines.into_iter().collect()));
+    leak.help =
+        Help::of(&leak, back, other_lines.map(|lines| lines.into_iter().collect()), retention);
     leak
 }
 
@@ -361,6 +362,11 @@ fn line_of(stack: StackId, handle: &Handle, lines: &mut Lines) -> Option<Locatio
     lines.0.entry(stack).or_insert_with(|| Some(handle.user_lines()?.0)).clone()
 }
 
+/// The operation that made a handle, or by which it became a raw pointer.
+fn made_by(handle: &Handle) -> Option<&PathStep> {
+    handle.left.as_ref().or(handle.last_step())
+}
+
 /// What identifies a cause, but for other causes that differ in their lines alone.
 ///
 /// Nothing of a stack: which there are depends on what was asked for, and on whether the source could be read when the handle was made.
@@ -381,6 +387,12 @@ fn fingerprint(cause: &Cause, objects: &[LiveObject]) -> u64 {
     print.add(if cause.raw { "raw" } else { "" });
     print.add(cause.op.map_or("", Op::name));
     print.add_file(cause.location.as_ref());
+    // Edits elsewhere in the file leave the column as it is. A derive's is its own, since its callers are known by the source
+    // alone; std's differ from version to version.
+    let steps = objects.iter().filter_map(LiveObject::fault).filter_map(made_by);
+    let locations = steps.filter_map(|step| step.location.as_ref());
+    let columns = locations.filter(|made| !made.is_std()).map(|made| made.column);
+    print.add(&columns.min().map_or_else(String::new, |column| column.to_string()));
     print.get()
 }
 

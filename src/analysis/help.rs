@@ -1,5 +1,5 @@
-use super::Part;
 use super::leak_report::{Leak, ReportKind, is_not_first};
+use super::{Part, Retention};
 use crate::event::{Kind, Location, Op, Strength};
 use crate::model::LiveObject;
 use crate::text::{bytes, count, plural};
@@ -64,8 +64,13 @@ pub enum Help {
         /// How many objects there are.
         objects: u64,
     },
-    /// Each object is held once by what the cause makes.
+    /// Each object is held once by what the cause makes, in no cycle that was found.
     GrowingCollection {
+        /// How many objects there are.
+        objects: u64,
+    },
+    /// Each object is held once by what the cause makes, and nobody has searched for where that is stored.
+    CollectionOrCycle {
         /// How many objects there are.
         objects: u64,
     },
@@ -78,8 +83,13 @@ pub enum Help {
 
 impl Help {
     /// What the evidence allows to say. `back` is the line that makes the references back of the cycle, and `others` those that
-    /// make handles of it beside the finding's own.
-    pub(super) fn of(leak: &Leak, back: Option<Location>, others: Option<Vec<Location>>) -> Self {
+    /// make handles of it beside the finding's own. Without a retention nobody has searched.
+    pub(super) fn of(
+        leak: &Leak,
+        back: Option<Location>,
+        others: Option<Vec<Location>>,
+        retention: Option<&Retention>,
+    ) -> Self {
         let strong = |object: &LiveObject| object.strong_handles().count() as u64;
         if leak.objects.iter().all(|object| strong(object) == 0) {
             return Self::without_strong(leak);
@@ -114,7 +124,11 @@ impl Help {
             (1, _, true) => Self::DropHandles { handles },
             (1, _, false) => Self::FirstHandle,
             (_, _, false) => Self::FirstHandles { objects },
-            (n, made, true) if n > 2 && made == n => Self::GrowingCollection { objects },
+            (n, made, true) if n > 2 && made == n => match retention {
+                None => Self::CollectionOrCycle { objects },
+                Some(retention) if is_in_cycle(leak, retention) => Self::FindHandles { handles },
+                Some(_) => Self::GrowingCollection { objects },
+            },
             (_, _, true) => Self::FindHandles { handles },
         }
     }
@@ -211,6 +225,12 @@ impl fmt::Display for Help {
                 "{}, held once each by what this line makes: a collection that grows. Find what should remove them from it",
                 plural(*objects, "object")
             ),
+            Self::CollectionOrCycle { objects } => write!(
+                f,
+                "{}, held once each by what this line makes: a collection that grows, or links of \
+                 cycles. Find where these handles are stored, and what should drop them",
+                plural(*objects, "object")
+            ),
             Self::FindHandles { handles } => write!(
                 f,
                 "{} that this line made are alive: find where they are stored, and what should drop them",
@@ -218,6 +238,12 @@ impl fmt::Display for Help {
             ),
         }
     }
+}
+
+/// Whether the handle that keeps one of the objects is part of a cycle.
+fn is_in_cycle(leak: &Leak, retention: &Retention) -> bool {
+    let mut faults = leak.objects.iter().filter_map(LiveObject::fault);
+    faults.any(|fault| retention.in_cycle(fault.id).is_some())
 }
 
 /// Other lines of a cycle that are named.

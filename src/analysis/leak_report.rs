@@ -51,9 +51,9 @@ pub struct Leak {
     pub retained: Vec<LiveObject>,
     /// The living handles of `objects`: those that were made alike are one entry, the most numerous first.
     pub handles: Vec<HandleGroup>,
-    /// Identifies the cause across runs, machines, and edits elsewhere in the file: a hash of pointer kind, type, files
-    /// and operation, without lines and without where the source lies on this machine. No two entries of a report have
-    /// the same; where only lines tell them apart, their order in the file does.
+    /// Identifies the cause across runs, machines, and edits elsewhere in the file: a hash of pointer kind, type, files,
+    /// operation and the column in its line, without the line's number and without where the source lies on this machine. No
+    /// two entries of a report have the same; where only lines' numbers tell them apart, their order in the file does.
     pub fingerprint: u64,
     /// How old the oldest object is.
     pub age: Duration,
@@ -133,7 +133,8 @@ impl LeakReport {
     /// Searches this process's memory for where each handle is stored now, for the report to say what holds each leak, and to
     /// group by that: see [`Ownership::retention`].
     ///
-    /// Where the search [cannot be made](crate::locate::Unavailable) the report says so in a line.
+    /// Where the search [cannot be made](crate::locate::Unavailable) the report says so in a line. Of one that ran out of its
+    /// [budget](Search::budget) it says that, and shows the paths that were found; nothing is grouped by it, or said to be leaked.
     ///
     /// # Examples
     ///
@@ -162,7 +163,9 @@ impl LeakReport {
                 self.allowed += self.objects - objects.len() as u64;
                 self.objects = objects.len() as u64;
                 objects.sort_by_key(|object| object.id);
-                self.leaks = find_causes(objects, self.now, Some(&ownership.retention()));
+                // By a part of the graph nothing can be said to be forgotten, nor to hang on another.
+                let retention = (!ownership.is_cut()).then(|| ownership.retention());
+                self.leaks = find_causes(objects, self.now, retention.as_ref());
             }
             self.located = Some(found);
         }

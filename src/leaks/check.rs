@@ -313,7 +313,10 @@ impl Check {
         match self.verified() {
             // As a test's output: it is shown when the test fails, or by `--nocapture`.
             Ok(report) => report.note_outside().into_iter().for_each(|note| eprintln!("{note}")),
-            Err(report) => fail(&report, entered),
+            // The panic's location is the guard's drop; the line that entered is named instead.
+            Err(report) => {
+                fail(&report, entered.map(|at| format!("the leak check entered at {at} fails")))
+            }
         }
     }
 
@@ -326,17 +329,17 @@ impl Check {
     }
 }
 
+/// Panics with the report, and what it is of in a line before it.
 #[track_caller]
-pub(super) fn fail(report: &LeakReport, entered: Option<&Location<'_>>) -> ! {
+pub(super) fn fail(report: &LeakReport, what: Option<String>) -> ! {
     let report = &crate::monitor::located(report.clone());
     if std::env::var_os("GITHUB_ACTIONS").is_some() {
         // Where the log is read by what shows annotations beside the code.
         eprint!("{}", report.annotations());
     }
     let text = Terminal::stderr().render_report(report);
-    match entered {
-        // The panic's location is the guard's drop; the line that entered is named instead.
-        Some(at) => panic!("the leak check entered at {at} fails\n{}", text.trim_end()),
+    match what {
+        Some(what) => panic!("{what}\n{}", text.trim_end()),
         None => panic!("{}", text.trim_end()),
     }
 }

@@ -2,7 +2,6 @@ use super::{Check, check};
 use crate::analysis::{LeakReport, ReportKind};
 use crate::event::{Location, Time};
 use crate::model::LiveObject;
-use crate::render::Terminal;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -94,8 +93,9 @@ impl Repeat {
             }
             history.push(now);
         }
-        if check.report().traced_nothing() {
-            check::fail(&check.report(), None);
+        let report = check.report();
+        if report.traced_nothing() {
+            check::fail(&report, None);
         }
         let counts = |key: &Key| -> Vec<u64> {
             history.iter().map(|counts| counts.get(key).copied().unwrap_or(0)).collect()
@@ -104,16 +104,19 @@ impl Repeat {
         living.retain(|object| grows(&counts(&key(object))));
         // In how many repetitions the one grew that did so most often.
         let rounds = living.iter().map(|object| rounds_of_growth(&counts(&key(object)))).max();
-        let leaks = LeakReport::new(living, Time::coarse()).with_kind(ReportKind::Check);
-        if !leaks.is_empty() {
+        let mut leaks = LeakReport::new(living, Time::coarse())
+            .with_kind(ReportKind::Check)
+            .with_untraced(report.untraced());
+        leaks.outside = report.outside;
+        if leaks.is_empty() {
+            // As a check that passes does.
+            leaks.note_outside().into_iter().for_each(|note| eprintln!("{note}"));
+        } else {
             let often = match rounds.unwrap_or(times) {
                 rounds if rounds == times => format!("each of {times}"),
                 rounds => format!("{rounds} of {times}"),
             };
-            panic!(
-                "leaked in {often} iterations\n{}",
-                Terminal::stderr().render_report(&leaks).trim_end()
-            );
+            check::fail(&leaks, Some(format!("leaked in {often} iterations")));
         }
     }
 }

@@ -255,6 +255,24 @@ pub struct Statistics {
 }
 
 impl Ownership {
+    /// Whether the time or the room ended before everything was read: what was not found may be there.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.statistics.is_cut || self.doubts.contains(&Doubt::Cut)
+    }
+
+    /// Whether a root was found that a path to an object begins with: this holds of a search that was cut as well.
+    pub(crate) fn is_root_found(&self, id: ObjectId) -> bool {
+        matches!(
+            self.path(id),
+            Some((
+                Held::Root(
+                    Owner::Static(_) | Owner::ThreadLocal(_) | Owner::Stack { .. } | Owner::Raw
+                ),
+                _
+            ))
+        )
+    }
+
     /// Returns the object with this id, if it is alive.
     pub fn object(&self, id: ObjectId) -> Option<&LocatedObject> {
         let at = self.objects.binary_search_by_key(&id, |object| object.id).ok()?;

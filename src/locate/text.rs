@@ -126,6 +126,9 @@ impl fmt::Display for PathText<'_> {
         let Some((root, nodes)) = self.ownership.path(self.id) else { return Ok(()) };
         f.write_str("held by: ")?;
         match root {
+            Held::Root(Owner::NotFound) if self.ownership.is_cut() => {
+                f.write_str("nothing that was found before the search ran out of its budget")?;
+            }
             Held::Root(owner) => write!(f, "{owner}")?,
             Held::Cycle(cycle) => match self.ownership.cycles.get(*cycle as usize) {
                 Some(cycle) => write!(f, "{}", self.ownership.cycle_text(cycle))?,

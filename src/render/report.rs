@@ -11,6 +11,7 @@ use super::verdict::heading;
 use super::{Terminal, age, bytes, count, plural};
 use crate::analysis::{HandleGroup, Leak, LeakReport, ReportKind, Total, totals};
 use crate::event::{Location, Strength};
+use crate::locate::Ownership;
 use crate::model::LiveObject;
 use crate::text::{short_file, width};
 use std::fmt;
@@ -114,6 +115,14 @@ impl<'r> ReportStyle<'r> {
                  `Check::whole_process`; or, where it is right, `Check::may_trace_nothing`",
             )?;
         }
+        if report.ownership().is_some_and(Ownership::is_cut) {
+            self.row(
+                out,
+                "note",
+                "the search for where handles are stored ran out of its budget: nothing is said of what leaked, and only \
+                 the paths that were found of what holds the rest",
+            )?;
+        }
         let alike = report.ownership().map(AlikePaths::new);
         let has_parts = report.leaks.iter().any(|leak| heading(leak) != heading(&report.leaks[0]));
         let mut before = "";
@@ -137,11 +146,6 @@ impl<'r> ReportStyle<'r> {
                 None => "locations show where a handle was created, not where it is stored; sizes"
                     .to_owned(),
                 Some(Err(why)) => format!("{why}; sizes"),
-                Some(Ok(ownership)) if ownership.statistics.is_cut => {
-                    "the search for where handles are stored ran out of its budget: what it says of that is \
-                     incomplete; sizes"
-                        .to_owned()
-                }
                 Some(Ok(_)) => "sizes".to_owned(),
             };
             let note = format!("{note} are the values' own, without what they have on the heap");
@@ -246,7 +250,11 @@ impl<'r> ReportStyle<'r> {
             self.row(out, "note", &text)?;
         }
         if let (Some(ownership), Some(alike)) = (report.ownership(), alike) {
-            self.stored(ownership, &alike.paths(leak), out)?;
+            let mut paths = alike.paths(leak);
+            if ownership.is_cut() {
+                paths.retain(|path| ownership.is_root_found(path.object));
+            }
+            self.stored(ownership, &paths, out)?;
         }
         self.row(out, "help", &leak.help.in_report(report.kind).to_string())
     }
