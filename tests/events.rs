@@ -465,7 +465,7 @@ fn holders_names_the_lines() {
 /// Handles that were made alike are one row, but for the one that is asked, and no line is wider than a report's.
 #[test]
 fn holders_groups_what_is_alike() {
-    let _guard = Scope::mark().enter();
+    let _guard = Scope::tracking().enter();
     let one = Arc::new("a value whose type has a short name");
     let theirs = one.as_std().clone();
     let (clones, line) = ((0..40).map(|_| one.clone()).collect::<Vec<_>>(), line!());
