@@ -105,7 +105,8 @@ pub(crate) mod gate {
 
     /// The same without waiting.
     pub(super) fn try_pass() -> Option<Passed> {
-        enter().then_some(PASSED)
+        // Not `then_some`: one that is made and dropped has left.
+        enter().then(|| PASSED)
     }
 
     impl Drop for Passed {
@@ -185,6 +186,18 @@ pub(crate) mod gate {
             // SAFETY: FORK: it is the child of this process.
             unsafe { libc::waitpid(pid, &mut status, 0) };
             status == 0
+        }
+
+        /// Who is not let in has not been in.
+        #[test]
+        fn refused() {
+            let is_right = in_a_child(|| {
+                let is_closed = close(Duration::ZERO);
+                let (refused, own) = (try_pass().is_none(), own());
+                open();
+                is_closed && refused && own == 0 && try_pass().is_some()
+            });
+            assert!(is_right);
         }
 
         /// A handler forks while the thread that it interrupted goes through the gate, and returns in the child: what it had
