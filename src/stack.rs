@@ -250,7 +250,7 @@ impl StackId {
 }
 
 impl crate::Event {
-    /// Returns the stack on which it happened, if stacks are [asked for](take), or if the event has a line which is not the
+    /// Returns the stack on which it happened, if stacks are [asked for](set_depths), or if the event has a line which is not the
     /// user's.
     #[inline]
     #[must_use]

