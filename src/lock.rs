@@ -105,8 +105,11 @@ pub(crate) mod gate {
 
     /// The same without waiting.
     pub(super) fn try_pass() -> Option<Passed> {
-        // Not `then_some`: one that is made and dropped has left.
-        enter().then(|| PASSED)
+        // Not by `then_some`: one that is made has to leave when it is dropped.
+        match enter() {
+            true => Some(PASSED),
+            false => None,
+        }
     }
 
     impl Drop for Passed {
