@@ -67,7 +67,12 @@ fn every_command_of_the_readme_works() {
         }
         // Code 1 says that something is alive.
         let leaks = words[1] == "leaks" && !words.contains(&"--baseline");
-        assert_eq!((code, &*err), (Some(i32::from(leaks)), ""), "{command}\n{out}");
+        // The process that was recorded is this test, which goes on.
+        let err = match words[1] {
+            "pack" if err.contains("it is still being written by process") => "",
+            _ => &*err,
+        };
+        assert_eq!((code, err), (Some(i32::from(leaks)), ""), "{command}\n{out}");
         assert!(!out.is_empty() || words.contains(&"-o"), "{command}");
         run += 1;
     }
