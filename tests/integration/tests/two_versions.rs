@@ -116,7 +116,8 @@ fn link_and_run() {
     assert_eq!(texts.len(), 2, "{said}");
     for text in &texts {
         assert_eq!(text.matches(r#"{"refscope""#).count(), 1, "{text}");
-        assert_ne!(text.contains("Older"), text.contains("Newer"), "{text}");
+        let has = |name: &str| text.contains(&format!(r#""name":"program::{name}""#));
+        assert_ne!(has("Older"), has("Newer"), "{text}");
     }
     fs::remove_dir_all(&folder).unwrap();
 }
