@@ -139,8 +139,10 @@ fn main() {
     std::fs::create_dir_all(&folder).expect("there is a folder for temporary files");
     let (raw, packed) = (folder.join("run.refscope"), folder.join("run.packed.refscope"));
     let lines = folder.join("run.jsonl");
-    record(&raw, events.min(1_000_000));
-    run(&["export", "-f", "jsonl", "-o", &lines.to_string_lossy()], &raw, events.min(1_000_000));
+    // A file of its own: the process that records has it open until it ends.
+    let few = folder.join("few.refscope");
+    record(&few, events.min(1_000_000));
+    run(&["export", "-f", "jsonl", "-o", &lines.to_string_lossy()], &few, events.min(1_000_000));
     run(&["leaks"], &lines, events.min(1_000_000));
     record(&raw, events);
     let text = run(&["pack"], &raw, events);
