@@ -71,14 +71,14 @@
 //!
 //! | | std | idle | tracked | recorded |
 //! | --- | --- | --- | --- | --- |
-//! | `Arc` clone and drop | 12 | 18 | 145 | 217 |
-//! | `Rc` clone and drop | 12 | 18 | 147 | 217 |
-//! | `Arc` new and drop | 169 | 180 | 397 | 474 |
+//! | `Arc` clone and drop | 12 | 18 | 143 | 215 |
+//! | `Rc` clone and drop | 12 | 18 | 143 | 215 |
+//! | `Arc` new and drop | 169 | 180 | 406 | 487 |
 //!
 //! Off, the types are std's own. Idle, each operation is a load and a branch more. A traced object takes 128 bytes in the
 //! ledger, and each of its handles 64; an event takes 32 bytes in a recorder, an allocation 64;
-//! a flight recorder, which writes them to a file, takes 241 instructions for the first row. In the [fully drop-in build](#fully-drop-in) on
-//! x86-64, where a handle is one word, the first row is 15 idle and 160 tracked.
+//! a flight recorder, which writes them to a file, takes 239 instructions for the first row. In the [fully drop-in build](#fully-drop-in) on
+//! x86-64, where a handle is one word, the first row is 15 idle and 158 tracked.
 //!
 //! # In a library
 //!

@@ -56,7 +56,10 @@ pub(crate) mod gate {
         not_send: std::marker::PhantomData<*const ()>,
     }
 
-    const PASSED: Passed = Passed { not_send: std::marker::PhantomData };
+    // Not a constant: each that is made leaves when it is dropped.
+    fn passed() -> Passed {
+        Passed { not_send: std::marker::PhantomData }
+    }
 
     /// Does a step by which the gate's count changes and `LOCKS` does.
     fn cross<R>(step: impl FnOnce() -> R) -> R {
@@ -100,16 +103,12 @@ pub(crate) mod gate {
         while !enter() {
             std::thread::sleep(Duration::from_micros(50));
         }
-        PASSED
+        passed()
     }
 
     /// The same without waiting.
     pub(super) fn try_pass() -> Option<Passed> {
-        // Not by `then_some`: one that is made has to leave when it is dropped.
-        match enter() {
-            true => Some(PASSED),
-            false => None,
-        }
+        enter().then(passed)
     }
 
     impl Drop for Passed {
