@@ -17,7 +17,7 @@ use refscope::analysis::{LeakReport, Part};
 use refscope::event::Time;
 use refscope::leaks::Check;
 use refscope::locate::Search;
-use refscope::{Arc, Box, Rc, Scope};
+use refscope::{Arc, Box, Rc, Scope, rc};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -500,4 +500,27 @@ fn a_long_ring_is_reported_like_a_short_one() {
     assert_eq!(ring.ownership().expect("it was searched").cycles.len(), 1, "{text}");
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(60), "it took {took:?}");
+}
+
+struct Parent {
+    itself: RefCell<Option<Rc<Parent>>>,
+    _child: RefCell<rc::Weak<String>>,
+}
+
+/// What weak handles alone keep, in what leaked, leaked with it: it hangs there, and is no finding of its own.
+#[test]
+fn what_is_weakly_held_by_what_leaked_hangs_on_it() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let report = report(|| {
+        let child = Rc::new("its value is dropped".to_owned());
+        let weak = RefCell::new(Rc::downgrade(&child));
+        let parent = Rc::new(Parent { itself: RefCell::new(None), _child: weak });
+        *parent.itself.borrow_mut() = Some(parent.clone());
+    });
+    assert!(report.verdict().ends_with("; 2 leaked"), "{report}");
+    let [leak] = report.leaks() else { panic!("one cause: {report}") };
+    assert!(leak.in_cycle && leak.example().type_name.ends_with("Parent"), "{report}");
+    assert!(report.to_string().contains("= below:   Rc<String>"), "{report}");
 }

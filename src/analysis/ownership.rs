@@ -26,7 +26,8 @@ impl Ownership {
             cycle.objects.iter().for_each(|&id| retention.set_part(id, part.clone()));
         }
         for object in self.objects.iter().filter(|object| !in_cycle.contains(&object.id)) {
-            if let Some(part) = object.node.and_then(|node| starts.part(node)) {
+            let of_path = object.node.and_then(|node| starts.part(node));
+            if let Some(part) = of_path.or_else(|| starts.part_of_weak(object.id)) {
                 retention.set_part(object.id, part);
             }
         }
@@ -88,8 +89,7 @@ impl Ownership {
         for (object, &to) in
             self.objects.iter().zip(&vertex).filter(|(_, to)| **to as usize >= cycles)
         {
-            let strong = self.handles_of(object.id).iter().filter(|handle| handle.is_strong);
-            let mut owners = strong.map(|handle| match handle.owner {
+            let mut owners = self.keepers_of(object.id).map(|handle| match handle.owner {
                 Owner::Object { object, .. } => index(object).map(|owner| vertex[owner]),
                 Owner::Block { node, .. } => match self.object_of(node)? {
                     Above::Object(id) => index(id).map(|owner| vertex[owner]),
@@ -142,6 +142,13 @@ impl Ownership {
             let of = |number: usize| objects[order[number] as usize];
             retention.set_dominator(of(own), of(above as usize));
         }
+    }
+
+    /// The handles that keep an object: its strong ones. One whose value is dropped has weak ones alone, which keep its memory.
+    fn keepers_of(&self, id: ObjectId) -> impl Iterator<Item = &LocatedHandle> {
+        let handles = self.handles_of(id);
+        let is_dropped = handles.iter().all(|handle| !handle.is_strong);
+        handles.iter().filter(move |handle| handle.is_strong || is_dropped)
     }
 
     /// What a block belongs to.
@@ -297,15 +304,29 @@ impl<'a> Starts<'a> {
         let mut strong =
             ownership.handles_of(id).iter().filter(|handle| handle.is_strong).peekable();
         strong.peek().is_some()
-            && strong.all(|handle| {
-                let part = match &handle.owner {
-                    Owner::Object { object, .. } => {
-                        ownership.object(*object).and_then(|object| self.part(object.node?))
-                    }
-                    Owner::Block { node, .. } => self.part(*node),
-                    root => self.part_of_root(root),
-                };
-                part.is_some_and(|part| may(&part))
-            })
+            && strong.all(|handle| self.part_of_owner(&handle.owner).is_some_and(|part| may(&part)))
+    }
+
+    /// What the path to a handle begins with.
+    fn part_of_owner(&self, owner: &Owner) -> Option<Part> {
+        match owner {
+            Owner::Object { object, .. } => {
+                self.ownership.object(*object).and_then(|object| self.part(object.node?))
+            }
+            Owner::Block { node, .. } => self.part(*node),
+            root => self.part_of_root(root),
+        }
+    }
+
+    /// What the paths to the handles begin with of an object whose value is dropped, if it is one for all of them.
+    fn part_of_weak(&self, id: ObjectId) -> Option<Part> {
+        let mut keepers = self.ownership.keepers_of(id).peekable();
+        if keepers.peek()?.is_strong {
+            return None;
+        }
+        let first = self.part_of_owner(&keepers.next()?.owner)?;
+        keepers
+            .all(|handle| self.part_of_owner(&handle.owner).as_ref() == Some(&first))
+            .then_some(first)
     }
 }
