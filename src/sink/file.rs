@@ -109,6 +109,9 @@ struct Open {
     file: File,
     written: u64,
     sources: Sources,
+    /// The exit has written its last line. What threads do from then on is written where it is asked for: a write that nobody
+    /// waits for would be cut off by the process's end.
+    ended: bool,
 }
 
 /// How much is gathered at most.
@@ -165,14 +168,14 @@ impl FileSink {
                 untold: 0,
                 lost: 0,
             }),
-            file: Mutex::new(Open { file, written: 0, sources: Sources::new(part) }),
+            file: Mutex::new(Open { file, written: 0, sources: Sources::new(part), ended: false }),
             part: part.filter(|_| waits),
             waits,
             writer: std::sync::OnceLock::new(),
         });
         inner.write_out();
         let thread = writers::spawn(&inner, INTERVAL, |inner| {
-            inner.write_out();
+            let _ = inner.write_gathered();
             true
         })?;
         let _ = inner.writer.set(thread.thread().clone());
@@ -199,7 +202,7 @@ impl FileSink {
         std::panic::set_hook(Box::new(move |info| {
             if let Some(inner) = weak.upgrade() {
                 // The panic may come from under the lock.
-                inner.write_out_within(Duration::from_millis(200));
+                inner.write_out_within(Duration::from_millis(200), false);
             }
             before(info);
         }));
@@ -270,6 +273,17 @@ impl Inner {
         self.write(self.file.lock(), self.out.lock());
     }
 
+    /// Writes in the course of the program. False after its end: nothing is written.
+    fn write_gathered(&self) -> bool {
+        let _within = exit::within();
+        let file = self.file.lock();
+        if file.ended || !self.process.is_current() {
+            return false;
+        }
+        self.write(file, self.out.lock());
+        true
+    }
+
     /// At the process's exit: a pipe that nobody reads does not keep it from ending, nor does a lock that a handler has
     /// interrupted the holder of.
     fn write_last(&self) {
@@ -278,7 +292,7 @@ impl Inner {
         let patience = if interrupted { INTERRUPTED_WAIT } else { exit::PATIENCE };
         let said = self.out.try_lock_for(patience).map(|mut out| out.line(&line)).is_some();
         if interrupted || !said {
-            if !said || !self.write_out_within(INTERRUPTED_WAIT) {
+            if !said || !self.write_out_within(INTERRUPTED_WAIT, true) {
                 warn(format_args!(
                     "{}: the process was ended by a signal while an event was being recorded; the last ones are lost",
                     self.path.display()
@@ -286,8 +300,14 @@ impl Inner {
             }
             return;
         }
-        if self.waits || !self.process.is_current() {
-            return self.write_out();
+        if !self.process.is_current() {
+            return;
+        }
+        if self.waits {
+            let _within = exit::within();
+            let mut file = self.file.lock();
+            file.ended = true;
+            return self.write(file, self.out.lock());
         }
         let end = std::time::Instant::now() + LAST_WAIT;
         while !self.out.lock().is_written() && std::time::Instant::now() < end {
@@ -297,18 +317,21 @@ impl Inner {
             std::thread::sleep(Duration::from_millis(2));
         }
         // Until the last write is done.
-        drop(self.file.try_lock_until(end));
+        if let Some(mut file) = self.file.try_lock_until(end) {
+            file.ended = true;
+        }
     }
 
-    /// False where the locks are not to be had in time.
-    fn write_out_within(&self, time: Duration) -> bool {
+    /// False where the locks are not to be had in time. Nothing is written in the background from then on, if this is the end.
+    fn write_out_within(&self, time: Duration, is_end: bool) -> bool {
         if !self.process.is_current() {
             return true;
         }
         let _within = exit::within();
         let locks = self.file.try_lock_for(time).zip(self.out.try_lock_for(time));
         let locked = locks.is_some();
-        if let Some((file, out)) = locks {
+        if let Some((mut file, out)) = locks {
+            file.ended |= is_end;
             self.write(file, out);
         }
         locked
@@ -410,14 +433,18 @@ impl Sink for FileSink {
         let span = crate::span::current().number();
         let mut out = self.inner.out.lock();
         if out.lines.len() >= MOST {
-            if !self.inner.waits {
+            let mut has_room = false;
+            if self.inner.waits {
+                drop(out);
+                has_room = self.inner.write_gathered();
+                out = self.inner.out.lock();
+            }
+            // A pipe's reader is stalled, or the program ends.
+            if !has_room {
                 out.untold += u64::from(!out.failed);
                 out.lost += 1;
                 return;
             }
-            drop(out);
-            self.inner.write_out();
-            out = self.inner.out.lock();
         }
         if out.failed {
             out.lost += 1;
