@@ -6,7 +6,7 @@ use super::process::Moment;
 use super::registers::{current_tid, thread_pointer};
 use super::scan::{Area, AreaKind, Locals};
 use super::symbols::Image;
-use super::thread_locals::{Local, locals_start, static_locals};
+use super::thread_locals::{Local, all_static_locals, locals_start, static_locals};
 use super::threads::Thread;
 use crate::runtime::threads::own_stacks;
 use std::collections::HashSet;
@@ -97,16 +97,35 @@ fn of_refscope(moment: &Moment, heap: &Heap, images: &[Image]) -> Claims {
     let areas = private.map(|range| Area { range, kind: AreaKind::Private }).collect();
     let mut claims = Claims { areas, out: Taken::new(out) };
     // What refscope's own threads work with: addresses that the ledger gave them, for one.
-    for top in own_stacks(current_tid()) {
+    let locals = all_static_locals();
+    for (top, data) in own_stacks(current_tid()) {
         let top = top as u64;
+        // Above are std's and the C library's frames, which may have the address of the closure that the thread was started
+        // with, of a block that is free again.
+        let end = (data as u64).saturating_sub(locals).max(top);
         let at = moment.regions.iter().position(|region| region.range.contains(&top));
         let Some(at) = at.and_then(|at| at.checked_sub(1)) else { continue };
         let (guard, stack) = (&moment.regions[at], &moment.regions[at + 1]);
         if !guard.readable && guard.range.end == stack.range.start {
-            claims.leave_out(stack.range.start..top);
+            claims.leave_out(stack.range.start..end.min(stack.range.end));
+        }
+        if let Some(start) = start_of_thread(data as u64, &moment.memory, &moment.regions) {
+            claims.leave_out(start);
         }
     }
     claims
+}
+
+/// What the C library notes of how a thread was started: the function, and what it was called with.
+fn start_of_thread(data: u64, memory: &impl Memory, regions: &[Region]) -> Option<Range<u64>> {
+    let is_code = |&word: &u64| {
+        let mut code = regions.iter().filter(|region| region.executable && region.is_file());
+        code.any(|region| region.range.contains(&word))
+    };
+    let mut words = [0; THREAD_DATA as usize / 8];
+    let read = memory.read(data, &mut words);
+    let at = data + 8 * words[..read].iter().position(is_code)? as u64;
+    Some(at..at + 16)
 }
 
 /// The registers of threads, and their thread-locals.

@@ -8,6 +8,8 @@
 //! a block of the heap, once the thread has used one.
 
 use super::memory::Memory;
+#[cfg(target_arch = "x86_64")]
+use super::registers::thread_pointer;
 use super::symbols::Image;
 use super::threads::Thread;
 use std::ffi::{c_int, c_void};
@@ -72,6 +74,46 @@ pub(super) fn modules(images: &[Image]) -> Vec<Module> {
         unsafe { libc::dl_iterate_phdr(Some(step), (&raw mut found).cast()) };
     }
     found.modules
+}
+
+/// How many bytes the thread-locals of the program, and of all libraries that it was linked with, lie before the thread's data:
+/// in each thread as in this one. Frames end there.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn all_static_locals() -> u64 {
+    /// More than the loader sets aside.
+    const MOST: u64 = 1 << 20;
+    struct Found {
+        pointer: u64,
+        most: u64,
+    }
+    unsafe extern "C" fn step(
+        info: *mut libc::dl_phdr_info,
+        size: usize,
+        found: *mut c_void,
+    ) -> c_int {
+        // SAFETY: LOADED: the loader's entry, for as long as this call.
+        let info = unsafe { &*info };
+        // SAFETY: LOADED: what `all_static_locals` gave, which nobody else uses meanwhile.
+        let found = unsafe { &mut *found.cast::<Found>() };
+        if size >= size_of::<libc::dl_phdr_info>() && !info.dlpi_tls_data.is_null() {
+            let before = found.pointer.wrapping_sub(info.dlpi_tls_data.addr() as u64);
+            // Those of a library that was loaded later are a block of the heap.
+            if before < MOST {
+                found.most = found.most.max(before);
+            }
+        }
+        0
+    }
+    let mut found = Found { pointer: thread_pointer(), most: 0 };
+    // SAFETY: LOADED: `step` has the type that is called, and `found` outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(step), (&raw mut found).cast()) };
+    found.most
+}
+
+/// They lie behind the thread's data.
+#[cfg(target_arch = "aarch64")]
+pub(super) fn all_static_locals() -> u64 {
+    0
 }
 
 /// The most libraries that a table is believed to have.

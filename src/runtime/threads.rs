@@ -11,11 +11,15 @@ struct Own {
     tid: AtomicI32,
     /// An address in its first frames: below lies what it works with.
     top: AtomicUsize,
+    /// The C library's data of it, which lie behind its frames.
+    data: AtomicUsize,
 }
 
 /// The first is the clock's. A recording in a file has one: a thread for which there is no room is taken for one of the
 /// program's whose registers are unknown, so that nothing is proven.
-static OWN: [Own; 256] = [const { Own { tid: AtomicI32::new(0), top: AtomicUsize::new(0) } }; 256];
+static OWN: [Own; 256] =
+    [const { Own { tid: AtomicI32::new(0), top: AtomicUsize::new(0), data: AtomicUsize::new(0) } };
+        256];
 
 /// While this exists, its thread is known as one of refscope's own. (Another thread may get its number afterwards.)
 struct OwnThread(Option<&'static Own>);
@@ -58,6 +62,8 @@ fn note_own_thread(all: &'static [Own]) -> Option<&'static Own> {
             own.tid.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
         let own = all.iter().find(take)?;
+        // SAFETY: SIGNALS: no memory is touched.
+        own.data.store(unsafe { libc::pthread_self() } as usize, Ordering::Relaxed);
         own.top.store(std::ptr::from_ref(&tid).addr(), Ordering::Relaxed);
         Some(own)
     }
@@ -77,11 +83,14 @@ pub(crate) fn forget_own_threads() {
     }
 }
 
-/// Where the stacks of refscope's own threads begin, but for that of the thread with this number.
+/// Of the stack of each of refscope's own threads an address in its first frames, and where the C library's data of the thread
+/// are. But for the thread with this number.
 #[allow(dead_code)] // where nothing is searched
-pub(crate) fn own_stacks(but: i32) -> impl Iterator<Item = usize> {
+pub(crate) fn own_stacks(but: i32) -> impl Iterator<Item = (usize, usize)> {
     let others = OWN.iter().filter(move |own| own.tid.load(Ordering::Relaxed) != but);
-    others.map(|own| own.top.load(Ordering::Relaxed)).filter(|&top| top != 0)
+    let stacks =
+        others.map(|own| (own.top.load(Ordering::Relaxed), own.data.load(Ordering::Relaxed)));
+    stacks.filter(|&(top, _)| top != 0)
 }
 
 /// Whether the thread of this number is one of refscope's own.

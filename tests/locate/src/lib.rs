@@ -255,8 +255,7 @@ pub fn run() {
             .alloc(["alloc", "both", "around"].contains(&blocks.as_str())),
         blocks: blocks != "neither",
         fork,
-        // An allocator that uses a block again at once leaves old words in more of them.
-        strict: fork && blocks != "around",
+        strict: fork,
         alone: alone && !has(DECEIVE),
     };
     if !alone {

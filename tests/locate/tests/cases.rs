@@ -119,7 +119,6 @@ fn all(
     let may_be_unnamed = match (fork, threads) {
         ("live", "alone") => counts.seen() / 4,
         ("live", _) => counts.seen(),
-        _ if blocks == "around" => 8,
         _ => 0,
     };
     assert!(unnamed <= may_be_unnamed, "{}: unnamed {:?}", way.name(), counts.unnamed);
@@ -128,6 +127,9 @@ fn all(
 
 /// In a release build, copies that the compiler leaves on the stack may cost two.
 const LIKELY: usize = if cfg!(debug_assertions) { 0 } else { 2 };
+/// An allocator that uses a block again at once, whose address a frame of `main` may still have from the one before; and a buffer
+/// that is too large to be cleared.
+const AROUND: usize = 6;
 /// Nothing can be proven, or not all.
 const ALL: usize = usize::MAX;
 
@@ -153,21 +155,21 @@ fn with_alloc_from_a_copy() {
 
 #[test]
 fn with_alloc_alone() {
-    all("alloc", "alloc", "fork", "threads", ALL);
+    all("alloc", "alloc", "fork", "threads", LIKELY);
 }
 
 #[test]
 fn with_alloc_around_another_allocator() {
-    all("foreign", "around", "fork", "alone", ALL);
+    all("foreign", "around", "fork", "alone", AROUND);
 }
 
 #[test]
 fn with_alloc_around_a_static() {
     let way = Way { program: "arena", blocks: "around", fork: "fork", threads: "alone" };
     for (case, named) in [
-        ("two", "likely"),
-        ("vec", "likely"),
-        ("closure", "likely"),
+        ("two", "proven"),
+        ("vec", "proven"),
+        ("closure", "proven"),
         ("static_vec", "root"),
         ("thread_local", "root"),
         ("field_of_an_object", "owner"),
@@ -186,11 +188,11 @@ fn with_neither() {
 #[ignore = "takes minutes: `cargo test -p refscope-locate -- --include-ignored --nocapture`, debug and release"]
 fn in_all_other_ways() {
     all("walk", "walk", "live", "threads", ALL);
-    all("arena", "around", "fork", "alone", ALL);
+    all("arena", "around", "fork", "alone", LIKELY + 1);
     all("alloc", "both", "fork", "threads", LIKELY);
     all("alloc", "both", "live", "alone", ALL);
     all("alloc", "both", "live", "threads", ALL);
-    all("alloc", "alloc", "fork", "alone", ALL);
+    all("alloc", "alloc", "fork", "alone", LIKELY);
     all("alloc", "alloc", "live", "alone", ALL);
     all("alloc", "alloc", "live", "threads", ALL);
     all("walk", "neither", "fork", "alone", ALL);
