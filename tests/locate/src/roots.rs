@@ -153,8 +153,9 @@ fn leaked_box(ask: &Ask) {
         id(leaked)
     }
     ask.root(black_box(put)(), is_static);
-    // Or the compiler would leave out the store.
-    black_box(LEAKED.load(Ordering::Relaxed));
+    // Or the compiler would leave out the store, and the block, too.
+    // SAFETY: TEST: what was leaked is there for good.
+    black_box(Arc::strong_count(unsafe { &*LEAKED.load(Ordering::Relaxed) }));
 }
 
 thread_local! {
