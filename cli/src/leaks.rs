@@ -8,6 +8,7 @@ use refscope::analysis::{LeakReport, ReportKind};
 use refscope::event::Time;
 use refscope::model::{LiveObject, Moment, Peak, RecordingEnd};
 use refscope::{ObjectId, Recording};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -73,10 +74,10 @@ pub(crate) fn peaks(
     recording: &Recording,
     mut peaks: Vec<Peak>,
     look: &Look<'_>,
-) -> Result<String, Failed> {
+) -> Result<Vec<Peak>, Failed> {
     // What was killed has not shut down.
     if recording.end() != RecordingEnd::Exit {
-        return Ok(String::new());
+        return Ok(Vec::new());
     }
     let allows = |peak: &Peak| {
         let line = peak.location.to_string();
@@ -84,12 +85,11 @@ pub(crate) fn peaks(
     };
     peaks.retain(|peak| look.filter.accepts_peak(peak) && !allows(peak));
     peaks.truncate(MOST_PEAKS);
-    let Some(first) = peaks.first() else { return Ok(String::new()) };
+    let Some(first) = peaks.first() else { return Ok(peaks) };
     // Another pass, for who held them: the others as far as they were there with the most numerous.
     let moment = Moment::Time(first.time);
     let alive = file.live_at(&moment)?.map_or_else(Vec::new, |(_, alive)| alive);
-    let mut text = "\ngone at the end, and alive shortly before:\n".to_owned();
-    for mut peak in peaks {
+    for peak in &mut peaks {
         let is_of = |object: &&LiveObject| {
             object.type_name == peak.type_name && object.location == peak.location
         };
@@ -99,9 +99,43 @@ pub(crate) fn peaks(
         let most = most.filter(|leak| leak.count() * 2 > peak.peak);
         let holder = most.and_then(|leak| leak.cause.location.clone());
         peak.holder = holder.filter(|line| *line != peak.location);
+    }
+    Ok(peaks)
+}
+
+/// Makes lines of text below a report.
+pub(crate) fn peaks_text(peaks: &[Peak]) -> String {
+    let mut text = String::new();
+    if !peaks.is_empty() {
+        text.push_str("\ngone at the end, and alive shortly before:\n");
+    }
+    for peak in peaks {
         text.push_str(&format!("  {peak}\n"));
     }
-    Ok(text)
+    text
+}
+
+/// Adds the peaks, if there are any, to a report's JSON.
+pub(crate) fn with_peaks(report: &LeakReport, peaks: &[Peak]) -> Result<String, Failed> {
+    let report = report.json();
+    if peaks.is_empty() {
+        return Ok(report);
+    }
+    let peak = |peak: &Peak| {
+        let mut json = json!({
+            "kind": peak.kind, "type": peak.type_name, "peak": peak.peak, "left": peak.left,
+            "ns": peak.time.as_nanos(), "ago_ns": peak.ago.as_nanos() as u64, "holder": peak.holder,
+        });
+        if let (Some(json), Ok(Value::Object(line))) =
+            (json.as_object_mut(), serde_json::to_value(&peak.location))
+        {
+            json.extend(line);
+        }
+        json
+    };
+    let mut json: Value = serde_json::from_str(&report)?;
+    json["peaks"] = peaks.iter().map(peak).collect();
+    Ok(json.to_string())
 }
 
 /// What was alive at a mark or time, and what became of it.

@@ -61,11 +61,11 @@ impl Run<'_> {
         let mut passes = true;
         let mut spread = by.map(Spread::new);
         for input in self.inputs(&files.files)? {
-            let (report, recording, became) = match at {
+            let (report, recording, became, peaks) = match at {
                 None => {
-                    // Text alone has a place for what was there shortly before.
-                    let (recording, living, peaks) = match spread.is_none() && how == LeaksAs::Text
-                    {
+                    // Tables and annotations have no place for what was there shortly before.
+                    let names_peaks = spread.is_none() && how != LeaksAs::Annotations;
+                    let (recording, living, peaks) = match names_peaks {
                         true => input.live_and_peaks()?,
                         false => {
                             let (recording, living) = input.live()?;
@@ -73,9 +73,12 @@ impl Run<'_> {
                         }
                     };
                     let peaks = leaks::peaks(&input, &recording, peaks, look)?;
-                    (look.report(&recording, living)?, recording, peaks)
+                    (look.report(&recording, living)?, recording, leaks::peaks_text(&peaks), peaks)
                 }
-                Some(at) => leaks::at(&input, at, look)?,
+                Some(at) => {
+                    let (report, recording, became) = leaks::at(&input, at, look)?;
+                    (report, recording, became, Vec::new())
+                }
             };
             if report.is_empty() {
                 input.has_objects_or_is_whole(&recording)?;
@@ -88,7 +91,7 @@ impl Run<'_> {
             if let Some(spread) = &mut spread {
                 spread.add(&recording, input.path(), &report);
             } else if how == LeaksAs::Json {
-                self.out.json(&report.json())?;
+                self.out.json(&leaks::with_peaks(&report, &peaks)?)?;
             } else if how == LeaksAs::Annotations {
                 self.out.raw(&report.annotations())?;
             } else {

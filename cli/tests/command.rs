@@ -250,7 +250,11 @@ fn what_a_shutdown_hides_is_named() {
         let out = leaks(&[&[file], quiet].concat());
         assert!(!out.is_empty() && !out.contains("gone at the end"), "{quiet:?}: {out}");
     }
-    assert!(!leaks(&[file, "--json"]).contains("gone at the end"));
+    let json: serde_json::Value = serde_json::from_str(&leaks(&[file, "--json"])).unwrap();
+    let peak = &json["peaks"][0];
+    assert_eq!((&json["objects"], &peak["peak"], &peak["left"]), (&0.into(), &5.into(), &0.into()));
+    assert_eq!((&peak["type"], &peak["file"]), (&"app::Client".into(), &"src/client.rs".into()));
+    assert_eq!((&peak["holder"]["line"], &peak["ago_ns"]), (&8.into(), &19_999_995.into()));
     // The page says it as well.
     let page = path("peak.html");
     refscope(&["export", file, "--format", "html", "-o", page.to_str().unwrap()]);

@@ -298,9 +298,17 @@ fn numbers_at_their_limits() {
         r#"{{"object":9,"kind":"Rc","type":1,"size":1,"site":1,"earlier":{max},"strong":7,"weak":{}}}"#,
         i64::MAX
     );
+    // A history from the first nanosecond to the last: told apart by time, since it has many.
+    let lasting = (0..20).map(|n| {
+        let ns = if n < 19 { n } else { max };
+        format!(r#"{{"event":"downgrade","o":3,"n":{0},"h":{0},"s":1,"t":1,"ns":{ns}}}"#, n + 1)
+    });
+    let lasting = lasting.collect::<Vec<_>>().join("\n");
     let lines = [
         object(1),
         object(2),
+        object(3),
+        lasting,
         event("new", 1, 1, 1),
         event("new", 2, 1, 1),
         event("clone", 1, max, max),
