@@ -254,7 +254,7 @@ fn what_a_shutdown_hides_is_named() {
     let peak = &json["peaks"][0];
     assert_eq!((&json["objects"], &peak["peak"], &peak["left"]), (&0.into(), &5.into(), &0.into()));
     assert_eq!((&peak["type"], &peak["file"]), (&"app::Client".into(), &"src/client.rs".into()));
-    assert_eq!((&peak["holder"]["line"], &peak["ago_ns"]), (&8.into(), &19_999_995.into()));
+    assert_eq!((&peak["holder"]["line"], &peak["ago_ns"]), (&8.into(), &19_999_997.into()));
     // The page says it as well.
     let page = path("peak.html");
     refscope(&["export", file, "--format", "html", "-o", page.to_str().unwrap()]);

@@ -115,6 +115,14 @@ impl LiveObject {
         self.type_name.contains(what) || self.location.to_string().contains(what)
     }
 
+    /// Returns the user's line that allocated it, where [`location`](Self::location) is std's or a derive's, as for
+    /// `map.entry(key).or_default()`. `None` where it is not, or the [stack](Self::stack) or its lines are not known.
+    ///
+    /// See [`StackId::resolve`] for what it costs, and needs.
+    pub fn user_line(&self) -> Option<Location> {
+        Some(user_lines(&self.location, self.stack)?.0)
+    }
+
     /// Returns the handles that keep the value alive.
     pub fn strong_handles(&self) -> impl DoubleEndedIterator<Item = &Handle> + Clone {
         self.handles.iter().filter(|handle| handle.strength == Strength::Strong)
@@ -143,11 +151,15 @@ impl Handle {
     ///
     /// See [`StackId::resolve`] for what it costs, and needs.
     pub fn user_lines(&self) -> Option<(Location, Option<Location>)> {
-        let location = self.location()?;
-        let stack = self.stack.filter(|_| !location.is_user())?.resolve();
-        let (line, caller) = stack.user_frame()?;
-        Some((Location::of_frame(line)?, caller.and_then(Location::of_frame)))
+        user_lines(self.location()?, self.stack)
     }
+}
+
+/// The user's line where `location` is none, and its function's caller.
+fn user_lines(location: &Location, stack: Option<StackId>) -> Option<(Location, Option<Location>)> {
+    let stack = stack.filter(|_| !location.is_user())?.resolve();
+    let (line, caller) = stack.user_frame()?;
+    Some((Location::of_frame(line)?, caller.and_then(Location::of_frame)))
 }
 
 impl PathStep {

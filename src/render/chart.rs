@@ -40,9 +40,12 @@ impl Axis {
         let last = points.iter().map(|point| point.time).max().unwrap_or(end).max(end);
         let span = last.as_nanos().saturating_sub(first.as_nanos());
         match by {
-            By::Time if distinct(points) >= FEW_TIMES => {
-                Self { by, first: first.as_nanos(), span: span.saturating_add(1), columns: columns.max(1) }
-            }
+            By::Time if distinct(points) >= FEW_TIMES => Self {
+                by,
+                first: first.as_nanos(),
+                span: span.saturating_add(1),
+                columns: columns.max(1),
+            },
             _ => Self { by: By::Events, first: 1, span: events, columns: columns.min(few).max(1) },
         }
     }

@@ -17,6 +17,7 @@ use crate::text::{short_file, width};
 use std::fmt;
 
 pub(crate) use handles::handles_of_one;
+use made::user_line;
 
 /// How a report is drawn.
 pub(super) struct ReportStyle<'r> {
@@ -322,8 +323,15 @@ impl<'r> ReportStyle<'r> {
             _ => String::new(),
         };
         let size = bytes(total.bytes);
-        let at = at(&total.location);
-        (format!("{times}{name}{labels}, {size}"), format!("{at} {thread}{span}"))
+        let made = at(&total.location);
+        let created = match user_line(objects) {
+            None => format!("{made} {thread}{span}"),
+            Some(line) => {
+                let maker = if total.location.is_std() { "std" } else { "a derive" };
+                format!("{} {thread}{span}, by {maker} at {made}", at(&line))
+            }
+        };
+        (format!("{times}{name}{labels}, {size}"), created)
     }
 
     /// A row for handles that were made alike, with what else is said of them.

@@ -62,14 +62,15 @@ fn named(loader: &Loader, call: u64, plain: &Frame) -> Vec<Frame> {
     frames
 }
 
-/// Whether a function is what `#[derive(Clone)]` wrote: a `clone` whose line is a field's declaration, and not a call.
-/// Without the source, any `clone` of a type's is taken for one, so that its caller is named.
+/// Whether a function is what `#[derive(Clone)]` or `#[derive(Default)]` wrote: one whose line is a field's declaration, and not
+/// a call. Without the source, any `clone` or `default` of a type's is taken for one, so that its caller is named.
 fn is_derived(frame: &Frame, sources: &mut HashMap<String, Option<String>>) -> bool {
     let Some(function) = frame.function.as_deref() else { return false };
     let name = function.split_once('<').filter(|(name, _)| !name.is_empty());
-    let is_clone = name.map_or(function, |(name, _)| name) == "clone"
-        || function.ends_with(" as core::clone::Clone>::clone");
-    if !is_clone || frame.file.as_deref().is_some_and(is_std_path) {
+    let is_one = matches!(name.map_or(function, |(name, _)| name), "clone" | "default")
+        || function.ends_with(" as core::clone::Clone>::clone")
+        || function.ends_with(" as core::default::Default>::default");
+    if !is_one || frame.file.as_deref().is_some_and(is_std_path) {
         return false;
     }
     let Some((file, line)) = frame.file.as_ref().zip(frame.line) else { return true };

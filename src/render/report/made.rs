@@ -3,13 +3,29 @@
 use super::{ReportStyle, at};
 use crate::analysis::Leak;
 use crate::event::{Location, Op, Strength};
-use crate::model::Handle;
+use crate::model::{Handle, LiveObject};
 use crate::stack;
 use crate::text::count;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Lines of a stack that are shown.
 const LINES: usize = 8;
+
+/// Stacks that are looked at for the line of what was allocated.
+const STACKS: usize = 64;
+
+/// The user's line that allocated all of these, where their own is std's or a derive's. `None` where it is not, where there are
+/// several, or where one is not known.
+pub(super) fn user_line(objects: &[&LiveObject]) -> Option<Location> {
+    let by_stack: BTreeMap<_, _> = objects.iter().map(|object| (object.stack, object)).collect();
+    if by_stack.len() > STACKS {
+        return None;
+    }
+    let mut lines = by_stack.values().map(|object| object.user_line());
+    let first = lines.next()??;
+    lines.all(|line| line.as_ref() == Some(&first)).then_some(first)
+}
 
 impl ReportStyle<'_> {
     /// Who made the handle at fault, where it wasn't the user's line itself: std or a derive, and on whose behalf.

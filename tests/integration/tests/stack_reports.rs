@@ -3,6 +3,7 @@
 
 use refscope::leaks;
 use refscope::sync::Arc;
+use std::collections::BTreeMap;
 use std::hint::black_box;
 
 #[derive(Clone)]
@@ -90,6 +91,40 @@ fn elsewhere(value: &Arc<String>) -> Arc<String> {
 }
 
 /// A report shows the stack that was asked for, and its finding is known again with and without.
+/// Where std or a derive allocated, the user's line is named, and nothing where there are several.
+#[test]
+fn what_std_and_derives_allocate() {
+    /// Rows are as wide as a terminal.
+    fn unwrapped<T>(f: impl FnOnce() -> T) -> String {
+        report(f).split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+    #[derive(Default)]
+    struct Holder {
+        held: Arc<u64>,
+    }
+    #[inline(never)]
+    fn by_std(map: &mut BTreeMap<u8, Arc<u64>>, key: u8) -> Arc<u64> {
+        let made = map.entry(key).or_default(); // <- entry
+        made.clone()
+    }
+    let text = unwrapped(|| by_std(&mut BTreeMap::new(), 1));
+    let at = format!("= created: {}:{}:", file!(), line("entry"));
+    assert!(text.contains(&at) && text.contains(", by std at library/"), "{text}");
+    let text = unwrapped(|| {
+        let mut map = BTreeMap::new();
+        drop(by_std(&mut map, 1));
+        map.entry(2).or_default();
+        map.values().map(|value| Arc::clone(value)).collect::<Vec<_>>()
+    });
+    assert!(text.contains("created: library/"), "{text}");
+    let text = unwrapped(|| {
+        let holder = black_box(Holder::default()); // <- default
+        holder.held.clone()
+    });
+    let at = format!("= created: {}:{}:", file!(), line("default"));
+    assert!(text.contains(&at) && text.contains(", by a derive at "), "{text}");
+}
+
 #[test]
 fn stacks_in_reports_and_fingerprints() {
     use refscope::stack;
