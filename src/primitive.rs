@@ -57,6 +57,8 @@ pub(crate) fn zeroed_slots<T>(len: usize, vacant: fn() -> T) -> Option<std::ptr:
     use std::alloc::{GlobalAlloc as _, System};
 
     let _ = vacant;
+    // Here begins what is traced.
+    crate::alloc::clear_from_now_on();
     let layout = Layout::array::<T>(len).ok()?;
     assert!(layout.size() > 0, "slots have a size");
     #[cfg(all(unix, not(miri)))]
