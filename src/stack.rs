@@ -77,6 +77,7 @@ mod capture;
 )))]
 #[path = "stack/no_capture.rs"]
 mod capture;
+mod dead;
 mod frame;
 pub(crate) mod location;
 #[cfg(feature = "trace")]
@@ -93,6 +94,8 @@ pub use frame::{Frame, Line, Origin, Stack, flame_graph};
 pub(crate) use location::needs_stack;
 
 pub(crate) use capture::record;
+#[cfg_attr(not(feature = "trace"), allow(unused_imports))]
+pub(crate) use dead::clear_dead_frames;
 #[cfg(feature = "stacks")]
 pub(crate) use frame::strip_hash;
 #[cfg(feature = "trace")]

@@ -238,6 +238,48 @@ fn forget_a_clone() -> Rc<&'static str> {
     kept
 }
 
+/// What the checked code left on the stack is no local: the frames of the check lie over it.
+#[test]
+fn dead_frames_hold_nothing() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    /// Leaves copies of a handle at many depths, and forgets it.
+    #[inline(never)]
+    fn leave_copies(depth: usize, rc: Rc<[u64; 3]>) {
+        // Each frame has one, until the next moves it on.
+        let kept = std::hint::black_box(rc);
+        if depth == 0 {
+            return std::mem::forget(kept);
+        }
+        leave_copies(depth - 1, kept);
+        std::hint::black_box(());
+    }
+    #[inline(never)]
+    fn work() {
+        leave_copies(40, Rc::new([1, 2, 3]));
+    }
+    let check = |run: &dyn Fn(Check)| {
+        let check = Check::new().locals_may_hold().timeout(Duration::ZERO);
+        let run = std::panic::AssertUnwindSafe(|| run(check));
+        let panic = std::panic::catch_unwind(run).expect_err("it is forgotten");
+        panic.downcast::<String>().expect("a text")
+    };
+    let by_run = check(&|check| check.run(work));
+    let by_guard = check(&|check| {
+        let _check = check.enter();
+        work();
+    });
+    let by_verify = check(&|check| {
+        check.scope().run(work);
+        let report = check.verify().expect_err("it is forgotten");
+        panic!("{}", report.locate(&Search::new()));
+    });
+    for text in [by_run, by_guard, by_verify] {
+        assert!(text.contains("1 leaked"), "{text}");
+    }
+}
+
 #[cfg(feature = "stacks")]
 #[test]
 fn statics_may_hold_by_their_names() {
@@ -255,9 +297,13 @@ fn statics_may_hold_by_their_names() {
     let report = keep("REGISTRY").expect_err("another static holds it");
     assert!(report.to_string().contains("held by the static held::CACHE"), "{report}");
     assert!(
-        report.leaks()[0].help.to_string().contains("`Check::may_be_held_by(\"CACHE\")`"),
+        report.leaks()[0].help.to_string().contains("`Check::may_be_held_by(\"held::CACHE\")`"),
         "{report}"
     );
+    keep("held::CACHE").unwrap_or_else(|report| panic!("{report}"));
+    for part in ["CACH", "ACHE", "C", "eld::CACHE", "held::CACHE::"] {
+        keep(part).expect_err("no whole words of it");
+    }
     let check = Check::new().may_be_held_by("POOL");
     in_scope(&check, || POOL.with_borrow_mut(|pool| pool.push(Rc::new([0; 64]))));
     clear_dead_stack();

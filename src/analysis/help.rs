@@ -277,7 +277,7 @@ fn write_held(
         Part::Task(name) | Part::Static(name) | Part::ThreadLocal(name) | Part::Thread(name)
             if !name.is_empty() =>
         {
-            write!(f, "`Check::may_be_held_by({:?})` allows it", last_name(name))?;
+            write!(f, "`Check::may_be_held_by({:?})` allows it", path_of(name))?;
         }
         // It cannot be called by a name.
         _ => f.write_str("`Check::allow(…)` allows it")?,
@@ -306,8 +306,7 @@ impl fmt::Display for HelpIn<'_> {
     }
 }
 
-/// A static's or function's own name, without its module's and without those of what is in it.
-fn last_name(path: &str) -> &str {
-    let path = path.split("::{").next().unwrap_or(path);
-    path.rsplit("::").next().unwrap_or(path)
+/// A static's or function's path, without what is in it: no other has it, as its own name might.
+fn path_of(name: &str) -> &str {
+    name.split("::{").next().unwrap_or(name)
 }

@@ -6,6 +6,7 @@ use crate::locate::Search;
 use crate::model::{self, LiveObject};
 use crate::render::Terminal;
 use crate::runtime::dispatch::TrackAll;
+use crate::stack::clear_dead_frames;
 use crate::{Scope, ScopeGuard};
 use std::fmt;
 use std::panic::Location;
@@ -138,6 +139,8 @@ impl Check {
     /// Allows what statics, thread-locals, tasks or threads hold whose name contains `name`, and nothing else does: a pool, a cache, a
     /// worker that runs on. The report says how many objects that were.
     ///
+    /// It has to be there in whole words: `POOL` and `app::POOL` are in `app::POOL`, and not in `app::THREADPOOL`.
+    ///
     /// Where handles are is [searched](crate::locate) in the process's memory, when something is alive that is not allowed
     /// otherwise; it takes some milliseconds, more in a large process. Statics have names with the feature `stacks`, in a program
     /// that is not stripped of its symbols. Where the search cannot be made, or does not know the name, the condition
@@ -244,6 +247,7 @@ impl Check {
     /// The report of what is alive then, with the ages that it had before the wait; and one without a leak, if nothing was
     /// traced (see [`LeakReport::passes`]).
     pub fn verify(&self) -> Result<(), LeakReport> {
+        clear_dead_frames();
         self.verified().map(drop)
     }
 
@@ -287,9 +291,7 @@ impl Check {
             Part::Static(name)
             | Part::ThreadLocal(name)
             | Part::Task(name)
-            | Part::Thread(name) => {
-                self.holders.iter().any(|holder| name.contains(holder.as_str()))
-            }
+            | Part::Thread(name) => self.holders.iter().any(|holder| has_words(name, holder)),
             Part::Stack(_) => self.locals_may_hold,
             _ => false,
         }
@@ -303,6 +305,7 @@ impl Check {
     #[track_caller]
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         let result = self.scope.run(f);
+        clear_dead_frames();
         self.conclude(None);
         result
     }
@@ -327,6 +330,16 @@ impl Check {
         let scope = self.scope.enter();
         CheckGuard { scope: Some(scope), entered: Location::caller(), check: Some(self) }
     }
+}
+
+/// Whether `text` has `words` in it, and not as a part of a longer word at either end.
+fn has_words(text: &str, words: &str) -> bool {
+    let is_word = |char: char| char.is_alphanumeric() || char == '_';
+    let (begins, ends) = (words.starts_with(is_word), words.ends_with(is_word));
+    text.match_indices(words).any(|(at, _)| {
+        let (before, behind) = (&text[..at], &text[at + words.len()..]);
+        !(begins && before.ends_with(is_word)) && !(ends && behind.starts_with(is_word))
+    })
 }
 
 /// Panics with the report, and what it is of in a line before it.
@@ -411,6 +424,7 @@ impl Drop for CheckGuard {
         if let Some(check) = self.check.take()
             && !std::thread::panicking()
         {
+            clear_dead_frames();
             check.conclude(Some(self.entered));
         }
     }

@@ -2,6 +2,7 @@ use super::{Check, check};
 use crate::analysis::{LeakReport, ReportKind};
 use crate::event::{Location, Time};
 use crate::model::LiveObject;
+use crate::stack::clear_dead_frames;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -116,6 +117,7 @@ impl Repeat {
                 rounds if rounds == times => format!("each of {times}"),
                 rounds => format!("{rounds} of {times}"),
             };
+            clear_dead_frames();
             check::fail(&leaks, Some(format!("leaked in {often} iterations")));
         }
     }

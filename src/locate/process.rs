@@ -77,14 +77,6 @@ impl Drop for One {
     }
 }
 
-/// Overwrites what earlier calls left below this frame, so that the frames between the caller and the search do not bring
-/// it back: nothing would be proven because of it.
-#[inline(never)]
-pub(super) fn clear_dead_stack() {
-    let mut dead = [1_u64; 1024];
-    std::hint::black_box(&mut dead);
-}
-
 /// A moment of the process.
 pub(super) struct Moment {
     frozen: Option<Frozen>,

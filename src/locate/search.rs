@@ -160,7 +160,7 @@ impl Search {
     pub fn run(&self) -> Result<Ownership, Unavailable> {
         #[cfg(refscope_search)]
         {
-            super::process::clear_dead_stack();
+            crate::stack::clear_dead_frames();
             super::process::run(self)
         }
         #[cfg(not(refscope_search))]
