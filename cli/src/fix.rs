@@ -4,11 +4,12 @@
 //! The originals are kept below the target directory, so that `refscope fix --undo` brings them
 //! back.
 
+mod examples;
 mod remedy;
 mod report;
 mod swap;
 
-use remedy::Diagnostic;
+use remedy::{Diagnostic, Sources};
 use report::Outcome;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,15 @@ pub(crate) struct Fix {
     /// Compiles as fully drop-in: with `RUSTC_BOOTSTRAP=refscope`
     #[arg(long)]
     drop_in: bool,
+    /// Features of the package to compile with, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "FEATURES")]
+    features: Vec<String>,
+    /// Compiles with all features of the package
+    #[arg(long)]
+    all_features: bool,
+    /// Compiles without the package's default features
+    #[arg(long)]
+    no_default_features: bool,
     /// The refscope to depend on, as in Cargo.toml: a version, or `path=FOLDER`
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"), value_name = "VERSION")]
     refscope: String,
@@ -118,7 +128,7 @@ impl Package {
                         folders.push(path);
                     }
                 } else if kind.is_file()
-                    && path.extension().is_some_and(|extension| extension == "rs")
+                    && is_rust(&path)
                     && path.file_name().is_some_and(|name| name != "build.rs")
                 {
                     files.push(path);
@@ -128,6 +138,10 @@ impl Package {
         files.sort();
         Ok(files)
     }
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
 }
 
 fn cargo() -> Command {
@@ -151,6 +165,30 @@ impl Files {
         Ok(())
     }
 
+    /// Applies edits. Returns how many there were.
+    fn apply(&mut self, edits: BTreeMap<PathBuf, Vec<Edit>>) -> io::Result<usize> {
+        let mut count = 0;
+        for (path, edits) in edits {
+            let Some(text) = self.after.get(&path) else { continue };
+            let (text, some) = swap::apply(text, edits);
+            count += some;
+            self.set(path, text)?;
+        }
+        Ok(count)
+    }
+
+    /// The source files as they are, by their paths in the package.
+    fn sources(&self, package: &Package) -> Sources {
+        let texts: BTreeMap<PathBuf, String> = (self.after.iter())
+            .filter(|(path, _)| is_rust(path))
+            .filter_map(|(path, text)| {
+                Some((path.strip_prefix(&package.root).ok()?.to_owned(), text.clone()))
+            })
+            .collect();
+        let aliases = texts.values().flat_map(|text| swap::pointer_aliases(text)).collect();
+        Sources { shown: texts.clone(), texts, aliases }
+    }
+
     fn changed(&self) -> impl Iterator<Item = (&PathBuf, &String, &String)> {
         self.before.iter().filter_map(|(path, before)| {
             let after = self.after.get(path)?;
@@ -160,7 +198,7 @@ impl Files {
 }
 
 impl Fix {
-    /// Runs the command. Returns whether the package compiles.
+    /// Runs the command. Returns whether the package compiles, the examples of its documentation as well.
     pub(crate) fn run(&self, out: &mut dyn Write) -> io::Result<bool> {
         let package = Package::find(&self.package)?;
         if self.undo {
@@ -196,7 +234,7 @@ impl Fix {
         let outcome = result?;
         if self.json {
             writeln!(out, "{}", outcome.json(&package, &files))?;
-            return Ok(outcome.compiles);
+            return Ok(outcome.is_whole());
         }
         outcome.text(out)?;
         if !self.quiet {
@@ -210,7 +248,7 @@ impl Fix {
             out,
             "{count} files are changed; `refscope fix --undo` brings the originals back"
         )?;
-        Ok(outcome.compiles)
+        Ok(outcome.is_whole())
     }
 
     fn fix(&self, package: &Package, manifest: &Path, files: &mut Files) -> io::Result<Outcome> {
@@ -220,13 +258,13 @@ impl Fix {
             boxed: self.types.contains(&Pointer::Box),
             edition_2015: package.edition_2015,
             aliases: (files.before.iter())
-                .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
+                .filter(|(path, _)| is_rust(path))
                 .flat_map(|(_, source)| swap::aliases(source))
                 .collect(),
         };
         let sources = files.before.clone().into_iter();
         let swapped: Vec<_> = sources
-            .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"))
+            .filter(|(path, _)| is_rust(path))
             .map(|(path, before)| (path, swap::swap(&before, &types), before))
             .collect();
         if swapped.iter().all(|(_, after, before)| after == before) {
@@ -249,7 +287,11 @@ impl Fix {
         let (mut applied, mut left, mut round) = (0, usize::MAX, 0);
         loop {
             let (compiles, errors) = self.check(package)?;
-            if compiles || round == ROUNDS {
+            if compiles {
+                let (edits, errors) = self.mend_examples(package, files)?;
+                return Ok(Outcome { compiles, edits: applied + edits, rounds: round, errors });
+            }
+            if round == ROUNDS {
                 return Ok(Outcome { compiles, edits: applied, rounds: round, errors });
             }
             let mut count = 0;
@@ -262,15 +304,12 @@ impl Fix {
             }
             // What a `self` is decides what the code beside it needs.
             let receivers = errors.iter().filter(|error| error.is_of_receiver());
-            let mut edits = edits(package, files, receivers);
+            let sources = files.sources(package);
+            let mut edits = edits(package, &sources, receivers);
             if edits.is_empty() {
-                edits = self::edits(package, files, errors.iter());
+                edits = self::edits(package, &sources, errors.iter());
             }
-            for (path, edits) in edits {
-                let (text, some) = swap::apply(&files.after[&path], edits);
-                count += some;
-                files.set(path, text)?;
-            }
+            count += files.apply(edits)?;
             applied += count;
             if count == 0 || (round > 10 && errors.len() >= left) {
                 return Ok(Outcome { compiles, edits: applied, rounds: round, errors });
@@ -292,18 +331,120 @@ impl Fix {
         Ok(format!("{manifest}\n\n[dependencies.refscope]\n{dependency}"))
     }
 
+    /// A command of Cargo's in the package, with the features that are wanted.
+    fn cargo(&self, package: &Package, command: &str) -> Command {
+        let mut cargo = cargo();
+        cargo.arg(command).current_dir(&package.root).stdin(Stdio::null());
+        if !self.features.is_empty() {
+            cargo.args(["--features", &self.features.join(",")]);
+        }
+        if self.all_features {
+            cargo.arg("--all-features");
+        }
+        if self.no_default_features {
+            cargo.arg("--no-default-features");
+        }
+        if self.drop_in {
+            cargo.env("RUSTC_BOOTSTRAP", "refscope");
+        }
+        cargo
+    }
+
+    /// Edits the examples of the documentation until they compile, and brings back as it was what no edit helps. Returns
+    /// the edits, and the errors that are left.
+    fn mend_examples(
+        &self,
+        package: &Package,
+        files: &mut Files,
+    ) -> io::Result<(usize, Vec<Diagnostic>)> {
+        let has_examples = |text: &String| !swap::examples(text).is_empty();
+        if !package.library || !files.sources(package).texts.values().any(has_examples) {
+            return Ok((0, Vec::new()));
+        }
+        let (mut applied, mut left, mut round) = (0, usize::MAX, 0);
+        let mut failed: Vec<examples::Failed> = Vec::new();
+        loop {
+            let mut sources = files.sources(package);
+            sources.shown = examples::shown(&sources);
+            // Those of the files that have one that fails: all are compiled by the first round.
+            let of_files = std::mem::take(&mut failed).into_iter().map(|failed| failed.file);
+            failed = self.failed_examples(package, &sources, of_files.collect())?;
+            let errors = failed.iter().flat_map(|failed| &failed.errors);
+            let mut edits = if failed.len() < left || round < 4 {
+                edits(package, &sources, errors)
+            } else {
+                BTreeMap::new()
+            };
+            round += 1;
+            for (path, edits) in &mut edits {
+                // In one line, since each has its mark.
+                edits.retain(|edit| {
+                    files.after[path].get(edit.at.clone()).is_some_and(|text| !text.contains('\n'))
+                });
+            }
+            let count = files.apply(edits)?;
+            applied += count;
+            left = failed.len();
+            if count > 0 {
+                continue;
+            }
+            let swapped = files.after.clone();
+            let mut restored = 0;
+            // The last first, since lines come and go.
+            for failed in failed.iter().rev() {
+                let path = package.root.join(&failed.file);
+                let texts = files.before.get(&path).zip(files.after.get(&path));
+                let text = texts
+                    .and_then(|(before, after)| examples::restored(before, after, failed.line));
+                if let Some(text) = text {
+                    files.set(path, text)?;
+                    restored += 1;
+                }
+            }
+            let errors = |failed: Vec<examples::Failed>| {
+                failed.into_iter().flat_map(|failed| failed.errors).collect()
+            };
+            if restored == 0 {
+                return Ok((applied, errors(failed)));
+            }
+            let sources = files.sources(package);
+            let of_files = failed.iter().map(|failed| failed.file.clone()).collect();
+            let still = self.failed_examples(package, &sources, of_files)?;
+            if still.len() < left {
+                return Ok((applied, errors(still)));
+            }
+            for (path, text) in swapped {
+                files.set(path, text)?;
+            }
+            return Ok((applied, errors(failed)));
+        }
+    }
+
+    /// The examples of the documentation of these files, or of all, that do not compile. (What does is run: nothing else compiles them.)
+    fn failed_examples(
+        &self,
+        package: &Package,
+        sources: &Sources,
+        of_files: BTreeSet<PathBuf>,
+    ) -> io::Result<Vec<examples::Failed>> {
+        let mut cargo = self.cargo(package, "test");
+        cargo.args(["--doc", "--no-fail-fast", "--"]);
+        // Of none: of all.
+        cargo.args(of_files.iter().map(|file| format!("{} - ", file.display())));
+        let output = cargo.output()?;
+        let mut failed = examples::failed(&String::from_utf8_lossy(&output.stdout), sources);
+        failed.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        Ok(failed)
+    }
+
     /// Compiles the package. Returns whether it succeeds, and the errors.
     fn check(&self, package: &Package) -> io::Result<(bool, Vec<Diagnostic>)> {
-        let mut cargo = cargo();
+        let mut cargo = self.cargo(package, "check");
         // Without benches, many of which need a nightly toolchain.
-        cargo.args(["check", "--bins", "--examples", "--tests", "--keep-going"]);
+        cargo.args(["--bins", "--examples", "--tests", "--keep-going"]);
         cargo.args(["--message-format", "json"]);
         if package.library {
             cargo.arg("--lib");
-        }
-        cargo.current_dir(&package.root).stdin(Stdio::null());
-        if self.drop_in {
-            cargo.env("RUSTC_BOOTSTRAP", "refscope");
         }
         let output = cargo.output()?;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -318,13 +459,12 @@ impl Fix {
 /// The edits of each file by which errors are mended.
 fn edits<'a>(
     package: &Package,
-    files: &Files,
+    sources: &Sources,
     errors: impl Iterator<Item = &'a Diagnostic>,
 ) -> BTreeMap<PathBuf, Vec<Edit>> {
     let mut edits: BTreeMap<PathBuf, Vec<Edit>> = BTreeMap::new();
     for error in errors {
-        let source = |file: &PathBuf| files.after.get(&package.root.join(file)).cloned();
-        for (file, edit) in error.remedies(source) {
+        for (file, edit) in error.remedies(sources) {
             let of_file = edits.entry(package.root.join(file)).or_default();
             // Targets that share a file repeat its errors.
             if !of_file.contains(&edit) {

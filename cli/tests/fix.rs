@@ -356,3 +356,157 @@ fn as_json() {
     let fixed = json(&run(fix(&dir).args(["--json", "--drop-in", "--refscope", &path])));
     assert_eq!((&fixed["compiles"], &fixed["left"]), (&true.into(), &json!([])));
 }
+
+/// A library: code that a macro of its own makes, a feature's code, a reference to a pointer that is kept, and the examples
+/// of its documentation, of which one keeps std's pointers.
+#[test]
+fn a_library_with_its_macros_and_examples() {
+    const LIB: &str = r#"//! A library.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use library::Lock;
+//!
+//! let lock = Arc::new(Lock(1));
+//! assert_eq!(lock.clone().get(), 1);
+//! assert_eq!(lock
+//!     .twice()
+//!     .get(), 2);
+//! ```
+
+use std::rc::Rc as Shared;
+use std::sync::Arc;
+
+type Callback = dyn Fn(Option<&u8>, u8) -> u8;
+
+pub struct Function {
+    call: Shared<Callback>,
+}
+
+macro_rules! functions {
+    ($($name:ident: $by:expr;)*) => {
+        impl Function {
+            $(pub fn $name() -> Self {
+                Function { call: Shared::new(move |given, to| given.map_or(0, |given| *given) + to * $by) }
+            })*
+        }
+    };
+}
+
+functions! {
+    same: 1;
+    double: 2;
+}
+
+impl Function {
+    pub fn call(&self, to: u8) -> u8 {
+        (self.call)(Some(&1), to)
+    }
+
+    #[cfg(feature = "more")]
+    pub fn more() -> Shared<dyn Fn() -> u8> {
+        Shared::new(|| 7)
+    }
+}
+
+pub struct Lock(pub u8);
+
+pub struct Waiting<'a> {
+    lock: &'a Arc<Lock>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(lock: &'a Arc<Lock>) -> Self {
+        Self { lock }
+    }
+
+    pub fn get(&self) -> u8 {
+        self.lock.0
+    }
+}
+
+pub struct Twice {
+    lock: Arc<Lock>,
+}
+
+impl Twice {
+    pub fn get(&mut self) -> u8 {
+        let lock = &mut self.lock;
+        lock.number() + self.lock.number()
+    }
+}
+
+macro_rules! methods {
+    ($($name:ident),*) => {
+        $(pub fn $name(self: &Arc<Self>) -> u8 {
+            self.0
+        })*
+    };
+}
+
+impl Lock {
+    methods!(number, amount);
+
+    /// Waits.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// let lock = Arc::new(library::Lock(1));
+    /// assert_eq!(lock.wait().get(), 1);
+    /// ```
+    pub fn wait<'a>(self: &'a Arc<Self>) -> Waiting<'a> {
+        Waiting::new(self)
+    }
+
+    pub fn get(self: Arc<Self>) -> u8 {
+        self.amount()
+    }
+
+    pub fn twice(self: &Arc<Self>) -> Twice {
+        Twice { lock: self.clone() }
+    }
+}
+
+#[test]
+fn calls() {
+    assert_eq!(Function::double().call(4) + Function::same().call(1), 11);
+    let lock = Arc::new(Lock(3));
+    assert_eq!(lock.wait().get() + lock.amount() + lock.clone().get(), 9);
+    assert_eq!(lock.twice().get(), 6);
+    #[cfg(feature = "more")]
+    assert_eq!(Function::more()(), 7);
+}
+"#;
+    let dir = package("library");
+    fs::remove_file(dir.join("src/main.rs")).unwrap();
+    fs::write(dir.join("src/lib.rs"), LIB).unwrap();
+    let manifest = fs::read_to_string(dir.join("Cargo.toml")).unwrap() + "[features]\nmore = []\n";
+    fs::write(dir.join("Cargo.toml"), manifest).unwrap();
+    let passed = || {
+        let mut cargo = Command::new(env!("CARGO"));
+        let output = run(cargo.args(["test", "--features", "more"]).current_dir(&dir));
+        text(&output.stdout).matches(" ... ok").count()
+    };
+    assert_eq!(passed(), 3);
+
+    let path = format!("path={}", root().display());
+    let output = run(fix(&dir).args(["--features", "more", "--refscope", &path]));
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with("it compiles"), "{shown}");
+    let after = fs::read_to_string(dir.join("src/lib.rs")).unwrap();
+    for line in [
+        "                Function { call: ::refscope::coerce!(Shared::new(move |given, to|",
+        "        $(pub fn $name(self: &::std::sync::Arc<Self>) -> u8 {",
+        "    lock: &'a ::std::sync::Arc<Lock>,",
+        "    fn new(lock: &'a ::std::sync::Arc<Lock>) -> Self {",
+        "        ::refscope::StdPtr::as_std(&*lock).number()",
+        "        ::refscope::coerce!(Shared::new(|| 7))",
+        "    /// assert_eq!(::refscope::StdPtr::as_std(&lock).wait().get(), 1);",
+        // No edit in one line helps this one.
+        "//! use std::sync::Arc;",
+    ] {
+        assert!(after.contains(line), "{line} is not in\n{after}");
+    }
+    assert_eq!(passed(), 3);
+}

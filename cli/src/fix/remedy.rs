@@ -2,6 +2,7 @@
 
 use super::swap::{Edit, mask, words};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -29,6 +30,8 @@ struct Span {
     label: String,
     /// The code, where it is on one line: also of a file that is none of the package's.
     code: Option<String>,
+    /// Of what a macro has made: the file of the macro's definition, and where its name ends there.
+    made_by: Option<(PathBuf, usize)>,
 }
 
 impl Span {
@@ -46,7 +49,26 @@ impl Span {
             primary: span["is_primary"] == true,
             label: span_label(span),
             code,
+            made_by: made_by(span),
         }
+    }
+
+    /// Whether the span's text is code in `text`, which its file has: no code of a macro's, unless the macro is defined
+    /// there, around it.
+    fn is_code(&self, text: &str) -> bool {
+        let Some((file, name)) = &self.made_by else { return true };
+        let Some(definition) = text.get(*name..).filter(|_| *file == self.file) else {
+            return false;
+        };
+        let masked = mask(definition);
+        let Some(open) = masked.find(['{', '(', '[']) else { return false };
+        let mut depth = 0_i32;
+        let end = masked[open..].char_indices().find_map(|(at, c)| {
+            depth +=
+                i32::from(matches!(c, '{' | '(' | '[')) - i32::from(matches!(c, '}' | ')' | ']'));
+            (depth == 0).then_some(name + open + at)
+        });
+        self.at.start > name + open && end.is_some_and(|end| self.at.end <= end)
     }
 }
 
@@ -72,6 +94,28 @@ impl Diagnostic {
                 .map(|span| Span { label: span_label(span), ..Span::of(outermost(span)) }),
             text: text.replace('`', ""),
         })
+    }
+
+    /// An error of an example in documentation, as it is printed: `at` is its place in the file.
+    pub(super) fn of_example(
+        code: &str,
+        message: &str,
+        printed: &str,
+        place: (PathBuf, u64),
+        at: Range<usize>,
+        label: &str,
+    ) -> Self {
+        let label = label.replace('`', "");
+        let file = place.0.clone();
+        Self {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            text: printed.replace('`', ""),
+            place: Some(place),
+            call: None,
+            spans: vec![Span { file, at, primary: true, label, code: None, made_by: None }],
+            notes: Vec::new(),
+        }
     }
 
     /// The feature of refscope's by which the pointers have the trait of another crate that they lack.
@@ -143,23 +187,32 @@ impl Diagnostic {
         })
     }
 
-    /// The remedies: each an edit of a file, whose text `source` gives.
-    pub(super) fn remedies(
-        &self,
-        source: impl Fn(&PathBuf) -> Option<String>,
-    ) -> Vec<(PathBuf, Edit)> {
+    /// The remedies: each an edit of a file.
+    pub(super) fn remedies(&self, sources: &Sources) -> Vec<(PathBuf, Edit)> {
+        let source = |file: &PathBuf| sources.shown.get(file).cloned();
+        let aliases = &sources.aliases;
         let mut edits = Vec::new();
         for span in self.spans.iter().filter(|span| span.primary) {
-            let Some(text) = source(&span.file) else { continue };
+            let Some(text) = source(&span.file).filter(|text| span.is_code(text)) else { continue };
             let Some(code) = text.get(span.at.clone()) else { continue };
+            let declared = self.declared_with_std(span, &text, sources);
+            if !declared.is_empty() {
+                edits.extend(declared);
+                continue;
+            }
             let edit = match self.code.as_str() {
-                "E0308" => (self.mismatch(span, code).map(|edit| named_field(&text, edit)))
-                    .or_else(|| self.called_with_std(span, &text)),
+                "E0308" => {
+                    (self.mismatch(span, code, aliases).map(|edit| named_field(&text, edit)))
+                        .or_else(|| self.called_with_std(span, &text))
+                }
                 "E0271" => self.unsized_of_std(span, code),
-                "E0507" => self.moved_out(span, code).or_else(|| lent(span, &text)),
+                "E0507" => self
+                    .moved_out(span, code)
+                    .or_else(|| lent(span, &text))
+                    .or_else(|| given(span, code)),
                 "E0277" => self.unsatisfied(span, code),
-                "E0599" => self.method(span, &text),
-                "E0605" => self.cast(span, code),
+                "E0599" => self.method(span, &text, sources),
+                "E0605" => self.cast(span, code, aliases),
                 "E0658" => self.receiver(span, code),
                 _ => None,
             };
@@ -179,7 +232,7 @@ impl Diagnostic {
     }
 
     /// E0308: a coercion that only std's pointers do by themselves, or another API's pointer.
-    fn mismatch(&self, span: &Span, code: &str) -> Option<Edit> {
+    fn mismatch(&self, span: &Span, code: &str, aliases: &[String]) -> Option<Edit> {
         // From the note "expected struct `refscope::Rc<dyn Debug>` found struct
         // `refscope::Rc<u8>`", or from "`std::sync::Arc<str>` and `refscope::Arc<str>` have similar
         // names".
@@ -190,7 +243,10 @@ impl Diagnostic {
                 let of = |word| format!("{word} struct refscope::{name}<");
                 self.text.contains(&of("expected")) && self.text.contains(&of("found"))
             };
-            return POINTERS.into_iter().find(|name| has(name)).map(|_| whole(span, coerced(code)));
+            return POINTERS
+                .into_iter()
+                .find(|name| has(name))
+                .map(|_| whole(span, coerced(code, aliases)));
         };
         let defined = self.defined();
         let ours = |pointer: &str| {
@@ -203,8 +259,12 @@ impl Diagnostic {
                 || self.text.contains(&format!("{}::{pointer}<", module(pointer)))
                 || self.text.contains(&format!("alloc::{}::{pointer}<", &module(pointer)[5..]))
         };
-        if found.pointer == expected.pointer && ours(found.pointer) && !stds(found.pointer) {
-            return Some(whole(span, coerced(code)));
+        // Where neither is named by its path there is no other pointer of that name, and std's coerces by itself.
+        let named = |pointer: &str| self.text.contains(&format!("::{pointer}<"));
+        let is_ours = |pointer: &str| ours(pointer) && !stds(pointer) || !named(pointer);
+        let coerces = is_ours(found.pointer) && !code.starts_with("::refscope::coerce!(");
+        if found.pointer == expected.pointer && coerces {
+            return Some(whole(span, coerced(code, aliases)));
         }
         if found.pointer != expected.pointer || !ours(found.pointer) {
             return None;
@@ -241,6 +301,50 @@ impl Diagnostic {
         let is_ours = name.starts_with(&format!("{}::", found.pointer));
         (expected.borrowed && found.borrowed && is_std && is_ours)
             .then(|| Edit { at: called.at.start..called.at.start, text: format!("::{std}::") })
+    }
+
+    /// E0308: a reference to std's pointer, where one to ours is expected, which none makes of it: what the parameter or the
+    /// field is declared as is std's then.
+    fn declared_with_std(
+        &self,
+        span: &Span,
+        text: &str,
+        sources: &Sources,
+    ) -> Vec<(PathBuf, Edit)> {
+        let named = pointer(&span.label, "expected ").zip(pointer(&span.label, "found "));
+        let Some((expected, found)) = named.filter(|_| self.code == "E0308") else {
+            return Vec::new();
+        };
+        let wants_std = first_of(&self.text, found.pointer, "expected ").or_else(|| self.defined());
+        if expected.pointer != found.pointer || wants_std != Some(false) {
+            return Vec::new();
+        }
+        // The compiler says what is behind the references, and nothing of them.
+        let with_std = |declared: &str| {
+            let borrowed = declared.rsplit(": ").next()?.trim_start().starts_with('&');
+            of_std(declared).filter(|_| borrowed)
+        };
+        let mut edits: Vec<_> = (self.parameters(sources))
+            .filter_map(|(note, declared)| {
+                Some((note.file.clone(), whole(note, with_std(declared)?)))
+            })
+            .collect();
+        if let Some((name, field)) = field_in_literal(text, &span.at) {
+            edits.extend(sources.texts.iter().filter_map(|(file, text)| {
+                let at = declared_field(text, name, field)?;
+                let text = with_std(&text[at.clone()])?;
+                Some((file.clone(), Edit { at, text }))
+            }));
+        }
+        edits
+    }
+
+    /// The parameters that the notes show of a function of the package: `lock: &'a Arc<Lock>`.
+    fn parameters<'a>(&'a self, sources: &'a Sources) -> impl Iterator<Item = (&'a Span, &'a str)> {
+        self.notes.iter().filter(|note| !note.primary).filter_map(|note| {
+            let text = sources.texts.get(&note.file).filter(|text| note.is_code(text))?;
+            Some((note, text.get(note.at.clone())?))
+        })
     }
 
     /// Of "`Rc<A>` and `Rc<_>` have similar names, but are actually distinct types", with where each is defined:
@@ -320,10 +424,10 @@ impl Diagnostic {
     }
 
     /// E0605: `rc as Rc<dyn Trait>`.
-    fn cast(&self, span: &Span, code: &str) -> Option<Edit> {
+    fn cast(&self, span: &Span, code: &str, aliases: &[String]) -> Option<Edit> {
         let at = mask(code).rfind(" as ")?;
         let (value, target) = (&code[..at], code[at + 4..].trim());
-        let value = coerced(value);
+        let value = coerced(value, aliases);
         if target == "_" {
             return Some(whole(span, value));
         }
@@ -342,7 +446,7 @@ impl Diagnostic {
                 || (self.code == "E0053" && span.primary)
         };
         let edit = |span: &Span| {
-            let text = source(&span.file)?;
+            let text = source(&span.file).filter(|text| span.is_code(text))?;
             let receiver = of_std(text.get(span.at.clone())?)?;
             Some((span.file.clone(), whole(span, receiver)))
         };
@@ -359,9 +463,12 @@ impl Diagnostic {
     }
 
     /// E0599: a method whose `self` is std's pointer.
-    fn method(&self, span: &Span, text: &str) -> Option<Edit> {
-        let found = self.message.split(" found for struct `").nth(1)?;
-        let found = found.strip_prefix("Pin<").unwrap_or(found);
+    fn method(&self, span: &Span, text: &str, sources: &Sources) -> Option<Edit> {
+        let found = self.message.split(" found for ").nth(1)?;
+        let found = &found[found.find('`')? + 1..];
+        let owned = found.trim_start_matches('&').trim_start_matches("mut ");
+        let is_reference = owned.len() < found.len();
+        let found = owned.strip_prefix("Pin<").unwrap_or(owned);
         let pointer = found.split('<').next()?.rsplit("::").next()?;
         if !POINTERS.contains(&pointer) || found.starts_with("std::") {
             return None;
@@ -378,11 +485,18 @@ impl Diagnostic {
         }
         // By a reference, where the method is declared so.
         let declared = self.spans.iter().find(|span| span.label.contains("arbitrary self type"));
-        let borrows = match declared.and_then(|declared| declared.code.as_ref()) {
-            Some(receiver) => receiver.starts_with('&'),
-            None => masked.contains(&format!("fn {}(self: &", &text[span.at.clone()])),
-        };
-        let value = if borrows {
+        let name = &text[span.at.clone()];
+        let receivers = sources.texts.values().filter_map(|text| receiver_in(text, name));
+        let receiver = (declared.and_then(|declared| declared.code.clone()))
+            .or_else(|| receivers.into_iter().next());
+        // Of one that a macro names nothing is known: see `given`.
+        let borrows = receiver.is_none_or(|receiver| receiver.starts_with('&'));
+        let value = if borrows && is_reference {
+            format!("::refscope::StdPtr::as_std(&*{value})")
+        } else if is_reference {
+            // What is behind a reference is given to nobody.
+            return None;
+        } else if borrows {
             format!("::refscope::StdPtr::as_std(&{value})")
         } else {
             format!("::refscope::StdPtr::into_std({value})")
@@ -426,12 +540,21 @@ fn span_label(span: &Value) -> String {
 
 /// The spans of a message.
 fn spans(message: &Value) -> impl Iterator<Item = Span> {
-    message["spans"].as_array().into_iter().flatten().filter_map(|span| {
-        // What a macro has made has no text of its own; what the compiler has made of `for` and
-        // `?` has.
-        let made = span["expansion"]["macro_decl_name"].as_str();
-        made.is_none_or(|name| name.starts_with("desugaring of")).then(|| Span::of(span))
-    })
+    message["spans"].as_array().into_iter().flatten().map(Span::of)
+}
+
+/// What has made the code of a span: the file of a macro's definition, and where its name ends there. `None` also for what
+/// the compiler has made of `for` and `?`.
+fn made_by(span: &Value) -> Option<(PathBuf, usize)> {
+    let expansion = &span["expansion"];
+    let name = expansion["macro_decl_name"].as_str()?;
+    if name.starts_with("desugaring of") {
+        return made_by(&expansion["span"]);
+    }
+    let definition = &expansion["def_site_span"];
+    // A macro that is no text has none: a derive.
+    let file = definition["file_name"].as_str().unwrap_or_default();
+    Some((file.into(), offset(definition, "byte_end")))
 }
 
 /// All texts of a message: its own, its labels and those of its notes; and their spans.
@@ -453,6 +576,110 @@ fn offset(span: &Value, name: &str) -> usize {
 
 fn whole(span: &Span, text: String) -> Edit {
     Edit { at: span.at.clone(), text }
+}
+
+/// The package's files.
+pub(super) struct Sources {
+    /// The text of each.
+    pub(super) texts: BTreeMap<PathBuf, String>,
+    /// The text that the errors are of, of the same length: of an example in documentation, all but the examples is blank.
+    pub(super) shown: BTreeMap<PathBuf, String>,
+    /// What the package calls the pointers as well.
+    pub(super) aliases: Vec<String>,
+}
+
+/// The type of the `self` that a method of this name declares: `&Arc<Self>` of `fn name(self: &Arc<Self>)`.
+fn receiver_in(text: &str, name: &str) -> Option<String> {
+    let masked = mask(text);
+    let found = words(&masked, name).find_map(|at| {
+        let is_declared = masked[..at].trim_end().ends_with("fn");
+        let rest = is_declared.then(|| &masked[at + name.len()..])?;
+        let open = at + name.len() + rest.find('(')? + 1;
+        let receiver = masked[open..].trim_start().strip_prefix("self:")?;
+        let at = masked.len() - receiver.len();
+        Some(text[at..at + receiver.find([',', ')'])?].trim().to_owned())
+    });
+    found
+}
+
+/// The names of the type and of the field whose value is at `at`, in `Type { field: value }` or `Type { field }`.
+fn field_in_literal<'a>(text: &'a str, at: &Range<usize>) -> Option<(&'a str, &'a str)> {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let masked = mask(text);
+    let before = masked[..at.start].trim_end();
+    let (before, field) = match before.strip_suffix(':') {
+        Some(named) => {
+            let end = named.trim_end().len();
+            let start = named[..end].trim_end_matches(word).len();
+            (&named[..start], &text[start..end])
+        }
+        None => (before, &text[at.clone()]),
+    };
+    let head = before[..opening_brace(before)?].trim_end();
+    let name = head.trim_end_matches(word).len();
+    let is_names = !field.is_empty() && field.chars().all(word);
+    let name = match &text[name..head.len()] {
+        "Self" => implemented_for(text, &masked, name)?,
+        name => name,
+    };
+    (is_names && name.starts_with(char::is_uppercase)).then_some((name, field))
+}
+
+/// The name of the type that `Self` is at `at`.
+fn implemented_for<'a>(text: &'a str, masked: &str, at: usize) -> Option<&'a str> {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let start = words(&masked[..at], "impl").last()? + 4;
+    let head = start..start + masked[start..].find('{')?;
+    // After `for`, or after the parameters of the `impl`.
+    let after_for = words(&masked[head.clone()], "for").last().map(|at| start + at + 3);
+    let of = after_for.unwrap_or_else(|| {
+        let parameters = masked[head.clone()].trim_start();
+        let close = parameters.starts_with('<').then(|| closing_angle(parameters)).flatten();
+        head.end - parameters.len() + close.unwrap_or(0)
+    });
+    let path = masked[of..head.end].split(['<', ' ']).find(|part| !part.is_empty())?;
+    let name = path.trim_end().rsplit("::").next()?;
+    let at = of + masked[of..head.end].find(path)? + path.rfind(name)?;
+    name.chars().all(word).then(|| &text[at..at + name.len()])
+}
+
+/// Where the `<` that the text begins with is closed.
+fn closing_angle(text: &str) -> Option<usize> {
+    let mut depth = 0_i32;
+    text.char_indices().find_map(|(at, c)| {
+        depth += i32::from(c == '<') - i32::from(c == '>' && !text[..at].ends_with('-'));
+        (depth == 0).then_some(at + 1)
+    })
+}
+
+/// The type of a field of the struct that the text declares.
+fn declared_field(text: &str, name: &str, field: &str) -> Option<Range<usize>> {
+    let masked = mask(text);
+    let start = words(&masked, name).find(|at| masked[..*at].trim_end().ends_with("struct"))?;
+    let open = start + masked[start..].find(['{', ';'])?;
+    let found = words(&masked[open..], field).map(|at| open + at + field.len()).find(|at| {
+        let is_outer = opening_brace(&masked[..*at]) == Some(open);
+        let rest = masked[*at..].trim_start();
+        is_outer && rest.starts_with(':') && !rest.starts_with("::")
+    })?;
+    let at = found + masked[found..].find(':')? + 1;
+    let mut depth = 0_i32;
+    let end = masked[at..].char_indices().find_map(|(end, c)| {
+        let closes = depth == 0 && matches!(c, ',' | '}');
+        depth += i32::from(matches!(c, '<' | '(' | '[')) - i32::from(matches!(c, '>' | ')' | ']'));
+        closes.then_some(at + end)
+    })?;
+    Some(at..end)
+}
+
+/// The brace that is open at the end of a masked text.
+fn opening_brace(masked: &str) -> Option<usize> {
+    let mut depth = 0_i32;
+    let open = masked.char_indices().rev().find_map(|(at, c)| {
+        depth += i32::from(matches!(c, '}' | ')' | ']')) - i32::from(matches!(c, '{' | '(' | '['));
+        (depth < 0).then_some(at)
+    });
+    open.filter(|at| masked.as_bytes()[*at] == b'{')
 }
 
 struct Named {
@@ -489,14 +716,15 @@ fn first_of(text: &str, pointer: &str, word: &str) -> Option<bool> {
     None
 }
 
-/// `coerce!` around an expression. A function `new` that is not a pointer's own goes in
+/// `coerce!` around an expression. A function `new` that is not a pointer's own, by its name or an alias, goes in
 /// parentheses.
-fn coerced(code: &str) -> String {
+fn coerced(code: &str, aliases: &[String]) -> String {
     let masked = mask(code);
     let path = masked.split('(').next().unwrap_or_default().trim();
     let constructor = path.strip_suffix("::new").or_else(|| path.strip_suffix("::pin"));
     let own = constructor.is_some_and(|path| {
-        !POINTERS.iter().any(|pointer| path.rsplit("::").next() == Some(pointer))
+        let name = path.rsplit("::").next().unwrap_or_default();
+        !POINTERS.contains(&name) && !aliases.iter().any(|alias| alias == name)
     });
     if own {
         format!("::refscope::coerce!(({code}))")
@@ -513,6 +741,12 @@ fn lent(span: &Span, text: &str) -> Option<Edit> {
         let value = format!("::refscope::StdPtr::as_std(&{})", &text[span.at.clone()]);
         Edit { at: start..span.at.end + 1, text: value }
     })
+}
+
+/// E0507: what was lent to std for a method has to be given to it.
+fn given(span: &Span, code: &str) -> Option<Edit> {
+    let value = code.strip_prefix("::refscope::StdPtr::as_std(&")?.strip_suffix(')')?;
+    Some(whole(span, format!("::refscope::StdPtr::into_std({value})")))
 }
 
 /// `coerce!` of what was made of std's pointer.
@@ -597,12 +831,7 @@ fn named_field(text: &str, mut edit: Edit) -> Edit {
         return edit;
     }
     // The brace around it: a type's name is before it, and it is no function's body or a branch.
-    let mut depth = 0_i32;
-    let brace = before.char_indices().rev().find_map(|(at, c)| {
-        depth += i32::from(matches!(c, '}' | ')' | ']')) - i32::from(matches!(c, '{' | '(' | '['));
-        (depth < 0).then_some(at)
-    });
-    let Some(brace) = brace.filter(|at| masked.as_bytes()[*at] == b'{') else { return edit };
+    let Some(brace) = opening_brace(before) else { return edit };
     let head = before[..brace].trim_end();
     let head = &head[head.rfind([';', '{', '}', ',', '(']).map_or(0, |at| at + 1)..];
     let block = ["fn", "if", "while", "match", "for", "impl", "loop", "unsafe"];
@@ -648,7 +877,9 @@ mod tests {
                 "label": label, "expansion": null}],
         }});
         let diagnostic = Diagnostic::read(&line.to_string()).unwrap();
-        let edits = diagnostic.remedies(|_| Some(code.to_owned()));
+        let texts: BTreeMap<_, _> = [("a.rs".into(), code.to_owned())].into();
+        let sources = Sources { shown: texts.clone(), texts, aliases: vec!["Shared".to_owned()] };
+        let edits = diagnostic.remedies(&sources);
         edits.first().map(|(_, edit)| super::super::swap::apply(code, vec![edit.clone()]).0)
     }
 
@@ -659,6 +890,7 @@ mod tests {
         let label = "expected `Rc<dyn Debug>`, found `Rc<{integer}>`";
         let coerced = |code| remedy(code, "E0308", "mismatched types", label, &[structs]).unwrap();
         assert_eq!(coerced("Rc::new(1)"), "::refscope::coerce!(Rc::new(1))");
+        assert_eq!(coerced("Shared::new(1)"), "::refscope::coerce!(Shared::new(1))");
         assert_eq!(coerced("rc.clone()"), "::refscope::coerce!(rc.clone())");
         assert_eq!(coerced("Shape::new(1)"), "::refscope::coerce!((Shape::new(1)))");
         let distinct = "`refscope::Arc<str>` and `std::sync::Arc<str>` have similar names, but are actually distinct types";
@@ -737,11 +969,33 @@ mod tests {
     fn lent_to_std() {
         let text = "::refscope::StdPtr::into_std(self.a).run()";
         let at = text.find("self").unwrap()..text.find(").run").unwrap();
-        let span =
-            Span { file: "a.rs".into(), at, primary: true, label: String::new(), code: None };
+        let span = Span {
+            file: "a.rs".into(),
+            at,
+            primary: true,
+            label: String::new(),
+            code: None,
+            made_by: None,
+        };
         let edit = lent(&span, text).unwrap();
         let lent = super::super::swap::apply(text, vec![edit]).0;
         assert_eq!(lent, "::refscope::StdPtr::as_std(&self.a).run()");
+    }
+
+    #[test]
+    fn fields_and_their_types() {
+        let text = "struct A<'a> { x: (u8, u8), lock: &'a Arc<Lock<u8, u8>>, z: u8 }\nimpl<'a, T: Fn() -> u8> A<'a> {\n\
+            fn f() { A { lock: here } }\n}\nimpl From<u8> for a::A<'_> { fn f() -> Self { Self { here } } }\n";
+        let mut at = text.match_indices("here").map(|(at, _)| at..at + 4);
+        assert_eq!(field_in_literal(text, &at.next().unwrap()), Some(("A", "lock")));
+        assert_eq!(field_in_literal(text, &at.next().unwrap()), Some(("A", "here")));
+        let of_self = text.replace("A { lock: here", "Self { lock: here");
+        let at = of_self.find("here").unwrap();
+        assert_eq!(field_in_literal(&of_self, &(at..at + 4)), Some(("A", "lock")));
+        assert_eq!(&text[declared_field(text, "A", "lock").unwrap()], " &'a Arc<Lock<u8, u8>>");
+        assert_eq!(declared_field(text, "A", "here"), None);
+        assert_eq!(receiver_in("fn get(self: &Arc<Self>)", "get").unwrap(), "&Arc<Self>");
+        assert_eq!(receiver_in("fn get(&self)", "get"), None);
     }
 
     #[test]

@@ -32,12 +32,24 @@ impl Outcome {
         left
     }
 
+    /// Whether nothing is left, the examples of the documentation included.
+    pub(super) fn is_whole(&self) -> bool {
+        self.compiles && self.left().is_empty()
+    }
+
     pub(super) fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { compiles, edits, rounds, .. } = self;
-        if *compiles {
+        if self.is_whole() {
             return writeln!(out, "it compiles, after {edits} edits in {rounds} rounds");
         }
-        writeln!(out, "it does not compile, after {edits} edits. What is left:")?;
+        if *compiles {
+            writeln!(
+                out,
+                "it compiles, after {edits} edits, but not the examples of its documentation. What is left:"
+            )?;
+        } else {
+            writeln!(out, "it does not compile, after {edits} edits. What is left:")?;
+        }
         for error in self.left() {
             let place = match &error.place {
                 Some((file, line)) => format!(" {}:{line}", file.display()),

@@ -64,6 +64,29 @@ pub(super) fn aliases(source: &str) -> Vec<String> {
     found
 }
 
+/// What else a package calls the pointers, by what one of its files says: `use std::rc::Rc as Shared;`, or
+/// `type Shared<T> = Rc<T>;`.
+pub(super) fn pointer_aliases(source: &str) -> Vec<String> {
+    const STRONG: [&str; 3] = ["Box", "Rc", "Arc"];
+    let masked = mask(source);
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let name =
+        |text: &str| -> String { text.trim_start().chars().take_while(|c| word(*c)).collect() };
+    let mut found: Vec<String> = Vec::new();
+    for pointer in STRONG {
+        found.extend(words(&masked, pointer).filter_map(|at| {
+            masked[at + pointer.len()..].trim_start().strip_prefix("as ").map(name)
+        }));
+    }
+    found.extend(words(&masked, "type").filter_map(|at| {
+        let (alias, of) = masked[at + 4..].split(';').next()?.split_once('=')?;
+        let path = of.split('<').next()?.trim();
+        let is_pointer = STRONG.contains(&path.rsplit("::").next()?.trim());
+        (is_pointer && of.contains('<')).then(|| name(alias))
+    }));
+    found
+}
+
 const ROOTS: [&str; 3] = ["std", "alloc", "core"];
 
 /// Replaces a range of the text.
@@ -113,10 +136,10 @@ fn swap_names(source: &str, masked: &str, uses: &[Use], types: &Types) -> Vec<Ed
 }
 
 /// An example in a comment that is documentation: the lines' code, from the marks to the ends.
-type Example = Vec<Range<usize>>;
+pub(super) type Example = Vec<Range<usize>>;
 
 /// Finds what rustdoc compiles.
-fn examples(source: &str) -> Vec<Example> {
+pub(super) fn examples(source: &str) -> Vec<Example> {
     let mut examples = Vec::new();
     // The block that is open, and its lines if it is of Rust.
     let mut current: Option<Option<Example>> = None;
@@ -150,8 +173,17 @@ fn examples(source: &str) -> Vec<Example> {
     examples
 }
 
-fn swap_example(source: &str, example: &Example, types: &Types) -> Vec<Edit> {
-    // A text of the same length, in which all but the example's code is blank.
+/// Returns a text of the same length in which all but the examples' code is blank, and lines end where they do.
+pub(super) fn shown_examples(source: &str) -> String {
+    let lines: Example = examples(source).into_iter().flatten().collect();
+    let shown = shown(source, &lines).unwrap_or_default();
+    let ends = shown.bytes().zip(source.bytes());
+    let shown = ends.map(|(shown, of)| if of == b'\n' { of } else { shown }).collect();
+    String::from_utf8(shown).unwrap_or_default()
+}
+
+/// A text of the same length in which all but the example's code is blank.
+fn shown(source: &str, example: &Example) -> Option<String> {
     let mut code = vec![b' '; source.len()];
     for line in example {
         code[line.clone()].copy_from_slice(&source.as_bytes()[line.clone()]);
@@ -164,7 +196,11 @@ fn swap_example(source: &str, example: &Example, types: &Types) -> Vec<Edit> {
             *end = b'\n';
         }
     }
-    let Ok(code) = String::from_utf8(code) else { return Vec::new() };
+    String::from_utf8(code).ok()
+}
+
+fn swap_example(source: &str, example: &Example, types: &Types) -> Vec<Edit> {
+    let Some(code) = shown(source, example) else { return Vec::new() };
     let masked = mask(&code);
     let uses = uses(&masked);
     let mut edits = swap_names(&code, &masked, &uses, types);
