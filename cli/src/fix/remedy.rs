@@ -260,7 +260,9 @@ impl Diagnostic {
                 || self.text.contains(&format!("alloc::{}::{pointer}<", &module(pointer)[5..]))
         };
         // Where neither is named by its path there is no other pointer of that name, and std's coerces by itself.
-        let named = |pointer: &str| self.text.contains(&format!("::{pointer}<"));
+        let named = |pointer: &str| {
+            defined.is_some() || self.text.contains(&format!("::{pointer}<"))
+        };
         let is_ours = |pointer: &str| ours(pointer) && !stds(pointer) || !named(pointer);
         let coerces = is_ours(found.pointer) && !code.starts_with("::refscope::coerce!(");
         if found.pointer == expected.pointer && coerces {
