@@ -164,6 +164,11 @@ impl Diagnostic {
             "E0507" if is_of_box && self.text.contains("FnOnce") => {
                 "`boxed.into_std()(…)` calls it"
             }
+            "E0382" if is_of_box && self.text.contains("refscope::unbox") => {
+                "`let boxed = boxed.into_std();` first, since std's box alone is moved out of in parts; `from_std` makes \
+                 it ours again"
+            }
+            "E0015" if is_of_pointer => "a function that is no `const`",
             "E0507" | "E0382" if is_of_box => {
                 "`refscope::unbox(boxed)` moves out; of a field, `unbox(boxed).field`"
             }
@@ -182,7 +187,7 @@ impl Diagnostic {
             "E0277" if is_of_pointer => {
                 "`refscope::coerce!(pointer)`, or std's pointer: `into_std` of `refscope::StdPtr`"
             }
-            "E0117" if is_of_pointer => "a type of your own around the pointer",
+            "E0117" | "E0210" if is_of_pointer => "a type of your own around the pointer",
             _ => return None,
         })
     }
@@ -210,7 +215,9 @@ impl Diagnostic {
                     .moved_out(span, code)
                     .or_else(|| lent(span, &text))
                     .or_else(|| given(span, code)),
-                "E0277" => self.unsatisfied(span, code),
+                "E0277" => {
+                    (self.unsatisfied(span, code)).or_else(|| self.made_of_ours(span, &text))
+                }
                 "E0599" => self.method(span, &text, sources),
                 "E0605" => self.cast(span, code, aliases),
                 "E0658" => self.receiver(span, code),
@@ -260,9 +267,8 @@ impl Diagnostic {
                 || self.text.contains(&format!("alloc::{}::{pointer}<", &module(pointer)[5..]))
         };
         // Where neither is named by its path there is no other pointer of that name, and std's coerces by itself.
-        let named = |pointer: &str| {
-            defined.is_some() || self.text.contains(&format!("::{pointer}<"))
-        };
+        let named =
+            |pointer: &str| defined.is_some() || self.text.contains(&format!("::{pointer}<"));
         let is_ours = |pointer: &str| ours(pointer) && !stds(pointer) || !named(pointer);
         let coerces = is_ours(found.pointer) && !code.starts_with("::refscope::coerce!(");
         if found.pointer == expected.pointer && coerces {
@@ -423,6 +429,19 @@ impl Diagnostic {
             });
         }
         None
+    }
+
+    /// E0277: `boxed.into()` where a type of another crate's is made of std's pointer.
+    fn made_of_ours(&self, span: &Span, text: &str) -> Option<Edit> {
+        let of_ours = self.message.contains(": From<refscope::");
+        (of_ours && &text[span.at.clone()] == "into").then_some(())?;
+        let masked = mask(text);
+        let dot = masked[..span.at.start].trim_end().strip_suffix('.')?.len();
+        let start = receiver_of(&masked, dot)?;
+        let value = text[start..dot].trim_end();
+        let is_std = value.starts_with("::refscope::StdPtr::into_std(");
+        let text = format!("::refscope::StdPtr::into_std({value})");
+        (!is_std).then_some(Edit { at: start..dot, text })
     }
 
     /// E0605: `rc as Rc<dyn Trait>`.
@@ -1044,6 +1063,38 @@ mod tests {
         let given = remedy("source", "E0277", message, "", &notes).unwrap();
         assert_eq!(given, "::refscope::StdPtr::into_std(source)");
         assert_eq!(remedy("source", "E0277", message, "", &notes[..1]), None);
+    }
+
+    #[test]
+    fn made_of_stds() {
+        let code = "fn f(value: Box<str>) { let short: Short = value.a().into(); }";
+        let message = "the trait bound `Short: From<refscope::Box<str>>` is not satisfied";
+        let at = code.find("into").unwrap();
+        let span = Span {
+            file: "a.rs".into(),
+            at: at..at + 4,
+            primary: true,
+            label: String::new(),
+            code: None,
+            made_by: None,
+        };
+        let line = json!({"message": {
+            "level": "error", "code": {"code": "E0277"}, "message": message, "children": [], "spans": [],
+        }});
+        let error = Diagnostic::read(&line.to_string()).unwrap();
+        let made = |code: &str, edit| super::super::swap::apply(code, vec![edit]).0;
+        let after = made(code, error.made_of_ours(&span, code).unwrap());
+        let expected = "fn f(value: Box<str>) { let short: Short = ::refscope::StdPtr::into_std(value.a()).into(); }";
+        assert_eq!(after, expected);
+        let by_hand = |code: &str, message: &str| {
+            let line = json!({"message": {
+                "level": "error", "code": {"code": code}, "message": message, "children": [], "spans": [],
+            }});
+            Diagnostic::read(&line.to_string()).unwrap().by_hand()
+        };
+        let deref = "cannot perform non-const deref coercion on `refscope::Box<Expr>` in constant functions";
+        assert_eq!(by_hand("E0015", deref), Some("a function that is no `const`"));
+        assert_eq!(by_hand("E0015", "cannot call non-const function"), None);
     }
 
     #[test]
