@@ -71,6 +71,8 @@ enum Pointer {
 /// What Cargo says of the package.
 struct Package {
     root: PathBuf,
+    /// The folder of its workspace, by which the compiler names files.
+    workspace: PathBuf,
     /// What Cargo builds, which may be below the root without a mark.
     target: PathBuf,
     /// Where the originals are kept.
@@ -102,6 +104,7 @@ impl Package {
         root.hash(&mut hasher);
         let folder = format!("{name}-{:016x}", hasher.finish());
         Ok(Self {
+            workspace: metadata["workspace_root"].as_str().map_or(root.clone(), PathBuf::from),
             root,
             target: target.into(),
             backup: Path::new(target).join("refscope-fix").join(folder),
@@ -182,7 +185,7 @@ impl Files {
         let texts: BTreeMap<PathBuf, String> = (self.after.iter())
             .filter(|(path, _)| is_rust(path))
             .filter_map(|(path, text)| {
-                Some((path.strip_prefix(&package.root).ok()?.to_owned(), text.clone()))
+                Some((path.strip_prefix(&package.workspace).ok()?.to_owned(), text.clone()))
             })
             .collect();
         let aliases = texts.values().flat_map(|text| swap::pointer_aliases(text)).collect();
@@ -216,7 +219,7 @@ impl Fix {
         }
         let mut files = Files { before: BTreeMap::new(), after: BTreeMap::new() };
         let manifest = package.root.join("Cargo.toml");
-        let lock = package.root.join("Cargo.lock");
+        let lock = package.workspace.join("Cargo.lock");
         for path in package
             .sources()?
             .into_iter()
@@ -388,36 +391,41 @@ impl Fix {
             if count > 0 {
                 continue;
             }
-            let swapped = files.after.clone();
-            let mut restored = 0;
-            // The last first, since lines come and go.
-            for failed in failed.iter().rev() {
-                let path = package.root.join(&failed.file);
-                let texts = files.before.get(&path).zip(files.after.get(&path));
-                let text = texts
-                    .and_then(|(before, after)| examples::restored(before, after, failed.line));
-                if let Some(text) = text {
-                    files.set(path, text)?;
-                    restored += 1;
-                }
-            }
-            let errors = |failed: Vec<examples::Failed>| {
-                failed.into_iter().flat_map(|failed| failed.errors).collect()
-            };
-            if restored == 0 {
-                return Ok((applied, errors(failed)));
-            }
-            let sources = files.sources(package);
-            let of_files = failed.iter().map(|failed| failed.file.clone()).collect();
-            let still = self.failed_examples(package, &sources, of_files)?;
-            if still.len() < left {
-                return Ok((applied, errors(still)));
-            }
-            for (path, text) in swapped {
+            let failed = self.restore_examples(package, files, failed)?;
+            return Ok((applied, failed.into_iter().flat_map(|failed| failed.errors).collect()));
+        }
+    }
+
+    /// Brings back the examples that do not compile as they were, if more of them compile then. Returns those that do not.
+    fn restore_examples(
+        &self,
+        package: &Package,
+        files: &mut Files,
+        failed: Vec<examples::Failed>,
+    ) -> io::Result<Vec<examples::Failed>> {
+        let swapped = files.after.clone();
+        // The last first, since lines come and go.
+        for failed in failed.iter().rev() {
+            let path = package.workspace.join(&failed.file);
+            let texts = files.before.get(&path).zip(files.after.get(&path));
+            let text =
+                texts.and_then(|(before, after)| examples::restored(before, after, failed.line));
+            if let Some(text) = text {
                 files.set(path, text)?;
             }
-            return Ok((applied, errors(failed)));
         }
+        if files.after == swapped {
+            return Ok(failed);
+        }
+        let of_files = failed.iter().map(|failed| failed.file.clone()).collect();
+        let still = self.failed_examples(package, &files.sources(package), of_files)?;
+        if still.len() < failed.len() {
+            return Ok(still);
+        }
+        for (path, text) in swapped {
+            files.set(path, text)?;
+        }
+        Ok(failed)
     }
 
     /// The examples of the documentation of these files, or of all, that do not compile. (What does is run: nothing else compiles them.)
@@ -465,7 +473,7 @@ fn edits<'a>(
     let mut edits: BTreeMap<PathBuf, Vec<Edit>> = BTreeMap::new();
     for error in errors {
         for (file, edit) in error.remedies(sources) {
-            let of_file = edits.entry(package.root.join(file)).or_default();
+            let of_file = edits.entry(package.workspace.join(file)).or_default();
             // Targets that share a file repeat its errors.
             if !of_file.contains(&edit) {
                 of_file.push(edit);

@@ -357,7 +357,7 @@ fn as_json() {
     assert_eq!((&fixed["compiles"], &fixed["left"]), (&true.into(), &json!([])));
 }
 
-/// A library: code that a macro of its own makes, a feature's code, a reference to a pointer that is kept, and the examples
+/// A library in a workspace: code that a macro of its own makes, a feature's code, a reference to a pointer that is kept, and the examples
 /// of its documentation, of which one keeps std's pointers.
 #[test]
 fn a_library_with_its_macros_and_examples() {
@@ -478,11 +478,17 @@ fn calls() {
     assert_eq!(Function::more()(), 7);
 }
 "#;
-    let dir = package("library");
-    fs::remove_file(dir.join("src/main.rs")).unwrap();
-    fs::write(dir.join("src/lib.rs"), LIB).unwrap();
-    let manifest = fs::read_to_string(dir.join("Cargo.toml")).unwrap() + "[features]\nmore = []\n";
+    // A workspace's member.
+    let workspace = package("library");
+    let dir = workspace.join("member");
+    let manifest = fs::read_to_string(workspace.join("Cargo.toml")).unwrap();
+    let manifest = manifest.replace("[workspace]\n", "[features]\nmore = []\n");
+    let members = "[workspace]\nmembers = [\"member\"]\nresolver = \"3\"\n";
+    fs::write(workspace.join("Cargo.toml"), members).unwrap();
+    fs::remove_dir_all(workspace.join("src")).unwrap();
+    fs::create_dir_all(dir.join("src")).unwrap();
     fs::write(dir.join("Cargo.toml"), manifest).unwrap();
+    fs::write(dir.join("src/lib.rs"), LIB).unwrap();
     let passed = || {
         let mut cargo = Command::new(env!("CARGO"));
         let output = run(cargo.args(["test", "--features", "more"]).current_dir(&dir));

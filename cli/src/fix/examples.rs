@@ -36,11 +36,15 @@ pub(super) fn failed(output: &str, sources: &Sources) -> Vec<Failed> {
         let starts: Vec<_> =
             starts.filter(|at| *at == 0 || report[..*at].ends_with('\n')).collect();
         let ends = starts.iter().skip(1).copied().chain([report.len()]);
-        let errors = starts
-            .iter()
-            .zip(ends)
-            .filter_map(|(start, end)| read(&report[*start..end], file, line, sources));
-        failed.push(Failed { file: file.to_owned(), line, errors: errors.collect() });
+        let mut errors: Vec<_> = (starts.iter().zip(ends))
+            .filter_map(|(start, end)| read(&report[*start..end], file, line, sources))
+            .collect();
+        if errors.is_empty() {
+            let place = (file.to_owned(), line as u64);
+            let message = "the example does not compile";
+            errors.push(Diagnostic::of_example("example", message, report, place, 0..0, ""));
+        }
+        failed.push(Failed { file: file.to_owned(), line, errors });
     }
     failed
 }
