@@ -250,10 +250,9 @@ impl Diagnostic {
                 let of = |word| format!("{word} struct refscope::{name}<");
                 self.text.contains(&of("expected")) && self.text.contains(&of("found"))
             };
-            return POINTERS
-                .into_iter()
-                .find(|name| has(name))
-                .map(|_| whole(span, coerced(code, aliases)));
+            let coerces = POINTERS.into_iter().find(|name| has(name));
+            return (coerces.map(|_| whole(span, coerced(code, aliases))))
+                .or_else(|| self.behind_another(span, code));
         };
         let defined = self.defined();
         let ours = |pointer: &str| {
@@ -309,6 +308,22 @@ impl Diagnostic {
         let is_ours = name.starts_with(&format!("{}::", found.pointer));
         (expected.borrowed && found.borrowed && is_std && is_ours)
             .then(|| Edit { at: called.at.start..called.at.start, text: format!("::{std}::") })
+    }
+
+    /// E0308: "expected reference `&std::sync::Arc<A>`, found reference `&ManuallyDrop<refscope::Arc<A>>`", which is
+    /// dereferenced to our pointer.
+    fn behind_another(&self, span: &Span, code: &str) -> Option<Edit> {
+        let owner = code.strip_prefix('&').filter(|owner| !owner.starts_with("mut "))?;
+        let reference = |word: &str| {
+            let found = &self.text[self.text.find(&format!("{word} reference &"))?..];
+            found.lines().next()
+        };
+        let (expected, found) = (reference("expected")?, reference("found")?);
+        POINTERS.into_iter().find(|name| {
+            let wants_std = expected.contains(&format!("&std::{}::{name}<", &module(name)[5..]));
+            wants_std && found.contains(&format!("<refscope::{name}<"))
+        })?;
+        Some(whole(span, format!("::refscope::StdPtr::as_std(&*{owner})")))
     }
 
     /// E0308: a reference to std's pointer, where one to ours is expected, which none makes of it: what the parameter or the
@@ -937,6 +952,10 @@ mod tests {
             "`Box<dyn A>` is defined in crate `refscope`",
         ];
         assert_eq!(given(&reversed), "::refscope::StdPtr::from_std(b)");
+        let label = "expected `&Arc<T>`, found `&ManuallyDrop<Arc<T>>`";
+        let behind = "expected reference `&std::sync::Arc<T>`\n   found reference `&ManuallyDrop<refscope::Arc<T>>`";
+        let given = remedy("&arc", "E0308", "mismatched types", label, &[behind]);
+        assert_eq!(given.unwrap(), "::refscope::StdPtr::as_std(&*arc)");
         let traits = "expected trait `Any`, found trait `Any + Send`";
         let note = "expected struct `refscope::Box<(dyn Any + 'static)>`\n   found struct `refscope::Box<dyn Any + Send>`";
         let given = remedy("v", "E0308", "mismatched types", traits, &[note]);
