@@ -627,15 +627,14 @@ pub(super) struct Sources {
 /// The type of the `self` that a method of this name declares: `&Arc<Self>` of `fn name(self: &Arc<Self>)`.
 fn receiver_in(text: &str, name: &str) -> Option<String> {
     let masked = mask(text);
-    let found = words(&masked, name).find_map(|at| {
+    words(&masked, name).find_map(|at| {
         let is_declared = masked[..at].trim_end().ends_with("fn");
         let rest = is_declared.then(|| &masked[at + name.len()..])?;
         let open = at + name.len() + rest.find('(')? + 1;
         let receiver = masked[open..].trim_start().strip_prefix("self:")?;
         let at = masked.len() - receiver.len();
         Some(text[at..at + receiver.find([',', ')'])?].trim().to_owned())
-    });
-    found
+    })
 }
 
 /// The names of the type and of the field whose value is at `at`, in `Type { field: value }` or `Type { field }`.
