@@ -79,6 +79,8 @@ struct Package {
     backup: PathBuf,
     edition_2015: bool,
     library: bool,
+    /// Whether Cargo tests the examples of its documentation.
+    has_examples: bool,
 }
 
 impl Package {
@@ -97,6 +99,7 @@ impl Package {
         let own =
             own.ok_or_else(|| io::Error::other(format!("{} has no package", manifest.display())))?;
         let target = metadata["target_directory"].as_str().unwrap_or("target");
+        let targets = &own["targets"];
         let name = own["name"].as_str().unwrap_or_default();
         let root = manifest.parent().map(Path::to_owned).unwrap_or_default();
         // Copies of a package may share a target directory.
@@ -109,7 +112,11 @@ impl Package {
             target: target.into(),
             backup: Path::new(target).join("refscope-fix").join(folder),
             edition_2015: own["edition"] == "2015",
-            library: own["targets"].to_string().contains("lib\""),
+            library: targets.to_string().contains("lib\""),
+            // Cargo tests the examples only of libraries that want it, unless it is told to.
+            has_examples: targets
+                .as_array()
+                .is_some_and(|targets| targets.iter().any(|target| target["doctest"] == true)),
         })
     }
 
@@ -361,7 +368,7 @@ impl Fix {
         files: &mut Files,
     ) -> io::Result<(usize, Vec<Diagnostic>)> {
         let has_examples = |text: &String| !swap::examples(text).is_empty();
-        if !package.library || !files.sources(package).texts.values().any(has_examples) {
+        if !package.has_examples || !files.sources(package).texts.values().any(has_examples) {
             return Ok((0, Vec::new()));
         }
         let (mut applied, mut left, mut round) = (0, usize::MAX, 0);
@@ -380,10 +387,11 @@ impl Fix {
             };
             round += 1;
             for (path, edits) in &mut edits {
-                // In one line, since each has its mark.
-                edits.retain(|edit| {
-                    files.after[path].get(edit.at.clone()).is_some_and(|text| !text.contains('\n'))
-                });
+                let file = path.strip_prefix(&package.workspace).unwrap_or(path);
+                let shown = &sources.shown[file];
+                let whole = std::mem::take(edits).into_iter();
+                *edits =
+                    whole.filter_map(|edit| examples::in_lines(edit, shown)).flatten().collect();
             }
             let count = files.apply(edits)?;
             applied += count;

@@ -403,6 +403,19 @@ impl Function {
         (self.call)(Some(&1), to)
     }
 
+    /// Takes a function.
+    ///
+    /// ```
+    /// let function = library::Function::of(std::rc::Rc::new(
+    ///     |_: Option<&u8>, to|
+    ///         to + 1
+    /// ));
+    /// assert_eq!(function.call(1), 2);
+    /// ```
+    pub fn of(call: Shared<Callback>) -> Self {
+        Self { call }
+    }
+
     #[cfg(feature = "more")]
     pub fn more() -> Shared<dyn Fn() -> u8> {
         Shared::new(|| 7)
@@ -494,7 +507,7 @@ fn calls() {
         let output = run(cargo.args(["test", "--features", "more"]).current_dir(&dir));
         text(&output.stdout).matches(" ... ok").count()
     };
-    assert_eq!(passed(), 3);
+    assert_eq!(passed(), 4);
 
     let path = format!("path={}", root().display());
     let output = run(fix(&dir).args(["--features", "more", "--refscope", &path]));
@@ -509,10 +522,12 @@ fn calls() {
         "        ::refscope::StdPtr::as_std(&*lock).number()",
         "        ::refscope::coerce!(Shared::new(|| 7))",
         "    /// assert_eq!(::refscope::StdPtr::as_std(&lock).wait().get(), 1);",
+        "    /// let function = library::Function::of(::refscope::coerce!(::refscope::rc::Rc::new(\n",
+        "    /// )));\n",
         // No edit in one line helps this one.
         "//! use std::sync::Arc;",
     ] {
         assert!(after.contains(line), "{line} is not in\n{after}");
     }
-    assert_eq!(passed(), 3);
+    assert_eq!(passed(), 4);
 }

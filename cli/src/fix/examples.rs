@@ -1,7 +1,7 @@
 //! The examples in the package's documentation, which `cargo check` does not compile: what the test of them says.
 
 use super::remedy::{Diagnostic, Sources};
-use super::swap;
+use super::swap::{self, Edit};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,18 @@ pub(super) struct Failed {
 /// The source files with all but their examples' code blank.
 pub(super) fn shown(sources: &Sources) -> BTreeMap<PathBuf, String> {
     sources.texts.iter().map(|(file, text)| (file.clone(), swap::shown_examples(text))).collect()
+}
+
+/// The edit, of which the marks of lines in between are no part: what it puts before its text and behind it. `None` for
+/// another edit of several lines.
+pub(super) fn in_lines(edit: Edit, shown: &str) -> Option<Vec<Edit>> {
+    let old = shown.get(edit.at.clone())?;
+    if !old.contains('\n') {
+        return Some(vec![edit]);
+    }
+    let (before, after) = edit.text.split_once(old)?;
+    let insert = |at: usize, text: &str| Edit { at: at..at, text: text.to_owned() };
+    Some(vec![insert(edit.at.start, before), insert(edit.at.end, after)])
 }
 
 /// Reads the output of `cargo test --doc`. What fails when it runs is no matter of the compiler's.
@@ -61,13 +73,33 @@ fn read(printed: &str, file: &Path, line: usize, sources: &Sources) -> Option<Di
     let shown =
         lines.find_map(|text| text.strip_prefix(at_line)?.trim_start().strip_prefix("| "))?;
     let marks = lines.next()?.split_once("| ")?.1;
+    let text = sources.shown.get(file)?;
+    let place_of = |shown: &str, near: &str, column| {
+        let of_line = line_of(text, shown.trim_end(), line, near.trim().parse().ok()?)?;
+        let byte = shown.char_indices().nth(column).map_or(shown.len(), |(at, _)| at);
+        Some(of_line.start + byte)
+    };
     let start = marks.find('^')?;
     let count = marks[start..].chars().take_while(|c| *c == '^').count();
-    let label = marks[start + count..].trim();
-    let text = sources.shown.get(file)?;
-    let of_line = line_of(text, shown.trim_end(), line, at_line.parse().ok()?)?;
-    let byte = |column| shown.char_indices().nth(column).map_or(shown.len(), |(at, _)| at);
-    let at = of_line.start + byte(start)..of_line.start + byte(start + count);
+    let first = place_of(shown, at_line, start)?;
+    let (last, label) = if marks[..start].ends_with('_') {
+        // Several lines, the last of which is "83 | | )));", and marked "|__^ expected …".
+        let mut before = ("", "");
+        let (shown, near, marks) = lines.find_map(|text| {
+            let (near, shown) = text.split_once("| ")?;
+            if shown.starts_with("|_") {
+                return Some((before.1, before.0, shown));
+            }
+            before = (near, shown);
+            None
+        })?;
+        let end = marks.find('^')?;
+        (place_of(&shown.replacen('|', " ", 1), near, end + 1)?, marks[end + 1..].trim())
+    } else {
+        (place_of(shown, at_line, start + count)?, marks[start + count..].trim())
+    };
+    let at = first..last;
+    text.get(at.clone())?;
     let place = (file.to_owned(), text[..at.start].matches('\n').count() as u64 + 1);
     Some(Diagnostic::of_example(code, message, printed, place, at, label))
 }
