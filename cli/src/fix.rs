@@ -448,7 +448,11 @@ impl Fix {
         // Of none: of all.
         cargo.args(of_files.iter().map(|file| format!("{} - ", file.display())));
         let output = cargo.output()?;
-        let mut failed = examples::failed(&String::from_utf8_lossy(&output.stdout), sources);
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() && !text.contains("test result:") {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        let mut failed = examples::failed(&text, sources);
         failed.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         Ok(failed)
     }
