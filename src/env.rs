@@ -26,7 +26,9 @@ REFSCOPE says what refscope does in this program. Words are separated by commas:
                or .json, or is a pipe
   nosource     the file has no lines of source code, which reports else show on
                any machine
-  max=SIZE     the file grows no larger (KiB, MiB or GiB); the oldest events go
+  max=SIZE     the file grows no larger (KiB, MiB or GiB; at least 512KiB), unless
+               what is alive needs more: the oldest events go. JSON Lines are two
+               files, PATH and PATH.1, of half of it and what a write adds
   track        what is alive, for a debugger and for the program's own
                questions; nothing is printed
   leaks        what is alive when the process ends, with its holders, on stderr
@@ -403,6 +405,17 @@ impl Setup {
                 None => FlightRecorder::create(&path),
                 Some(bytes) => FlightRecorder::bounded(&path, bytes),
             };
+            let least = FlightRecorder::LEAST;
+            if let (Ok(recorder), Some(bytes)) = (&recorder, self.max.filter(|max| *max < least)) {
+                warn(format_args!(
+                    "REFSCOPE={value}: {} may grow to {}, the least that a recording can be bounded to, and not {}: ask \
+                     for `max={}KiB` or more",
+                    recorder.path().display(),
+                    crate::text::bytes(least),
+                    crate::text::bytes(bytes),
+                    least >> 10,
+                ));
+            }
             return match recorder {
                 Ok(recorder) => self.add(Box::new(recorder)),
                 Err(error) => failed(error),

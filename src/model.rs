@@ -40,5 +40,11 @@ pub use recording::{
 
 pub use crate::event::{Location, UntracedCounts};
 
+#[cfg(all(feature = "trace", unix))]
+pub(crate) use by_number::{ByNumber, Keyed};
+#[cfg(all(feature = "trace", unix))]
+pub(crate) use handle_set::HandleSet;
+#[cfg(all(feature = "trace", unix))]
+pub(crate) use object_state::ended_side;
 pub(crate) use object_state::{Change, Earlier, ObjectState};
 pub(crate) use replay::Replay;

@@ -751,3 +751,182 @@ fn a_bounded_file_keeps_the_newest_and_what_is_alive() {
     assert_eq!(read.lost(), 0);
     drop(kept);
 }
+
+/// Objects that each live for some thousand events, at most `slots` at once.
+fn churn(slots: usize, objects: u64) -> Vec<Option<Rc<u64>>> {
+    let mut alive = vec![None; slots];
+    let mut random = 1_u64;
+    for number in 0..objects {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        alive[(random >> 33) as usize % slots] = Some(Rc::new(number));
+    }
+    alive
+}
+
+/// What is known of objects that have ended is given up: the file's bound holds, however many there were.
+#[test]
+fn a_bounded_file_forgets_what_has_ended() {
+    let file = path("churn.refscope");
+    let bound = 1 << 20;
+    let flight = FlightRecorder::bounded(&file, bound).unwrap();
+    let scope = Scope::new(flight.clone());
+    for round in 0..3 {
+        let alive = scope.run(|| churn(1_000, 40_000));
+        let length = std::fs::metadata(&file).unwrap().len();
+        assert!(length <= bound, "round {round}: {length} B");
+        let read = Recording::open(&file).unwrap();
+        assert_eq!((read.damage(), read.lost()), (&[][..], 0));
+        let (_, live) = Recording::open_live(&file).unwrap();
+        assert_eq!(live, read.live_objects());
+        let strong: Vec<_> = live.iter().filter(|object| object.strong == 1).collect();
+        assert_eq!(strong.len(), alive.iter().flatten().count(), "round {round}");
+    }
+}
+
+#[test]
+#[ignore = "it is a child of another test's"]
+fn child_that_churns() {
+    let kept = (0..10).map(|number| Rc::new(String::from("kept").repeat(number)));
+    let kept: Vec<_> = kept.collect();
+    std::mem::forget(churn(100, 20_000));
+    std::mem::forget(kept);
+}
+
+/// A bound that is too small is said, with what is done instead; one that is not is no news.
+#[test]
+fn a_bound_below_the_least_is_said() {
+    for (bound, said) in [("64KiB", 1), ("512KiB", 0)] {
+        let file = path(&format!("least-{bound}.refscope"));
+        let refscope = format!("record={},max={bound}", file.display());
+        let output = child("child_that_churns", &refscope).stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        let line = format!(
+            "refscope: REFSCOPE={refscope}: {} may grow to 512.0 KiB, the least that a recording can be bounded to, and not \
+             64.0 KiB: ask for `max=512KiB` or more",
+            file.display()
+        );
+        assert_eq!(stderr.matches(&line).count(), said, "{stderr}");
+        assert_eq!(stderr.matches("the least").count(), said, "{stderr}");
+        assert!(std::fs::metadata(&file).unwrap().len() <= 512 << 10);
+        let read = Recording::open(&file).unwrap();
+        let report = refscope::analysis::LeakReport::of_recording(&read).to_string();
+        let first = "10 objects, each held by its first handle alone";
+        assert!(report.contains(first) && !report.contains("not known"), "{report}");
+    }
+}
+
+/// Of JSON Lines what made the handles of parts that are gone is given up: the report says so.
+#[test]
+fn bounded_lines_say_what_they_gave_up() {
+    let file = path("bounded.jsonl");
+    let refscope = format!("record={},max=256KiB", file.display());
+    let output = child("child_that_churns", &refscope).stderr(Stdio::piped()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !stderr.contains("refscope:"), "{stderr}");
+    let read = Recording::open(&file).unwrap();
+    let report = refscope::analysis::LeakReport::of_recording(&read).to_string();
+    assert!(report.contains("handles that are not known keep"), "{report}");
+    let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+    let help = "help: the events that made its handles were given up for newer ones, since the recording is bounded: raise its \
+                bound (`max=`), or record to a file that is no .jsonl, which keeps them for what is alive";
+    assert!(report.contains(help), "{report}");
+    assert!(!report.contains(" on = "), "{report}");
+}
+
+struct Cyclic {
+    _this: refscope::rc::Weak<Cyclic>,
+}
+
+/// Of what is alive when events are given up, the living handles are known as in the whole recording: lines, threads, and times.
+#[test]
+fn a_bounded_file_knows_the_living_handles() {
+    let (file, whole) = (path("handles.refscope"), path("handles-whole.refscope"));
+    let flight = FlightRecorder::bounded(&file, 1).unwrap();
+    let all = FlightRecorder::create(&whole).unwrap();
+    let scope = Scope::new((flight.clone(), all.clone()));
+    let noise = || drop(scope.run(|| churn(100, 30_000)));
+    let first = scope.run(|| Arc::new(String::from("its first handle stays")));
+    let second = scope.run(|| Arc::new(vec![1]));
+    let other = second.clone();
+    drop(second);
+    noise();
+    let third = std::thread::Builder::new().name("maker".into());
+    let shared = Arc::clone(&other);
+    let third = third.spawn(move || (shared.clone(), Arc::downgrade(&shared))).unwrap();
+    let third = third.join().unwrap();
+    noise();
+    // Away and back, several times, the first handle and another one.
+    let raws: Vec<Rc<i8>> = scope.run(|| (0..4).map(Rc::new).collect());
+    let more = raws.clone();
+    noise();
+    let away = |one: Rc<i8>| {
+        // SAFETY: RAW: it came from `into_raw`, and is taken back once.
+        unsafe { Rc::from_raw(Rc::into_raw(one)) }
+    };
+    let raws: Vec<_> = raws.into_iter().map(away).collect();
+    noise();
+    let mut raws: Vec<_> = raws.into_iter().map(away).collect();
+    let mut more: Vec<_> = more.into_iter().map(away).map(away).collect();
+    noise();
+    raws.truncate(2);
+    drop(more.remove(1));
+    let raw = more.pop().map(Rc::into_raw);
+    noise();
+    let cyclic = scope.run(|| Rc::new_cyclic(|this| Cyclic { _this: this.clone() }));
+    refscope::allow_leak(&first);
+    refscope::label(&first, "first");
+    noise();
+    flight.flush().unwrap();
+    assert!(std::fs::metadata(&file).unwrap().len() <= 512 << 10);
+    let read = Recording::open(&file).unwrap();
+    assert_eq!((read.damage(), read.lost()), (&[][..], 0));
+    let expected = Recording::open(&whole).unwrap().live_objects();
+    assert_eq!(expected.len(), 7);
+    // But for how a handle came to be, step by step, and the handles that these steps began with.
+    let told = |live: &[refscope::model::LiveObject]| -> Vec<String> {
+        let handle = |handle: &refscope::model::Handle| {
+            format!(
+                "\n  {} {} {:?} {:?} on {} at {:?} raw {} {:?}",
+                handle.id,
+                handle.strength,
+                handle.op(),
+                handle.location(),
+                handle.thread,
+                handle.created,
+                handle.raw,
+                handle.left
+            )
+        };
+        let object = |object: &refscope::model::LiveObject| {
+            let handles: String = object.handles.iter().map(handle).collect();
+            format!(
+                "{} {} {} {:?} on {} at {:?} strong {} allowed {} {}",
+                object.id,
+                object.type_name,
+                object.location,
+                object.label,
+                object.thread,
+                object.created,
+                object.strong,
+                object.allowed,
+                handles
+            )
+        };
+        live.iter().map(object).collect()
+    };
+    assert_eq!(told(&read.live_objects()), told(&expected));
+    let (_, live) = Recording::open_live(&file).unwrap();
+    assert_eq!(told(&live), told(&expected));
+    let mut packed = Vec::new();
+    refscope::model::RecordingFile::open(&file).unwrap().pack(&mut packed).unwrap();
+    assert_eq!(told(&Recording::read(&packed[..]).unwrap().live_objects()), told(&expected));
+    let mut lines = Vec::new();
+    refscope::render::jsonl(&read, &mut lines).unwrap();
+    assert_eq!(told(&Recording::read(&lines[..]).unwrap().live_objects()), told(&expected));
+    let report = refscope::analysis::LeakReport::of_recording(&read).to_string();
+    assert!(!report.contains("not known"), "{report}");
+    drop((first, other, third, raws, more, cyclic));
+    // SAFETY: RAW: as above.
+    drop(raw.map(|raw| unsafe { Rc::from_raw(raw) }));
+}

@@ -186,6 +186,12 @@ fn killed_while_old_blocks_are_given_up() {
         let counts: Vec<u32> = kept.map(|object| object.strong).collect();
         assert_eq!(counts.len(), 100, "kill {kill}: {counts:?}");
         assert!(counts.iter().all(|count| (3..=5).contains(count)), "kill {kill}: {counts:?}");
+        // These are known, too, whether the blocks that they were made in are gone or not.
+        for object in live.iter().filter(|object| object.type_name == "u16") {
+            let handles = object.strong_handles().count();
+            assert!((3..=5).contains(&handles), "kill {kill}: {object:?}");
+            assert!(object.thread.contains("child_at_work"), "kill {kill}: {object:?}");
+        }
         assert!(live.iter().filter(|object| object.type_name == "u64").count() <= 2, "kill {kill}");
         let whole = Recording::open(&file).unwrap();
         given_up += u32::from(whole.timelines().iter().any(|timeline| !timeline.whole));

@@ -12,7 +12,7 @@ use std::fmt;
 #[non_exhaustive]
 pub enum Help {
     /// Its handles are older than the recording.
-    RecordEarlier,
+    RaiseBound,
     /// No handle is known, since events were lost.
     EventsLost,
     /// Weak handles keep so many bytes of memory, whose values are gone.
@@ -140,7 +140,7 @@ impl Help {
 
     fn without_strong(leak: &Leak) -> Self {
         if leak.objects.iter().any(|object| object.strong > 0) {
-            return Self::RecordEarlier;
+            return Self::RaiseBound;
         }
         if leak.objects.iter().all(|object| object.handles.is_empty()) {
             return Self::EventsLost;
@@ -154,8 +154,9 @@ impl Help {
 impl fmt::Display for Help {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RecordEarlier => f.write_str(
-                "its handles were made before the recording begins: record from its allocation on",
+            Self::RaiseBound => f.write_str(
+                "the events that made its handles were given up for newer ones, since the recording is bounded: raise \
+                 its bound (`max=`), or record to a file that is no .jsonl, which keeps them for what is alive",
             ),
             Self::EventsLost => f.write_str("no handle is known: events were lost"),
             Self::DropWeak { bytes: memory } => write!(

@@ -7,8 +7,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 /// A map by the numbers of objects, which may come from a hostile file.
 pub(crate) type ByObject<V> = HashMap<ObjectId, V, Keyed>;
 
-/// A map by other numbers of a file.
-#[cfg(feature = "json")]
+/// A map by other numbers.
+#[cfg_attr(not(all(feature = "trace", unix)), allow(dead_code))]
 pub(crate) type ByNumber<N, V> = HashMap<N, V, Keyed>;
 
 /// Hashes numbers by one multiplication with a key that no file knows, at a tenth of what the standard hasher takes: whoever

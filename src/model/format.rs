@@ -96,10 +96,14 @@ pub(crate) enum EntryKind {
     Over,
     Evicted,
     Lines,
+    /// An event of a block that was given up, which is kept.
+    Kept,
+    /// It is not kept any more.
+    Gone,
 }
 
 impl EntryKind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 22] = [
         Self::Program,
         Self::Directory,
         Self::Host,
@@ -120,6 +124,8 @@ impl EntryKind {
         Self::Over,
         Self::Evicted,
         Self::Lines,
+        Self::Kept,
+        Self::Gone,
     ];
 
     #[cfg_attr(not(feature = "json"), allow(dead_code))]
@@ -135,10 +141,6 @@ pub(crate) enum ObjectWord {
     /// Signed, as the next one.
     Strong,
     Weak,
-    /// 0 where its allocation is not known.
-    Type,
-    Size,
-    Path,
     Label,
     /// The number of the event that gave the label.
     Labeled,

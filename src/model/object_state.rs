@@ -123,7 +123,7 @@ impl<H: Copy> ObjectState<H> {
             };
             self.handles.insert(number, op, strength, make(parent.or(replaced)));
             replaced.into_iter().for_each(|handle| changed(Change::Ended(handle)));
-        } else if let Some(strength) = ends(op) {
+        } else if let Some(strength) = ended_side(op) {
             self.handles.end(number, strength).into_iter().for_each(|h| changed(Change::Ended(h)));
         } else if matches!(op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak) {
             self.handles.leave(number).into_iter().for_each(|h| changed(Change::Raw(h)));
@@ -195,7 +195,7 @@ impl<H: Copy> ObjectState<H> {
 }
 
 /// The side of the handle that `op` ends.
-fn ends(op: Op) -> Option<Strength> {
+pub(crate) fn ended_side(op: Op) -> Option<Strength> {
     if op.strong_delta() < 0 {
         Some(Strength::Strong)
     } else if op.weak_delta() < 0 {

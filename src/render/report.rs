@@ -314,8 +314,10 @@ impl<'r> ReportStyle<'r> {
             (objects.iter().all(|object| of(object) == first), first)
         };
         let thread = match alike(|object| Some(&object.thread)) {
-            (true, Some(thread)) => format!("on {thread}"),
-            _ => "on several threads".to_owned(),
+            // Of a birth that a recording gave up.
+            (true, Some("")) => String::new(),
+            (true, Some(thread)) => format!(" on {thread}"),
+            _ => " on several threads".to_owned(),
         };
         let span = match alike(|object| object.span.as_deref()) {
             (true, Some(span)) => format!(" in `{span}`"),
@@ -325,10 +327,10 @@ impl<'r> ReportStyle<'r> {
         let size = bytes(total.bytes);
         let made = at(&total.location);
         let created = match user_line(objects) {
-            None => format!("{made} {thread}{span}"),
+            None => format!("{made}{thread}{span}"),
             Some(line) => {
                 let maker = if total.location.is_std() { "std" } else { "a derive" };
-                format!("{} {thread}{span}, by {maker} at {made}", at(&line))
+                format!("{}{thread}{span}, by {maker} at {made}", at(&line))
             }
         };
         (format!("{times}{name}{labels}, {size}"), created)

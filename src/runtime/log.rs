@@ -23,6 +23,8 @@ pub(crate) use self::evicted::Evicted;
 pub use self::options::{Clock, Overflow};
 pub(crate) use self::record::{Birth, NewRecord, Record, WORDS, Words};
 #[allow(unused_imports)] // the models have no backed log
+pub(crate) use self::record::{STACK, THREAD};
+#[allow(unused_imports)]
 pub(crate) use self::segment::{AtomicWords, Segment};
 #[allow(unused_imports)]
 pub(crate) use self::store::{Backing, Subject};

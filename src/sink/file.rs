@@ -134,9 +134,13 @@ impl FileSink {
         Self::open(path.as_ref(), None)
     }
 
-    /// Creates the same, bounded: the file is written in parts of half of `bytes`. When one is full, it is moved to a file of
-    /// the same name with `.1` behind it, in place of the one before, and a new one begins, which has first what is
-    /// alive. So the newest half at least is kept.
+    /// Creates the same, bounded: the file is written in parts of about half of `bytes`. When one is full, it is moved to a file
+    /// of the same name with `.1` behind it, in place of the one before, and a new one begins, which has first what is
+    /// alive: the objects and their counts, not the lines that made their handles. So the newest half at least is kept.
+    ///
+    /// A part is full when a write takes it beyond that half, and a write has all that was gathered meanwhile: some quarter of a
+    /// MiB, and where the program emits faster than the file takes it, up to 32 MiB. So much larger may a part be, and by lines of
+    /// source and what is alive. [`FlightRecorder::bounded`](super::FlightRecorder::bounded) keeps to its bound.
     ///
     /// Put together, the two parts are one recording: `cat run.jsonl.1 run.jsonl | refscope leaks -`.
     ///

@@ -48,6 +48,9 @@ const INTERVAL: Duration = Duration::from_millis(250);
 static FILES: Writers<Inner> = Writers::new();
 
 impl FlightRecorder {
+    /// The least that a file can be bounded to, in bytes.
+    pub(crate) const LEAST: u64 = space::SMALLEST_BOUND * crate::model::format::BLOCK_BYTES as u64;
+
     /// Creates the file, or empties it.
     ///
     /// # Errors
@@ -57,8 +60,16 @@ impl FlightRecorder {
         Self::open(path.as_ref(), None)
     }
 
-    /// Creates the same, bounded: when the file has so many bytes (512 KiB at least), its oldest events make room for new ones. What
-    /// is known of the objects that are alive, what they are and their counts, is kept.
+    /// Creates the same, bounded: when the file has so many bytes (512 KiB at least), its oldest events make room for new ones.
+    ///
+    /// Of what is alive then, the events stay that made it: of each object its birth, of each living handle the line, the thread and
+    /// the time; and the counts. That takes 160 bytes for an object with one handle, and 64 for each other handle, and as much again
+    /// while others end: a file grows beyond its bound where more is alive than that has room for. (The path of a handle that was made
+    /// from one which has ended begins with its own line.)
+    ///
+    /// What events refer to by number is never given up: 32 to 64 bytes and a text for each type, line, path, stack, span, label, mark,
+    /// and for each thread that recorded anything. A program that starts new threads forever has a file that grows by 64 bytes for
+    /// each.
     ///
     /// # Errors
     ///

@@ -145,8 +145,10 @@ impl Parts for Recorded {
 
     fn read(&self, part: usize, to: &mut Batches<'_>) {
         let Some(part) = part.checked_sub(1) else {
-            for (object, earlier) in self.tables.objects() {
-                to.object(object, earlier);
+            for event in self.tables.kept.values().flat_map(|events| events.values()) {
+                let thread = self.tables.threads.get(&event.thread).copied().unwrap_or(UNKNOWN);
+                // One that is none is not kept by any writer: it is left out.
+                let _ = self.event(event.record, event.birth, thread, event.stack, to);
             }
             for (object, seq, label) in self.tables.known_labels() {
                 to.label(object, seq, label.to_owned());

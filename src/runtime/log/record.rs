@@ -23,10 +23,10 @@ const M40: u64 = (1 << 40) - 1;
 const M24: u64 = (1 << 24) - 1;
 
 /// In place of the operation: a record of a thread.
-const THREAD: u8 = u8::MAX;
+pub(crate) const THREAD: u8 = u8::MAX;
 
 /// In place of the operation: a record of a stack. No operation is as high.
-const STACK: u8 = THREAD - 1;
+pub(crate) const STACK: u8 = THREAD - 1;
 
 const _: () = assert!(Op::ALL.len() < STACK as usize);
 

@@ -63,10 +63,12 @@ impl Writer {
         self.segment.as_ref()
     }
 
-    /// Reserves room for so many entries, none of which has more than so many slots. False where the file has none.
-    pub(super) fn reserve(&mut self, space: &Space, entries: usize, slots: usize) -> bool {
-        let here = (SLOTS - self.at) / slots;
-        let blocks = entries.saturating_sub(here).div_ceil((SLOTS - HEAD) / slots);
+    /// Reserves room for entries that have so many slots in all, and few each. False where the file has none.
+    pub(super) fn reserve(&mut self, space: &Space, slots: usize) -> bool {
+        // What an entry leaves at the end of a block, which it does not fit in.
+        const LEFT: usize = 3;
+        let here = (SLOTS - self.at).saturating_sub(LEFT);
+        let blocks = slots.saturating_sub(here).div_ceil(SLOTS - HEAD - LEFT);
         while self.reserved.len() < blocks {
             let Some(next) = space.for_entries(self.kind) else { return false };
             self.reserved.push_back(next);

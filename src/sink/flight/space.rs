@@ -393,7 +393,7 @@ impl Space {
 }
 
 /// The smallest bound is so many blocks, and so many are kept for entries.
-const SMALLEST_BOUND: u64 = 32;
+pub(super) const SMALLEST_BOUND: u64 = 32;
 const RESERVE: u64 = 6;
 
 impl State {

@@ -3,26 +3,34 @@
 use super::super::json::MAX_FRAMES;
 use super::super::names::Names;
 use super::super::{ReadError, UNKNOWN, What, damaged};
-use super::blocks::{Block, Blocks, Loaded, Place};
+use super::SEQ_SHIFT;
+use super::blocks::{Block, Blocks, Loaded, Place, Slot};
 use crate::event::{Kind, Location, ObjectId, Time};
 use crate::model::by_number::ByNumber;
 use crate::model::format::{
-    BLOCK_BYTES, EntryKind, HEAD, LAST_PART, LONGEST_TEXT, ObjectWord, SLOT_BYTES,
+    BLOCK_BYTES, EntryKind, HEAD, LAST_PART, LONGEST_TEXT, ObjectWord, SLOT_BYTES, WORDS,
 };
 use crate::model::{Earlier, Mark, ObjectRecord, Recording};
 use crate::stack::{self, StackId, StoredModule};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What is known of an object from blocks that are gone.
 pub(super) struct EvictedObject {
-    ty: u64,
-    size: u64,
-    path: u32,
     /// The number of the label's event, and the label; 0 for none.
     label: (u64, u32),
     pub(super) earlier: Earlier,
+}
+
+/// An event of a block that is gone, which was kept.
+pub(super) struct KeptEvent {
+    pub(super) record: Slot,
+    /// The second slot of a birth.
+    pub(super) birth: Option<Slot>,
+    /// The numbers that the file has for them.
+    pub(super) thread: u32,
+    pub(super) stack: u32,
 }
 
 /// What records refer to.
@@ -38,6 +46,8 @@ pub(super) struct Tables {
     stacks: ByNumber<u32, StackId>,
     /// Objects of blocks that are gone, and the blocks.
     pub(super) known: ByNumber<u64, EvictedObject>,
+    /// By object, the events of such blocks that were kept, by number.
+    pub(super) kept: BTreeMap<u64, BTreeMap<u64, KeptEvent>>,
     pub(super) evicted: HashSet<u64>,
 }
 
@@ -73,8 +83,16 @@ pub(super) struct Reader {
     text: Option<Text>,
     marks: Vec<(String, Time)>,
     arguments: Vec<(u64, String)>,
-    /// Objects whose entries do not count yet.
-    pending: Vec<(u64, Option<EvictedObject>)>,
+    /// Entries of objects that do not count yet.
+    pending: Vec<(u64, Pending)>,
+}
+
+/// What an entry of a summary says of an object.
+enum Pending {
+    Counts(EvictedObject),
+    Kept(KeptEvent),
+    Gone(u64),
+    Over,
 }
 
 impl Reader {
@@ -162,9 +180,6 @@ impl Reader {
                 let word = |word: ObjectWord| words.get(word as usize).copied().unwrap_or(0);
                 let strong = (word(ObjectWord::Strong) as i64).max(0);
                 let known = EvictedObject {
-                    ty: word(ObjectWord::Type),
-                    size: word(ObjectWord::Size),
-                    path: word(ObjectWord::Path) as u32,
                     label: (word(ObjectWord::Labeled), word(ObjectWord::Label) as u32),
                     earlier: Earlier {
                         events: first,
@@ -173,15 +188,22 @@ impl Reader {
                         weak: word(ObjectWord::Weak) as i64,
                     },
                 };
-                self.pending.push((key, Some(known)));
+                self.pending.push((key, Pending::Counts(known)));
             }
-            EntryKind::Over => self.pending.push((key, None)),
+            EntryKind::Kept => {
+                let words = self.words(at, bytes);
+                let (slots, _) = words.as_chunks::<WORDS>();
+                if let Some(&record) = slots.first() {
+                    let (thread, stack) = ((key >> 32) as u32, key as u32);
+                    let event = KeptEvent { record, birth: slots.get(1).copied(), thread, stack };
+                    self.pending.push((record[2] >> 24, Pending::Kept(event)));
+                }
+            }
+            EntryKind::Gone => self.pending.push((key, Pending::Gone(first))),
+            EntryKind::Over => self.pending.push((key, Pending::Over)),
             EntryKind::Evicted => {
                 for (object, known) in self.pending.drain(..) {
-                    match known {
-                        Some(known) => self.tables.known.insert(object, known),
-                        None => self.tables.known.remove(&object),
-                    };
+                    self.tables.take_in(object, known);
                 }
                 self.tables.evicted.insert(key);
             }
@@ -348,17 +370,26 @@ impl Tables {
         Some(ObjectRecord { id, kind, type_name, size, location, label: None })
     }
 
-    /// Returns the objects of blocks that are gone, by number.
-    pub(super) fn objects(&self) -> Vec<(ObjectRecord, Earlier)> {
-        let known = self.known.iter().filter(|(_, known)| known.ty != 0);
-        let mut objects: Vec<_> = known
-            .filter_map(|(id, known)| {
-                let object = self.object(*id, known.ty, known.size, known.path)?;
-                Some((object, known.earlier))
-            })
-            .collect();
-        objects.sort_unstable_by_key(|(object, _)| object.id);
-        objects
+    /// Takes in what an entry of a summary says.
+    fn take_in(&mut self, object: u64, said: Pending) {
+        match said {
+            Pending::Counts(known) => {
+                self.known.insert(object, known);
+            }
+            Pending::Kept(event) => {
+                let seq = event.record[0] >> SEQ_SHIFT;
+                self.kept.entry(object).or_default().insert(seq, event);
+            }
+            Pending::Gone(seq) => {
+                if let Some(events) = self.kept.get_mut(&object) {
+                    events.remove(&seq);
+                }
+            }
+            Pending::Over => {
+                self.known.remove(&object);
+                self.kept.remove(&object);
+            }
+        }
     }
 
     /// Returns the labels of blocks that are gone, by object, each with the number of its event. Of some objects the
