@@ -2,7 +2,7 @@
 //! file.
 #![cfg(all(unix, feature = "json", feature = "trace"))]
 
-use refscope::model::RecordingEnd;
+use refscope::model::{Handle, LiveObject, RecordingEnd};
 use refscope::sink::{FlightRecorder, Recorder};
 use refscope::{Arc, Rc, Recording, Scope};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -834,6 +834,97 @@ fn bounded_lines_say_what_they_gave_up() {
     assert!(!report.contains(" on = "), "{report}");
 }
 
+/// What is alive, but for how a handle came to be, step by step, and what it was made from. Each of two recorders has read the
+/// clock itself.
+fn told_alive(live: &[LiveObject]) -> Vec<String> {
+    let handle = |handle: &Handle| {
+        format!(
+            "\n  {} {} {:?} {:?} on {} at a time {} raw {} {:?}",
+            handle.id,
+            handle.strength,
+            handle.op(),
+            handle.location(),
+            handle.thread,
+            handle.created.as_nanos() > 0,
+            handle.raw,
+            handle.left
+        )
+    };
+    let object = |object: &LiveObject| {
+        let handles: String = object.handles.iter().map(handle).collect();
+        format!(
+            "{} {} {} {:?} on {} at a time {} strong {} allowed {} {}",
+            object.id,
+            object.type_name,
+            object.location,
+            object.label,
+            object.thread,
+            object.created.as_nanos() > 0,
+            object.strong,
+            object.allowed,
+            handles
+        )
+    };
+    live.iter().map(object).collect()
+}
+
+/// Events of threads that hand handles to each other are given up in another order than they happened.
+#[test]
+fn a_bounded_file_knows_handles_that_went_between_threads() {
+    let (file, whole) = (path("between.refscope"), path("between-whole.refscope"));
+    let flight = FlightRecorder::bounded(&file, 1).unwrap();
+    let all = FlightRecorder::create(&whole).unwrap();
+    let scope = Scope::new((flight.clone(), all.clone()));
+    let objects: Vec<_> = scope.run(|| (0..50_u32).map(Arc::new).collect());
+    let pool = std::sync::Mutex::new(objects);
+    for _ in 0..3 {
+        std::thread::scope(|threads| {
+            for thread in 0..3_u64 {
+                let (scope, pool) = (&scope, &pool);
+                threads.spawn(move || {
+                    let mut random = thread + 1;
+                    for round in 0..15_000_u32 {
+                        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        let mut pool = pool.lock().unwrap();
+                        let at = (random >> 33) as usize % pool.len();
+                        match random >> 60 {
+                            0..6 => {
+                                let one = pool[at].clone();
+                                pool.push(one);
+                            }
+                            _ if pool.len() < 50 => pool.push(scope.run(|| Arc::new(round))),
+                            6..13 => drop(pool.swap_remove(at)),
+                            13 => {
+                                let one = pool.swap_remove(at);
+                                drop(pool);
+                                // Others use it meanwhile.
+                                let raw = Arc::into_raw(one);
+                                // SAFETY: RAW: it came from `into_raw`, and is taken back once.
+                                drop(unsafe { Arc::from_raw(raw) }.clone());
+                            }
+                            _ => pool[at] = Arc::downgrade(&pool[at]).upgrade().unwrap(),
+                        }
+                    }
+                });
+            }
+        });
+        flight.flush().unwrap();
+        let length = std::fs::metadata(&file).unwrap().len();
+        assert!(length <= 640 << 10, "{length} B");
+        let read = Recording::open(&file).unwrap();
+        assert_eq!((read.damage(), read.lost()), (&[][..], 0));
+        assert!(read.timelines().iter().any(|timeline| !timeline.whole));
+        let expected = Recording::open(&whole).unwrap().live_objects();
+        let (_, live) = Recording::open_live(&file).unwrap();
+        for live in [read.live_objects(), live] {
+            assert_eq!(live.len(), expected.len());
+            for (live, expected) in told_alive(&live).iter().zip(told_alive(&expected)) {
+                assert_eq!(*live, expected);
+            }
+        }
+    }
+}
+
 struct Cyclic {
     _this: refscope::rc::Weak<Cyclic>,
 }
@@ -883,47 +974,21 @@ fn a_bounded_file_knows_the_living_handles() {
     assert_eq!((read.damage(), read.lost()), (&[][..], 0));
     let expected = Recording::open(&whole).unwrap().live_objects();
     assert_eq!(expected.len(), 7);
-    // But for how a handle came to be, step by step, and the handles that these steps began with.
-    let told = |live: &[refscope::model::LiveObject]| -> Vec<String> {
-        let handle = |handle: &refscope::model::Handle| {
-            format!(
-                "\n  {} {} {:?} {:?} on {} at {:?} raw {} {:?}",
-                handle.id,
-                handle.strength,
-                handle.op(),
-                handle.location(),
-                handle.thread,
-                handle.created,
-                handle.raw,
-                handle.left
-            )
-        };
-        let object = |object: &refscope::model::LiveObject| {
-            let handles: String = object.handles.iter().map(handle).collect();
-            format!(
-                "{} {} {} {:?} on {} at {:?} strong {} allowed {} {}",
-                object.id,
-                object.type_name,
-                object.location,
-                object.label,
-                object.thread,
-                object.created,
-                object.strong,
-                object.allowed,
-                handles
-            )
-        };
-        live.iter().map(object).collect()
-    };
-    assert_eq!(told(&read.live_objects()), told(&expected));
+    assert_eq!(told_alive(&read.live_objects()), told_alive(&expected));
     let (_, live) = Recording::open_live(&file).unwrap();
-    assert_eq!(told(&live), told(&expected));
+    assert_eq!(told_alive(&live), told_alive(&expected));
     let mut packed = Vec::new();
     refscope::model::RecordingFile::open(&file).unwrap().pack(&mut packed).unwrap();
-    assert_eq!(told(&Recording::read(&packed[..]).unwrap().live_objects()), told(&expected));
+    assert_eq!(
+        told_alive(&Recording::read(&packed[..]).unwrap().live_objects()),
+        told_alive(&expected)
+    );
     let mut lines = Vec::new();
     refscope::render::jsonl(&read, &mut lines).unwrap();
-    assert_eq!(told(&Recording::read(&lines[..]).unwrap().live_objects()), told(&expected));
+    assert_eq!(
+        told_alive(&Recording::read(&lines[..]).unwrap().live_objects()),
+        told_alive(&expected)
+    );
     let report = refscope::analysis::LeakReport::of_recording(&read).to_string();
     assert!(!report.contains("not known"), "{report}");
     drop((first, other, third, raws, more, cyclic));

@@ -384,9 +384,7 @@ impl State {
         paths: &mut Paths<(Op, Option<u32>)>,
         visit: &mut impl Visit,
     ) {
-        if self.thread.is_none() {
-            (self.thread, self.created, self.span) = (Some(head.thread), head.time, head.span);
-        }
+        self.set_created(head.first, head.thread, head.time, head.span);
         if head.is_whole {
             events.iter().for_each(|event| self.apply(&event.record(), paths, visit));
             return;
@@ -404,6 +402,17 @@ impl State {
             }
         }
         self.next = self.next.max(head.last.saturating_add(1));
+    }
+
+    /// Takes from an event where the object was made, and when: the first alone says so, which may come after others. Without it
+    /// the object is as old as what is seen of it first.
+    #[inline]
+    fn set_created(&mut self, seq: u64, thread: u32, time: Time, span: Option<u32>) {
+        if seq == 1 {
+            (self.thread, self.created, self.span) = (Some(thread), time, span);
+        } else if self.thread.is_none() && self.created == Time::START {
+            self.created = time;
+        }
     }
 
     /// Has an event seen, or that there is none.
@@ -445,10 +454,7 @@ impl State {
         visit: &mut impl Visit,
     ) {
         self.see(Some(event), visit);
-        if self.thread.is_none() {
-            (self.thread, self.created) = (Some(event.thread), event.time);
-            self.span = event.span;
-        }
+        self.set_created(event.seq, event.thread, event.time, event.span);
         if event.handle.number() == 1 && event.op.makes().is_some() {
             self.stack = event.stack;
         }

@@ -290,6 +290,7 @@ impl fmt::Debug for FlightRecorder {
 #[cfg(all(test, feature = "json", not(miri)))]
 mod tests {
     use super::*;
+    use crate::model::Earlier;
     use crate::model::format::ENTRIES;
     use crate::rc::Rc;
     use crate::{Recording, Scope};
@@ -325,13 +326,14 @@ mod tests {
         assert_eq!(flight.lost(), lost);
         let read = Recording::open(&path).unwrap();
         assert_eq!(read.damage(), []);
-        let of_kept = read.objects().values().filter(|object| object.type_name == "u32");
-        let known: Vec<_> = of_kept
-            .map(|object| read.earlier.get(&object.id).copied().unwrap_or_default())
-            .collect();
-        assert_eq!(known.len(), OBJECTS as usize);
-        for known in known {
-            assert_eq!((known.events, known.strong, known.weak), (2, 1, 1));
+        let live = read.live_objects();
+        let live: Vec<_> = live.iter().filter(|object| object.type_name == "u32").collect();
+        assert_eq!(live.len(), OBJECTS as usize);
+        for object in live {
+            let events = read.events().iter().filter(|event| event.object() == object.id);
+            let earlier = read.earlier.get(&object.id).copied().unwrap_or_default();
+            assert_eq!((events.count(), earlier), (2, Earlier::default()));
+            assert_eq!((object.strong, object.handles.len()), (1, 2));
         }
         drop((kept, used));
         std::fs::remove_file(path).unwrap();

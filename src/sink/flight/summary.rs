@@ -100,6 +100,7 @@ impl Summary {
             let known = self.objects.entry(object).or_default();
             if !known.is_touched {
                 known.is_touched = true;
+                self.slots -= known.slots();
                 changes.objects.push(object);
             }
             if known.follow(&mut event, &mut gone) {
@@ -112,7 +113,6 @@ impl Summary {
 
     /// Writes what has changed.
     fn write(&mut self, space: &Space, changes: Changes) -> bool {
-        let before: usize = changes.objects.iter().map(|object| self.slots_of(*object)).sum();
         for event in changes.kept {
             let object = event.object;
             let Some(known) = self.objects.get_mut(&object).filter(|known| !known.is_over()) else {
@@ -141,7 +141,6 @@ impl Summary {
                 return false;
             }
         }
-        let mut after = 0;
         for object in changes.objects {
             let Some(known) = self.objects.get_mut(&object) else { continue };
             known.is_touched = false;
@@ -157,14 +156,9 @@ impl Summary {
             if known.events() > 0 && !self.write_object(space, object) {
                 return false;
             }
-            after += self.slots_of(object);
+            self.slots += self.objects.get(&object).map_or(0, Known::slots);
         }
-        self.slots = self.slots + after - before;
         true
-    }
-
-    fn slots_of(&self, object: u64) -> usize {
-        self.objects.get(&object).map_or(0, Known::slots)
     }
 
     /// Writes the counts of an object.
@@ -236,8 +230,8 @@ impl Summary {
     fn rewrite(&mut self, space: &Space, key: u64, record: &[Words], block: u64) -> bool {
         let Some(first) = record.first() else { return true };
         let (object, seq) = (first[2] >> 24, first[0] >> 24);
-        let mut place = self.objects.get_mut(&object).and_then(|known| known.block_of(seq));
-        if place.as_deref_mut().is_none_or(|place| *place != block) {
+        let place = self.objects.get_mut(&object).and_then(|known| known.block_of(seq));
+        if place.is_none_or(|place| *place != block) {
             return true;
         }
         let entry = Entry::new(EntryKind::Kept, key);
