@@ -28,7 +28,8 @@ REFSCOPE says what refscope does in this program. Words are separated by commas:
                any machine
   max=SIZE     the file grows no larger (KiB, MiB or GiB; at least 512KiB),
                unless what is alive needs more: the oldest events go. JSON Lines
-               are two files, PATH and PATH.1, of half of it and what a write adds
+               are two files, PATH and PATH.1, of half of it and what a write
+               adds
   track        what is alive, for a debugger and for the program's own
                questions; nothing is printed
   leaks        what is alive when the process ends, with its holders, on stderr
