@@ -374,6 +374,26 @@ mod moved {
     }
 }
 
+/// However many types they are of.
+#[test]
+fn what_nothing_holds_is_shown_once() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let check = Check::new().timeout(Duration::ZERO);
+    in_scope(&check, || {
+        std::mem::forget(Rc::new([1_u8; 1]));
+        std::mem::forget(Rc::new([2_u8; 2]));
+        std::mem::forget(Rc::new([3_u8; 3]));
+        std::mem::forget(Rc::new([4_u8; 4]));
+        std::mem::forget(Rc::new([5_u8; 5]));
+    });
+    clear_dead_stack();
+    let report = check.report().locate(&Search::new());
+    let text = report.to_string();
+    assert!(!text.contains("held in other ways"), "{text}");
+}
+
 #[test]
 fn threads_may_hold() {
     if passed_in_its_own_process() {
