@@ -374,6 +374,37 @@ mod moved {
     }
 }
 
+static WAKER: Mutex<Option<std::task::Waker>> = Mutex::new(None);
+
+struct Task;
+
+impl refscope::task::Wake for Task {
+    #[cfg(not(refscope_coerce))]
+    fn wake(this: Arc<Self>) {
+        drop(this);
+    }
+
+    #[cfg(refscope_coerce)]
+    fn wake(self: Arc<Self>) {
+        drop(self);
+    }
+}
+
+/// It was a handle while it woke.
+#[test]
+fn a_waker_that_woke_is_a_raw_pointer_as_before() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let report = report(|| {
+        let waker = std::task::Waker::from(Arc::new(Task));
+        waker.wake_by_ref();
+        waker.clone().wake();
+        *WAKER.lock().unwrap() = Some(waker);
+    });
+    assert!(matches!(parts(&report)[..], [(Part::Raw, 1)]), "{report}");
+}
+
 /// However many types they are of.
 #[test]
 fn what_nothing_holds_is_shown_once() {
