@@ -63,7 +63,7 @@ struct Lent<W>(Option<Arc<W>>);
 impl<W> Drop for Lent<W> {
     fn drop(&mut self) {
         if let Some(task) = self.0.take() {
-            let _ = Arc::into_raw(task);
+            task.give_back();
         }
     }
 }
@@ -87,7 +87,7 @@ fn raw<W: Wake + Send + Sync + 'static>(task: Arc<W>) -> RawWaker {
 
     unsafe fn wake_by_ref<W: Wake + Send + Sync + 'static>(task: *const ()) {
         // SAFETY: WAKER: the waker keeps its handle: this view of it is a raw pointer again at the end.
-        let task = Lent(Some(unsafe { Arc::from_raw(task.cast::<W>()) }));
+        let task = Lent(Some(unsafe { Arc::lent(task.cast::<W>()) }));
         if let Lent(Some(task)) = &task {
             W::wake_by_ref(task);
         }

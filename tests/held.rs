@@ -403,6 +403,11 @@ fn a_waker_that_woke_is_a_raw_pointer_as_before() {
         *WAKER.lock().unwrap() = Some(waker);
     });
     assert!(matches!(parts(&report)[..], [(Part::Raw, 1)]), "{report}");
+    let text = report.to_string();
+    assert!(
+        !text.contains("task.rs") && !text.contains("function.rs"),
+        "no line of refscope's: {text}"
+    );
 }
 
 /// However many types they are of.

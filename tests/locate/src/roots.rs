@@ -499,8 +499,10 @@ fn removed_from_a_map(ask: &Ask) {
     ask.owner(id, |owner, ownership| is_in_block_of(owner, ownership, to));
 }
 
+type Running = RefCell<Vec<Arc<Peer>>>;
+
 thread_local! {
-    static SHARED: RefCell<Vec<Rc<RefCell<Vec<Arc<Peer>>>>>> = const { RefCell::new(Vec::new()) };
+    static SHARED: RefCell<Vec<Rc<Running>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Its bucket has the only copy.
