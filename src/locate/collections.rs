@@ -6,6 +6,7 @@
 
 /// What is known of the pointer to a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "stacks"), allow(dead_code))] // types are not known
 pub(super) enum Told {
     /// It is this collection's, with elements of so many bytes.
     Vec(u64),
@@ -21,6 +22,7 @@ pub(super) enum Told {
 
 /// Whether a copy is the handle, by where in a buffer it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "stacks"), allow(dead_code))] // as above
 pub(super) enum Life {
     /// Nothing speaks against it.
     Alive,
