@@ -34,6 +34,14 @@
 //! the copy is made anew, four times at most in a quarter of the budget. If that does not help, all is said to be in doubt, nothing
 //! is proven, and what such a thread's stack holds may be in "memory that is not known to be the heap's or a thread's".
 //!
+//! # Old copies
+//!
+//! A handle that was moved leaves its words behind. Of several copies the likeliest is said to be the handle: not one in a place
+//! that a `Vec`, a `VecDeque`, a hash table or a channel does not use. Hash tables and channels say it themselves. The words of a
+//! `Vec` may be those of a `VecDeque`: with the feature `stacks`, the types of statics and thread-locals tell which, or where their
+//! symbols end. What is left is in [`LocatedHandle::may_be_old`]. A `VecDeque` in a static that is being drained looks as if
+//! its elements had been taken out. What a collection on a stack does not use is not known. For proofs every copy counts.
+//!
 //! # Names
 //!
 //! With the feature `stacks` statics and thread-locals have the names of their symbols; fields and elements, the captures of
@@ -91,6 +99,8 @@ mod areas;
 mod assemble;
 #[cfg(refscope_search)]
 mod blocks;
+#[cfg(refscope_search)]
+mod collections;
 #[cfg(refscope_search)]
 mod copies;
 #[cfg(refscope_search)]

@@ -452,6 +452,27 @@ impl From<Arc<str>> for Arc<[u8]> {
     }
 }
 
+impl<T> Arc<T> {
+    /// As `from_raw`, for a waker, which has no line of the program's: [`Op::FromRaw`] is emitted for the line that allocated.
+    ///
+    /// # Safety
+    ///
+    /// As for [`std::sync::Arc::from_raw`].
+    pub(crate) unsafe fn lent(ptr: *const T) -> Self {
+        // SAFETY: STD: the caller keeps std's contract.
+        let inner = unsafe { sync::Arc::from_raw(ptr) };
+        let at = ticket::at(Kind::Arc, &*inner);
+        Self::from_parts(ticket::Strong::lent(at, repr::address(&inner)), inner)
+    }
+
+    /// Makes what was `lent` a raw pointer again.
+    pub(crate) fn give_back(self) {
+        let (ticket, inner) = self.into_parts();
+        ticket.give_back(ticket::at(Kind::Arc, &*inner), || sync::Arc::strong_count(&inner));
+        let _ = sync::Arc::into_raw(inner);
+    }
+}
+
 impl<T: Error + ?Sized> Error for Arc<T> {
     #[allow(deprecated)]
     fn description(&self) -> &str {

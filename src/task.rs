@@ -1,7 +1,6 @@
 //! Wakers: [`Wake`] for the traced [`Arc`], and the rest of [`std::task`].
 
 use crate::sync::Arc;
-use std::mem::ManuallyDrop;
 
 // The rest of `std::task`; items defined here shadow the glob's.
 pub use std::task::*;
@@ -58,6 +57,17 @@ impl<W: Wake + Send + Sync + 'static> From<Arc<W>> for RawWaker {
     }
 }
 
+/// A waker's handle, which is a raw pointer again when this ends, by a panic too.
+struct Lent<W>(Option<Arc<W>>);
+
+impl<W> Drop for Lent<W> {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.give_back();
+        }
+    }
+}
+
 #[track_caller]
 fn raw<W: Wake + Send + Sync + 'static>(task: Arc<W>) -> RawWaker {
     fn table<W: Wake + Send + Sync + 'static>() -> &'static RawWakerVTable {
@@ -76,9 +86,11 @@ fn raw<W: Wake + Send + Sync + 'static>(task: Arc<W>) -> RawWaker {
     }
 
     unsafe fn wake_by_ref<W: Wake + Send + Sync + 'static>(task: *const ()) {
-        // SAFETY: WAKER: the waker keeps its handle, and this view of it is not dropped.
-        let task = ManuallyDrop::new(unsafe { Arc::from_raw(task.cast::<W>()) });
-        W::wake_by_ref(&task);
+        // SAFETY: WAKER: the waker keeps its handle: this view of it is a raw pointer again at the end.
+        let task = Lent(Some(unsafe { Arc::lent(task.cast::<W>()) }));
+        if let Lent(Some(task)) = &task {
+            W::wake_by_ref(task);
+        }
     }
 
     unsafe fn forget<W: Wake + Send + Sync + 'static>(task: *const ()) {

@@ -319,6 +319,117 @@ fn statics_may_hold_by_their_names() {
     check.verify().expect_err("a handle of it is forgotten");
 }
 
+#[cfg(feature = "stacks")]
+mod moved {
+    use super::*;
+    use std::collections::{HashMap, VecDeque};
+    use std::sync::LazyLock;
+
+    type Job = Arc<[u64; 3]>;
+    static QUEUE: Mutex<VecDeque<Job>> = Mutex::new(VecDeque::new());
+    static BY_ID: LazyLock<Mutex<HashMap<u32, Job>>> = LazyLock::new(Mutex::default);
+    static RUNNING: Mutex<Vec<Job>> = Mutex::new(Vec::new());
+
+    #[inline(never)]
+    fn through_the_queue() -> Job {
+        QUEUE.lock().unwrap().push_back(Arc::new([1; 3]));
+        QUEUE.lock().unwrap().pop_front().unwrap()
+    }
+
+    #[inline(never)]
+    fn through_the_map() -> Job {
+        BY_ID.lock().unwrap().insert(1, Arc::new([2; 3]));
+        BY_ID.lock().unwrap().remove(&1).unwrap()
+    }
+
+    /// Whether a check passes that allows what the static holds.
+    fn passes(name: &str, body: impl FnOnce()) -> Result<(), String> {
+        let check = Check::new().may_be_held_by(name).timeout(Duration::ZERO);
+        in_scope(&check, body);
+        clear_dead_stack();
+        check.verify().map_err(|report| report.to_string())
+    }
+
+    /// What was popped or removed leaves its words behind: the collection that had it does not hold it.
+    #[test]
+    fn what_left_a_collection_is_not_held_by_it() {
+        if passed_in_its_own_process() {
+            return;
+        }
+        for (through, from) in
+            [(through_the_queue as fn() -> Job, "QUEUE"), (through_the_map, "BY_ID")]
+        {
+            let run = move || RUNNING.lock().unwrap().push(through());
+            passes("RUNNING", run).unwrap_or_else(|report| panic!("{from}: {report}"));
+            let report = passes(from, run).expect_err("another has it");
+            assert!(report.contains("held by the static held::moved::RUNNING"), "{report}");
+            let forget = move || std::mem::forget(through());
+            let report = passes(from, forget).expect_err("nothing has it");
+            assert!(!report.contains("held by the static"), "{from}: {report}");
+        }
+        let queue = || QUEUE.lock().unwrap().push_back(Arc::new([3; 3]));
+        passes("QUEUE", queue).unwrap_or_else(|report| panic!("{report}"));
+        let map = || drop(BY_ID.lock().unwrap().insert(3, Arc::new([3; 3])));
+        passes("BY_ID", map).unwrap_or_else(|report| panic!("{report}"));
+    }
+}
+
+static WAKER: Mutex<Option<std::task::Waker>> = Mutex::new(None);
+
+struct Task;
+
+impl refscope::task::Wake for Task {
+    #[cfg(not(refscope_coerce))]
+    fn wake(this: Arc<Self>) {
+        drop(this);
+    }
+
+    #[cfg(refscope_coerce)]
+    fn wake(self: Arc<Self>) {
+        drop(self);
+    }
+}
+
+/// It was a handle while it woke.
+#[test]
+fn a_waker_that_woke_is_a_raw_pointer_as_before() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let report = report(|| {
+        let waker = std::task::Waker::from(Arc::new(Task));
+        waker.wake_by_ref();
+        waker.clone().wake();
+        *WAKER.lock().unwrap() = Some(waker);
+    });
+    assert!(matches!(parts(&report)[..], [(Part::Raw, 1)]), "{report}");
+    let text = report.to_string();
+    assert!(
+        !text.contains("task.rs") && !text.contains("function.rs"),
+        "no line of refscope's: {text}"
+    );
+}
+
+/// However many types they are of.
+#[test]
+fn what_nothing_holds_is_shown_once() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let check = Check::new().timeout(Duration::ZERO);
+    in_scope(&check, || {
+        std::mem::forget(Rc::new([1_u8; 1]));
+        std::mem::forget(Rc::new([2_u8; 2]));
+        std::mem::forget(Rc::new([3_u8; 3]));
+        std::mem::forget(Rc::new([4_u8; 4]));
+        std::mem::forget(Rc::new([5_u8; 5]));
+    });
+    clear_dead_stack();
+    let report = check.report().locate(&Search::new());
+    let text = report.to_string();
+    assert!(!text.contains("held in other ways"), "{text}");
+}
+
 #[test]
 fn threads_may_hold() {
     if passed_in_its_own_process() {

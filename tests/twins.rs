@@ -6,6 +6,7 @@
 
 /// Paragraphs of `sync.rs` alone, by how they begin.
 const ARC_ALONE: &[&str] = &[
+    "impl<T> Arc<T> { As `from_raw`, for a waker",
     "impl<T: Error + ?Sized> Error for Arc<T> {",
     "impl io::Read for Arc<File> {",
     "impl io::Write for Arc<File> {",

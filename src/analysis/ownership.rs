@@ -199,6 +199,8 @@ struct Start {
     /// The node that is a task, the last one on the way.
     task: Option<u32>,
     is_guess: bool,
+    /// Whether a handle on the way may stand in room of a collection that is not in use.
+    may_be_old: bool,
 }
 
 impl<'a> Starts<'a> {
@@ -215,7 +217,7 @@ impl<'a> Starts<'a> {
                 way.push(at);
                 match &nodes[at as usize].held {
                     Held::By(step) => at = step.from,
-                    _ => break Start { node: at, task: None, is_guess: false },
+                    _ => break Start { node: at, task: None, is_guess: false, may_be_old: false },
                 }
             };
             while let Some(node) = way.pop() {
@@ -225,6 +227,7 @@ impl<'a> Starts<'a> {
                 if let NodeKind::Object(id) = nodes[node as usize].kind {
                     let handles = ownership.handles_of(id).iter();
                     start.is_guess |= handles.clone().any(|it| it.is_strong && is_guess(it));
+                    start.may_be_old |= handles.clone().any(|it| it.is_strong && it.may_be_old);
                 }
                 starts[node as usize] = Some(start);
             }
@@ -236,6 +239,10 @@ impl<'a> Starts<'a> {
     /// What the path to a node begins with; the task, if it leads through one.
     fn part(&self, node: u32) -> Option<Part> {
         let start = self.starts.get(node as usize)?;
+        if start.may_be_old {
+            // Nothing holds it then, or another place does.
+            return None;
+        }
         let part = self.part_of_start(start)?;
         let task = start.task.and_then(|task| self.ownership.nodes[task as usize].task.as_ref());
         Some(match (part, task) {
@@ -304,7 +311,10 @@ impl<'a> Starts<'a> {
         let mut strong =
             ownership.handles_of(id).iter().filter(|handle| handle.is_strong).peekable();
         strong.peek().is_some()
-            && strong.all(|handle| self.part_of_owner(&handle.owner).is_some_and(|part| may(&part)))
+            && strong.all(|handle| {
+                !handle.may_be_old
+                    && self.part_of_owner(&handle.owner).is_some_and(|part| may(&part))
+            })
     }
 
     /// What the path to a handle begins with.

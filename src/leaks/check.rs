@@ -144,7 +144,8 @@ impl Check {
     /// Where handles are is [searched](crate::locate) in the process's memory, when something is alive that is not allowed
     /// otherwise; it takes some milliseconds, more in a large process. Statics have names with the feature `stacks`, in a program
     /// that is not stripped of its symbols. Where the search cannot be made, or does not know the name, the condition
-    /// allows nothing.
+    /// allows nothing. Nor does it allow a handle of which it cannot be told whether it is in a collection or was taken out of it,
+    /// as a `Vec` and a `VecDeque` are not told apart where there is no debug information of types.
     ///
     /// # Examples
     ///

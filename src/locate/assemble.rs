@@ -1,6 +1,7 @@
 //! From a picture of the memory to the result.
 
 use super::blocks::Blocks;
+use super::collections::{Life, Told};
 use super::dominators::{Retained, retained};
 use super::doubt::{Doubt, Place};
 use super::graph::{Graph, Matched, NONE};
@@ -78,14 +79,15 @@ fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Matched, Vec<u
     (Matched { owners, block_of }, missing)
 }
 
-/// Searches the memory that the picture shows.
+/// Searches the memory that the picture shows. Returns what was found, and the handles that may be elsewhere.
 ///
 /// What is not needed any more is freed at once: with a million objects the result alone is some 190 MB.
 pub(super) fn assemble(
     memory: &(impl Memory + Sync),
     mut picture: Picture,
     limits: Limits,
-) -> Ownership {
+    told: ByTypes<'_>,
+) -> (Ownership, Vec<Doubtful>) {
     let (matched, missing) = match_blocks(&picture.objects, &mut picture.blocks);
     let Picture {
         objects,
@@ -119,8 +121,11 @@ pub(super) fn assemble(
         ..Statistics::default()
     };
     let kinds = areas.into_iter().map(|area| area.kind).collect();
+    let told = |places: &[(&AreaKind, u64)], objects: &[ObjectInput]| {
+        Places { locals: &locals, threads: &[], images: &images }.told(places, objects, told)
+    };
     let mut graph =
-        Graph::new((objects, handles), (blocks, matched), (scanned, kinds), rules, memory);
+        Graph::new((objects, handles), (blocks, matched), (scanned, kinds), rules, memory, &told);
     let mut held = graph.holders(memory);
     let components = graph.cycles(&mut held);
     let reached = (!components.is_empty()).then(|| graph.reached(memory));
@@ -132,9 +137,7 @@ pub(super) fn assemble(
         graph,
         objects,
         headers,
-        locals: &locals,
-        threads: &threads,
-        images: &images,
+        places: Places { locals: &locals, threads: &threads, images: &images },
         task_of: &|block| task_at(memory, &images, block),
         node_of: Vec::new(),
     };
@@ -148,7 +151,8 @@ pub(super) fn assemble(
         })
         .collect();
     drop(reached);
-    let handles = assembly.handles();
+    let doubtful = std::mem::take(&mut assembly.graph.doubtful);
+    let handles = assembly.handles(&doubtful);
     let mut result = Ownership {
         handles,
         objects: assembly.objects,
@@ -159,7 +163,7 @@ pub(super) fn assemble(
         statistics,
     };
     sort_cycles(&mut result, components.len());
-    result
+    (result, doubtful)
 }
 
 /// Puts the cycles in order. Nodes name them by their place.
@@ -243,15 +247,101 @@ fn task_at(memory: &impl Memory, images: &[Image], block: Range<u64>) -> Option<
     })
 }
 
+/// What places outside of blocks are called.
+struct Places<'a> {
+    locals: &'a [Locals],
+    threads: &'a [Arc<str>],
+    images: &'a [Image],
+}
+
+impl Places<'_> {
+    fn owner(&self, area: &AreaKind, address: u64) -> Owner {
+        match area {
+            AreaKind::Static(path) => {
+                let image = self.images.iter().find(|image| image.path == *path);
+                Owner::Static(Box::new(StaticPlace {
+                    image: image.map_or(path.as_str(), Image::name).to_owned(),
+                    address: image.map_or(address, |image| image.address(address)),
+                    symbol: image.and_then(|image| image.static_at(address)),
+                    field: None,
+                    type_name: None,
+                }))
+            }
+            AreaKind::ThreadLocal(of) => {
+                let locals = &self.locals[*of];
+                let image = locals.image.map(|image| &self.images[image]);
+                let offset = address.checked_sub(locals.start).filter(|_| locals.start > 0);
+                let symbol =
+                    offset.and_then(|offset| image.and_then(|image| image.thread_local_at(offset)));
+                Owner::ThreadLocal(Box::new(ThreadLocalPlace {
+                    thread: self.thread(locals.thread),
+                    image: image.map_or_else(String::new, |image| image.name().to_owned()),
+                    offset,
+                    symbol,
+                    field: None,
+                }))
+            }
+            AreaKind::Stack(thread) => Owner::Stack { thread: self.thread(*thread) },
+            AreaKind::Unknown | AreaKind::Freed | AreaKind::Private => Owner::Unknown { address },
+        }
+    }
+
+    fn thread(&self, thread: usize) -> Arc<str> {
+        self.threads.get(thread).map_or_else(|| "".into(), Arc::clone)
+    }
+
+    /// Where the static or thread-local at an address ends.
+    fn end(&self, area: &AreaKind, address: u64) -> Option<Told> {
+        match area {
+            AreaKind::Static(path) => {
+                let image = self.images.iter().find(|image| image.path == *path)?;
+                image.static_end(address).map(Told::End)
+            }
+            AreaKind::ThreadLocal(of) => {
+                let locals = &self.locals[*of];
+                let offset = address.checked_sub(locals.start).filter(|_| locals.start > 0)?;
+                let left = self.images[locals.image?].thread_local_left(offset)?;
+                Some(Told::EndOfLocal(address + left))
+            }
+            _ => None,
+        }
+    }
+
+    /// What is known of the pointers to buffers that stand in statics and thread-locals: by the types of these, or by where they
+    /// end.
+    fn told(
+        &self,
+        places: &[(&AreaKind, u64)],
+        objects: &[ObjectInput],
+        by_types: ByTypes<'_>,
+    ) -> Vec<Told> {
+        let owners: Vec<Owner> =
+            places.iter().map(|&(area, address)| self.owner(area, address)).collect();
+        let mut told = by_types(&owners, objects);
+        for (told, &(area, address)) in told.iter_mut().zip(places) {
+            if *told == Told::Nothing
+                && let Some(end) = self.end(area, address)
+            {
+                *told = end;
+            }
+        }
+        told
+    }
+}
+
+/// What the types of statics and thread-locals say of the pointers in them, for each of some. The objects are all that there are.
+pub(super) type ByTypes<'a> = &'a dyn Fn(&[Owner], &[ObjectInput]) -> Vec<Told>;
+
+/// A handle whose likeliest copy may be an old one, by its index in [`Ownership::handles`].
+pub(super) type Doubtful = (u32, Life);
+
 struct Assembly<'a> {
     /// Without its objects.
     graph: Graph,
     objects: Vec<LocatedObject>,
     /// How many bytes of each object's block stand before its value: the power of two, or 0 for none.
     headers: Vec<u8>,
-    locals: &'a [Locals],
-    threads: &'a [Arc<str>],
-    images: &'a [Image],
+    places: Places<'a>,
     /// The name of the task that a block is.
     task_of: &'a dyn Fn(Range<u64>) -> Option<String>,
     /// The node of a block, or [`NONE`].
@@ -350,38 +440,7 @@ impl Assembly<'_> {
     }
 
     fn area(&self, area: usize, address: u64) -> Owner {
-        match &self.graph.areas[area] {
-            AreaKind::Static(path) => {
-                let image = self.images.iter().find(|image| image.path == *path);
-                Owner::Static(Box::new(StaticPlace {
-                    image: image.map_or(path.as_str(), Image::name).to_owned(),
-                    address: image.map_or(address, |image| image.address(address)),
-                    symbol: image.and_then(|image| image.static_at(address)),
-                    field: None,
-                    type_name: None,
-                }))
-            }
-            AreaKind::ThreadLocal(of) => {
-                let locals = &self.locals[*of];
-                let image = locals.image.map(|image| &self.images[image]);
-                let offset = address.checked_sub(locals.start).filter(|_| locals.start > 0);
-                let symbol =
-                    offset.and_then(|offset| image.and_then(|image| image.thread_local_at(offset)));
-                Owner::ThreadLocal(Box::new(ThreadLocalPlace {
-                    thread: self.thread(locals.thread),
-                    image: image.map_or_else(String::new, |image| image.name().to_owned()),
-                    offset,
-                    symbol,
-                    field: None,
-                }))
-            }
-            AreaKind::Stack(thread) => Owner::Stack { thread: self.thread(*thread) },
-            AreaKind::Unknown | AreaKind::Freed | AreaKind::Private => Owner::Unknown { address },
-        }
-    }
-
-    fn thread(&self, thread: usize) -> Arc<str> {
-        self.threads.get(thread).map_or_else(|| "".into(), Arc::clone)
+        self.places.owner(&self.graph.areas[area], address)
     }
 
     /// Tells each object its node.
@@ -393,16 +452,21 @@ impl Assembly<'_> {
     }
 
     /// The handles. Nothing else is asked of where they stand.
-    fn handles(&mut self) -> Vec<LocatedHandle> {
+    fn handles(&mut self, doubtful: &[Doubtful]) -> Vec<LocatedHandle> {
         let graph = &self.graph;
         let located = |(index, handle): (usize, &HandleInput)| LocatedHandle {
             id: HandleId::new(self.objects[handle.object as usize].id, handle.number),
             is_strong: handle.strong,
             owner: self.owner(index, handle),
+            may_be_old: false,
             copies: graph.copies[index]
                 + u32::from(graph.scanned.in_hand.binary_search(&(index as u32)).is_ok()),
         };
-        let located = graph.handles.iter().enumerate().map(located).collect();
+        let mut located: Vec<LocatedHandle> =
+            graph.handles.iter().enumerate().map(located).collect();
+        for &(handle, _) in doubtful {
+            located[handle as usize].may_be_old = true;
+        }
         let graph = &mut self.graph;
         (graph.handles, graph.chosen, graph.copies) = Default::default();
         (graph.scanned, graph.blocks) = Default::default();
@@ -472,10 +536,12 @@ impl Assembly<'_> {
                     AreaKind::Static(image) => {
                         Place::Statics(image.rsplit('/').next().unwrap_or(image).to_owned())
                     }
-                    AreaKind::ThreadLocal(of) => {
-                        Place::ThreadLocal(self.thread(self.locals[*of].thread).to_string())
+                    AreaKind::ThreadLocal(of) => Place::ThreadLocal(
+                        self.places.thread(self.places.locals[*of].thread).to_string(),
+                    ),
+                    AreaKind::Stack(thread) => {
+                        Place::Stack(self.places.thread(*thread).to_string())
                     }
-                    AreaKind::Stack(thread) => Place::Stack(self.thread(*thread).to_string()),
                     AreaKind::Unknown => Place::Unknown,
                     AreaKind::Freed | AreaKind::Private => Place::Freed,
                 };

@@ -1,6 +1,8 @@
 //! Which copy of a handle is the handle: a handle that was moved leaves its old words behind.
 
+use super::collections::{Claim, Life, Table, Told};
 use super::graph::{Graph, NONE};
+use super::inputs::ObjectInput;
 use super::memory::Memory;
 use super::scan::{AreaKind, Sighting};
 use std::collections::HashMap;
@@ -21,7 +23,8 @@ impl Graph {
     }
 
     /// Chooses each handle's likeliest copy.
-    pub(super) fn choose(&mut self, memory: &impl Memory) {
+    pub(super) fn choose(&mut self, memory: &impl Memory, told: Asked<'_>) {
+        let lives = self.lives(memory, told);
         let mut best = vec![0_u8; self.handles.len()];
         let mut several = Vec::new();
         for (index, found) in self.scanned.sightings.iter().enumerate() {
@@ -37,31 +40,46 @@ impl Graph {
         }
         let mut queues = Queues::new();
         self.forget_taken(memory, &mut queues);
-        if several.is_empty() {
-            return;
+        if !several.is_empty() {
+            several.sort_unstable();
+            several.dedup();
+            self.choose_of_several(memory, &several, &lives, &mut queues);
         }
-        several.sort_unstable();
-        several.dedup();
-        // Copies that stand in the part of a buffer that is not in use come last.
-        let is_several = |found: &Sighting| {
-            found.is_complete() && several.binary_search(&found.handle()).is_ok()
-        };
-        let copies: Vec<usize> = (0..self.scanned.sightings.len())
-            .filter(|&index| is_several(&self.scanned.sightings[index]))
-            .collect();
-        let spare = self.spare(memory, &copies);
-        for &handle in &several {
-            best[handle as usize] = 0;
+        for handle in 0..self.chosen.len() {
+            match life_of(&lives, self.chosen[handle]) {
+                Life::Alive => {}
+                Life::Dead => self.chosen[handle] = NONE,
+                life => self.doubtful.push((handle as u32, life)),
+            }
         }
+    }
+
+    /// Copies that stand where a collection's buffer is not in use come last.
+    fn choose_of_several(
+        &mut self,
+        memory: &impl Memory,
+        several: &[u32],
+        lives: &[(u32, Life)],
+        queues: &mut Queues,
+    ) {
         let rooted = self.rooted();
-        for (&index, spare) in copies.iter().zip(spare) {
+        let mut best = vec![0_u8; several.len()];
+        for index in 0..self.scanned.sightings.len() {
             let found = &self.scanned.sightings[index];
-            let handle = found.handle() as usize;
+            let Ok(at) = several.binary_search(&found.handle()) else { continue };
+            if !found.is_complete() {
+                continue;
+            }
             let is_far = found.source.as_block().is_some_and(|block| !rooted[block as usize]);
-            let rank = if spare { 1 } else { self.rank(found) + 1 - u8::from(is_far) };
-            if rank > best[handle] && !self.is_taken(memory, found, &mut queues) {
-                best[handle] = rank;
-                self.chosen[handle] = index as u32;
+            let likely = 2 * (self.rank(found) + 1 - u8::from(is_far));
+            let rank = match life_of(lives, index as u32) {
+                Life::Alive => likely,
+                Life::Unsure { .. } => likely - 1,
+                Life::Spare | Life::Dead => 1,
+            };
+            if rank > best[at] && !self.is_taken(memory, found, queues) {
+                best[at] = rank;
+                self.chosen[found.handle() as usize] = index as u32;
             }
         }
     }
@@ -123,72 +141,229 @@ impl Graph {
         reached
     }
 
-    /// Which of these copies stand in a `Vec`'s spare room, by its capacity and length beside the pointer to the buffer.
-    fn spare(&self, memory: &impl Memory, copies: &[usize]) -> Vec<bool> {
-        let block = |index: usize| self.scanned.sightings[index].source.as_block();
-        let mut blocks: Vec<u32> = copies.iter().filter_map(|&index| block(index)).collect();
-        blocks.sort_unstable();
-        blocks.dedup();
-        blocks.retain(|&block| self.owners[block as usize] == 0);
-        let mut pointers: Vec<(u32, u64)> = Vec::new();
+    /// The copies in buffers that may not be the handle, by where they stand there: by the number of the sighting.
+    fn lives(&self, memory: &impl Memory, told: Asked<'_>) -> Vec<(u32, Life)> {
+        let has_copies = |&block: &u32| {
+            self.owners[block as usize] == 0
+                && self.sightings_in(block).any(|at| self.scanned.sightings[at].is_complete())
+        };
+        let blocks: Vec<u32> = (0..self.blocks.len() as u32).filter(has_copies).collect();
+        if blocks.is_empty() {
+            return Vec::new();
+        }
+        let mut buffers = Buffers { claims: Vec::new(), tables: Vec::new(), is_shared: Vec::new() };
+        let mut beside = Beside { memory, words: vec![0; WINDOW], window: 0..0 };
         for from in 0..self.blocks.len() as u32 {
+            let range = self.blocks.range(from as usize);
+            let end = match self.owners[from as usize].checked_sub(1) {
+                Some(object) => {
+                    let object = &self.objects[object as usize];
+                    object.address + object.size
+                }
+                None => range.end,
+            };
             for (to, offset) in self.scanned.edges.of(from) {
                 if blocks.binary_search(&to).is_ok() {
-                    pointers.push((to, self.blocks.start[from as usize] + 8 * u64::from(offset)));
+                    let at = range.start + 8 * u64::from(offset);
+                    self.look(&mut buffers, &mut beside, (at, to, None), Told::End(end));
                 }
             }
         }
         for edge in &self.scanned.from_areas {
-            // What is beside a word on a stack says nothing.
-            let is_stack = matches!(self.areas[edge.area as usize], AreaKind::Stack(_));
-            if !is_stack && blocks.binary_search(&edge.to).is_ok() {
-                pointers.push((edge.to, edge.address));
+            if blocks.binary_search(&edge.to).is_err() {
+                continue;
+            }
+            let from = (edge.address, edge.to, Some(edge.area));
+            match self.areas[edge.area as usize] {
+                // What is beside a word on a stack says nothing; but an iterator may be there, that drains the buffer.
+                AreaKind::Stack(_) => {
+                    let range = self.blocks.range(edge.to as usize);
+                    let words = beside.around(edge.address);
+                    let is_end = |word: u64| (range.start..=range.end).contains(&word);
+                    if is_end(words[2]) || is_end(words[4]) {
+                        buffers.is_shared.push(edge.to);
+                    }
+                }
+                AreaKind::Freed | AreaKind::Private => {}
+                _ => self.look(&mut buffers, &mut beside, from, Told::Nothing),
             }
         }
-        pointers.sort_unstable();
-        let is_spare = |&index: &usize| {
-            let found = &self.scanned.sightings[index];
-            let Some(block) = found.source.as_block() else { return false };
-            let range = self.blocks.range(block as usize);
-            let from = pointers.partition_point(|&(to, _)| to < block);
-            let owners = pointers[from..].iter().take_while(|&&(to, _)| to == block).take(8);
-            let mut verdicts = owners.filter_map(|&(_, pointer)| {
-                let mut around = [0; 5];
-                (memory.read(pointer - 16, &mut around) == 5).then_some(())?;
-                (around[2] == range.start).then_some(())?;
-                is_spare(around, range.end - range.start, found.address - range.start)
+        self.ask(&mut buffers, &mut beside, told);
+        buffers.sort();
+        let mut lives = Vec::new();
+        for block in blocks {
+            let control = buffers.table_of(block).map(|table| {
+                let mut words = vec![0; table.words()];
+                let read =
+                    memory.read(self.blocks.start[block as usize] + table.control(), &mut words);
+                words.truncate(read);
+                (table, words)
             });
-            verdicts.next().is_some_and(|first| first && verdicts.all(|spare| spare))
+            for sighting in self.sightings_in(block) {
+                let offset = self.offset_of(block, sighting);
+                let full = control.as_ref().and_then(|(table, words)| table.is_full(words, offset));
+                let life = match full {
+                    Some(true) => Life::Alive,
+                    Some(false) => Life::Dead,
+                    None => self.life_by_claims(&buffers, block, offset),
+                };
+                if life != Life::Alive {
+                    lives.push((sighting as u32, life));
+                }
+            }
+        }
+        lives
+    }
+
+    fn offset_of(&self, block: u32, sighting: usize) -> u64 {
+        self.scanned.sightings[sighting].address - self.blocks.start[block as usize]
+    }
+
+    /// Looks at the words beside the pointer to a buffer.
+    fn look(
+        &self,
+        buffers: &mut Buffers,
+        beside: &mut Beside<'_, impl Memory>,
+        (at, to, area): (u64, u32, Option<u32>),
+        told: Told,
+    ) {
+        let range = self.blocks.range(to as usize);
+        let words = beside.around(at);
+        let pointer = words[3];
+        if pointer == range.start {
+            let own = [words[2], pointer, words[4], words[5]];
+            if let Some(claim) = Claim::new(own, at, range.end - range.start, told) {
+                buffers.claims.push(Pointer { to, area, at, claim });
+                return;
+            }
+        } else if range.contains(&pointer) {
+            let (before, after) = (pointer - range.start, range.end - pointer);
+            if let Some(table) = Table::new(before, after, [words[4], words[5], words[6]]) {
+                buffers.tables.push((to, table));
+                return;
+            }
+        }
+        buffers.is_shared.push(to);
+    }
+
+    /// Asks of the collections in statics and thread-locals what they are, where that matters.
+    fn ask(&self, buffers: &mut Buffers, beside: &mut Beside<'_, impl Memory>, told: Asked<'_>) {
+        let matters = |pointer: &Pointer| {
+            let range = self.blocks.range(pointer.to as usize);
+            let life =
+                |at| pointer.claim.life(range.end - range.start, self.offset_of(pointer.to, at));
+            self.sightings_in(pointer.to).any(|at| life(at) != Life::Alive)
         };
-        copies.iter().map(is_spare).collect()
+        let asked = |pointer: &Pointer| {
+            let area = &self.areas[pointer.area? as usize];
+            let is_root = matches!(area, AreaKind::Static(_) | AreaKind::ThreadLocal(_));
+            (is_root && matters(pointer)).then_some((area, pointer.at))
+        };
+        let (asked, mut rest): (Vec<Pointer>, Vec<Pointer>) =
+            std::mem::take(&mut buffers.claims).into_iter().partition(|it| asked(it).is_some());
+        buffers.claims.append(&mut rest);
+        if asked.is_empty() {
+            return;
+        }
+        let places: Vec<(&AreaKind, u64)> =
+            asked.iter().filter_map(|it| Some((&self.areas[it.area? as usize], it.at))).collect();
+        for (pointer, told) in asked.iter().zip(told(&places, &self.objects)) {
+            self.look(buffers, beside, (pointer.at, pointer.to, pointer.area), told);
+        }
+    }
+
+    fn life_by_claims(&self, buffers: &Buffers, block: u32, offset: u64) -> Life {
+        let range = self.blocks.range(block as usize);
+        let claims = buffers.claims_on(block).iter().take(8);
+        let mut all: Option<Life> = None;
+        for life in claims.map(|it| it.claim.life(range.end - range.start, offset)) {
+            all = Some(match (all, life) {
+                (_, Life::Alive) => return Life::Alive,
+                (None, life) => life,
+                (Some(Life::Unsure { .. }), _) | (_, Life::Unsure { .. }) => {
+                    Life::Unsure { as_vec: false, as_deque: false }
+                }
+                (Some(Life::Dead), Life::Dead) => Life::Dead,
+                _ => Life::Spare,
+            });
+        }
+        match all {
+            // It may be in use by an iterator that drains the collection.
+            Some(Life::Dead) if buffers.is_shared.binary_search(&block).is_ok() => Life::Spare,
+            Some(life) => life,
+            None => Life::Alive,
+        }
     }
 }
 
-/// Whether an offset of a buffer lies behind the elements of the `Vec` that has it, by the two words on either side of
-/// the pointer. `None`: it looks like no `Vec`.
-///
-/// A guess, for the text alone: a `VecDeque` has its head where the length may stand, so a word there counts as spare only
-/// if it is so either way.
-fn is_spare(
-    [before2, before, _, after, after2]: [u64; 5],
-    bytes: u64,
-    offset: u64,
-) -> Option<bool> {
-    let vec = |capacity: u64, len: u64, other: u64| {
-        if capacity == 0 || len > capacity || capacity > bytes / 8 {
-            return None;
+/// What a static or thread-local has at an address, for each of some.
+pub(super) type Asked<'a> = &'a dyn Fn(&[(&AreaKind, u64)], &[ObjectInput]) -> Vec<Told>;
+
+fn life_of(lives: &[(u32, Life)], sighting: u32) -> Life {
+    let at = lives.binary_search_by_key(&sighting, |&(sighting, _)| sighting);
+    at.map_or(Life::Alive, |at| lives[at].1)
+}
+
+/// A pointer to a buffer that looks like a collection's.
+struct Pointer {
+    to: u32,
+    area: Option<u32>,
+    at: u64,
+    claim: Claim,
+}
+
+/// What points to the buffers, by block.
+struct Buffers {
+    claims: Vec<Pointer>,
+    tables: Vec<(u32, Table)>,
+    /// Those that something else points to as well.
+    is_shared: Vec<u32>,
+}
+
+impl Buffers {
+    fn sort(&mut self) {
+        self.claims.sort_unstable_by_key(|it| (it.to, it.at));
+        self.tables.sort_unstable_by_key(|&(to, _)| to);
+        self.is_shared.sort_unstable();
+    }
+
+    fn claims_on(&self, block: u32) -> &[Pointer] {
+        let from = self.claims.partition_point(|it| it.to < block);
+        let count = self.claims[from..].partition_point(|it| it.to == block);
+        &self.claims[from..from + count]
+    }
+
+    fn table_of(&self, block: u32) -> Option<Table> {
+        let at = self.tables.binary_search_by_key(&block, |&(to, _)| to).ok()?;
+        Some(self.tables[at].1)
+    }
+}
+
+/// Words that are read at once.
+const WINDOW: usize = 512;
+
+/// Reads the words beside pointers, which come in the order of their addresses, mostly.
+struct Beside<'a, M> {
+    memory: &'a M,
+    words: Vec<u64>,
+    window: std::ops::Range<u64>,
+}
+
+impl<M: Memory> Beside<'_, M> {
+    /// The three words before a pointer, itself, and the three behind it. What is not there is a word that is no size.
+    fn around(&mut self, at: u64) -> [u64; 7] {
+        let from = at - 24;
+        if from < self.window.start || at + 32 > self.window.end {
+            let read = self.memory.read(from, &mut self.words);
+            self.window = from..from + 8 * read as u64;
         }
-        let element = (bytes / capacity) & !7;
-        let index = offset / element;
-        // The other two words of a deque: head and length, in either order.
-        let in_ring = |head: u64, len: u64| {
-            head < capacity && len <= capacity && (index + capacity - head) % capacity < len
-        };
-        let is_deque = other <= capacity && (in_ring(len, other) || in_ring(other, len));
-        Some(index >= len && !is_deque && index < capacity)
-    };
-    // capacity, pointer, length is what the compiler makes of it today.
-    vec(before, after, after2).or_else(|| vec(after, before, before2))
+        let first = ((from - self.window.start) / 8) as usize;
+        let count = ((self.window.end - self.window.start) / 8) as usize;
+        std::array::from_fn(|word| {
+            let at = first + word;
+            if at < count { self.words[at] } else { u64::MAX }
+        })
+    }
 }
 
 /// How many slots a queue's block of so many words has, and how many words each. A block is the pointer to the next one, and slots
@@ -226,7 +401,7 @@ fn taken_slots(block: &[u64]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_spare, taken_slots};
+    use super::taken_slots;
 
     #[test]
     fn what_was_taken_out_of_a_queue_is_recognised() {
@@ -241,16 +416,5 @@ mod tests {
         assert_eq!(taken_slots(&[3; 90]), 0, "no queue has blocks of this size");
         assert_eq!(taken_slots(&vec![3; 1 + 31 * 1000]), 0);
         assert_eq!(taken_slots(&[]), 0);
-    }
-
-    #[test]
-    fn spare_room_is_distinguished_from_a_ring() {
-        // capacity 4, 16 bytes each, length 2
-        let vec = |offset| is_spare([9999, 4, 0x1000, 2, 9999], 72, offset);
-        assert_eq!([0, 16, 32, 48].map(vec), [Some(false), Some(false), Some(true), Some(true)]);
-        // head 2, length 1: the third is in use
-        let deque = |offset| is_spare([9999, 4, 0x1000, 2, 1], 72, offset);
-        assert_eq!([0, 16, 32, 48].map(deque), [Some(false), Some(false), Some(false), Some(true)]);
-        assert_eq!(is_spare([0, 0, 0x1000, 0, 0], 72, 0), None);
     }
 }

@@ -1,28 +1,85 @@
 //! The names of the fields that handles and pointers stand in, for the paths of a result.
 
+use super::assemble::Doubtful;
+use super::collections::{Life, Told};
 use super::dwarf::{Member, Origin, Shape, ShapeKind, TypeId, Types};
+use super::inputs::ObjectInput;
 use super::name::Name;
 use super::ownership::{Cycle, Held, Node, NodeKind, Owner, Ownership, Step};
 use super::symbols::Program;
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::Instant;
 
 /// Structs in structs that are gone into.
 const DEPTH: u32 = 64;
 
+/// The debug information of the running program's types, which is read once, when it is asked for first.
+pub(super) struct DebugInformation<'a> {
+    program: &'a Program,
+    types: OnceCell<Option<Types<'a>>>,
+    until: Instant,
+}
+
+impl<'a> DebugInformation<'a> {
+    /// That of a program, which is to be read until then.
+    pub(super) fn new(program: &'a Program, until: Instant) -> Self {
+        Self { program, types: OnceCell::new(), until }
+    }
+
+    /// The types with such names, and the statics, if they are asked for.
+    fn types(&self, names: &HashSet<&str>, has_static: bool) -> Option<&Types<'a>> {
+        let read = || {
+            let budget = self.until.saturating_duration_since(Instant::now());
+            Types::read(self.program.bytes(), self.program.name(), names, has_static, budget)
+        };
+        self.types.get_or_init(read).as_ref()
+    }
+
+    /// Finds out what the pointers are that stand in such statics and thread-locals.
+    pub(super) fn collections(&self, owners: &[Owner], objects: &[ObjectInput]) -> Vec<Told> {
+        let names = objects.iter().map(|object| object.type_name).collect();
+        let nothing = || vec![Told::Nothing; owners.len()];
+        let Some(types) = self.types(&names, true) else { return nothing() };
+        let fields = Fields::new(types, self.program.name(), &Ownership::default());
+        let told = |owner| {
+            let (found, _) = fields.in_root(owner, What::Pointer)?;
+            let size = |element| types.shape(element).map(|shape| shape.size);
+            match found.target {
+                Layout::Many { element, order: Order::Slice } => size(element).map(Told::Vec),
+                Layout::Many { element, order: Order::Ring } => size(element).map(Told::Deque),
+                Layout::Many { order: Order::Entries, .. } | Layout::One(_) => Some(Told::Other),
+                Layout::Unknown => None,
+            }
+        };
+        owners.iter().map(|owner| told(owner).unwrap_or(Told::Nothing)).collect()
+    }
+}
+
 /// Names the fields in paths, cycles and owners, where the program has debug information of its types that is read within the
-/// budget, of the processor's time: what the machine does besides is not to decide what a report says.
-pub(super) fn name_fields(ownership: &mut Ownership, budget: Duration) {
+/// budget, of the processor's time: what the machine does besides is not to decide what a report says. And finds out which of the
+/// handles that may be elsewhere are where they were found.
+pub(super) fn name_fields(
+    ownership: &mut Ownership,
+    doubtful: &[Doubtful],
+    information: &DebugInformation<'_>,
+) {
     let names: HashSet<&str> = ownership.objects.iter().map(|object| &*object.type_name).collect();
     let has_static = ownership
         .nodes
         .iter()
         .any(|node| matches!(node.held, Held::Root(Owner::Static(_) | Owner::ThreadLocal(_))));
-    let Some(program) = Program::map() else { return };
-    let types = Types::read(program.bytes(), program.name(), &names, has_static, budget);
-    let Some(types) = types else { return };
-    let fields = Fields::new(&types, program.name(), ownership);
+    let program = information.program;
+    let Some(types) = information.types(&names, has_static) else { return };
+    let fields = Fields::new(types, program.name(), ownership);
+    for &(handle, life) in doubtful {
+        if let Owner::Block { node, .. } = ownership.handles[handle as usize].owner
+            && fields.is_in_use(node, life)
+        {
+            ownership.handles[handle as usize].may_be_old = false;
+        }
+    }
     let rounds = fields.of_cycles(ownership);
     let Ownership { objects, handles, nodes, cycles, .. } = ownership;
     for node in nodes.iter_mut() {
@@ -98,8 +155,8 @@ type Looked = (Option<Name>, usize);
 /// No layout was found out yet.
 const NOT_YET: u32 = u32::MAX;
 
-struct Fields<'a> {
-    types: &'a Types<'a>,
+struct Fields<'a, 'p> {
+    types: &'a Types<'p>,
     program: &'a str,
     /// What each node consists of: an index of `known`.
     layouts: Vec<u32>,
@@ -110,8 +167,8 @@ struct Fields<'a> {
     found: HashMap<(usize, u64, What), Looked>,
 }
 
-impl<'a> Fields<'a> {
-    fn new(types: &'a Types<'a>, program: &'a str, ownership: &Ownership) -> Self {
+impl<'a, 'p> Fields<'a, 'p> {
+    fn new(types: &'a Types<'p>, program: &'a str, ownership: &Ownership) -> Self {
         let mut fields = Self {
             types,
             program,
@@ -250,6 +307,23 @@ impl<'a> Fields<'a> {
         let layout = *self.layouts.get(node as usize)? as usize;
         let (element, inner) = self.element(layout, offset);
         with_element(element, self.found.get(&(layout, inner, what))?.0.clone())
+    }
+
+    /// Whether a place in a node is in use, which depends on what collection's buffer it is.
+    fn is_in_use(&self, node: u32, life: Life) -> bool {
+        let layout = self.layouts.get(node as usize).map_or(0, |&layout| layout as usize);
+        let (is_vec, is_deque) = match life {
+            Life::Alive => return true,
+            Life::Unsure { as_vec, as_deque } => (as_vec, as_deque),
+            Life::Spare | Life::Dead => (false, false),
+        };
+        match self.known.get(layout) {
+            Some(Layout::Many { order: Order::Slice, .. }) => is_vec,
+            Some(Layout::Many { order: Order::Ring, .. }) => is_deque,
+            // It is no such collection's.
+            Some(Layout::Many { order: Order::Entries, .. } | Layout::One(_)) => true,
+            Some(Layout::Unknown) | None => false,
+        }
     }
 
     fn of_cycles(&self, ownership: &Ownership) -> Vec<Option<Name>> {

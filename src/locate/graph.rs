@@ -6,6 +6,8 @@
 //! root reaches there, the program cannot reach.
 
 use super::blocks::Blocks;
+use super::collections::Life;
+use super::copies::Asked;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
 use super::rules::Rules;
@@ -33,6 +35,8 @@ pub(super) struct Graph {
     pub(super) chosen: Vec<u32>,
     /// How many copies of it there are that could be it.
     pub(super) copies: Vec<u32>,
+    /// The handles whose likeliest copy may be an old one, in room of a collection that is not in use.
+    pub(super) doubtful: Vec<(u32, Life)>,
     /// Which sightings in blocks are the chosen one of a handle that keeps its object alive.
     keeps: Vec<bool>,
 }
@@ -50,6 +54,7 @@ impl Graph {
         (scanned, areas): (Scanned, Vec<AreaKind>),
         rules: Rules,
         memory: &impl Memory,
+        told: Asked<'_>,
     ) -> Self {
         let mut graph = Self {
             chosen: vec![NONE; handles.len()],
@@ -62,9 +67,10 @@ impl Graph {
             areas,
             scanned,
             rules,
+            doubtful: Vec::new(),
             keeps: Vec::new(),
         };
-        graph.choose(memory);
+        graph.choose(memory, told);
         let mut keeps = vec![false; graph.in_blocks()];
         for (handle, &sighting) in graph.handles.iter().zip(&graph.chosen) {
             if let Some(keeps) = keeps.get_mut(sighting as usize) {

@@ -43,6 +43,7 @@ impl Memory for MadeUp {
 
 use super::assemble::{Picture, assemble};
 use super::blocks::Blocks;
+use super::collections::Told;
 use super::inputs::{HandleInput, ObjectInput};
 use super::ownership::{Grade, Held, NodeKind, Owner, Ownership};
 use super::rules::Rules;
@@ -51,6 +52,11 @@ use crate::event::{Kind, ObjectId};
 use crate::runtime::entry::scrambled;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+/// No types are known.
+pub(super) fn nothing_told(owners: &[Owner], _: &[ObjectInput]) -> Vec<Told> {
+    vec![Told::Nothing; owners.len()]
+}
 
 const START: u64 = 0x7f00_0000_0000;
 const PLACES: u64 = 0x6000_0000_0000;
@@ -199,7 +205,7 @@ impl Program {
             thin: false,
         };
         let until = Instant::now() + Duration::from_secs(60);
-        assemble(&self.memory, picture, Limits { until, edges: 1 << 20, piece })
+        assemble(&self.memory, picture, Limits { until, edges: 1 << 20, piece }, &nothing_told).0
     }
 
     fn reach(&self, roots: &[usize], edges: &[(usize, usize)]) -> BTreeSet<usize> {

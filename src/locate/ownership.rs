@@ -61,6 +61,10 @@ pub struct LocatedHandle {
     pub owner: Owner,
     /// How many words could be it. With more than one, the owner is the likeliest: a moved handle leaves copies behind.
     pub copies: u32,
+    /// Whether its owner may be an old one: it stands in the buffer of a collection, in a place that is in use if the collection
+    /// is a `Vec`, and is not if it is a `VecDeque`, or the other way round; or that is not in use, and no other copy was found.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub may_be_old: bool,
 }
 
 /// What a handle, or a pointer to a block, is stored in.

@@ -3,16 +3,21 @@
 use super::areas::{areas, stacks_in_blocks};
 use super::assemble::{Picture, assemble};
 use super::blocks::{Heap, walk};
+use super::collections::Told;
 use super::doubt::Doubt;
+#[cfg(feature = "stacks")]
+use super::fields::{DebugInformation, name_fields};
 use super::fork::Frozen;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, ProcessMemory, Region, without};
-use super::ownership::Ownership;
+use super::ownership::{Owner, Ownership};
 use super::registers::with_saved_registers;
 use super::rules::Rules;
 use super::scan::Limits;
 use super::search::{Search, Unavailable};
 use super::stopped::{Room, Stopped};
+#[cfg(feature = "stacks")]
+use super::symbols::Program;
 use super::symbols::images;
 use super::thread_locals::{locals, modules};
 use super::threads::{self, Thread};
@@ -180,9 +185,25 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     let piece = if is_frozen { PIECE } else { u64::MAX };
     let limits = Limits { until, edges: EDGES, piece };
     let asked_by = moment.threads.first().map_or_else(String::new, |own| own.name.clone());
-    let mut result = assemble(&moment.memory, picture, limits);
     #[cfg(feature = "stacks")]
-    super::fields::name_fields(&mut result, until.saturating_duration_since(Instant::now()));
+    let program = Program::map();
+    #[cfg(feature = "stacks")]
+    let types = program.as_ref().map(|program| DebugInformation::new(program, until));
+    let told = |owners: &[Owner], objects: &[ObjectInput]| {
+        #[cfg(feature = "stacks")]
+        if let Some(types) = &types {
+            return types.collections(owners, objects);
+        }
+        let _ = objects;
+        vec![Told::Nothing; owners.len()]
+    };
+    let (mut result, doubtful) = assemble(&moment.memory, picture, limits, &told);
+    #[cfg(not(feature = "stacks"))]
+    drop(doubtful);
+    #[cfg(feature = "stacks")]
+    if let Some(types) = &types {
+        name_fields(&mut result, &doubtful, types);
+    }
     result.asked_by = asked_by;
     result.statistics.is_frozen = is_frozen;
     result.statistics.stopped_ns = stopped_ns;

@@ -152,8 +152,13 @@ mod tests {
                 thin: self.thin,
             };
             let until = Instant::now() + Duration::from_secs(60);
-            let found =
-                assemble(&self.memory, picture, Limits { until, edges: 1 << 20, piece: u64::MAX });
+            let found = assemble(
+                &self.memory,
+                picture,
+                Limits { until, edges: 1 << 20, piece: u64::MAX },
+                &super::super::made_up::nothing_told,
+            )
+            .0;
             found.cycles.iter().any(|cycle| cycle.grade == Grade::Proven)
         }
     }

@@ -91,6 +91,31 @@ impl Image {
         self.symbols().static_at(self.address(address))
     }
 
+    /// Where the static at an address in memory ends, where the file has a symbol for it.
+    #[cfg(feature = "stacks")]
+    pub(super) fn static_end(&self, address: u64) -> Option<u64> {
+        let left = self.symbols().static_left(self.address(address))?;
+        Some(address + left)
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    #[allow(clippy::unused_self)] // as with the feature
+    pub(super) fn static_end(&self, _: u64) -> Option<u64> {
+        None
+    }
+
+    /// How many bytes of the thread-local at an offset there are from there on.
+    #[cfg(feature = "stacks")]
+    pub(super) fn thread_local_left(&self, offset: u64) -> Option<u64> {
+        self.symbols().thread_local_left(offset)
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    #[allow(clippy::unused_self)] // as with the feature
+    pub(super) fn thread_local_left(&self, _: u64) -> Option<u64> {
+        None
+    }
+
     /// The name of the thread-local at an offset in those of the file.
     #[cfg(feature = "stacks")]
     pub(super) fn thread_local_at(&self, offset: u64) -> Option<String> {
@@ -236,6 +261,15 @@ mod table {
             named(&self.statics, address.wrapping_add(self.bias))
         }
 
+        /// How many bytes of a static there are from an address on.
+        pub(super) fn static_left(&self, address: u64) -> Option<u64> {
+            left(&self.statics, address.wrapping_add(self.bias))
+        }
+
+        pub(super) fn thread_local_left(&self, offset: u64) -> Option<u64> {
+            left(&self.thread_locals, offset)
+        }
+
         /// The place in the file of std's static for it.
         pub(super) fn backtrace_cache(&self) -> Option<std::ops::Range<u64>> {
             let is_cache = |name: &str| name.contains("14MAPPINGS_CACHE") && name.contains("gimli");
@@ -275,6 +309,11 @@ mod table {
     fn named(table: &BTreeMap<u64, (u64, String)>, address: u64) -> Option<String> {
         let (start, (size, name)) = table.range(..=address).next_back()?;
         (address - start < *size).then(|| without_macros(demangled(name)))
+    }
+
+    fn left(table: &BTreeMap<u64, (u64, String)>, address: u64) -> Option<u64> {
+        let (start, (size, _)) = table.range(..=address).next_back()?;
+        (start + size).checked_sub(address).filter(|&left| left > 0)
     }
 
     fn demangled(name: &str) -> String {

@@ -2,7 +2,8 @@
 
 use super::doubt::sentences;
 use super::ownership::{
-    Cycle, Grade, Held, Node, NodeKind, Owner, Ownership, StaticPlace, Step, ThreadLocalPlace,
+    Cycle, Grade, Held, LocatedHandle, Node, NodeKind, Owner, Ownership, StaticPlace, Step,
+    ThreadLocalPlace,
 };
 use crate::event::{ObjectId, short_type};
 use crate::text::{bytes, escape, possessive};
@@ -138,6 +139,16 @@ impl fmt::Display for PathText<'_> {
             Held::Dropped | Held::By(_) => {
                 f.write_str("weak handles alone: its value is dropped")?;
             }
+        }
+        let is_strong = |handle: &&LocatedHandle| handle.is_strong;
+        let may_be_old = |&node: &u32| match self.ownership.nodes[node as usize].kind {
+            NodeKind::Object(id) => {
+                self.ownership.handles_of(id).iter().filter(is_strong).any(|it| it.may_be_old)
+            }
+            NodeKind::Block(_) => false,
+        };
+        if nodes.iter().any(may_be_old) {
+            f.write_str(", unless what is there is an old copy")?;
         }
         let mut depth = 9;
         let mut is_line_open = false;

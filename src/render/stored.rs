@@ -5,7 +5,7 @@ use super::report::{GLUE, INDENT, ReportStyle, fold};
 use super::style::Look;
 use crate::analysis::Leak;
 use crate::event::ObjectId;
-use crate::locate::{Cycle, Grade, Held, NodeKind, Ownership, sentences};
+use crate::locate::{Cycle, Grade, Held, NodeKind, Owner, Ownership, sentences};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -110,7 +110,16 @@ impl<'a> AlikePaths<'a> {
         for object in &leak.objects {
             let located = self.ownership.object(object.id);
             let Some(node) = located.and_then(|object| object.node) else { continue };
-            let at = *places.entry(self.prints[node as usize]).or_insert(paths.len());
+            let print = match &self.ownership.nodes[node as usize].held {
+                // Nothing is to be seen of these but their types, which the report has elsewhere.
+                Held::Root(owner @ (Owner::NotFound | Owner::Raw | Owner::Untraced)) => {
+                    let mut hasher = DefaultHasher::new();
+                    owner.hash(&mut hasher);
+                    hasher.finish()
+                }
+                _ => self.prints[node as usize],
+            };
+            let at = *places.entry(print).or_insert(paths.len());
             match paths.get_mut(at) {
                 Some(path) => path.count += 1,
                 None => paths.push(AlikePath { object: object.id, count: 1 }),
@@ -142,6 +151,15 @@ fn glued(step: &str) -> String {
     text.split_off(1)
 }
 
+/// What a line that goes on is indented by.
+const MORE: &str = "   ";
+
+/// A step in lines, of which those behind the first have room for what they are indented by.
+fn folded(step: &str, room: usize) -> Vec<String> {
+    let parts = fold(step, room);
+    if parts.len() == 1 { parts } else { fold(step, room.saturating_sub(MORE.len())) }
+}
+
 impl ReportStyle<'_> {
     /// What holds the objects of a leak now: the path from a root, or the cycle.
     pub(super) fn stored(
@@ -150,7 +168,7 @@ impl ReportStyle<'_> {
         paths: &[AlikePath],
         out: &mut impl fmt::Write,
     ) -> fmt::Result {
-        // With what a line that goes on is indented by, and what ends the last.
+        // With what ends the last line.
         let room = self.width.saturating_sub(INDENT + LAST.len()).max(20);
         for path in paths.iter().take(PATHS) {
             let Some(text) = ownership.path_to(path.object) else { continue };
@@ -167,14 +185,14 @@ impl ReportStyle<'_> {
                     step = step.replace('…', "...");
                 }
                 let is_last = step.ends_with(LAST);
-                let parts = fold(step.trim_end_matches(LAST), room);
+                let parts = folded(step.trim_end_matches(LAST), room);
                 let count = parts.len();
                 for (part, text) in parts.into_iter().enumerate() {
                     let mut line = self.line();
                     if (number, part) == (0, 0) {
                         line.put(Look::Dim, "   = ").put(Look::Name, "stored:");
                     }
-                    let more = if part > 0 { "   " } else { "" };
+                    let more = if part > 0 { MORE } else { "" };
                     line.to(INDENT).put(Look::Plain, more).put(Look::Plain, &text);
                     if is_last && part + 1 == count {
                         line.put(Look::Dim, LAST);
@@ -193,7 +211,18 @@ impl ReportStyle<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{GLUE, glued};
+    use super::{GLUE, MORE, folded, glued};
+
+    #[test]
+    fn lines_that_go_on_are_no_wider_than_the_others() {
+        let step = "└─ heap block, 264 B ─+80→ task b::p2::stuck, 264 B ─+128→ Arc<Session> #1";
+        let step = glued(step);
+        for room in 25..step.chars().count() {
+            let parts = folded(&step, room);
+            let widths = parts.iter().skip(1).map(|part| MORE.len() + part.chars().count());
+            assert!(widths.max().is_some_and(|widest| widest <= room), "{room}: {parts:?}");
+        }
+    }
 
     #[test]
     fn steps_are_not_torn() {

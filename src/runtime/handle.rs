@@ -308,7 +308,24 @@ impl<const SHARED: bool> Strong<SHARED> {
     #[track_caller]
     pub(crate) fn from_raw(at: Option<(Kind, usize)>, std: usize) -> Self {
         let site = Location::caller();
-        Self(at.and_then(|at| claim_raw::<SHARED>(Side::Strong, Op::FromRaw, at, std, site)))
+        Self(at.and_then(|at| claim_raw::<SHARED>(Side::Strong, Op::FromRaw, at, std, Some(site))))
+    }
+
+    /// As [`from_raw`](Self::from_raw), where no line of the program's asks for it: on the line that allocated the object.
+    pub(crate) fn lent(at: Option<(Kind, usize)>, std: usize) -> Self {
+        Self(at.and_then(|at| claim_raw::<SHARED>(Side::Strong, Op::FromRaw, at, std, None)))
+    }
+
+    /// What was [`lent`](Self::lent) becomes the raw pointer again.
+    pub(crate) fn give_back(mut self, at: Option<(Kind, usize)>, strong: impl FnOnce() -> usize) {
+        let Some(at) = at else { return self.end(Op::IntoStd) };
+        match self.0.take().and_then(|ticket| hold(ticket, Side::Strong)) {
+            Some(held) => {
+                let site = held.entry.object().location;
+                register_raw::<SHARED>(held, Side::Strong, Op::IntoRaw, at, site);
+            }
+            None => register_stranger(Side::Strong, at, strong()),
+        }
     }
 
     /// One more raw handle: a clone that becomes raw at once. Stands after std's.
@@ -426,7 +443,7 @@ impl<const SHARED: bool> Weak<SHARED> {
     #[inline]
     #[track_caller]
     pub(crate) fn from_raw(at: (Kind, usize), std: usize) -> Self {
-        Self(claim_raw::<SHARED>(Side::Weak, Op::WeakFromRaw, at, std, Location::caller()))
+        Self(claim_raw::<SHARED>(Side::Weak, Op::WeakFromRaw, at, std, Some(Location::caller())))
     }
 }
 

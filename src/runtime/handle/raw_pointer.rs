@@ -51,7 +51,7 @@ pub(super) fn claim_raw<const SHARED: bool>(
     op: Op,
     at: (Kind, usize),
     std: usize,
-    site: Caller,
+    site: Option<Caller>,
 ) -> Option<Ticket> {
     if LEDGER.no_raws() || !Ticket::fits(std) {
         return None;
@@ -71,6 +71,7 @@ pub(super) fn claim_raw<const SHARED: bool>(
         // For the event's time.
         entry.share::<SHARED>();
         let from = place.number();
+        let site = site.unwrap_or_else(|| entry.object().location);
         let path = LEDGER.paths.of(local, place.path(), op, site);
         let (handle, site) = (position.seq, Some(site));
         let event = PendingEvent { op, handle, from, position, site, stack: 0, span };

@@ -4,7 +4,7 @@ use crate::{Ask, Case, clear_dead_stack, id, is_in_block_of};
 use refscope::locate::{NodeKind, Owner};
 use refscope::{Arc, ObjectId, Rc};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hint::black_box;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -36,6 +36,12 @@ pub const ROOTS: &[Case] = &[
     ("taken_to_a_local", taken_to_a_local),
     ("popped_to_a_local", popped_to_a_local),
     ("swapped", swapped),
+    ("removed_from_a_map", removed_from_a_map),
+    ("removed_and_forgotten", removed_and_forgotten),
+    ("kept_in_a_map", kept_in_a_map),
+    ("kept_in_a_queue", kept_in_a_queue),
+    ("round_in_a_queue", round_in_a_queue),
+    ("being_drained", being_drained),
     ("field_of_an_object", field_of_an_object),
 ];
 
@@ -276,11 +282,11 @@ fn waiting_task(ask: &Ask) {
 }
 
 /// The words of a handle, taken out of memory: two, or one and 0.
-pub(crate) fn words_of<T>(pointer: Rc<T>) -> [u64; 2] {
+pub(crate) fn words_of<P>(pointer: P) -> [u64; 2] {
     let mut pointer = ManuallyDrop::new(pointer);
     let words = std::ptr::from_mut(&mut pointer).cast::<u64>();
     std::array::from_fn(|word| {
-        if word >= size_of::<Rc<T>>() / 8 {
+        if word >= size_of::<P>() / 8 {
             return 0;
         }
         // SAFETY: TEST: a handle has so many words, and nobody uses it after they are gone.
@@ -467,4 +473,99 @@ fn field_of_an_object(ask: &Ask) {
         matches!(owner, Owner::Object { object: by, offset: 24 | 32, .. } if by.number() == object)
     });
     black_box(outer.before);
+}
+
+static BY_ID: LazyLock<Mutex<HashMap<u32, Arc<Peer>>>> = LazyLock::new(Mutex::default);
+
+/// The first half of them is removed again.
+fn by_id(count: u32) -> Vec<Arc<Peer>> {
+    let mut map = BY_ID.lock().expect("not poisoned");
+    for id in 0..count {
+        map.insert(id, Arc::new(Peer::default()));
+    }
+    (0..count / 2).map(|id| map.remove(&id).expect("it is there")).collect()
+}
+
+/// Its bucket still has a copy.
+#[inline(never)]
+fn removed_from_a_map(ask: &Ask) {
+    fn build() -> (u64, u64) {
+        let to = Rc::new(RefCell::new(Vec::new()));
+        SHARED.with_borrow_mut(|shared| shared.push(to.clone()));
+        to.borrow_mut().extend(by_id(40));
+        (id(&to.borrow()[5]), id(&to))
+    }
+    let (id, to) = black_box(build)();
+    ask.owner(id, |owner, ownership| is_in_block_of(owner, ownership, to));
+}
+
+type Running = RefCell<Vec<Arc<Peer>>>;
+
+thread_local! {
+    static SHARED: RefCell<Vec<Rc<Running>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Its bucket has the only copy.
+#[inline(never)]
+fn removed_and_forgotten(ask: &Ask) {
+    fn build() -> u64 {
+        let mut removed = by_id(2);
+        let id = id(&removed[0]);
+        words_of(removed.remove(0));
+        id
+    }
+    let id = black_box(build)();
+    let is_copy = |owner: &Owner| !cfg!(debug_assertions) && is_stack_of("main")(owner);
+    ask.owner(id, |owner, _| *owner == Owner::NotFound || is_copy(owner));
+}
+
+#[inline(never)]
+fn kept_in_a_map(ask: &Ask) {
+    fn build() -> u64 {
+        drop(by_id(40));
+        id(&BY_ID.lock().expect("not poisoned")[&33])
+    }
+    ask.root(black_box(build)(), is_static);
+}
+
+static QUEUE: Mutex<VecDeque<Arc<Peer>>> = Mutex::new(VecDeque::new());
+
+/// The words of a `Vec` would say that none of its places is in use.
+#[inline(never)]
+fn kept_in_a_queue(ask: &Ask) {
+    fn build() -> u64 {
+        let peer = Arc::new(Peer::default());
+        let id = id(&peer);
+        QUEUE.lock().expect("not poisoned").push_back(peer);
+        id
+    }
+    ask.root(black_box(build)(), is_static);
+}
+
+/// What is in use begins near the end, and goes on at the beginning.
+#[inline(never)]
+fn round_in_a_queue(ask: &Ask) {
+    fn build() -> u64 {
+        let mut queue = QUEUE.lock().expect("not poisoned");
+        for _ in 0..4 {
+            queue.push_back(Arc::new(Peer::default()));
+        }
+        for _ in 0..3 {
+            queue.pop_front();
+            queue.push_back(Arc::new(Peer::default()));
+        }
+        id(&queue[2])
+    }
+    ask.root(black_box(build)(), is_static);
+}
+
+/// The `Vec` says that it is empty, while an iterator has its elements.
+#[inline(never)]
+fn being_drained(ask: &Ask) {
+    let mut list = LIST.lock().expect("not poisoned");
+    list.extend((0..4).map(|_| Arc::new(Peer::default())));
+    let id_of = id(&list[3]);
+    let drain = list.drain(..);
+    ask.root(id_of, |owner| is_static(owner) || is_stack_of("main")(owner));
+    drop(drain);
 }
