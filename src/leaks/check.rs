@@ -339,7 +339,8 @@ fn has_words(text: &str, words: &str) -> bool {
     let (begins, ends) = (words.starts_with(is_word), words.ends_with(is_word));
     text.match_indices(words).any(|(at, _)| {
         let (before, behind) = (&text[..at], &text[at + words.len()..]);
-        !(begins && before.ends_with(is_word)) && !(ends && behind.starts_with(is_word))
+        let goes_on = begins && before.ends_with(is_word) || ends && behind.starts_with(is_word);
+        !goes_on
     })
 }
 

@@ -114,7 +114,7 @@ fn what_std_and_derives_allocate() {
         let mut map = BTreeMap::new();
         drop(by_std(&mut map, 1));
         map.entry(2).or_default();
-        map.values().map(|value| Arc::clone(value)).collect::<Vec<_>>()
+        map.values().map(Arc::clone).collect::<Vec<_>>()
     });
     assert!(text.contains("created: library/"), "{text}");
     let text = unwrapped(|| {
