@@ -164,7 +164,8 @@ impl crate::Scope {
 /// Ctrl-C, SIGTERM and other signals, `abort`, and a panic with `panic = "abort"` end a process without this: there
 /// [`every`], and a [`FileSink`](crate::sink::FileSink), serve.
 ///
-/// It does not ask for tracking: see [`track`](crate::track).
+/// It does not ask for tracking: see [`track`](crate::track). Called again, or where `REFSCOPE=leaks` asks for the same, it does
+/// nothing more.
 ///
 /// # Cost
 ///

@@ -69,9 +69,10 @@ const MOST_MARKS: usize = 64;
 /// See [`crate::leaks::on_exit`].
 pub(crate) fn on_exit() {
     // Relaxed: it says nothing of other memory.
-    if !REPORTS_EXIT.swap(true, Ordering::Relaxed)
-        && let Err(error) = spawn("refscope peaks", peaks::watch)
-    {
+    if REPORTS_EXIT.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    if let Err(error) = spawn("refscope peaks", peaks::watch) {
         warn(format_args!("no thread counts peaks for the report at exit: {error}"));
     }
     crate::exit::at_exit(|| {

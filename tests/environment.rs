@@ -38,11 +38,15 @@ fn program() {
         refscope::install(refscope::sink::from_fn(|event| println!("code: {event}"))).unwrap();
         drop(refscope::Rc::new(7_u8));
     }
-    if mode == "leak" {
+    if mode == "leak" || mode == "on exit" {
         static KEPT: std::sync::Mutex<Vec<refscope::Arc<String>>> =
             std::sync::Mutex::new(Vec::new());
         KEPT.lock().unwrap().push(one.clone());
         std::mem::forget(refscope::Box::new(9_u16));
+    }
+    if mode == "on exit" {
+        refscope::leaks::on_exit();
+        refscope::leaks::on_exit();
     }
     if mode == "debugger" {
         unsafe extern "C" {
@@ -763,6 +767,13 @@ fn a_sink_from_code_takes_over() {
     assert_eq!(out.lines().filter(|line| line.contains("code: ")).count(), 2, "{out}");
     assert!(out.contains("Rc<u8>") && !err.contains("Rc<u8>"), "{out}{err}");
     assert_eq!(err.lines().filter(|line| line.contains("Arc<String>")).count(), 6, "{err}");
+}
+
+/// Asked for by several, a report at the exit is printed once.
+#[test]
+fn the_exit_is_reported_once() {
+    let text = stderr(&run("leaks", "on exit"));
+    assert_eq!(text.matches("objects alive at exit").count(), 1, "{text}");
 }
 
 /// Switched off before the first birth, the environment's sink stays silent.
