@@ -3,7 +3,8 @@
 //! Read at the first allocation of a traced pointer, by the thread that makes it. It waits for no other thread: one that
 //! allocates meanwhile goes on untraced.
 
-use crate::event::warn;
+use crate::event::{Time, warn};
+use crate::model::TAKEN_OVER;
 use crate::monitor;
 use crate::runtime::dispatch::install_from_env;
 #[cfg(unix)]
@@ -57,8 +58,9 @@ and how:
                system for the time
 
 Where one of leaks, every and signals is asked for, a debugger can call
-`refscope_print_alive_0_1()`. A sink that the program itself installs takes over
-from its installation on. Examples:
+`refscope_print_alive_0_1()`. Where the program calls `track()` all of this goes
+on; a sink that it installs takes over from its installation on, which is said
+on stderr and in the recording. Examples:
 
   REFSCOPE=leaks,type=Session
   REFSCOPE=print,record=run-{pid}.refscope
@@ -323,6 +325,8 @@ struct Setup {
     records: Vec<String>,
     max: Option<u64>,
     sink: Option<Box<dyn Sink>>,
+    /// What tells each recording that it gets no more objects.
+    at_takeover: Vec<Box<dyn Fn(Time) + Send + Sync>>,
     filter: ObjectFilter,
     filtered: bool,
     tracked: bool,
@@ -404,7 +408,11 @@ impl Setup {
                 Some(bytes) => FlightRecorder::bounded(&path, bytes),
             };
             return match recorder {
-                Ok(recorder) => self.add(Box::new(recorder)),
+                Ok(recorder) => {
+                    let file = recorder.clone();
+                    self.at_takeover.push(Box::new(move |time| file.mark(TAKEN_OVER, time)));
+                    self.add(Box::new(recorder));
+                }
                 Err(error) => failed(error),
             };
         }
@@ -415,6 +423,8 @@ impl Setup {
         match file {
             Ok(file) => {
                 file.flush_on_panic();
+                let same = file.clone();
+                self.at_takeover.push(Box::new(move |time| same.mark(TAKEN_OVER, time)));
                 self.add(Box::new(file));
             }
             Err(error) => failed(error),
@@ -445,10 +455,12 @@ impl Setup {
             None => return,
             Some(sink) => sink,
         };
+        let files = self.at_takeover;
+        let tell = Box::new(move || files.iter().for_each(|tell| tell(Time::now())));
         if self.filtered {
-            install_from_env(Filter::by(sink, self.filter));
+            install_from_env(Filter::by(sink, self.filter), tell);
         } else {
-            install_from_env(sink);
+            install_from_env(sink, tell);
         }
     }
 }

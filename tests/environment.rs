@@ -30,6 +30,12 @@ fn program() {
         }
         return println!("went on");
     }
+    if mode == "track first" {
+        refscope::track().expect("no sink is installed");
+    }
+    if mode == "install first" {
+        refscope::install(refscope::sink::Recorder::new()).unwrap();
+    }
     let one = refscope::Arc::new(String::from("a value"));
     let two = one.clone();
     let thread = std::thread::spawn(move || drop(two.clone()));
@@ -37,6 +43,10 @@ fn program() {
     if mode == "install" {
         refscope::install(refscope::sink::from_fn(|event| println!("code: {event}"))).unwrap();
         drop(refscope::Rc::new(7_u8));
+    }
+    if mode == "track late" {
+        refscope::track().expect("no sink is installed");
+        std::mem::forget(refscope::Rc::new(7_u8));
     }
     if mode == "leak" || mode == "on exit" {
         static KEPT: std::sync::Mutex<Vec<refscope::Arc<String>>> =
@@ -436,7 +446,9 @@ fn exit_within_a_sink() {
     let output = run(&format!("record={path}"), "exit in a sink");
     std::fs::remove_file(&path).unwrap();
     assert_eq!(output.status.code(), Some(6), "{output:?}");
-    assert!(!stderr(&output).contains("refscope:"), "{}", stderr(&output));
+    let text = stderr(&output);
+    let said: Vec<_> = text.lines().filter(|line| line.contains("refscope:")).collect();
+    assert!(said.len() == 1 && said[0].contains("installs a sink of its own"), "{text}");
 }
 
 #[cfg(unix)]
@@ -767,6 +779,51 @@ fn a_sink_from_code_takes_over() {
     assert_eq!(out.lines().filter(|line| line.contains("code: ")).count(), 2, "{out}");
     assert!(out.contains("Rc<u8>") && !err.contains("Rc<u8>"), "{out}{err}");
     assert_eq!(err.lines().filter(|line| line.contains("Arc<String>")).count(), 6, "{err}");
+}
+
+/// To ask for what is alive takes no object from the environment's sink, before the first one or behind it.
+#[test]
+fn tracking_takes_nothing_over() {
+    let text = stderr(&run("print", "track first"));
+    assert_eq!(text.lines().filter(|line| line.contains("Arc<String>")).count(), 6, "{text}");
+    let text = stderr(&run("print", "track late"));
+    assert_eq!(text.lines().filter(|line| line.contains("Arc<String>")).count(), 6, "{text}");
+    assert!(text.contains("Rc<u8>") && !text.contains("a sink of its own"), "{text}");
+    // And the environment's choice of objects stands.
+    let text = stderr(&run("leaks,type=String", "track late"));
+    assert!(text.contains("nothing is alive at exit"), "{text}");
+}
+
+/// A recording that is no more than the program's beginning says so, and does not pass for one without a leak.
+#[cfg(feature = "json")]
+#[test]
+fn a_recording_that_is_taken_over_does_not_pass() {
+    use refscope::Recording;
+    use refscope::analysis::LeakReport;
+
+    let of = |mode: &str, extension: &str| {
+        let path = format!("{}.{extension}", file(&format!("over-{mode}")));
+        let text = stderr(&run(&format!("record={path}"), mode));
+        let recording = Recording::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        (text, LeakReport::of_recording(&recording))
+    };
+    for extension in if cfg!(unix) { &["jsonl", "refscope"][..] } else { &["jsonl"] } {
+        for mode in ["install", "install first"] {
+            let (text, report) = of(mode, extension);
+            let said = text.lines().filter(|line| line.contains("installs a sink of its own"));
+            assert_eq!(said.count(), 1, "{mode}: {text}");
+            let verdict = report.verdict();
+            assert!(!report.passes(), "{mode}, {extension}: {verdict}");
+            assert!(verdict.contains("is not recorded"), "{mode}, {extension}: {verdict}");
+        }
+        let (text, report) = of("track late", extension);
+        assert_eq!(report.objects(), 1, "{extension}: {text}");
+        let (_, report) = of("return", extension);
+        assert!(report.passes(), "{extension}: {}", report.verdict());
+    }
+    let text = stderr(&run("leaks", "install"));
+    assert!(!text.contains("a sink of its own"), "what is alive is known with any sink: {text}");
 }
 
 /// Asked for by several, a report at the exit is printed once.

@@ -152,6 +152,11 @@ impl<'r> ReportStyle<'r> {
             let note = format!("{note} are the values' own, without what they have on the heap");
             write!(out, "\nnote: {}", fold(&note, self.width.saturating_sub(6)).join("\n      "))?;
         }
+        if report.taken_over && !report.is_empty() {
+            let note =
+                "the program installed a sink of its own; what it made since is not recorded";
+            write!(out, "\nnote: {}", fold(note, self.width.saturating_sub(6)).join("\n      "))?;
+        }
         if let Some(note) = outside(report) {
             let fold = |line: &str| fold(line, self.width).join("\n");
             let lines: Vec<_> = note.lines().map(fold).collect();

@@ -8,6 +8,11 @@ use std::fmt;
 impl LeakReport {
     /// Returns the verdict in one line.
     pub fn verdict(&self) -> String {
+        if self.taken_over && self.is_empty() {
+            return "the program installed a sink of its own, and what it made since is not recorded, so that a leak could not \
+                    have been seen"
+                .to_owned();
+        }
         if self.traced_nothing && self.is_empty() {
             return "nothing was traced, so that a leak could not have been seen".to_owned();
         }
