@@ -11,7 +11,7 @@ use super::verdict::heading;
 use super::{Terminal, age, bytes, count, plural};
 use crate::analysis::{HandleGroup, Leak, LeakReport, ReportKind, Total, totals};
 use crate::event::{Location, Strength};
-use crate::locate::Ownership;
+use crate::locate::{Doubt, Ownership};
 use crate::model::LiveObject;
 use crate::text::{short_file, width};
 use std::fmt;
@@ -123,6 +123,10 @@ impl<'r> ReportStyle<'r> {
                 "the search for where handles are stored ran out of its budget: nothing is said of what leaked, and only \
                  the paths that were found of what holds the rest",
             )?;
+        }
+        let unknown = |ownership: &Ownership| ownership.doubts.contains(&Doubt::BlocksUnknown);
+        if report.ownership().is_some_and(unknown) {
+            self.row(out, "note", &Doubt::BlocksUnknown.to_string())?;
         }
         let alike = report.ownership().map(AlikePaths::new);
         let has_parts = report.leaks.iter().any(|leak| heading(leak) != heading(&report.leaks[0]));
