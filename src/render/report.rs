@@ -120,8 +120,17 @@ impl<'r> ReportStyle<'r> {
             self.row(
                 out,
                 "note",
-                "the search for where handles are stored ran out of its budget: nothing is said of what leaked, and only \
-                 the paths that were found of what holds the rest",
+                match report.kind {
+                    ReportKind::Check => {
+                        "the search for where handles are stored ran out of its budget: nothing is said of what leaked, \
+                         and only the paths that were found of what holds the rest. `Check::search_budget` gives it more"
+                    }
+                    _ => {
+                        "the search for where handles are stored ran out of its budget: nothing is said of what leaked, \
+                         and only the paths that were found of what holds the rest. `REFSCOPE=…,budget=10s` or \
+                         `leaks::set_search_budget` gives it more"
+                    }
+                },
             )?;
         }
         let unknown = |ownership: &Ownership| ownership.doubts.contains(&Doubt::BlocksUnknown);
