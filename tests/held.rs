@@ -206,7 +206,7 @@ fn parts_stand_apart_in_one_report() {
 fn without_a_search_the_words_do_not_accuse() {
     let check = Check::new().timeout(Duration::ZERO);
     check.scope().run(|| std::mem::forget(Rc::new("forgotten")));
-    let report = check.verify().expect_err("it is alive");
+    let report = check.report();
     assert!(!report.to_string().contains("leak"), "{report}");
 }
 

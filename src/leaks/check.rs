@@ -276,12 +276,22 @@ impl Check {
     /// The report of what is alive then, with the ages that it had before the wait, and where it is stored, unless the
     /// [search](super::set_search) is off; and one without a leak, if nothing was traced (see [`LeakReport::passes`]).
     pub fn verify(&self) -> Result<(), LeakReport> {
+        // In a frame of its own that is small: a report's lies over dead ones as well.
         clear_dead_frames();
-        self.verified().map(drop)
+        self.verify_located()
     }
 
-    /// As `verify`; and the report that passes.
-    fn verified(&self) -> Result<LeakReport, LeakReport> {
+    #[inline(never)]
+    fn verify_located(&self) -> Result<(), LeakReport> {
+        self.verified().map(drop).map_err(|report| self.located(report))
+    }
+
+    fn located(&self, report: LeakReport) -> LeakReport {
+        crate::monitor::located_by(report, self.search())
+    }
+
+    /// As `verify`, without a search that no condition asks for; and the report that passes.
+    pub(super) fn verified(&self) -> Result<LeakReport, LeakReport> {
         // None: no end that a clock could show.
         let end = Instant::now().checked_add(self.timeout);
         let now = Time::coarse();
@@ -346,9 +356,10 @@ impl Check {
             // As a test's output: it is shown when the test fails, or by `--nocapture`.
             Ok(report) => report.note_outside().into_iter().for_each(|note| eprintln!("{note}")),
             // The panic's location is the guard's drop; the line that entered is named instead.
-            Err(report) => {
-                fail(&report, entered.map(|at| format!("the leak check entered at {at} fails")))
-            }
+            Err(report) => fail(
+                &self.located(report),
+                entered.map(|at| format!("the leak check entered at {at} fails")),
+            ),
         }
     }
 
@@ -448,14 +459,24 @@ impl CheckGuard {
     }
 }
 
-impl Drop for CheckGuard {
-    fn drop(&mut self) {
+impl CheckGuard {
+    /// What a drop does, behind its small frame.
+    #[inline(never)]
+    #[track_caller]
+    fn end(&mut self) {
         self.scope = None;
         if let Some(check) = self.check.take()
             && !std::thread::panicking()
         {
-            clear_dead_frames();
             check.conclude(Some(self.entered));
         }
+    }
+}
+
+impl Drop for CheckGuard {
+    fn drop(&mut self) {
+        // Of all that follows the frames lie over dead ones.
+        clear_dead_frames();
+        self.end();
     }
 }

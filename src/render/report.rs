@@ -157,6 +157,14 @@ impl<'r> ReportStyle<'r> {
         }
         if !report.is_empty() {
             let note = match &report.located {
+                // At the exit, and of a recording that was read, there is nobody to call it.
+                None if cfg!(refscope_search)
+                    && matches!(report.kind, ReportKind::Check | ReportKind::Alive) =>
+                {
+                    "locations show where a handle was created, not where it is stored, which \
+                     `LeakReport::locate` finds; sizes"
+                        .to_owned()
+                }
                 None => "locations show where a handle was created, not where it is stored; sizes"
                     .to_owned(),
                 Some(Err(why)) => format!("{why}; sizes"),
