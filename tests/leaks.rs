@@ -319,7 +319,7 @@ fn memory_kept_by_a_weak_alone_is_told() {
     let weak = check.scope().run(|| Rc::downgrade(&Rc::new([0_u8; 64])));
     let leaks = check.verify().expect_err("the memory is there");
     let text = leaks.to_string();
-    assert!(text.contains("1 weak handle: the value is gone, its memory is not"), "{text}");
+    assert!(text.contains("1 weak handle: the value is dropped, its memory is not"), "{text}");
     assert!(text.contains("this weak handle keeps the memory"), "{text}");
     assert_eq!(leaks.leaks()[0].fault().map(|holder| holder.strength), Some(Strength::Weak));
     drop(weak);

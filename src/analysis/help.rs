@@ -160,7 +160,7 @@ impl fmt::Display for Help {
             Self::EventsLost => f.write_str("no handle is known: events were lost"),
             Self::DropWeak { bytes: memory } => write!(
                 f,
-                "the value is gone, but {} of memory are kept by weak handles: drop them as well, or let them go when \
+                "the value is dropped, but {} of memory are kept by weak handles: drop them as well, or let them go when \
                  `upgrade` fails",
                 bytes(*memory)
             ),

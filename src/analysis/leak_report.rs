@@ -314,6 +314,11 @@ impl Leak {
 }
 
 impl LiveObject {
+    /// Whether weak handles alone are left, which keep the memory.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.strong == 0 && self.strong_handles().next().is_none() && !self.handles.is_empty()
+    }
+
     /// The handle that keeps the object, as far as events can tell: the youngest strong one that is not the first; the
     /// first, if it is the only one; a weak one, if only the memory is kept. One that std or a derive made, on whose behalf
     /// nobody knows, stands behind those that have a user's line.

@@ -220,7 +220,15 @@ impl<'r> ReportStyle<'r> {
         };
         let keeps = if line_of.starts_with("handles") { "keep" } else { "keeps" };
         let of_all = plural(report.objects, "object");
+        let is_dropped = leak.all_objects().all(LiveObject::is_dropped);
         let title = match (leak.count(), report.objects) {
+            (1, 1) if is_dropped => {
+                format!("{line_of} {keeps} the memory of this object, whose value is dropped")
+            }
+            (n, _) if is_dropped => format!(
+                "{line_of} {keeps} the memory of {} of {of_all}, whose values are dropped",
+                count(n)
+            ),
             (1, 1) => format!("{line_of} {keeps} this object alive"),
             (2, 2) => format!("{line_of} {keeps} both objects alive"),
             (n, all) if n == all => format!("{line_of} {keeps} all {of_all} alive"),
@@ -477,7 +485,7 @@ fn held_by(leak: &Leak) -> String {
     match (say(&strong, "strong handle"), say(&weak, "weak handle")) {
         (Some(strong), Some(weak)) => format!("{strong}; {weak}"),
         (Some(strong), None) => strong,
-        (None, Some(weak)) => format!("{weak}: the value is gone, its memory is not"),
+        (None, Some(weak)) => format!("{weak}: the value is dropped, its memory is not"),
         (None, None) => "no handle that is known".to_owned(),
     }
 }

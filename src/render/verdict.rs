@@ -33,7 +33,18 @@ impl LeakReport {
         let size = self.leaks.iter().fold(0_u64, |sum, leak| sum.saturating_add(leak.bytes()));
         let (objects, lines) =
             (plural(self.objects, "object"), plural(self.leaks.len() as u64, "line"));
-        format!("{objects} alive{when}, kept by {lines}; {}{}{allowed}", bytes(size), self.parts())
+        let (size, dropped, parts) = (bytes(size), self.dropped(), self.parts());
+        format!("{objects} alive{when}, kept by {lines}; {size}{dropped}{parts}{allowed}")
+    }
+
+    /// Of how many the memory alone is left.
+    fn dropped(&self) -> String {
+        let all = self.leaks.iter().flat_map(Leak::all_objects);
+        match all.filter(|object| object.is_dropped()).count() as u64 {
+            0 => String::new(),
+            1 => "; 1 of them dropped, its memory kept by weak handles".to_owned(),
+            n => format!("; {} of them dropped, their memory kept by weak handles", count(n)),
+        }
     }
 
     /// How many objects are in each part, as far as that is known.
@@ -143,7 +154,10 @@ fn annotations(report: &LeakReport) -> String {
             property(&place.file),
             place.line,
             place.column,
-            property(&format!("refscope: {name} is alive")),
+            property(&match object.is_dropped() {
+                true => format!("refscope: the memory of {name} is kept"),
+                false => format!("refscope: {name} is alive"),
+            }),
             data(&says)
         ));
     }
