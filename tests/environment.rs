@@ -111,6 +111,9 @@ fn program() {
         };
         thread.spawn(make).unwrap().join().unwrap();
     }
+    if mode == "exit with a local" {
+        std::process::exit(3);
+    }
     if mode == "panic" {
         panic!("the program's own");
     }
@@ -824,6 +827,30 @@ fn a_recording_that_is_taken_over_does_not_pass() {
     }
     let text = stderr(&run("leaks", "install"));
     assert!(!text.contains("a sink of its own"), "what is alive is known with any sink: {text}");
+}
+
+/// The search of a report at the exit has the time that it is given, and a note of one that had too little says how.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[test]
+fn the_search_at_exit_has_a_budget() {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = stderr(&run("leaks,budget=1ms", "leak"));
+    assert!(words(&text).contains("ran out of its budget"), "{text}");
+    assert!(words(&text).contains("`REFSCOPE=…,budget=10s`"), "{text}");
+    let text = stderr(&run("leaks,budget=1m", "leak"));
+    assert!(text.contains("= stored: ") && !text.contains("budget"), "{text}");
+}
+
+/// What a local holds when `exit` is called is not said to be held by a thread that goes on.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[test]
+fn a_local_at_the_exit() {
+    let text = stderr(&run("leaks", "exit with a local"));
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let help = "held by the thread program, which had not ended: the exit drops no thread's locals. Where that is right, \
+                mark it by `refscope::allow_leak`; else drop it before";
+    assert!(words.contains(help), "{text}");
+    assert!(!text.contains("go on"), "{text}");
 }
 
 /// Asked for by several, a report at the exit is printed once.

@@ -138,11 +138,13 @@ impl<'r> ReportStyle<'r> {
             self.row(out, "note", &Doubt::BlocksUnknown.to_string())?;
         }
         let alike = report.ownership().map(AlikePaths::new);
-        let has_parts = report.leaks.iter().any(|leak| heading(leak) != heading(&report.leaks[0]));
+        let heading_of = |leak: &Leak| heading(leak, report.kind);
+        let has_parts =
+            report.leaks.iter().any(|leak| heading_of(leak) != heading_of(&report.leaks[0]));
         let mut before = "";
         for (number, leak) in report.leaks.iter().take(SHOWN).enumerate() {
-            if has_parts && heading(leak) != before {
-                before = heading(leak);
+            if has_parts && heading_of(leak) != before {
+                before = heading_of(leak);
                 let mut line = self.line();
                 line.put(Look::Name, before);
                 writeln!(out, "\n{}", line.finish())?;

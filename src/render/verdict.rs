@@ -120,12 +120,13 @@ impl fmt::Display for Part {
 }
 
 /// The part of the report that a finding stands in: that of its worst objects.
-pub(super) fn heading(leak: &Leak) -> &'static str {
+pub(super) fn heading(leak: &Leak, kind: ReportKind) -> &'static str {
     match leak.parts.keys().next() {
         Some(Part::Leaked) => "Leaked: nothing reaches it, or only what leaked does",
         Some(Part::LikelyLeaked) => "Likely leaked: nothing was found to hold it; not proven",
         Some(Part::Raw) => "Away as raw pointers",
         Some(Part::Task(_)) => "Held by tasks that have not ended",
+        Some(Part::Thread(_)) if kind == ReportKind::Exit => "Held by threads that had not ended",
         Some(Part::Thread(_)) => "Held by threads that go on",
         Some(Part::Static(_) | Part::ThreadLocal(_)) => "Still held by statics and thread-locals",
         Some(Part::Stack(_)) => "Still held by a word on a stack: a local, most likely",
