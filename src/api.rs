@@ -54,7 +54,8 @@
 //! | from time to time | [`every`](crate::leaks::every), `on_signals` (feature `signals`); both return a [`Reporter`](crate::leaks::Reporter) |
 //! | in a debugger | [`register_for_debugger`](crate::leaks::register_for_debugger) |
 //!
-//! [`set_search`](crate::leaks::set_search) says whether reports search the memory. That search alone is
+//! [`set_search`](crate::leaks::set_search) says whether reports search the memory, and
+//! [`set_search_budget`](crate::leaks::set_search_budget) for how long. That search alone is
 //! [`locate::Search`](crate::locate::Search), and [`Alloc`](crate::Alloc) tells it the blocks of an allocator that is not glibc's.
 //!
 //! # What comes out, as plain data

@@ -3,7 +3,8 @@
 //! Read at the first allocation of a traced pointer, by the thread that makes it. It waits for no other thread: one that
 //! allocates meanwhile goes on untraced.
 
-use crate::event::warn;
+use crate::event::{Time, warn};
+use crate::model::TAKEN_OVER;
 use crate::monitor;
 use crate::runtime::dispatch::install_from_env;
 #[cfg(unix)]
@@ -56,19 +57,21 @@ and how:
   stacks-type=NAME, stacks-site=PLACE, stacks-one-in=N
                only of these objects, while others are traced without stacks
   nosearch     reports do not search the memory for where handles are stored
+  budget=10s   they search it no longer than that (ms, s, m or h); else 2 s
   clock=system no thread of refscope's own moves the clock; each event asks the
                system for the time
 
 Where one of leaks, every and signals is asked for, a debugger can call
-`refscope_print_alive_0_1()`. A sink that the program itself installs takes over
-from its installation on. Examples:
+`refscope_print_alive_0_1()`. Where the program calls `track()` all of this goes
+on; a sink that it installs takes over from its installation on, which is said
+on stderr and in the recording. Examples:
 
   REFSCOPE=leaks,type=Session
   REFSCOPE=print,record=run-{pid}.refscope
   REFSCOPE=every=30s,one-in=100";
 
 /// Every word, for the one that is nearest to an unknown one.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 21] = [
     "stacks",
     "stacks-type=",
     "stacks-site=",
@@ -87,6 +90,7 @@ const WORDS: [&str; 20] = [
     "one-in=",
     "clock=system",
     "nosearch",
+    "budget=",
     "nosource",
     "track",
 ];
@@ -107,6 +111,7 @@ pub(super) enum Directive {
     Track,
     SystemClock,
     NoSearch,
+    Budget(Duration),
     NoSource,
     Stacks(Depths),
     StacksType(String),
@@ -138,7 +143,7 @@ fn directive(word: &str) -> Result<Directive, String> {
             "help" => Ok(Directive::Help),
             "record" => Err("`record` needs a path: record=PATH".to_owned()),
             "max" => Err("`max` needs a size: max=1GiB".to_owned()),
-            "every" => Err("`every` needs a time: every=10s".to_owned()),
+            "every" | "budget" => Err(format!("`{word}` needs a time: {word}=10s")),
             "type" | "site" | "min" | "one-in" | "stacks-type" | "stacks-site"
             | "stacks-one-in" => Err(format!("`{word}` needs a value: {word}=…")),
             _ => Err(unknown(word)),
@@ -167,22 +172,29 @@ fn directive(word: &str) -> Result<Directive, String> {
         Some((key @ ("one-in" | "stacks-one-in"), n)) => number(n)
             .map(if key == "one-in" { Directive::OneIn } else { Directive::StacksOneIn })
             .ok_or_else(|| format!("`{word}`: a number from 1, as in {key}=100")),
-        Some(("every", time)) => {
-            let digits = time.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-            let unit = match &time[digits.len()..] {
-                "s" => Some(1),
-                "m" | "min" => Some(60),
-                "h" => Some(3600),
-                _ => None,
-            };
-            number(digits)
-                .zip(unit)
-                .and_then(|(number, unit)| number.checked_mul(unit))
-                .map(|seconds| Directive::Every(Duration::from_secs(seconds)))
-                .ok_or_else(|| format!("`{word}`: a time in s, m or h, as in every=10s"))
-        }
+        Some(("every", text)) => time(text)
+            .filter(|time| time.as_secs() > 0)
+            .map(Directive::Every)
+            .ok_or_else(|| format!("`{word}`: a time in s, m or h, as in every=10s")),
+        Some(("budget", text)) => time(text)
+            .map(Directive::Budget)
+            .ok_or_else(|| format!("`{word}`: a time in ms, s, m or h, as in budget=10s")),
         Some(_) => Err(unknown(word)),
     }
+}
+
+/// `500ms`, `10s`, `5m`, `1h`.
+fn time(text: &str) -> Option<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let number = digits.parse::<u64>().ok().filter(|&number| number > 0)?;
+    number.checked_mul(unit).map(Duration::from_millis)
 }
 
 /// `512KiB`, `64MiB`, `1GiB`, or a number of bytes.
@@ -326,6 +338,8 @@ struct Setup {
     records: Vec<String>,
     max: Option<u64>,
     sink: Option<Box<dyn Sink>>,
+    /// What tells each recording that it gets no more objects.
+    at_takeover: Vec<Box<dyn Fn(Time) + Send + Sync>>,
     filter: ObjectFilter,
     filtered: bool,
     tracked: bool,
@@ -363,6 +377,7 @@ impl Setup {
                 }
             }
             Directive::NoSearch => monitor::set_search(false),
+            Directive::Budget(time) => monitor::set_search_budget(*time),
             Directive::NoSource => set_source_lines(false),
             Directive::SystemClock => crate::runtime::clock::without_thread(),
             Directive::Stacks(depths) => self.stacks = Some(*depths),
@@ -418,7 +433,11 @@ impl Setup {
                 ));
             }
             return match recorder {
-                Ok(recorder) => self.add(Box::new(recorder)),
+                Ok(recorder) => {
+                    let file = recorder.clone();
+                    self.at_takeover.push(Box::new(move |time| file.mark(TAKEN_OVER, time)));
+                    self.add(Box::new(recorder));
+                }
                 Err(error) => failed(error),
             };
         }
@@ -429,6 +448,8 @@ impl Setup {
         match file {
             Ok(file) => {
                 file.flush_on_panic();
+                let same = file.clone();
+                self.at_takeover.push(Box::new(move |time| same.mark(TAKEN_OVER, time)));
                 self.add(Box::new(file));
             }
             Err(error) => failed(error),
@@ -459,10 +480,12 @@ impl Setup {
             None => return,
             Some(sink) => sink,
         };
+        let files = self.at_takeover;
+        let tell = Box::new(move || files.iter().for_each(|tell| tell(Time::now())));
         if self.filtered {
-            install_from_env(Filter::by(sink, self.filter));
+            install_from_env(Filter::by(sink, self.filter), tell);
         } else {
-            install_from_env(sink);
+            install_from_env(sink, tell);
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::event::{HandleId, Object, Strength, Time};
 use crate::model::Handle;
 use crate::sealed::Sealed;
+use crate::text::count;
 use std::fmt;
 
 /// What the ledger knows of an object.
@@ -288,8 +289,9 @@ impl Holders {
         let found = self.strong().len();
         if found as u64 != u64::from(status.strong) {
             caveats.push(format!(
-                "The count was {} while the handles were read, {found} of them: others changed meanwhile.",
-                status.strong
+                "The count was {} while the handles were read, {} of them: others changed meanwhile.",
+                count(status.strong.into()),
+                count(found as u64)
             ));
         }
         if status.withheld > 0 {
@@ -302,7 +304,8 @@ impl Holders {
             caveats.push(format!(
                 "std counts {} strong handles, {} of them traced: the others were made through \
                  `into_std`, `as_std` or a raw pointer.",
-                self.std_strong, status.strong
+                count(self.std_strong as u64),
+                count(status.strong.into())
             ));
         }
         caveats
@@ -316,7 +319,11 @@ impl fmt::Display for Holders {
             crate::render::Terminal::plain(80).fold(text, first, further)
         };
         let mut text = String::new();
-        let counts = format!("{} strong, {} weak", self.std_strong, self.std_weak);
+        let counts = format!(
+            "{} strong, {} weak",
+            count(self.std_strong as u64),
+            count(self.std_weak as u64)
+        );
         match &self.status {
             None => text.push_str(&fold(&counts, "", "  ")),
             Some(ObjectStatus { object, handle: asked, .. }) => {

@@ -164,7 +164,8 @@ impl crate::Scope {
 /// Ctrl-C, SIGTERM and other signals, `abort`, and a panic with `panic = "abort"` end a process without this: there
 /// [`every`], and a [`FileSink`](crate::sink::FileSink), serve.
 ///
-/// It does not ask for tracking: see [`track`](crate::track).
+/// It does not ask for tracking: see [`track`](crate::track). Called again, or where `REFSCOPE=leaks` asks for the same, it does
+/// nothing more.
 ///
 /// # Cost
 ///
@@ -211,11 +212,24 @@ pub fn on_signals() -> std::io::Result<Reporter> {
 }
 
 /// Sets whether reports of failed checks (repeated ones, too), at the exit and on signals search the process's memory for
-/// where handles are stored now. Default: they do, for up to two seconds; `REFSCOPE=…,nosearch` is the same without a line of code.
+/// where handles are stored now. Default: they do, for up to [two seconds](set_search_budget); `REFSCOPE=…,nosearch` is the same
+/// without a line of code.
 ///
 /// See [`locate`](crate::locate) for what the search does.
 pub fn set_search(search: bool) {
     crate::monitor::set_search(search);
+}
+
+/// Sets how long such a report's search may take, in a process with gigabytes of memory. Default: two seconds;
+/// `REFSCOPE=…,budget=10s` is the same without a line of code. A [`Check`] may have [its own](Check::search_budget).
+///
+/// # Examples
+///
+/// ```
+/// refscope::leaks::set_search_budget(std::time::Duration::from_secs(10));
+/// ```
+pub fn set_search_budget(budget: std::time::Duration) {
+    crate::monitor::set_search_budget(budget);
 }
 
 /// Lets a debugger print what is alive, in a process that hangs: `call refscope_print_alive_0_1()`.

@@ -124,6 +124,8 @@ mod made_up;
 #[cfg(refscope_search)]
 mod memory;
 #[cfg(refscope_search)]
+mod pages;
+#[cfg(refscope_search)]
 mod process;
 #[cfg(refscope_search)]
 mod proof;

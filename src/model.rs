@@ -33,6 +33,7 @@ pub use live::{Handle, LiveObject, PathStep};
 pub use peak::Peak;
 #[cfg(feature = "json")]
 pub use read::{Allocation, Damage, Moment, ReadError, RecordingFile, Survey, Surveyed};
+pub(crate) use recording::TAKEN_OVER;
 pub(crate) use recording::{CONTEXT, Omitted, SourceLines};
 pub use recording::{
     EventRecord, Mark, Mismatch, MismatchReason, ObjectRecord, Origin, Recording, RecordingEnd,

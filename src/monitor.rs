@@ -14,7 +14,7 @@ use crate::render::Terminal;
 use crate::text::{count, escape, plural};
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -40,12 +40,30 @@ pub(crate) fn set_search(search: bool) {
     SEARCH.store(search, Ordering::Relaxed);
 }
 
-/// A report with what holds the objects now, unless that is not wanted.
-pub(crate) fn located(report: LeakReport) -> LeakReport {
-    located_by(report, Search::new())
+/// The longest that reports search the memory, in milliseconds. 0: as long as a search does.
+static BUDGET: AtomicU64 = AtomicU64::new(0);
+
+/// See [`crate::leaks::set_search_budget`].
+pub(crate) fn set_search_budget(budget: Duration) {
+    let millis = u64::try_from(budget.as_millis()).unwrap_or(u64::MAX);
+    // Relaxed: nothing hangs on it.
+    BUDGET.store(millis.max(1), Ordering::Relaxed);
 }
 
-fn located_by(report: LeakReport, search: Search) -> LeakReport {
+/// The search of a report that asks for none of its own.
+pub(crate) fn search() -> Search {
+    match BUDGET.load(Ordering::Relaxed) {
+        0 => Search::new(),
+        millis => Search::new().budget(Duration::from_millis(millis)),
+    }
+}
+
+/// A report with what holds the objects now, unless that is not wanted.
+pub(crate) fn located(report: LeakReport) -> LeakReport {
+    located_by(report, search())
+}
+
+pub(crate) fn located_by(report: LeakReport, search: Search) -> LeakReport {
     // A check's conditions may have asked for it already.
     let searches = SEARCH.load(Ordering::Relaxed) && report.located.is_none();
     if searches { report.locate(&search) } else { report }
@@ -53,8 +71,12 @@ fn located_by(report: LeakReport, search: Search) -> LeakReport {
 
 /// For a report at the exit. Where that has interrupted refscope, the process waits for it less long than for others.
 fn search_at_exit() -> Search {
-    let search = Search::new().at_exit();
-    if crate::exit::is_interrupted() { search.budget(Duration::from_secs(1)) } else { search }
+    let search = if crate::exit::is_interrupted() {
+        search().budget(Duration::from_secs(1))
+    } else {
+        search()
+    };
+    search.at_exit()
 }
 
 /// Whether the exit is reported.
@@ -69,9 +91,10 @@ const MOST_MARKS: usize = 64;
 /// See [`crate::leaks::on_exit`].
 pub(crate) fn on_exit() {
     // Relaxed: it says nothing of other memory.
-    if !REPORTS_EXIT.swap(true, Ordering::Relaxed)
-        && let Err(error) = spawn("refscope peaks", peaks::watch)
-    {
+    if REPORTS_EXIT.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    if let Err(error) = spawn("refscope peaks", peaks::watch) {
         warn(format_args!("no thread counts peaks for the report at exit: {error}"));
     }
     crate::exit::at_exit(|| {

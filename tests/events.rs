@@ -462,6 +462,17 @@ fn holders_names_the_lines() {
     assert!(untraced.join().unwrap().contains("untraced"));
 }
 
+/// Counts have their digits in groups, in the first line as in those below.
+#[test]
+fn holders_groups_digits() {
+    let one = Scope::tracking().run(|| refscope::Rc::new(1));
+    let clones: Vec<_> = (0..1_000).map(|_| one.clone()).collect();
+    let weak: Vec<_> = (0..2_000).map(|_| refscope::Rc::downgrade(&one)).collect();
+    let text = refscope::holders(&one).to_string();
+    assert!(text.contains(": 1,001 strong, 2,000 weak"), "{text}");
+    drop((clones, weak));
+}
+
 /// Handles that were made alike are one row, but for the one that is asked, and no line is wider than a report's.
 #[test]
 fn holders_groups_what_is_alike() {

@@ -206,7 +206,7 @@ fn parts_stand_apart_in_one_report() {
 fn without_a_search_the_words_do_not_accuse() {
     let check = Check::new().timeout(Duration::ZERO);
     check.scope().run(|| std::mem::forget(Rc::new("forgotten")));
-    let report = check.verify().expect_err("it is alive");
+    let report = check.report();
     assert!(!report.to_string().contains("leak"), "{report}");
 }
 
@@ -399,7 +399,8 @@ fn a_waker_that_woke_is_a_raw_pointer_as_before() {
     let report = report(|| {
         let waker = std::task::Waker::from(Arc::new(Task));
         waker.wake_by_ref();
-        waker.clone().wake();
+        let clone = waker.clone();
+        clone.wake();
         *WAKER.lock().unwrap() = Some(waker);
     });
     assert!(matches!(parts(&report)[..], [(Part::Raw, 1)]), "{report}");

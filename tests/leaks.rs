@@ -41,6 +41,8 @@ fn timeless(text: &str) -> String {
 /// Runs an example, compares its report with the text that is kept, and checks that the line at fault is the one
 /// which the source marks. `REFSCOPE_BLESS=1` in the environment writes the text anew, to be read by a person.
 fn report(name: &str, run: fn(&Check)) {
+    // What a search finds is not the same on each system.
+    refscope::leaks::set_search(false);
     let check = Check::new().timeout(Duration::from_millis(5));
     check.scope().run(|| run(&check));
     let leaks = check.verify().expect_err("it leaks");
@@ -50,6 +52,14 @@ fn report(name: &str, run: fn(&Check)) {
         std::fs::write(&path, &text).unwrap();
     }
     let mut kept = std::fs::read_to_string(&path).unwrap_or_default();
+    if !cfg!(refscope_search) {
+        // Nor is there one everywhere that could be asked for.
+        kept.truncate(kept.find("note: ").expect("the last lines"));
+        kept.push_str(
+            "note: locations show where a handle was created, not where it is stored; sizes\n      \
+             are the values' own, without what they have on the heap\n",
+        );
+    }
     if cfg!(refscope_thin) && name == "parent_child" {
         // Each node has a handle in it, which is a word smaller.
         for (wide, thin) in [("224 B", "192 B"), ("168 B", "144 B"), ("56 B", "48 B")] {
@@ -309,7 +319,7 @@ fn memory_kept_by_a_weak_alone_is_told() {
     let weak = check.scope().run(|| Rc::downgrade(&Rc::new([0_u8; 64])));
     let leaks = check.verify().expect_err("the memory is there");
     let text = leaks.to_string();
-    assert!(text.contains("1 weak handle: the value is gone, its memory is not"), "{text}");
+    assert!(text.contains("1 weak handle: the value is dropped, its memory is not"), "{text}");
     assert!(text.contains("this weak handle keeps the memory"), "{text}");
     assert_eq!(leaks.leaks()[0].fault().map(|holder| holder.strength), Some(Strength::Weak));
     drop(weak);

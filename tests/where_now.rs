@@ -119,6 +119,67 @@ fn a_search_without_time_says_so() {
     drop((also, new));
 }
 
+/// A failed check's report, and a failed watch's, says where the handles are, however it is asked for; another, what would say it.
+#[test]
+fn what_fails_says_where_its_handles_are() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let check = || refscope::leaks::Check::new().timeout(std::time::Duration::ZERO);
+    let (verified, guard) = (check(), check().enter());
+    let (one, two) = (verified.scope().run(|| Arc::new(1)), Arc::new(2));
+    let text = guard.finish().expect_err("it is alive").to_string();
+    assert!(text.contains("= stored: "), "{text}");
+    let text = verified.verify().expect_err("it is alive").to_string();
+    assert!(text.contains("= stored: "), "{text}");
+    let watch = refscope::watch(&one);
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| watch.assert_dropped()));
+    let text = panic.expect_err("it is alive").downcast::<String>().expect("a text");
+    assert!(text.contains("= stored: "), "{text}");
+    for text in [verified.report().to_string(), watch.report().expect("it is alive").to_string()] {
+        assert!(!text.contains("= stored: "), "{text}");
+        let said =
+            words(&text).contains("not where it is stored, which `LeakReport::locate` finds");
+        assert!(said, "{text}");
+    }
+    drop((one, two));
+}
+
+/// What gives a search more time is named where it had too little.
+#[test]
+fn a_check_has_a_budget_for_its_search() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let check = refscope::leaks::Check::new().timeout(std::time::Duration::ZERO);
+    let check = check.search_budget(std::time::Duration::ZERO);
+    let kept = check.scope().run(|| Arc::new(1));
+    let report = check.verify().expect_err("it is alive");
+    assert!(report.ownership().expect("it works here").statistics.is_cut);
+    let text = report.to_string();
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("`Check::search_budget` gives it more"), "{text}");
+    drop(kept);
+}
+
+/// Of memory that weak handles alone keep the report says so wherever it says who keeps what.
+#[test]
+fn what_weak_handles_keep_is_no_value() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let check = refscope::leaks::Check::new().timeout(std::time::Duration::ZERO);
+    let weak = check.scope().run(|| Arc::downgrade(&Arc::new(1)));
+    let search = Search::new().budget(std::time::Duration::from_secs(60));
+    let text = check.report().locate(&search).to_string();
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "1 object alive after the check, kept by 1 line; 4 B; 1 of them dropped, its memory kept by weak handles",
+        "keeps the memory of this object, whose value is dropped",
+        "1 weak handle: the value is dropped, its memory is not",
+        "weak handles alone: its value is dropped, its memory is not",
+    ] {
+        assert!(words.contains(said), "{said}: {text}");
+    }
+    assert!(!text.contains("keeps this object alive"), "{text}");
+    drop(weak);
+}
+
 /// By a search that was cut nothing is accused, and nothing is put below another: what it has not found may be there.
 #[test]
 fn a_search_without_time_says_nothing_of_what_leaked() {

@@ -65,6 +65,8 @@ pub(crate) struct Spread {
     by: Apart,
     /// By fingerprint, then by what tells recordings apart.
     leaks: BTreeMap<u64, BTreeMap<String, Kept>>,
+    /// The files, and their verdicts, that have no leak and do not pass.
+    failed: Vec<(String, String)>,
 }
 
 struct Kept {
@@ -79,10 +81,13 @@ struct Kept {
 
 impl Spread {
     pub(crate) fn new(by: Apart) -> Self {
-        Self { by, leaks: BTreeMap::new() }
+        Self { by, leaks: BTreeMap::new(), failed: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, recording: &Recording, path: &Path, report: &LeakReport) {
+        if report.is_empty() && !report.passes() {
+            self.failed.push((path.display().to_string(), report.verdict()));
+        }
         let name = self.by.name_of(recording, path);
         for leak in report.leaks() {
             let example = leak.example();
@@ -123,10 +128,13 @@ impl Spread {
     }
 
     pub(crate) fn table(&self) -> String {
-        if self.leaks.is_empty() {
+        let mut text = String::new();
+        for (path, verdict) in &self.failed {
+            let _ = writeln!(text, "{}: {verdict}", escape(path));
+        }
+        if self.leaks.is_empty() && text.is_empty() {
             return "nothing that is asked for was alive\n".to_owned();
         }
-        let mut text = String::new();
         for (print, rows) in self.sorted() {
             let Some((_, first)) = rows.first() else { continue };
             let (line, name) = (escape(&first.line), escape(&first.type_name));
@@ -160,6 +168,10 @@ impl Spread {
             };
             rows.into_iter().map(row).collect::<Vec<_>>()
         });
-        json!({ "refscope_leaks_by": 1, "by": by, "rows": rows.collect::<Vec<_>>() })
+        let failed = self.failed.iter();
+        let failed = failed.map(|(path, verdict)| json!({ "file": path, "verdict": verdict }));
+        json!({
+            "refscope_leaks_by": 1, "by": by, "rows": rows.collect::<Vec<_>>(), "failed": failed.collect::<Vec<_>>(),
+        })
     }
 }

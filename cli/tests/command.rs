@@ -108,6 +108,14 @@ fn a_recording_without_an_object_does_not_pass() {
     let (out, _) = texts(&output);
     assert_eq!(output.status.code(), Some(1), "{out}");
     assert!(out.contains("nothing was traced"), "{out}");
+    let output = refscope(&["leaks", file.to_str().unwrap(), "--by", "host"]);
+    let (out, _) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    assert!(out.contains("nothing was traced") && !out.contains("asked for"), "{out}");
+    let output = refscope(&["leaks", file.to_str().unwrap(), "--by", "host", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let verdict = json["failed"][0]["verdict"].as_str().unwrap();
+    assert!(verdict.contains("nothing was traced"), "{json}");
 }
 
 /// What is cut off before the first event says nothing of leaks, and that is an error; not one where something is left.

@@ -161,7 +161,7 @@ impl fmt::Display for Help {
             Self::EventsLost => f.write_str("no handle is known: events were lost"),
             Self::DropWeak { bytes: memory } => write!(
                 f,
-                "the value is gone, but {} of memory are kept by weak handles: drop them as well, or let them go when \
+                "the value is dropped, but {} of memory are kept by weak handles: drop them as well, or let them go when \
                  `upgrade` fails",
                 bytes(*memory)
             ),
@@ -202,7 +202,7 @@ impl fmt::Display for Help {
                     None => f.write_str("make one of the handles in the cycle a `Weak`"),
                 }
             }
-            Self::AllowOrRelease { part, objects } => write_held(f, part, *objects, true),
+            Self::AllowOrRelease { part, objects } => write_held(f, part, *objects, ReportKind::Check),
             Self::DropHandle => f.write_str(
                 "find where the handle that this line makes is stored, and drop it there",
             ),
@@ -267,9 +267,17 @@ fn write_held(
     f: &mut fmt::Formatter<'_>,
     part: &Part,
     objects: u64,
-    in_check: bool,
+    kind: ReportKind,
 ) -> fmt::Result {
     let them = if objects == 1 { "it" } else { "them" };
+    let in_check = kind == ReportKind::Check;
+    if let (Part::Thread(_), ReportKind::Exit) = (part, kind) {
+        return write!(
+            f,
+            "{part}, which had not ended: the exit drops no thread's locals. Where that is right, mark {them} by \
+             `refscope::allow_leak`; else drop {them} before"
+        );
+    }
     write!(f, "{part}: where that is right, ")?;
     match part {
         // Conditions are a check's.
@@ -299,9 +307,7 @@ pub(crate) struct HelpIn<'a> {
 impl fmt::Display for HelpIn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.help {
-            Help::AllowOrRelease { part, objects } => {
-                write_held(f, part, *objects, self.kind == ReportKind::Check)
-            }
+            Help::AllowOrRelease { part, objects } => write_held(f, part, *objects, self.kind),
             help => fmt::Display::fmt(help, f),
         }
     }

@@ -29,6 +29,8 @@ pub struct LeakReport {
     /// What the search found, or why there was none. `None`: not asked for.
     pub(crate) located: Option<Result<Arc<Ownership>, String>>,
     pub(crate) traced_nothing: bool,
+    /// A recording that is no more than the program's beginning: see [`TAKEN_OVER`](crate::model::TAKEN_OVER).
+    pub(crate) taken_over: bool,
     /// What is alive and was made outside of the check's scope.
     pub(crate) outside: Vec<Total>,
 }
@@ -126,6 +128,7 @@ impl LeakReport {
             untraced: Box::default(),
             located: None,
             traced_nothing: false,
+            taken_over: false,
             outside: Vec::new(),
         }
     }
@@ -199,6 +202,7 @@ impl LeakReport {
         let mut report =
             Self::new(objects, recording.end_time()).with_untraced(untraced).with_kind(kind);
         report.traced_nothing = recording.traced_nothing();
+        report.taken_over = recording.is_taken_over();
         report
     }
 
@@ -267,9 +271,10 @@ impl LeakReport {
         &self.outside
     }
 
-    /// Returns whether a check with this report passes: something was traced, and nothing is alive that is not allowed.
+    /// Returns whether a check with this report passes: something was traced, and nothing is alive that is not allowed. A
+    /// recording that `REFSCOPE` asked for does not, if the program installed a sink of its own, to which the rest went.
     pub fn passes(&self) -> bool {
-        self.is_empty() && !self.traced_nothing
+        self.is_empty() && !self.traced_nothing && !self.taken_over
     }
 }
 
@@ -309,6 +314,11 @@ impl Leak {
 }
 
 impl LiveObject {
+    /// Whether weak handles alone are left, which keep the memory.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.strong == 0 && self.strong_handles().next().is_none() && !self.handles.is_empty()
+    }
+
     /// The handle that keeps the object, as far as events can tell: the youngest strong one that is not the first; the
     /// first, if it is the only one; a weak one, if only the memory is kept. One that std or a derive made, on whose behalf
     /// nobody knows, stands behind those that have a user's line.

@@ -41,6 +41,8 @@ pub struct Check {
     holders: Vec<String>,
     locals_may_hold: bool,
     may_trace_nothing: bool,
+    /// Of the search. `None`: as other reports.
+    search_budget: Option<Duration>,
     /// For a check of the whole process: while it is there, no other one is.
     whole_process: Option<Serial>,
     /// What was alive when the check was made: ascending.
@@ -103,6 +105,7 @@ impl Check {
             holders: Vec::new(),
             locals_may_hold: false,
             may_trace_nothing: false,
+            search_budget: None,
             whole_process,
             before: model::ids(),
             untraced: crate::untraced_counts(),
@@ -183,6 +186,32 @@ impl Check {
         self
     }
 
+    /// Sets how long the check may [search](Self::may_be_held_by) for where handles are, if it fails or a condition asks. Default:
+    /// [as other reports](super::set_search_budget), two seconds if nobody says otherwise; a process with gigabytes of memory
+    /// needs more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use refscope::{Rc, leaks::Check};
+    /// use std::time::Duration;
+    ///
+    /// Check::new().search_budget(Duration::from_secs(20)).run(|| drop(Rc::new("beside much memory")));
+    /// ```
+    #[must_use]
+    pub fn search_budget(mut self, budget: Duration) -> Self {
+        self.search_budget = Some(budget);
+        self
+    }
+
+    fn search(&self) -> Search {
+        let search = crate::monitor::search();
+        match self.search_budget {
+            None => search,
+            Some(budget) => search.budget(budget),
+        }
+    }
+
     /// Lets the check pass though nothing was traced in it.
     ///
     /// Without this it fails: code whose imports were never swapped, or that runs on threads outside of the
@@ -245,15 +274,25 @@ impl Check {
     ///
     /// # Errors
     ///
-    /// The report of what is alive then, with the ages that it had before the wait; and one without a leak, if nothing was
-    /// traced (see [`LeakReport::passes`]).
+    /// The report of what is alive then, with the ages that it had before the wait, and where it is stored, unless the
+    /// [search](super::set_search) is off; and one without a leak, if nothing was traced (see [`LeakReport::passes`]).
     pub fn verify(&self) -> Result<(), LeakReport> {
+        // In a frame of its own that is small: a report's lies over dead ones as well.
         clear_dead_frames();
-        self.verified().map(drop)
+        self.verify_located()
     }
 
-    /// As `verify`; and the report that passes.
-    fn verified(&self) -> Result<LeakReport, LeakReport> {
+    #[inline(never)]
+    fn verify_located(&self) -> Result<(), LeakReport> {
+        self.verified().map(drop).map_err(|report| self.located(report))
+    }
+
+    fn located(&self, report: LeakReport) -> LeakReport {
+        crate::monitor::located_by(report, self.search())
+    }
+
+    /// As `verify`, without a search that no condition asks for; and the report that passes.
+    pub(super) fn verified(&self) -> Result<LeakReport, LeakReport> {
         // None: no end that a clock could show.
         let end = Instant::now().checked_add(self.timeout);
         let now = Time::coarse();
@@ -270,7 +309,7 @@ impl Check {
             let is_last = left.is_zero() || !waits;
             if self.asks_who_holds() && (is_last || (look && pause > SETTLED)) {
                 look = false;
-                let report = report.clone().locate_but(&Search::new(), |part| self.may_hold(part));
+                let report = report.clone().locate_but(&self.search(), |part| self.may_hold(part));
                 if report.passes() || is_last {
                     return if report.passes() { Ok(report) } else { Err(report) };
                 }
@@ -318,9 +357,10 @@ impl Check {
             // As a test's output: it is shown when the test fails, or by `--nocapture`.
             Ok(report) => report.note_outside().into_iter().for_each(|note| eprintln!("{note}")),
             // The panic's location is the guard's drop; the line that entered is named instead.
-            Err(report) => {
-                fail(&report, entered.map(|at| format!("the leak check entered at {at} fails")))
-            }
+            Err(report) => fail(
+                &self.located(report),
+                entered.map(|at| format!("the leak check entered at {at} fails")),
+            ),
         }
     }
 
@@ -367,6 +407,7 @@ impl fmt::Debug for Check {
             .field("bounds", &self.bounds)
             .field("holders", &self.holders)
             .field("locals_may_hold", &self.locals_may_hold)
+            .field("search_budget", &self.search_budget)
             .field("whole_process", &self.whole_process.is_some())
             .finish_non_exhaustive()
     }
@@ -420,14 +461,24 @@ impl CheckGuard {
     }
 }
 
-impl Drop for CheckGuard {
-    fn drop(&mut self) {
+impl CheckGuard {
+    /// What a drop does, behind its small frame.
+    #[inline(never)]
+    #[track_caller]
+    fn end(&mut self) {
         self.scope = None;
         if let Some(check) = self.check.take()
             && !std::thread::panicking()
         {
-            clear_dead_frames();
             check.conclude(Some(self.entered));
         }
+    }
+}
+
+impl Drop for CheckGuard {
+    fn drop(&mut self) {
+        // Of all that follows the frames lie over dead ones.
+        clear_dead_frames();
+        self.end();
     }
 }

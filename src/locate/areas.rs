@@ -248,6 +248,11 @@ fn dead_stack(memory: &ProcessMemory, region: &Region, until: Instant) -> Option
     let mut words = vec![0; 1 << 16];
     let mut at = region.range.start;
     while at < region.range.end && Instant::now() < until {
+        let next = memory.present_from(at);
+        if next > at {
+            at = next;
+            continue;
+        }
         let length = words.len().min(((region.range.end - at) / 8) as usize);
         let read = memory.read(at, &mut words[..length]);
         if read == 0 {

@@ -324,9 +324,17 @@ impl<M: Memory> Walk<'_, M> {
     fn mmapped(&mut self, range: Range<u64>) {
         let (mut at, mut end) = (range.start, range.start);
         while at < range.end && !self.window.is_over() {
-            let pages: Vec<u64> = (at..range.end).step_by(PAGE as usize).take(1024).collect();
+            let mut pages = Vec::new();
+            while at < range.end && pages.len() < 1024 {
+                let next = self.window.memory.present_from(at);
+                if next > at {
+                    at = next;
+                    continue;
+                }
+                pages.push(at);
+                at += PAGE;
+            }
             let headers = self.window.memory.pairs(&pages);
-            at += PAGE * pages.len() as u64;
             for (page, header) in pages.into_iter().zip(headers) {
                 let Some([0, header]) = header else { continue };
                 let size = header & !7;

@@ -13,6 +13,11 @@ pub(super) trait Memory {
     /// Reads the words from `address` on, which is a multiple of 8, and returns how many there were.
     fn read(&self, address: u64, into: &mut [u64]) -> usize;
 
+    /// Returns the first address from this one on where there may be anything but zeros, which are all that nobody touched.
+    fn present_from(&self, address: u64) -> u64 {
+        address
+    }
+
     /// Reads two words at each address. `None` where there is nothing.
     fn pairs(&self, addresses: &[u64]) -> Vec<Option<[u64; 2]>> {
         let pair = |&address: &u64| {
@@ -79,11 +84,22 @@ fn parse_line(line: &str) -> Option<Region> {
 pub(super) struct ProcessMemory {
     pid: libc::pid_t,
     file: Option<File>,
+    /// Where there are no pages, in order.
+    absent: Vec<Range<u64>>,
 }
 
 impl ProcessMemory {
     pub(super) fn of(pid: libc::pid_t) -> Self {
-        Self { pid, file: File::open(format!("/proc/{pid}/mem")).ok() }
+        Self { pid, file: File::open(format!("/proc/{pid}/mem")).ok(), absent: Vec::new() }
+    }
+
+    pub(super) fn pid(&self) -> libc::pid_t {
+        self.pid
+    }
+
+    /// Leaves out where there are no pages, in order.
+    pub(super) fn leave_out(&mut self, absent: Vec<Range<u64>>) {
+        self.absent = absent;
     }
 
     /// The process's mappings.
@@ -115,6 +131,14 @@ impl ProcessMemory {
 impl Memory for ProcessMemory {
     fn read(&self, address: u64, into: &mut [u64]) -> usize {
         self.copy(address, into) / 8
+    }
+
+    fn present_from(&self, address: u64) -> u64 {
+        let at = self.absent.partition_point(|gap| gap.end <= address);
+        match self.absent.get(at) {
+            Some(gap) if gap.contains(&address) => gap.end,
+            _ => address,
+        }
     }
 }
 

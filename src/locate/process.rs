@@ -11,6 +11,7 @@ use super::fork::Frozen;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, ProcessMemory, Region, without};
 use super::ownership::{Owner, Ownership};
+use super::pages::absent;
 use super::registers::with_saved_registers;
 use super::rules::Rules;
 use super::scan::Limits;
@@ -102,11 +103,13 @@ pub(super) struct Moment {
 fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailable> {
     let begin = Instant::now();
     let until = begin + search.budget;
+    // Another C library's heap has other headers.
+    let walks = search.walk && cfg!(target_env = "gnu");
     let (mut left, mut stopped_ns) = (TRIES, 0);
     let (moment, heap) = loop {
         let moment = moment(search, stack_pointer)?;
         stopped_ns += moment.stopped_ns;
-        let heap = if search.walk {
+        let heap = if walks {
             walk(&moment.memory, &moment.regions, &stacks(&moment), until)
         } else {
             Heap { is_whole: true, ..Heap::default() }
@@ -131,9 +134,9 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     if !moment.all_known {
         doubts.push(Doubt::Registers);
     }
-    if search.walk && heap.is_cut {
+    if walks && heap.is_cut {
         doubts.push(Doubt::Cut);
-    } else if search.walk && !heap.is_whole {
+    } else if walks && !heap.is_whole {
         doubts.push(Doubt::HeapNotWalked);
     }
     let mut heap = heap;
@@ -294,7 +297,7 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
         all_known = false;
         doubts.push(Doubt::NotFrozen);
     }
-    let memory = match &frozen {
+    let mut memory = match &frozen {
         Some(frozen) => ProcessMemory::of(frozen.pid()),
         None => own,
     };
@@ -303,6 +306,10 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     if frozen.is_some() && memory.read(stack_pointer & !7, &mut probe) == 0 {
         return Err(Unavailable::CopyForbidden { error: Unavailable::last_error() });
     }
+    // A part of the time at most: what is not known then is read.
+    let until = Instant::now() + search.budget / 8;
+    let absent = absent(memory.pid(), &regions, stack_pointer, until);
+    memory.leave_out(absent);
     // As they were then: what is a table now may have been a block of the program's.
     let range = |range: Range<usize>| range.start as u64..range.end as u64;
     let read = |address: usize, into: &mut [u64]| memory.read(address as u64, into);

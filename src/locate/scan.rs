@@ -426,8 +426,17 @@ impl<M: Memory> Scanner<'_, M> {
     }
 
     fn range(&mut self, range: Range<u64>, source: Source, object: Option<u32>) {
-        let mut at = range.start;
+        let (mut at, mut skipped) = (range.start, 0);
         while at < range.end {
+            // Within the window it was looked at already.
+            if !self.window.contains(&at) {
+                let next = self.memory.present_from(at).min(range.end);
+                if next > at {
+                    skipped += next - at;
+                    at = next;
+                    continue;
+                }
+            }
             let length = (range.end - at).min(8 * self.words.len() as u64);
             if at < self.window.start || at + length > self.window.end {
                 self.fill(at);
@@ -456,7 +465,7 @@ impl<M: Memory> Scanner<'_, M> {
             self.words(first..last, source, range.start, end < range.end);
             at = end;
         }
-        self.found.bytes += range.end - range.start;
+        self.found.bytes += range.end - range.start - skipped;
     }
 
     #[cold]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// A search of the process's memory for its living handles.
 ///
-/// See the [module](super). The search allocates, reads all writable memory (about a gigabyte a second), and holds the
+/// See the [module](super). The search allocates, reads all writable memory that was ever touched (about a gigabyte a second), and holds the
 /// program up while it is forked: 3 ms at 50 MB, 50 ms at 2 GB. Other threads are stopped for as long by a real-time signal
 /// that nobody uses, so that a system call that waits may end with `EINTR`, as for any signal with a handler.
 ///
@@ -132,7 +132,7 @@ impl Search {
         self
     }
 
-    /// Sets whether glibc's heap is walked.
+    /// Sets whether glibc's heap is walked, where that is the program's C library.
     pub fn walk(mut self, walk: bool) -> Self {
         self.walk = walk;
         self

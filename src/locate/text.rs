@@ -137,7 +137,7 @@ impl fmt::Display for PathText<'_> {
             },
             Held::Unreferenced => f.write_str("a heap block that nothing was found to point to")?,
             Held::Dropped | Held::By(_) => {
-                f.write_str("weak handles alone: its value is dropped")?;
+                f.write_str("weak handles alone: its value is dropped, its memory is not")?;
             }
         }
         let is_strong = |handle: &&LocatedHandle| handle.is_strong;

@@ -179,6 +179,9 @@ pub struct Origin {
     pub build: String,
 }
 
+/// The mark of a recording that the environment asked for, where a sink of the program's own takes over.
+pub(crate) const TAKEN_OVER: &str = "refscope: the program's own sink takes over";
+
 /// A moment that the program [named](crate::mark()).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -194,6 +197,12 @@ impl Recording {
     /// Returns the moments that the program named, in order.
     pub fn marks(&self) -> &[Mark] {
         &self.marks
+    }
+
+    /// Whether the program installed a sink of its own, to which all later objects went, before what is known of it ends.
+    pub(crate) fn is_taken_over(&self) -> bool {
+        let end = self.end_time();
+        self.marks.iter().any(|mark| mark.name == TAKEN_OVER && mark.time <= end)
     }
 
     /// Whether a file has no line of an object or event.

@@ -2,6 +2,7 @@
 
 use crate::analysis::{LeakReport, ReportKind};
 use crate::event::Time;
+use crate::locate::Search;
 use crate::model::LiveObject;
 use std::io;
 use std::time::Duration;
@@ -36,4 +37,14 @@ pub(crate) fn located(report: LeakReport) -> LeakReport {
     report
 }
 
+pub(crate) fn located_by(report: LeakReport, _: Search) -> LeakReport {
+    report
+}
+
+pub(crate) fn search() -> Search {
+    Search::new()
+}
+
 pub(crate) fn set_search(_: bool) {}
+
+pub(crate) fn set_search_budget(_: Duration) {}

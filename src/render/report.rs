@@ -11,7 +11,7 @@ use super::verdict::heading;
 use super::{Terminal, age, bytes, count, plural};
 use crate::analysis::{HandleGroup, Leak, LeakReport, ReportKind, Total, totals};
 use crate::event::{Location, Strength};
-use crate::locate::Ownership;
+use crate::locate::{Doubt, Ownership};
 use crate::model::LiveObject;
 use crate::text::{short_file, width};
 use std::fmt;
@@ -120,16 +120,31 @@ impl<'r> ReportStyle<'r> {
             self.row(
                 out,
                 "note",
-                "the search for where handles are stored ran out of its budget: nothing is said of what leaked, and only \
-                 the paths that were found of what holds the rest",
+                match report.kind {
+                    ReportKind::Check => {
+                        "the search for where handles are stored ran out of its budget: nothing is said of what leaked, \
+                         and only the paths that were found of what holds the rest. `Check::search_budget` gives it more"
+                    }
+                    _ => {
+                        "the search for where handles are stored ran out of its budget: nothing is said of what leaked, \
+                         and only the paths that were found of what holds the rest. `REFSCOPE=…,budget=10s` or \
+                         `leaks::set_search_budget` gives it more"
+                    }
+                },
             )?;
         }
+        let unknown = |ownership: &Ownership| ownership.doubts.contains(&Doubt::BlocksUnknown);
+        if report.ownership().is_some_and(unknown) {
+            self.row(out, "note", &Doubt::BlocksUnknown.to_string())?;
+        }
         let alike = report.ownership().map(AlikePaths::new);
-        let has_parts = report.leaks.iter().any(|leak| heading(leak) != heading(&report.leaks[0]));
+        let heading_of = |leak: &Leak| heading(leak, report.kind);
+        let has_parts =
+            report.leaks.iter().any(|leak| heading_of(leak) != heading_of(&report.leaks[0]));
         let mut before = "";
         for (number, leak) in report.leaks.iter().take(SHOWN).enumerate() {
-            if has_parts && heading(leak) != before {
-                before = heading(leak);
+            if has_parts && heading_of(leak) != before {
+                before = heading_of(leak);
                 let mut line = self.line();
                 line.put(Look::Name, before);
                 writeln!(out, "\n{}", line.finish())?;
@@ -144,6 +159,14 @@ impl<'r> ReportStyle<'r> {
         }
         if !report.is_empty() {
             let note = match &report.located {
+                // At the exit, and of a recording that was read, there is nobody to call it.
+                None if cfg!(refscope_search)
+                    && matches!(report.kind, ReportKind::Check | ReportKind::Alive) =>
+                {
+                    "locations show where a handle was created, not where it is stored, which \
+                     `LeakReport::locate` finds; sizes"
+                        .to_owned()
+                }
                 None => "locations show where a handle was created, not where it is stored; sizes"
                     .to_owned(),
                 Some(Err(why)) => format!("{why}; sizes"),
@@ -151,6 +174,11 @@ impl<'r> ReportStyle<'r> {
             };
             let note = format!("{note} are the values' own, without what they have on the heap");
             write!(out, "\nnote: {}", fold(&note, self.width.saturating_sub(6)).join("\n      "))?;
+        }
+        if report.taken_over && !report.is_empty() {
+            let note =
+                "the program installed a sink of its own; what it made since is not recorded";
+            write!(out, "\nnote: {}", fold(note, self.width.saturating_sub(6)).join("\n      "))?;
         }
         if let Some(note) = outside(report) {
             let fold = |line: &str| fold(line, self.width).join("\n");
@@ -194,7 +222,15 @@ impl<'r> ReportStyle<'r> {
         };
         let keeps = if line_of.starts_with("handles") { "keep" } else { "keeps" };
         let of_all = plural(report.objects, "object");
+        let is_dropped = leak.all_objects().all(LiveObject::is_dropped);
         let title = match (leak.count(), report.objects) {
+            (1, 1) if is_dropped => {
+                format!("{line_of} {keeps} the memory of this object, whose value is dropped")
+            }
+            (n, _) if is_dropped => format!(
+                "{line_of} {keeps} the memory of {} of {of_all}, whose values are dropped",
+                count(n)
+            ),
             (1, 1) => format!("{line_of} {keeps} this object alive"),
             (2, 2) => format!("{line_of} {keeps} both objects alive"),
             (n, all) if n == all => format!("{line_of} {keeps} all {of_all} alive"),
@@ -453,7 +489,7 @@ fn held_by(leak: &Leak) -> String {
     match (say(&strong, "strong handle"), say(&weak, "weak handle")) {
         (Some(strong), Some(weak)) => format!("{strong}; {weak}"),
         (Some(strong), None) => strong,
-        (None, Some(weak)) => format!("{weak}: the value is gone, its memory is not"),
+        (None, Some(weak)) => format!("{weak}: the value is dropped, its memory is not"),
         (None, None) => "no handle that is known".to_owned(),
     }
 }

@@ -8,6 +8,11 @@ use std::fmt;
 impl LeakReport {
     /// Returns the verdict in one line.
     pub fn verdict(&self) -> String {
+        if self.taken_over && self.is_empty() {
+            return "the program installed a sink of its own, and what it made since is not recorded, so that a leak could not \
+                    have been seen"
+                .to_owned();
+        }
         if self.traced_nothing && self.is_empty() {
             return "nothing was traced, so that a leak could not have been seen".to_owned();
         }
@@ -28,7 +33,18 @@ impl LeakReport {
         let size = self.leaks.iter().fold(0_u64, |sum, leak| sum.saturating_add(leak.bytes()));
         let (objects, lines) =
             (plural(self.objects, "object"), plural(self.leaks.len() as u64, "line"));
-        format!("{objects} alive{when}, kept by {lines}; {}{}{allowed}", bytes(size), self.parts())
+        let (size, dropped, parts) = (bytes(size), self.dropped(), self.parts());
+        format!("{objects} alive{when}, kept by {lines}; {size}{dropped}{parts}{allowed}")
+    }
+
+    /// Of how many the memory alone is left.
+    fn dropped(&self) -> String {
+        let all = self.leaks.iter().flat_map(Leak::all_objects);
+        match all.filter(|object| object.is_dropped()).count() as u64 {
+            0 => String::new(),
+            1 => "; 1 of them dropped, its memory kept by weak handles".to_owned(),
+            n => format!("; {} of them dropped, their memory kept by weak handles", count(n)),
+        }
     }
 
     /// How many objects are in each part, as far as that is known.
@@ -104,12 +120,13 @@ impl fmt::Display for Part {
 }
 
 /// The part of the report that a finding stands in: that of its worst objects.
-pub(super) fn heading(leak: &Leak) -> &'static str {
+pub(super) fn heading(leak: &Leak, kind: ReportKind) -> &'static str {
     match leak.parts.keys().next() {
         Some(Part::Leaked) => "Leaked: nothing reaches it, or only what leaked does",
         Some(Part::LikelyLeaked) => "Likely leaked: nothing was found to hold it; not proven",
         Some(Part::Raw) => "Away as raw pointers",
         Some(Part::Task(_)) => "Held by tasks that have not ended",
+        Some(Part::Thread(_)) if kind == ReportKind::Exit => "Held by threads that had not ended",
         Some(Part::Thread(_)) => "Held by threads that go on",
         Some(Part::Static(_) | Part::ThreadLocal(_)) => "Still held by statics and thread-locals",
         Some(Part::Stack(_)) => "Still held by a word on a stack: a local, most likely",
@@ -138,7 +155,10 @@ fn annotations(report: &LeakReport) -> String {
             property(&place.file),
             place.line,
             place.column,
-            property(&format!("refscope: {name} is alive")),
+            property(&match object.is_dropped() {
+                true => format!("refscope: the memory of {name} is kept"),
+                false => format!("refscope: {name} is alive"),
+            }),
             data(&says)
         ));
     }

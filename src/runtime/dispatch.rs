@@ -34,6 +34,8 @@ pub(crate) struct Dispatch {
     ready_log: AtomicU64,
     /// It wants no object left out.
     wants_all: bool,
+    /// And no event of any: what is alive is known with any sink.
+    only_tracks: bool,
     global: bool,
 }
 
@@ -56,6 +58,7 @@ impl Dispatch {
             name: std::any::type_name::<S>(),
             on: AtomicBool::new(true),
             wants_all: !route.filters,
+            only_tracks: flags == 0 && !route.filters,
             global,
         }
     }
@@ -158,9 +161,12 @@ statics! {
     /// load.
     pub(super) static ACTIVE: AtomicUsize = AtomicUsize::new(AT_FIRST_BIRTH.is_some() as usize);
 
-    /// The sink that the environment asked for, and the one installed in code, which takes over.
+    /// The sink that the environment asked for, and the one installed in code, which takes over if it wants events.
     static FROM_ENV: OnceLock<Dispatch> = OnceLock::new();
     static FROM_CODE: OnceLock<Dispatch> = OnceLock::new();
+
+    /// What the environment's sink is told when it gets no more objects.
+    static AT_TAKEOVER: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
 
     /// How many want objects to be tracked that no scope and no sink asks for.
     static TRACK_ALL: AtomicUsize = AtomicUsize::new(0);
@@ -180,6 +186,9 @@ pub(crate) fn idle() -> bool {
 
 /// True until the first traced allocation.
 static UNBORN: StdBool = StdBool::new(AT_FIRST_BIRTH.is_some());
+
+/// Whether it was said that the environment's sink gets no more objects.
+static SAID_TAKEN_OVER: StdBool = StdBool::new(false);
 
 /// Whether nothing traced has been made yet.
 pub(crate) fn is_unborn() -> bool {
@@ -246,10 +255,15 @@ impl Binding {
     }
 }
 
-/// The global sink: the one from code, else the one from the environment.
+/// The global sink: the one from code, if it wants events; else the one from the environment, while it is on.
 #[inline]
 fn global() -> Option<&'static Dispatch> {
-    FROM_CODE.get().or_else(|| FROM_ENV.get())
+    match FROM_CODE.get() {
+        Some(code) if !code.only_tracks => Some(code),
+        // Relaxed: see `switch_off`.
+        Some(code) => FROM_ENV.get().filter(|env| env.on.load(Ordering::Relaxed)).or(Some(code)),
+        None => FROM_ENV.get(),
+    }
 }
 
 /// The global sink, where it wants every object and no event at once.
@@ -314,7 +328,8 @@ pub(super) fn bind(object: &mut Object) -> Option<Binding> {
 ///
 /// The global sink is set once, and never replaced or freed; [`switch_off`] silences it. A sink that
 /// the environment asked for (`REFSCOPE=…`) is not in the way: it keeps the objects that are bound to it,
-/// and later ones go to `sink`.
+/// and later ones go to `sink`, which is said in a line on stderr and in the environment's recording. One that wants no
+/// events ([`Nop`](crate::sink::Nop), [`track`](crate::track)) takes nothing over.
 ///
 /// # Errors
 ///
@@ -333,13 +348,35 @@ pub(super) fn bind(object: &mut Object) -> Option<Binding> {
 /// # }
 /// ```
 pub fn install<S: Sink>(sink: S) -> Result<(), InstallError<S>> {
-    install_in(&FROM_CODE, sink)
+    // The environment is read now, or nobody would say that this takes over from its sink.
+    first_birth();
+    install_in(&FROM_CODE, sink)?;
+    say_taken_over();
+    Ok(())
 }
 
-/// Sets the sink that the environment asks for.
-pub(crate) fn install_from_env<S: Sink>(sink: S) {
+/// Sets the sink that the environment asks for, and what is done when one from code takes over.
+pub(crate) fn install_from_env<S: Sink>(sink: S, at_takeover: Box<dyn Fn() + Send + Sync>) {
     // There is no other: the environment is read once.
+    AT_TAKEOVER.get_or_init(|| at_takeover);
     let _ = install_in(&FROM_ENV, sink);
+    // A thread that did not wait for this may have installed one meanwhile.
+    say_taken_over();
+}
+
+/// Says, once, where the environment's sink gets no more objects. Called after either is set, so that the later call sees both.
+fn say_taken_over() {
+    let (Some(env), Some(code)) = (FROM_ENV.get(), FROM_CODE.get()) else { return };
+    // Relaxed: see `switch_off`; and nothing hangs on what was said.
+    let takes = !code.only_tracks && env.flags != 0 && env.on.load(Ordering::Relaxed);
+    if takes && !SAID_TAKEN_OVER.swap(true, Ordering::Relaxed) {
+        crate::event::warn(format_args!(
+            "the program installs a sink of its own: REFSCOPE's gets no object that is made from now on"
+        ));
+        if let Some(tell) = AT_TAKEOVER.get() {
+            tell();
+        }
+    }
 }
 
 /// Whether there was a global sink, and none of them is on any more.

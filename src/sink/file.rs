@@ -221,6 +221,11 @@ impl FileSink {
         if self.inner.process.is_current() { self.inner.out.lock().lost } else { 0 }
     }
 
+    /// Writes a mark to this file alone.
+    pub(crate) fn mark(&self, name: &str, time: Time) {
+        self.inner.mark(name, time);
+    }
+
     /// Writes out what has been gathered.
     ///
     /// # Errors
@@ -262,13 +267,19 @@ static FILES: Writers<Inner> = Writers::new();
 
 /// Writes a mark to all files.
 pub(crate) fn mark(name: &str, time: Time) {
-    let line = format!(r#"{{"mark":{},"ns":{}}}"#, Json(name), time.as_nanos());
-    for file in FILES.all().iter().filter(|file| file.process.is_current()) {
-        file.out.lock().line(&line);
+    for file in FILES.all() {
+        file.mark(name, time);
     }
 }
 
 impl Inner {
+    fn mark(&self, name: &str, time: Time) {
+        if self.process.is_current() {
+            let line = format!(r#"{{"mark":{},"ns":{}}}"#, Json(name), time.as_nanos());
+            self.out.lock().line(&line);
+        }
+    }
+
     fn write_out(&self) {
         if !self.process.is_current() {
             return;

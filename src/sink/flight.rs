@@ -127,6 +127,13 @@ impl FlightRecorder {
         self.log.lost()
     }
 
+    /// Writes a mark to this file alone.
+    pub(crate) fn mark(&self, name: &str, time: Time) {
+        if let Some(mut dictionary) = self.inner.dictionary() {
+            dictionary.mark(&self.inner.space, name, time);
+        }
+    }
+
     /// Writes what is not written at once: which source files the recording refers to, and lines of them.
     ///
     /// # Errors

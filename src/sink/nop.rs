@@ -31,7 +31,8 @@ impl Sink for Nop {
 
 /// Tracks every object that is allocated from now on, without a history: what is alive, and who holds it.
 ///
-/// May be called again, by several tests of one program for example.
+/// May be called again, by several tests of one program for example. A sink that the environment asked for (`REFSCOPE=…`) goes on
+/// getting the objects that it wants.
 ///
 /// # Errors
 ///

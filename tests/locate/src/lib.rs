@@ -105,6 +105,14 @@ impl Ask {
         }
     }
 
+    /// The search does not read what nobody touched.
+    #[inline(never)]
+    pub fn reads_less_than(&self, bytes: u64) {
+        let ownership = self.search();
+        assert!(!ownership.doubts.contains(&Doubt::Cut), "{:?}", ownership.doubts);
+        assert!(ownership.statistics.bytes < bytes, "{} were read", ownership.statistics.bytes);
+    }
+
     /// The object is held by this root, whatever lies between.
     #[inline(never)]
     pub fn root(&self, id: u64, is_root: impl Fn(&Owner) -> bool) {

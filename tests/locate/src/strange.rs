@@ -16,6 +16,7 @@ pub const STRANGE: &[Case] = &[
     ("shared_memory", shared_memory),
     ("memory_file", memory_file),
     ("huge_pages", huge_pages),
+    ("reserved", reserved),
     ("not_copied_by_a_fork", not_copied_by_a_fork),
     ("wiped_by_a_fork", wiped_by_a_fork),
     ("given_back", given_back),
@@ -114,6 +115,33 @@ fn huge_pages(ask: &Ask) {
         put(at)
     }
     held(build, ask, is_unknown);
+}
+
+/// Four gigabytes that were reserved, of which three pages have something: one of them is a part of a large page, and some have
+/// been read alone.
+fn reserved(ask: &Ask) {
+    const SIZE: usize = 4 << 30;
+    const LARGE: usize = 2 << 20;
+    fn build() -> [u64; 3] {
+        let at = map(SIZE, PRIVATE | libc::MAP_NORESERVE, -1);
+        let large = at.map_addr(|at| (at + SIZE / 4).next_multiple_of(LARGE));
+        // SAFETY: TEST: within the mapping.
+        unsafe { libc::madvise(large.cast(), 2 * LARGE, libc::MADV_HUGEPAGE) };
+        for read in [SIZE / 2, SIZE / 2 + (1 << 20), SIZE - (1 << 20)] {
+            // SAFETY: TEST: within the mapping.
+            assert_eq!(unsafe { at.wrapping_add(read).read_volatile() }, 0);
+        }
+        // SAFETY: TEST: within the mapping.
+        assert_eq!(unsafe { large.wrapping_add(LARGE).read_volatile() }, 0);
+        [at, large.wrapping_add(LARGE / 2), at.wrapping_add(SIZE - (1 << 16))].map(put)
+    }
+    let ids = black_box(build)();
+    clear_dead_stack();
+    ask.reads_less_than(1 << 30);
+    for id in ids {
+        ask.root(id, is_unknown);
+    }
+    black_box(KEPT.load(Ordering::Relaxed));
 }
 
 /// Says of memory with a ring in it what is to become of it.

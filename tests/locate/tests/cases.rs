@@ -201,6 +201,17 @@ fn in_all_other_ways() {
     all("walk", "neither", "live", "alone", ALL);
 }
 
+/// Where the heap is not glibc's, a report says what would make its blocks known.
+#[cfg(not(target_env = "gnu"))]
+#[test]
+fn a_report_suggests_alloc() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_at_exit"));
+    let output = command.env("REFSCOPE", "leaks").output().expect("the program starts");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("refscope::Alloc::new()"), "{text}");
+    assert!(!text.contains("could not be walked") && !text.contains("PROVEN"), "{text}");
+}
+
 /// Whatever threads of refscope's own there are, and files that are mapped.
 #[test]
 fn a_report_at_the_exit_proves_cycles() {
