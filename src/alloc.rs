@@ -93,16 +93,14 @@ const GRANULE: u32 = 3;
 const MAP: usize = 1 << (GIGABYTE - GRANULE);
 /// Bits of the addresses that systems give to a process that does not ask for more.
 const ADDRESS: u32 = if cfg!(target_arch = "aarch64") { 48 } else { 47 };
+/// Whether the memory can be searched.
+const IS_SEARCHED: bool =
+    cfg!(all(target_os = "linux", target_pointer_width = "64", feature = "trace"));
 /// Gigabytes that an address can be in. None where nothing is searched.
-const GIGABYTES: usize =
-    if cfg!(all(target_os = "linux", target_pointer_width = "64", feature = "trace")) {
-        1 << (ADDRESS - GIGABYTE)
-    } else {
-        0
-    };
+const GIGABYTES: usize = if IS_SEARCHED { 1 << (ADDRESS - GIGABYTE) } else { 0 };
 
 /// The largest block that is cleared when it ends: what is larger may have pages that nobody has touched.
-const CLEARED: usize = if GIGABYTES > 0 { 64 << 10 } else { 0 };
+const CLEARED: usize = 64 << 10;
 
 /// Whether blocks are cleared.
 static CLEARS: AtomicBool = AtomicBool::new(false);
@@ -117,7 +115,7 @@ pub(crate) fn clear_from_now_on() {
 /// Whether a block of this size is to be cleared.
 #[inline]
 fn clears(size: usize) -> bool {
-    size <= CLEARED && CLEARS.load(Ordering::Relaxed)
+    IS_SEARCHED && size <= CLEARED && CLEARS.load(Ordering::Relaxed)
 }
 
 /// In place of the length of a block that has more granules: it stands in the four bytes behind.
