@@ -154,7 +154,7 @@ pub use doubt::{Doubt, Place};
 pub use name::Name;
 pub use ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
-    StaticPlace, Statistics, Step, ThreadLocalPlace,
+    PlainPointer, StaticPlace, Statistics, Step, ThreadLocalPlace,
 };
 pub use search::{Search, Unavailable};
 #[cfg(feature = "json")]

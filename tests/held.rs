@@ -20,7 +20,7 @@ use refscope::locate::Search;
 use refscope::{Arc, Box, Rc, Scope, rc};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{LazyLock, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -278,6 +278,43 @@ fn dead_frames_hold_nothing() {
     for text in [by_run, by_guard, by_verify] {
         assert!(text.contains("1 leaked"), "{text}");
     }
+}
+
+/// C has it as `user_data`, in a static; a callback makes a handle of it for a moment, and does not drop that.
+#[test]
+fn what_a_static_points_to_is_likely_leaked_at_most() {
+    static USER_DATA: AtomicPtr<[u64; 3]> = AtomicPtr::new(std::ptr::null_mut());
+    if passed_in_its_own_process() {
+        return;
+    }
+    #[inline(never)]
+    fn call_back() {
+        // SAFETY: TEST: it is what `into_raw` gave, and is not dropped.
+        let user_data = unsafe { Arc::from_raw(USER_DATA.load(Ordering::Relaxed)) };
+        let user_data = std::mem::ManuallyDrop::new(user_data);
+        assert_eq!(user_data[1], 2);
+    }
+    let is_in_hand = report(|| {
+        USER_DATA.store(Arc::into_raw(Arc::new([1, 2, 3])).cast_mut(), Ordering::Relaxed);
+        call_back();
+    });
+    assert!(matches!(parts(&is_in_hand)[..], [(Part::LikelyLeaked, 1)]), "{is_in_hand}");
+    let words = is_in_hand.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("has a plain pointer to it"), "{words}");
+    assert!(!cfg!(feature = "stacks") || words.contains("USER_DATA"), "{words}");
+    // It is away as it was, and the static has it.
+    let is_raw = report(|| {
+        USER_DATA.store(Arc::into_raw(Arc::new([1, 2, 3])).cast_mut(), Ordering::Relaxed);
+    });
+    assert!(matches!(parts(&is_raw)[..], [(Part::Raw, 1)]), "{is_raw}");
+    let words = is_raw.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("has a plain pointer to it"), "{words}");
+    // Nothing has it.
+    let is_lost = report(|| {
+        USER_DATA.store(std::ptr::null_mut(), Ordering::Relaxed);
+        std::mem::forget(Arc::new([1, 2, 3]));
+    });
+    assert!(matches!(parts(&is_lost)[..], [(Part::Leaked, 1)]), "{is_lost}");
 }
 
 #[cfg(feature = "stacks")]

@@ -255,13 +255,23 @@ impl<'a> Starts<'a> {
     fn part_of_start(&self, start: &Start) -> Option<Part> {
         match &self.ownership.nodes.get(start.node as usize)?.held {
             Held::Cycle(cycle) => self.ownership.cycles.get(*cycle as usize).map(part_of_cycle),
-            Held::Root(Owner::NotFound) if self.is_sure() && start.is_guess => {
+            Held::Root(Owner::NotFound)
+                if self.is_sure() && (start.is_guess || self.is_pointed_at(start.node)) =>
+            {
                 Some(Part::LikelyLeaked)
             }
             Held::Root(owner) => self.part_of_root(owner),
             // The block may be a freed one that a handle was moved out of; or the program has its address in a form of its own.
             Held::Unreferenced if self.is_sure() && !start.is_guess => Some(Part::LikelyLeaked),
             _ => None,
+        }
+    }
+
+    /// Whether a static has a plain word that leads to the object: the program may have it as a raw pointer.
+    fn is_pointed_at(&self, node: u32) -> bool {
+        match self.ownership.nodes.get(node as usize).map(|node| node.kind) {
+            Some(NodeKind::Object(id)) => self.ownership.plain_pointer_to(id).is_some(),
+            _ => false,
         }
     }
 

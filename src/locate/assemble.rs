@@ -10,7 +10,7 @@ use super::memory::Memory;
 use super::name::Name;
 use super::ownership::{
     Cycle, Grade, Held, LocatedHandle, LocatedObject, Node, NodeKind, Owner, Ownership,
-    StaticPlace, Statistics, Step, ThreadLocalPlace,
+    PlainPointer, StaticPlace, Statistics, Step, ThreadLocalPlace,
 };
 use super::proof::Reach;
 use super::rules::{Rule, Rules};
@@ -144,6 +144,7 @@ pub(super) fn assemble(
     assembly.number_nodes(&held);
     assembly.give_nodes();
     let nodes = assembly.nodes(&held);
+    let plain_pointers = assembly.plain_pointers(&held);
     drop(held);
     let cycles = (components.iter().zip(&rounds).zip(of_cycles))
         .map(|((component, round), retained)| {
@@ -158,6 +159,7 @@ pub(super) fn assemble(
         objects: assembly.objects,
         cycles,
         nodes,
+        plain_pointers,
         asked_by: String::new(),
         doubts,
         statistics,
@@ -449,6 +451,26 @@ impl Assembly<'_> {
             let node = self.node_of.get(block as usize).copied();
             object.node = node.filter(|&node| node != NONE);
         }
+    }
+
+    /// What points to the objects of which no handle was found, though it is none.
+    fn plain_pointers(&self, held: &[guess::Held]) -> Vec<PlainPointer> {
+        let graph = &self.graph;
+        let mut pointers = Vec::new();
+        for edge in &graph.scanned.from_areas {
+            let area = &graph.areas[edge.area as usize];
+            let is_place = matches!(area, AreaKind::Static(_) | AreaKind::ThreadLocal(_))
+                && !graph.is_doubtful(edge.area);
+            let is_open =
+                matches!(held[edge.to as usize], guess::Held::NotFound | guess::Held::Raw);
+            if let Some(object) = self.object(edge.to).filter(|_| is_place && is_open) {
+                let owner = self.places.owner(area, edge.address);
+                pointers.push(PlainPointer { object: object.id, owner });
+            }
+        }
+        pointers.sort_by_key(|pointer| pointer.object);
+        pointers.dedup_by_key(|pointer| pointer.object);
+        pointers
     }
 
     /// The handles. Nothing else is asked of where they stand.

@@ -18,6 +18,10 @@ pub struct Ownership {
     pub nodes: Vec<Node>,
     /// The cycles that no root reaches.
     pub cycles: Vec<Cycle>,
+    /// Of objects none of whose handles was found, or that are away as raw pointers: the statics and thread-locals with a plain
+    /// pointer to them, one each, by object.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub plain_pointers: Vec<PlainPointer>,
     /// The name of the thread that asked: what stands on its stack are the asker's locals, most likely. No other thread's
     /// name is the same.
     pub asked_by: String,
@@ -25,6 +29,18 @@ pub struct Ownership {
     pub doubts: Vec<Doubt>,
     /// What the search read.
     pub statistics: Statistics,
+}
+
+/// A pointer that is no handle. The program may have an object there as a raw pointer, such as a callback's `user_data`, and make
+/// handles of it for a moment.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct PlainPointer {
+    /// The object that it leads to.
+    pub object: ObjectId,
+    /// Where it stands.
+    pub owner: Owner,
 }
 
 /// A living object.
@@ -288,6 +304,12 @@ impl Ownership {
         let from = self.handles.partition_point(|handle| handle.id.object() < id);
         let count = self.handles[from..].partition_point(|handle| handle.id.object() == id);
         &self.handles[from..from + count]
+    }
+
+    /// Returns where a [plain pointer](PlainPointer) to an object stands, if one was looked for and found.
+    pub fn plain_pointer_to(&self, id: ObjectId) -> Option<&Owner> {
+        let at = self.plain_pointers.binary_search_by_key(&id, |pointer| pointer.object).ok()?;
+        Some(&self.plain_pointers[at].owner)
     }
 
     /// Returns the path to an object, from the root: the root or cycle that the first node hangs on, and the nodes.

@@ -131,6 +131,10 @@ impl Ownership {
             handles: ids.iter().flat_map(|&id| self.handles_of(id)).filter_map(handle).collect(),
             nodes: kept.nodes.iter().filter_map(node).collect(),
             cycles: kept.cycles.iter().filter_map(cycle).collect(),
+            plain_pointers: (self.plain_pointers.iter())
+                .filter(|pointer| ids.contains(&pointer.object))
+                .cloned()
+                .collect(),
             asked_by: self.asked_by.clone(),
             doubts: self.doubts.clone(),
             statistics: self.statistics.clone(),

@@ -130,7 +130,17 @@ impl fmt::Display for PathText<'_> {
             Held::Root(Owner::NotFound) if self.ownership.is_cut() => {
                 f.write_str("nothing that was found before the search ran out of its budget")?;
             }
-            Held::Root(owner) => write!(f, "{owner}")?,
+            Held::Root(owner) => {
+                write!(f, "{owner}")?;
+                let start = nodes.first().and_then(|&node| self.ownership.nodes.get(node as usize));
+                let pointer = start.and_then(|start| match start.kind {
+                    NodeKind::Object(id) => self.ownership.plain_pointer_to(id),
+                    NodeKind::Block(_) => None,
+                });
+                if let Some(place) = pointer {
+                    write!(f, "; {place} has a plain pointer to it")?;
+                }
+            }
             Held::Cycle(cycle) => match self.ownership.cycles.get(*cycle as usize) {
                 Some(cycle) => write!(f, "{}", self.ownership.cycle_text(cycle))?,
                 None => f.write_str("a cycle")?,

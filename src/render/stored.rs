@@ -114,7 +114,7 @@ impl<'a> AlikePaths<'a> {
                 // Nothing is to be seen of these but their types, which the report has elsewhere.
                 Held::Root(owner @ (Owner::NotFound | Owner::Raw | Owner::Untraced)) => {
                     let mut hasher = DefaultHasher::new();
-                    owner.hash(&mut hasher);
+                    (owner, self.ownership.plain_pointer_to(object.id)).hash(&mut hasher);
                     hasher.finish()
                 }
                 _ => self.prints[node as usize],
