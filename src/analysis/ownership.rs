@@ -239,11 +239,13 @@ impl<'a> Starts<'a> {
     /// What the path to a node begins with; the task, if it leads through one.
     fn part(&self, node: u32) -> Option<Part> {
         let start = self.starts.get(node as usize)?;
-        if start.may_be_old {
-            // Nothing holds it then, or another place does.
-            return None;
-        }
         let part = self.part_of_start(start)?;
+        if start.may_be_old {
+            // Nothing holds it then, or another place does: it is not to be allowed by that one's name.
+            let is_nameless =
+                matches!(&part, Part::Static(name) | Part::ThreadLocal(name) if name.is_empty());
+            return is_nameless.then_some(part);
+        }
         let task = start.task.and_then(|task| self.ownership.nodes[task as usize].task.as_ref());
         Some(match (part, task) {
             // One that nothing reaches runs no more.
