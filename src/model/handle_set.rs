@@ -175,6 +175,14 @@ impl<H: Copy> HandleSet<H> {
         self.end_oldest_returned(strength)
     }
 
+    /// Whether a handle is known to have become a raw pointer.
+    pub(crate) fn is_away(&self, number: u64, strength: Strength) -> bool {
+        let slot = self.find(number).map(|at| &self.slots[at]);
+        slot.is_some_and(|slot| {
+            slot.strength == strength && matches!(slot.state, State::Raw | State::Returned)
+        })
+    }
+
     /// Marks a handle as one that became a raw pointer.
     pub(crate) fn leave(&mut self, number: u64) -> Option<H> {
         let at = self.find(number)?;

@@ -88,6 +88,8 @@ struct Early {
     end: u64,
     /// What its end did to the weak count.
     weak: i8,
+    /// Another handle took its place, from the raw pointer that it has not become yet.
+    is_claimed: bool,
 }
 
 /// Handles whose ends are kept before their beginnings. Only these are in blocks that are not given up yet, of which few are much
@@ -101,6 +103,11 @@ impl Event {
     /// The handle that it happened to, or from which it made one.
     fn number(&self) -> u64 {
         self.record[1] & HANDLE
+    }
+
+    fn set_op(&mut self, op: Op) {
+        self.op = op;
+        self.record[1] = self.record[1] << 8 >> 8 | (op as u64) << 56;
     }
 
     fn set_number(&mut self, number: u64) {
@@ -160,7 +167,7 @@ impl Known {
         } else if let Some(side) = ended_side(op) {
             self.end(event, side, gone)
         } else if matches!(op, Op::IntoRaw | Op::WeakIntoRaw | Op::Leak) {
-            self.leave(event)
+            self.leave(event, gone)
         } else {
             op == Op::Allow && self.allow(seq)
         };
@@ -205,7 +212,10 @@ impl Known {
         let replaced = match op {
             Op::FromRaw | Op::WeakFromRaw => {
                 let named = event.number();
-                self.handles.claim(side, (named != 0).then_some(named))
+                match named == 0 || self.handles.is_away(named, side) || !self.claim_early(named) {
+                    true => self.handles.claim(side, (named != 0).then_some(named)),
+                    false => None,
+                }
             }
             _ => None,
         };
@@ -238,9 +248,19 @@ impl Known {
     fn catch_up(&mut self, number: u64, side: Strength, early: Early, gone: &mut Vec<u64>) {
         if early.left != 0 {
             match self.handles.leave(number) {
+                // That the first handle is over could be said by its own end alone.
+                Some(held) if early.is_claimed && held.root != 1 => {
+                    self.handles.claim(side, Some(number));
+                    self.release(held, gone);
+                    self.let_other_go(early.left, 0, gone);
+                }
                 Some(held) => self.set_left(number, held, early.left),
                 None => self.let_other_go(early.left, 0, gone),
             }
+        }
+        if early.is_claimed && early.left == 0 {
+            // It is yet to leave.
+            self.claim_early(number);
         }
         if early.end != 0
             && let Some(held) = self.handles.end(number, side)
@@ -254,9 +274,15 @@ impl Known {
         }
     }
 
-    fn leave(&mut self, event: &Event) -> bool {
+    fn leave(&mut self, event: &mut Event, gone: &mut Vec<u64>) -> bool {
         let number = event.number();
+        let early = self.rare.as_ref().and_then(|rare| rare.early.get(&number));
+        let is_claimed = early.is_some_and(|early| early.is_claimed);
         if let Some(held) = self.handles.leave(number) {
+            if is_claimed {
+                self.rare().early.remove(&number);
+                return self.end_claimed(event, held, gone);
+            }
             self.keep(event.seq, 0);
             self.set_left(number, held, event.seq);
             return true;
@@ -265,6 +291,33 @@ impl Known {
             return false;
         }
         self.keep_early(event, |early| early.left = event.seq)
+    }
+
+    /// Notes that another handle has taken the place of one that is not known to be away. False where there is no room for that.
+    fn claim_early(&mut self, number: u64) -> bool {
+        let rare = self.rare();
+        let has_room = rare.early.len() < MOST_EARLY;
+        if has_room {
+            rare.early.entry(number).or_default().is_claimed = true;
+        }
+        has_room
+    }
+
+    /// A handle leaves whose place was taken long since: it is over. Of the first one this is the end.
+    fn end_claimed(&mut self, event: &mut Event, held: Held, gone: &mut Vec<u64>) -> bool {
+        let (side, end) = match event.op {
+            Op::WeakIntoRaw => (Strength::Weak, Op::WeakIntoStd),
+            _ => (Strength::Strong, Op::IntoStd),
+        };
+        self.handles.claim(side, Some(event.number()));
+        self.release(held, gone);
+        if held.root != 1 {
+            return false;
+        }
+        event.set_op(end);
+        event.set_number(1);
+        self.keep(event.seq, end.weak_delta());
+        true
     }
 
     fn set_left(&mut self, number: u64, held: Held, seq: u64) {
@@ -389,3 +442,49 @@ impl Known {
 
 /// Slots of an event that is kept and is no birth.
 const KEPT_SLOTS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An event with its number, and that of the handle that it names.
+    fn event(op: Op, seq: u64, named: u64, strong: u64) -> Event {
+        let record = [seq << 24 | strong, (op as u64) << 56 | named, 7 << 24, 0];
+        Event { op, object: 7, seq, record, birth: None, thread: 0, stack: 0 }
+    }
+
+    fn follow(known: &mut Known, mut event: Event) -> Option<Event> {
+        known.follow(&mut event, &mut Vec::new()).then_some(event)
+    }
+
+    /// Blocks of two threads: what took a handle's place is known before the handle has left.
+    #[test]
+    fn a_place_is_taken_before_its_handle_leaves() {
+        let mut known = Known::default();
+        follow(&mut known, event(Op::New, 1, 0, 1));
+        follow(&mut known, event(Op::Upgrade, 2, 1, 2));
+        assert!(follow(&mut known, event(Op::FromRaw, 4, 2, 2)).is_some());
+        assert!(follow(&mut known, event(Op::IntoRaw, 3, 2, 2)).is_none());
+        assert_eq!(known.handles.len(Strength::Strong), 2);
+        assert!(known.handles.get(2).is_none() && known.handles.get(4).is_some());
+        // Its making comes last.
+        follow(&mut known, event(Op::FromRaw, 7, 5, 3));
+        follow(&mut known, event(Op::IntoRaw, 6, 5, 3));
+        follow(&mut known, event(Op::Clone, 5, 1, 3));
+        assert_eq!(known.handles.len(Strength::Strong), 3);
+        assert!(known.handles.get(5).is_none() && known.handles.get(7).is_some());
+        assert!(!known.has_rare());
+    }
+
+    /// Of the first handle, whose making stays, the end is kept.
+    #[test]
+    fn the_first_handles_place_is_taken_before_it_leaves() {
+        let mut known = Known::default();
+        follow(&mut known, event(Op::New, 1, 0, 1));
+        follow(&mut known, event(Op::FromRaw, 3, 1, 1));
+        let end = follow(&mut known, event(Op::IntoRaw, 2, 1, 1)).expect("its end is kept");
+        assert_eq!((end.op, (end.record[1] >> 56) as u8), (Op::IntoStd, Op::IntoStd as u8));
+        assert_eq!(known.handles.len(Strength::Strong), 1);
+        assert!(known.handles.get(3).is_some());
+    }
+}
