@@ -87,7 +87,8 @@ pub(super) struct Types<'a> {
     /// By address as symbols have it.
     statics: BTreeMap<u64, TypeId>,
     /// By offset in a thread's.
-    thread_locals: BTreeMap<u64, TypeId>,
+    /// None where there are several: those that the linker has left out are all said to be at the first place.
+    thread_locals: BTreeMap<u64, Option<TypeId>>,
     /// What is added to a place in the file to get such an address.
     bias: u64,
     shapes: RefCell<HashMap<TypeId, Option<Rc<Shape>>>>,
@@ -228,7 +229,10 @@ impl<'a> Types<'a> {
                         Some(gimli::Operation::UnsignedConstant { value }),
                         Some(gimli::Operation::TLS),
                     ) => {
-                        self.thread_locals.insert(value, id);
+                        let known = self.thread_locals.entry(value).or_insert(Some(id));
+                        if *known != Some(id) {
+                            *known = None;
+                        }
                     }
                     _ => {}
                 }
@@ -297,7 +301,8 @@ impl<'a> Types<'a> {
 
     /// The type of the thread-local at an offset in a thread's, and the offset in it.
     pub(super) fn thread_local_at(&self, offset: u64) -> Option<(TypeId, u64)> {
-        let (&start, &id) = self.thread_locals.range(..=offset).next_back()?;
+        let (&start, id) = self.thread_locals.range(..=offset).next_back()?;
+        let id = (*id)?;
         (offset - start < self.shape(id)?.size).then_some((id, offset - start))
     }
 

@@ -207,8 +207,8 @@ fn source_is_shown_wherever_a_program_runs() {
     std::fs::remove_dir_all(&folder).expect("it is there");
     for text in [said, recorded] {
         assert!(text.contains("Self { host: Arc::clone(host), log } // <- FAULT"), "{text}");
-        // A derive made it, so that a stack says where.
-        let log = "new plugins.rs:15";
+        // A derive made it, so that a stack says on whose behalf.
+        let log = "new plugins.rs:61";
         assert!(!text.contains("strong 3 ×") || text.contains(log), "{text}");
         assert!(!text.contains(env!("CARGO_MANIFEST_DIR").trim_start_matches('/')), "{text}");
     }
