@@ -163,13 +163,16 @@ fn claim_regions(moment: &Moment, heap: &Heap, claims: &mut Claims, until: Insta
         region.is_file() && !region.shared && programs.contains(region.name.as_str())
     };
     // An allocator's memory may be a static: what is free in it is no more the static's than a block is.
-    let claim_static = |region: &Region, of: &Region, claims: &mut Claims| {
+    let claim_pools = |region: &Region, claims: &mut Claims| {
         for pool in &heap.pools {
             let part = pool.start.max(region.range.start)..pool.end.min(region.range.end);
             if !part.is_empty() {
                 claims.claim(part, AreaKind::Freed);
             }
         }
+    };
+    let claim_static = |region: &Region, of: &Region, claims: &mut Claims| {
+        claim_pools(region, claims);
         claims.claim(region.range.clone(), AreaKind::Static(of.name.clone()));
     };
     for (index, region) in moment.regions.iter().enumerate() {
@@ -203,11 +206,9 @@ fn claim_regions(moment: &Moment, heap: &Heap, claims: &mut Claims, until: Insta
             if before.is_some_and(|before| !before.readable) {
                 start = dead_stack(&moment.memory, region, until).unwrap_or(start);
             }
-            let overlaps =
-                |pool: &Range<u64>| pool.start < region.range.end && region.range.start < pool.end;
-            let is_pool = heap.pools.iter().any(overlaps);
-            let kind = if is_pool { AreaKind::Freed } else { AreaKind::Unknown };
-            claims.claim(start..region.range.end, kind);
+            // The system makes one mapping of two that lie side by side: an allocator's is where its blocks are.
+            claim_pools(region, claims);
+            claims.claim(start..region.range.end, AreaKind::Unknown);
         }
     }
 }
