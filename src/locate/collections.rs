@@ -26,10 +26,14 @@ pub(super) enum Told {
 pub(super) enum Life {
     /// Nothing speaks against it.
     Alive,
+    /// It is, if the collection is one that it looks like. Nothing is known of what the pointer to it is in.
+    Likely,
     /// Either, by which collection it is.
     Unsure { as_vec: bool, as_deque: bool },
     /// It is an old one, if the collection is what it looks like.
     Spare,
+    /// The same, and nothing is known of what the pointer to it is in: where there is no other copy, it may be something else.
+    SpareOrOther,
     /// It is an old one.
     Dead,
 }
@@ -48,6 +52,8 @@ pub(super) struct Claim {
     ends_as_deque: bool,
     /// Whether it ends where a `Vec` would.
     ends_as_vec: bool,
+    /// Nothing is known of what it is in, but perhaps where that ends: it is in a block.
+    pub(super) is_open: bool,
 }
 
 /// Bytes that an allocator may have added to a block.
@@ -90,6 +96,7 @@ impl Claim {
             ends_as_deque: [Told::End(at + 24), Told::EndOfLocal(at + 32)].contains(&told)
                 || is_either,
             ends_as_vec: is_either,
+            is_open: told == Told::Nothing,
         })
     }
 
@@ -116,11 +123,13 @@ impl Claim {
             (_, true) => Life::Alive,
             _ if self.ends_as_deque && deques == [Some(true); 2] => Life::Alive,
             _ if self.ends_as_vec && vecs == [Some(true); 2] => Life::Alive,
+            (true, false) if self.is_open => Life::Likely,
             (true, false) => Life::Unsure {
                 as_vec: vecs == [Some(true); 2],
                 as_deque: deques == [Some(true); 2],
             },
             (false, _) if self.element > 0 => Life::Dead,
+            (false, _) if self.is_open => Life::SpareOrOther,
             (false, _) => Life::Spare,
         }
     }

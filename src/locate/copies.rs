@@ -47,7 +47,7 @@ impl Graph {
         }
         for handle in 0..self.chosen.len() {
             match life_of(&lives, self.chosen[handle]) {
-                Life::Alive => {}
+                Life::Alive | Life::Likely | Life::SpareOrOther => {}
                 Life::Dead => self.chosen[handle] = NONE,
                 life => self.doubtful.push((handle as u32, life)),
             }
@@ -74,8 +74,8 @@ impl Graph {
             let likely = 2 * (self.rank(found) + 1 - u8::from(is_far));
             let rank = match life_of(lives, index as u32) {
                 Life::Alive => likely,
-                Life::Unsure { .. } => likely - 1,
-                Life::Spare | Life::Dead => 1,
+                Life::Likely | Life::Unsure { .. } => likely - 1,
+                Life::Spare | Life::SpareOrOther | Life::Dead => 1,
             };
             if rank > best[at] && !self.is_taken(memory, found, queues) {
                 best[at] = rank;
@@ -232,7 +232,8 @@ impl Graph {
         let pointer = words[3];
         if pointer == range.start {
             let own = [words[2], pointer, words[4], words[5]];
-            if let Some(claim) = Claim::new(own, at, range.end - range.start, told) {
+            if let Some(mut claim) = Claim::new(own, at, range.end - range.start, told) {
+                claim.is_open |= area.is_none();
                 buffers.claims.push(Pointer { to, area, at, claim });
                 return;
             }
@@ -280,10 +281,12 @@ impl Graph {
             all = Some(match (all, life) {
                 (_, Life::Alive) => return Life::Alive,
                 (None, life) => life,
+                (Some(Life::Likely), _) | (_, Life::Likely) => Life::Likely,
                 (Some(Life::Unsure { .. }), _) | (_, Life::Unsure { .. }) => {
                     Life::Unsure { as_vec: false, as_deque: false }
                 }
                 (Some(Life::Dead), Life::Dead) => Life::Dead,
+                (Some(Life::SpareOrOther), Life::SpareOrOther) => Life::SpareOrOther,
                 _ => Life::Spare,
             });
         }

@@ -313,9 +313,9 @@ impl<'a, 'p> Fields<'a, 'p> {
     fn is_in_use(&self, node: u32, life: Life) -> bool {
         let layout = self.layouts.get(node as usize).map_or(0, |&layout| layout as usize);
         let (is_vec, is_deque) = match life {
-            Life::Alive => return true,
+            Life::Alive | Life::Likely => return true,
             Life::Unsure { as_vec, as_deque } => (as_vec, as_deque),
-            Life::Spare | Life::Dead => (false, false),
+            Life::Spare | Life::SpareOrOther | Life::Dead => (false, false),
         };
         match self.known.get(layout) {
             Some(Layout::Many { order: Order::Slice, .. }) => is_vec,
