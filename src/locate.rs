@@ -39,7 +39,8 @@
 //! A handle that was moved leaves its words behind. Of several copies the likeliest is said to be the handle: not one in a place
 //! that a `Vec`, a `VecDeque`, a hash table or a channel does not use. Hash tables and channels say it themselves. The words of a
 //! `Vec` may be those of a `VecDeque`: with the feature `stacks`, the types of statics and thread-locals tell which, or where their
-//! symbols end. What is left is in [`LocatedHandle::may_be_old`]. A `VecDeque` in a static that is being drained looks as if
+//! symbols end. What is left is in [`LocatedHandle::may_be_old`]; but of a collection in a heap block, whose type is not known, the
+//! likelier is taken, so that what was popped from a `VecDeque` there may be said to be in it still. A `VecDeque` in a static that is being drained looks as if
 //! its elements had been taken out. What a collection on a stack does not use is not known. For proofs every copy counts.
 //!
 //! # Names

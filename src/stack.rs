@@ -94,6 +94,8 @@ pub use frame::{Frame, Line, Origin, Stack, flame_graph};
 pub(crate) use location::needs_stack;
 
 pub(crate) use capture::record;
+#[cfg(refscope_search)]
+pub(crate) use capture::{each_loaded, segments};
 #[cfg_attr(not(feature = "trace"), allow(unused_imports))]
 pub(crate) use dead::clear_dead_frames;
 #[cfg(feature = "stacks")]

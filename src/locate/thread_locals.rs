@@ -12,7 +12,7 @@ use super::memory::Memory;
 use super::registers::thread_pointer;
 use super::symbols::Image;
 use super::threads::Thread;
-use std::ffi::{c_int, c_void};
+use crate::stack::{each_loaded, segments};
 use std::ops::Range;
 
 /// A program's or library's thread-locals in one thread.
@@ -35,45 +35,22 @@ pub(super) struct Module {
 
 /// The libraries that have thread-locals. Not the program, whose own are found without the table.
 pub(super) fn modules(images: &[Image]) -> Vec<Module> {
-    /// What the loader's table is read into.
-    struct Found<'a> {
-        images: &'a [Image],
-        modules: Vec<Module>,
-    }
-    unsafe extern "C" fn step(
-        info: *mut libc::dl_phdr_info,
-        size: usize,
-        found: *mut c_void,
-    ) -> c_int {
-        // SAFETY: LOADED: the loader's entry, for as long as this call.
-        let info = unsafe { &*info };
-        // SAFETY: LOADED: what `modules` gave, which nobody else uses meanwhile.
-        let found = unsafe { &mut *found.cast::<Found<'_>>() };
-        if size < size_of::<libc::dl_phdr_info>()
-            || info.dlpi_tls_modid == 0
-            || info.dlpi_phdr.is_null()
-        {
-            return 0;
-        }
-        // SAFETY: LOADED: the loader says how many there are.
-        let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
-        let own = headers.iter().find(|header| header.p_type == libc::PT_TLS);
-        let at = info.dlpi_phdr.addr() as u64;
-        let image = found.images.iter().position(|image| image.contains(at));
-        if let Some(own) = own
-            && image.is_none_or(|image| !found.images[image].is_program)
-        {
-            let number = info.dlpi_tls_modid as u64;
-            found.modules.push(Module { number, size: own.p_memsz, image });
-        }
-        0
-    }
-    let mut found = Found { images, modules: Vec::new() };
+    let mut modules = Vec::new();
     if cfg!(target_env = "gnu") {
-        // SAFETY: LOADED: `step` has the type that is called, and `found` outlives the call.
-        unsafe { libc::dl_iterate_phdr(Some(step), (&raw mut found).cast()) };
+        each_loaded(|info, _| {
+            let at = info.dlpi_phdr.addr() as u64;
+            let image = images.iter().position(|image| image.contains(at));
+            let own = segments(info).iter().find(|header| header.p_type == libc::PT_TLS);
+            if let Some(own) = own.filter(|_| info.dlpi_tls_modid != 0)
+                && image.is_none_or(|image| !images[image].is_program)
+            {
+                let number = info.dlpi_tls_modid as u64;
+                modules.push(Module { number, size: own.p_memsz, image });
+            }
+            false
+        });
     }
-    found.modules
+    modules
 }
 
 /// How many bytes the thread-locals of the program, and of all libraries that it was linked with, lie before the thread's data:
@@ -82,32 +59,18 @@ pub(super) fn modules(images: &[Image]) -> Vec<Module> {
 pub(super) fn all_static_locals() -> u64 {
     /// More than the loader sets aside.
     const MOST: u64 = 1 << 20;
-    struct Found {
-        pointer: u64,
-        most: u64,
-    }
-    unsafe extern "C" fn step(
-        info: *mut libc::dl_phdr_info,
-        size: usize,
-        found: *mut c_void,
-    ) -> c_int {
-        // SAFETY: LOADED: the loader's entry, for as long as this call.
-        let info = unsafe { &*info };
-        // SAFETY: LOADED: what `all_static_locals` gave, which nobody else uses meanwhile.
-        let found = unsafe { &mut *found.cast::<Found>() };
-        if size >= size_of::<libc::dl_phdr_info>() && !info.dlpi_tls_data.is_null() {
-            let before = found.pointer.wrapping_sub(info.dlpi_tls_data.addr() as u64);
+    let (pointer, mut most) = (thread_pointer(), 0);
+    each_loaded(|info, _| {
+        if !info.dlpi_tls_data.is_null() {
+            let before = pointer.wrapping_sub(info.dlpi_tls_data.addr() as u64);
             // Those of a library that was loaded later are a block of the heap.
             if before < MOST {
-                found.most = found.most.max(before);
+                most = most.max(before);
             }
         }
-        0
-    }
-    let mut found = Found { pointer: thread_pointer(), most: 0 };
-    // SAFETY: LOADED: `step` has the type that is called, and `found` outlives the call.
-    unsafe { libc::dl_iterate_phdr(Some(step), (&raw mut found).cast()) };
-    found.most
+        false
+    });
+    most
 }
 
 /// They lie behind the thread's data.

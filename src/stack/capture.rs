@@ -10,6 +10,8 @@ mod tables;
 mod walk;
 
 pub(super) use modules::Modules;
+#[cfg(refscope_search)]
+pub(crate) use modules::{each_loaded, segments};
 pub(super) use resolve::Resolver;
 pub use table::TableStats;
 

@@ -56,7 +56,7 @@ impl Modules {
 }
 
 /// Calls `each` for what is loaded, until it returns `true`.
-fn walk(mut each: impl FnMut(&libc::dl_phdr_info, bool) -> bool) {
+pub(crate) fn each_loaded(mut each: impl FnMut(&libc::dl_phdr_info, bool) -> bool) {
     struct Walk<'a> {
         each: &'a mut dyn FnMut(&libc::dl_phdr_info, bool) -> bool,
         first: bool,
@@ -74,7 +74,8 @@ fn walk(mut each: impl FnMut(&libc::dl_phdr_info, bool) -> bool) {
     unsafe { libc::dl_iterate_phdr(Some(step), (&raw mut walk).cast()) };
 }
 
-fn segments(info: &libc::dl_phdr_info) -> &[libc::Elf64_Phdr] {
+/// The program headers of a loaded file.
+pub(crate) fn segments(info: &libc::dl_phdr_info) -> &[libc::Elf64_Phdr] {
     if info.dlpi_phdr.is_null() {
         return &[];
     }
@@ -98,7 +99,7 @@ fn range(info: &libc::dl_phdr_info) -> Option<Range<usize>> {
 /// Returns what is loaded now.
 pub(super) fn loaded() -> Vec<Module> {
     let mut modules = Vec::new();
-    walk(|info, main| {
+    each_loaded(|info, main| {
         modules.extend(module(info, main));
         false
     });
@@ -172,7 +173,7 @@ fn build_id(mut notes: &[u8]) -> Option<String> {
 #[cfg(feature = "stacks")]
 pub(super) fn is_loaded(address: usize) -> bool {
     let mut found = false;
-    walk(|info, _| {
+    each_loaded(|info, _| {
         found = range(info).is_some_and(|range| range.contains(&address));
         found
     });
@@ -189,7 +190,7 @@ pub(super) fn is_own(address: usize) -> bool {
     }
     let here = is_own as fn(usize) -> bool as usize;
     let mut own = 0..0;
-    walk(|info, _| {
+    each_loaded(|info, _| {
         own = range(info).filter(|range| range.contains(&here)).unwrap_or(0..0);
         !own.is_empty()
     });
