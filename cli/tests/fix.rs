@@ -91,8 +91,7 @@ fn main() {
 "##;
 
 fn run(command: &mut Command) -> Output {
-    let output =
-        command.env_remove("RUSTC_BOOTSTRAP").env_remove("REFSCOPE").output().expect("it starts");
+    let output = command.output().expect("it starts");
     assert!(
         output.status.success(),
         "{}{}",
@@ -109,6 +108,14 @@ fn text(bytes: &[u8]) -> String {
 fn package(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&dir);
+    // And what an earlier run has kept of it, to be undone.
+    for target in ["fix-target", "fix-target-drop-in"] {
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target).join("refscope-fix");
+        let kept = fs::read_dir(kept).into_iter().flatten().flatten();
+        for entry in kept.filter(|entry| entry.file_name().to_string_lossy().starts_with(name)) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
     fs::create_dir_all(dir.join("src")).unwrap();
     let manifest = format!(
         "[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n"
@@ -124,14 +131,38 @@ fn root() -> PathBuf {
 }
 
 fn cargo_run(dir: &Path) -> String {
-    let mut cargo = Command::new(env!("CARGO"));
-    text(&run(cargo.args(["run", "--quiet"]).current_dir(dir)).stdout)
+    text(&run(cargo("run", dir).arg("--quiet")).stdout)
+}
+
+fn cargo(subcommand: &str, dir: &Path) -> Command {
+    let mut cargo = sharing(env!("CARGO"), "fix-target");
+    cargo.arg(subcommand).current_dir(dir);
+    cargo
 }
 
 fn fix(dir: &Path) -> Command {
-    let mut refscope = Command::new(env!("CARGO_BIN_EXE_refscope"));
+    fix_in("fix-target", dir)
+}
+
+/// For the library as fully drop-in, which would be compiled anew where the others have theirs. What is to be undone is kept in the
+/// target folder.
+fn fix_drop_in(dir: &Path) -> Command {
+    fix_in("fix-target-drop-in", dir)
+}
+
+fn fix_in(target: &str, dir: &Path) -> Command {
+    let mut refscope = sharing(env!("CARGO_BIN_EXE_refscope"), target);
     refscope.arg("fix").arg(dir);
     refscope
+}
+
+/// A command that builds in the target folder of this name: all packages here have one, so that the library is compiled once.
+fn sharing(program: &str, target: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("RUSTC_BOOTSTRAP").env_remove("REFSCOPE");
+    command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join(target));
+    command.env("CARGO_PROFILE_DEV_DEBUG", "none");
+    command
 }
 
 #[test]
@@ -179,21 +210,20 @@ fn what_is_left_is_said() {
         const _: () = assert!(size_of::<Rc<u8>>() == 8);\n";
     fs::write(dir.join("src/main.rs"), source).unwrap();
     let path = format!("path={}", root().display());
-    let output =
-        fix(&dir).args(["--refscope", &path]).env_remove("RUSTC_BOOTSTRAP").output().unwrap();
+    let output = fix(&dir).args(["--refscope", &path]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let shown = text(&output.stdout);
     assert!(shown.contains("E0080 src/main.rs:4: evaluation panicked"), "{shown}");
     let shown = run(fix(&dir).arg("--undo"));
     assert!(text(&shown.stdout).contains("as they were"));
     if cfg!(target_arch = "x86_64") {
-        let output = run(fix(&dir).args(["--drop-in", "--refscope", &path]));
+        let output = run(fix_drop_in(&dir).args(["--drop-in", "--refscope", &path]));
         assert!(
             text(&output.stdout).contains("it compiles, after 0 edits"),
             "{}",
             text(&output.stdout)
         );
-        run(fix(&dir).arg("--undo"));
+        run(fix_drop_in(&dir).arg("--undo"));
     }
 
     // Nothing to swap is no success.
@@ -214,8 +244,7 @@ fn what_is_left_has_its_remedy() {
     fs::write(dir.join("src/main.rs"), source).unwrap();
     cargo_run(&dir);
     let path = format!("path={}", root().display());
-    let output =
-        fix(&dir).args(["--refscope", &path]).env_remove("RUSTC_BOOTSTRAP").output().unwrap();
+    let output = fix(&dir).args(["--refscope", &path]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let shown = text(&output.stdout);
     assert!(shown.contains("E0658 src/main.rs:6: "), "{shown}");
@@ -314,7 +343,7 @@ fn as_json() {
     };
     let path = format!("path={}", root().display());
     let mut command = fix(&dir);
-    command.args(["--json", "--refscope", &path]).env_remove("RUSTC_BOOTSTRAP");
+    command.args(["--json", "--refscope", &path]);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let fixed = json(&output);
@@ -353,7 +382,7 @@ fn as_json() {
     if cfg!(not(target_arch = "x86_64")) {
         return;
     }
-    let fixed = json(&run(fix(&dir).args(["--json", "--drop-in", "--refscope", &path])));
+    let fixed = json(&run(fix_drop_in(&dir).args(["--json", "--drop-in", "--refscope", &path])));
     assert_eq!((&fixed["compiles"], &fixed["left"]), (&true.into(), &json!([])));
 }
 
@@ -503,8 +532,7 @@ fn calls() {
     fs::write(dir.join("Cargo.toml"), manifest).unwrap();
     fs::write(dir.join("src/lib.rs"), LIB).unwrap();
     let passed = || {
-        let mut cargo = Command::new(env!("CARGO"));
-        let output = run(cargo.args(["test", "--features", "more"]).current_dir(&dir));
+        let output = run(cargo("test", &dir).args(["--features", "more"]));
         text(&output.stdout).matches(" ... ok").count()
     };
     assert_eq!(passed(), 4);

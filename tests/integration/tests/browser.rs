@@ -649,6 +649,7 @@ fn two_hundred_thousand_objects() {
 }
 
 #[test]
+#[cfg_attr(debug_assertions, ignore = "a debug build takes a minute to write the page")]
 fn a_million_objects() {
     drive("million", 1_000_000);
 }

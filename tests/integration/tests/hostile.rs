@@ -252,8 +252,15 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
     }
 }
 
+/// So many cases, or as many as `PROPTEST_CASES` in the environment says.
+fn cases(unless_told: u32) -> ProptestConfig {
+    let told = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = told.unwrap_or(unless_told);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn mutated_recordings(seed in prop::sample::select(vec![0_usize, 0, 0, 1, 1, 1, 2, 2, 2, 3, 4]), mutations in mutations()) {
@@ -562,7 +569,7 @@ fn block() -> impl Strategy<Value = (u64, u64, Vec<[u64; 4]>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     /// Blocks as they are written, of anything.
     #[test]
