@@ -248,17 +248,21 @@ fn the_users_line_behind_whatever_made_the_clone() {
     let middle = || Middle(inner(), 0);
     let shape: &dyn Shape = black_box(&spy);
     type Case<'a> = (&'a str, bool, Box<dyn FnOnce() + 'a>);
-    // The mark of the line; whether its location is std's or a derive's; what to do. (Older toolchains give `vec!` the
-    // user's location.)
-    let of_macro = seen(|| vec_of(Spy(false))).location.expect("a clone has one");
-    let of_macro = refscope::__private::needs_stack(of_macro);
+    // The mark of the line; whether its location is std's or a derive's; what to do. (Older toolchains give `vec!` and `resize`
+    // the user's location.)
+    let is_of_std = |case: fn()| {
+        let location = seen(case).location.expect("a clone has one");
+        refscope::__private::needs_stack(location)
+    };
+    let of_macro = is_of_std(|| vec_of(Spy(false)));
+    let of_resize = is_of_std(|| resize(&mut vec![Spy(false)], Spy(false)));
     let cases: [Case<'_>; 17] = [
         ("vec", true, Box::new(|| vec_clone(&vec![Spy(false)]))),
         ("option", true, Box::new(|| cloned(Some(&spy)))),
         ("vec of", of_macro, Box::new(|| vec_of(Spy(false)))),
         ("map", true, Box::new(|| map_clone(&BTreeMap::from([(1, Spy(false))])))),
         ("collect", true, Box::new(|| collect(&[Spy(false)]))),
-        ("resize", true, Box::new(|| resize(&mut vec![Spy(false)], Spy(false)))),
+        ("resize", of_resize, Box::new(|| resize(&mut vec![Spy(false)], Spy(false)))),
         ("cow", true, Box::new(|| into_owned(Cow::Borrowed(&[Spy(false)])))),
         ("derived once", true, Box::new(|| derived_once(&inner()))),
         ("derived twice", true, Box::new(|| derived_twice(&middle()))),

@@ -90,6 +90,7 @@ fn link_and_run() {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--offline", "--quiet"]).current_dir(&program);
     cargo.env("CARGO_TARGET_DIR", folder.join("target")).env_remove("RUSTC_BOOTSTRAP");
+    cargo.envs([("CARGO_PROFILE_DEV_DEBUG", "none"), ("CARGO_INCREMENTAL", "0")]);
     let built = cargo.output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 
