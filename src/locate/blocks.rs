@@ -51,6 +51,20 @@ impl Blocks {
         self.sort();
     }
 
+    /// Takes out the blocks that do not begin where one of the others does. Both are in order.
+    pub(super) fn keep_those_of(&mut self, others: &Self) {
+        let mut rest = &others.start[..];
+        for (start, words) in self.start.iter().zip(&mut self.words) {
+            while rest.first().is_some_and(|other| other < start) {
+                rest = &rest[1..];
+            }
+            if rest.first() != Some(start) {
+                *words = 0;
+            }
+        }
+        self.sort();
+    }
+
     /// Puts the blocks in order, and drops what lies in another or has no words.
     pub(super) fn sort(&mut self) {
         if !self.start.is_sorted_by(|a, b| a < b) {
@@ -92,6 +106,8 @@ pub(super) struct Heap {
     pub(super) is_busy: bool,
     /// Whether the time was up before the end.
     pub(super) is_cut: bool,
+    /// What the search itself had while it looked, where the memory is no copy.
+    pub(super) own: Vec<u64>,
 }
 
 /// The smallest chunk, and the unit of their sizes.
@@ -204,6 +220,7 @@ pub(super) fn walk(
         spans: Vec::new(),
         bounds,
     };
+    let own = [others.as_ptr().addr(), stacks.as_ptr().addr()];
     let top = main.as_ref().and_then(|main| walk.chunks(main.start, main.end, 0));
     if main.is_some() {
         walk.find_main_arena(regions, top);
@@ -222,6 +239,13 @@ pub(super) fn walk(
         }
         walk.mmapped(start..range.end);
     }
+    let tables = [
+        walk.window.words.as_ptr().addr(),
+        walk.candidates.as_ptr().addr(),
+        walk.tcaches.as_ptr().addr(),
+        walk.spans.as_ptr().addr(),
+    ];
+    walk.heap.own = own.into_iter().chain(tables).map(|own| own as u64).collect();
     walk.remove_free();
     walk.heap.blocks.sort();
     walk.add_extents();

@@ -2,7 +2,7 @@
 
 use super::areas::{areas, stacks_in_blocks};
 use super::assemble::{Picture, assemble};
-use super::blocks::{Heap, walk};
+use super::blocks::{Blocks, Heap, walk};
 use super::collections::Told;
 use super::doubt::Doubt;
 #[cfg(feature = "stacks")]
@@ -26,6 +26,7 @@ use crate::alloc::map;
 use crate::event::Strength;
 use crate::runtime::entry::EntryDetails;
 use crate::runtime::view::{self, HandleView};
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -38,7 +39,8 @@ const EDGES: usize = 24 << 20;
 /// tenth of one.
 const PIECE: u64 = 16 << 20;
 
-/// Copies of the process are made anew if an allocator was in use at that moment, or a thread was not stopped in time.
+/// The process is looked at anew if an allocator was in use at that moment, or a thread was not stopped in time; and where it is
+/// not copied, if the heap grew by what the search had on it.
 const TRIES: u32 = 4;
 
 #[inline(never)]
@@ -116,8 +118,7 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         };
         left -= 1;
         let is_bad = heap.is_busy || !heap.is_whole || moment.is_late;
-        let again = moment.frozen.is_some() && is_bad && left > 0;
-        if !again || begin.elapsed() > search.budget / 4 {
+        if !is_bad || left == 0 || begin.elapsed() > search.budget / 4 {
             break (moment, heap);
         }
         // Who holds the lock, or did not stop in time, may wait for a processor: longer each time.
@@ -147,14 +148,8 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     let tables: Vec<u64> = moment.tables.iter().map(|range| range.start).collect();
     heap.blocks.remove(&tables);
     if !is_frozen {
-        // What the search itself has by now: addresses of all blocks, for one.
-        let own = [
-            heap.blocks.start.as_ptr().addr(),
-            heap.blocks.words.as_ptr().addr(),
-            objects.as_ptr().addr(),
-            handles.as_ptr().addr(),
-        ];
-        heap.blocks.remove(&own.map(|own| own as u64));
+        let own = own_blocks(&moment, &heap, &objects, &handles);
+        heap.blocks.remove(&own);
     }
     let images = images(&moment.regions);
     let modules = modules(&images);
@@ -183,6 +178,9 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         rules: Rules::default(),
         thin: cfg!(refscope_thin),
     };
+    if !is_frozen {
+        keep_what_stays(search, &moment, walks, &mut picture.blocks, until);
+    }
     stacks_in_blocks(&moment.threads, &mut picture.blocks, &mut picture.areas);
     // A second thread would be in what is read, were it no copy.
     let piece = if is_frozen { PIECE } else { u64::MAX };
@@ -214,6 +212,56 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
     Ok(result)
 }
 
+/// What the search itself has by now, where the memory is read while it is used: addresses of all blocks, for one.
+fn own_blocks(
+    moment: &Moment,
+    heap: &Heap,
+    objects: &[ObjectInput],
+    handles: &[HandleInput],
+) -> Vec<u64> {
+    let names = moment.regions.iter().map(|region| &region.name);
+    let names = names.chain(moment.threads.iter().map(|thread| &thread.name));
+    let tables = [
+        heap.blocks.start.as_ptr().addr(),
+        heap.blocks.words.as_ptr().addr(),
+        heap.extents.as_ptr().addr(),
+        heap.pools.as_ptr().addr(),
+        heap.own.as_ptr().addr(),
+        objects.as_ptr().addr(),
+        handles.as_ptr().addr(),
+        moment.regions.as_ptr().addr(),
+        moment.threads.as_ptr().addr(),
+        moment.tables.as_ptr().addr(),
+        moment.map.as_ptr().addr(),
+    ];
+    let own = tables.into_iter().chain(names.map(|name| name.as_ptr().addr()));
+    own.map(|own| own as u64).chain(heap.own.iter().copied()).collect()
+}
+
+/// Where the memory is read while it is used, takes out the blocks that are free by now: what the search itself had for a while,
+/// with old words in it, is not the program's.
+fn keep_what_stays(
+    search: &Search,
+    moment: &Moment,
+    walks: bool,
+    blocks: &mut Blocks,
+    until: Instant,
+) {
+    let mut now = Heap { is_whole: true, ..Heap::default() };
+    if walks {
+        // The heap may have grown.
+        let Ok(regions) = moment.memory.regions() else { return };
+        now = walk(&moment.memory, &regions, &stacks(moment), until);
+    }
+    if search.alloc {
+        add_alloc(moment, &mut now, &mut Vec::new());
+    }
+    if now.is_whole && !now.is_busy && !now.is_cut {
+        now.blocks.remove(&now.own);
+        blocks.keep_those_of(&now.blocks);
+    }
+}
+
 /// Adds the blocks that an [`Alloc`](crate::Alloc) knows. Where glibc's heap is not walked, or the block is another allocator's,
 /// what lies between them is free, or another's.
 fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
@@ -227,9 +275,10 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
     let (own, known) = (&moment.map, heap.blocks.len());
     // A map that was made since is not in the copy.
     let is_map = |address: u64| own.iter().any(|map| map.contains(&address));
-    let read = |address: u64, into: &mut [u64]| match is_map(address) {
-        true => moment.memory.read(address, into),
-        false => 0,
+    let buffer = Cell::new(0);
+    let read = |address: u64, into: &mut [u64]| {
+        buffer.set(into.as_ptr().addr() as u64);
+        if is_map(address) { moment.memory.read(address, into) } else { 0 }
     };
     let parts = moment.regions.iter().filter(|region| {
         let is_memory = region.readable && region.writable;
@@ -242,9 +291,13 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
         at.is_some_and(|at| of_walk[at].contains(&address))
     };
     // The kernel joins mappings that touch: the map of blocks may lie in one with blocks.
-    for part in parts.flat_map(|region| without(region.range.clone(), own)) {
+    let parts = parts.flat_map(|region| {
+        let is_heap = region.name == "[heap]";
+        without(region.range.clone(), own).into_iter().map(move |part| (part, is_heap))
+    });
+    for (part, is_heap) in parts {
         let mut pool: Option<Range<u64>> = None;
-        map::blocks(part, read, |start, words| {
+        map::blocks(part.clone(), read, |start, words| {
             if let Ok(block) = heap.blocks.start[..known].binary_search(&start) {
                 // The chunk has room behind the block, where stale words may stand.
                 let chunk = &mut heap.blocks.words[block];
@@ -258,8 +311,11 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
                 *pool = pool.start.min(start)..pool.end.max(end);
             }
         });
-        heap.pools.extend(pool);
+        // Behind the last block there is what the search itself has by now.
+        let is_live = moment.frozen.is_none() && pool.is_some();
+        heap.pools.extend(if is_live && is_heap { Some(part) } else { pool });
     }
+    heap.own.push(buffer.get());
     heap.blocks.sort();
 }
 

@@ -86,6 +86,10 @@ impl Ask {
         let mut ids: Vec<_> = ids.iter().map(|&id| ObjectId::from_number(id)).collect();
         ids.sort_unstable();
         if !self.strict && ownership.cycle_of(ids[0]).is_none_or(|cycle| cycle.objects != ids) {
+            println!(
+                "{}",
+                ownership.path_to(ids[0]).map_or_else(String::new, |path| path.to_string())
+            );
             println!("unnamed");
             return;
         }

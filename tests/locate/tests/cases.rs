@@ -115,10 +115,11 @@ fn all(
     assert!(counts.failures.is_empty(), "{failed} failed:\n{}", counts.failures.join("\n"));
     assert!(counts.seen() >= 40, "only {} cases were run", counts.seen());
     let unnamed = if blocks == "neither" { 0 } else { counts.unnamed.len() };
-    // Read alive, the search meets its own memory, and what other threads change meanwhile: most are named all the same.
+    // Read alive, a handle in a running thread's register is not seen, nor what a list of free blocks had when it changed; and what
+    // other threads change meanwhile. Most are named all the same.
     let may_be_unnamed = match (fork, threads) {
-        ("live", "alone") => counts.seen() / 4,
-        ("live", _) => counts.seen(),
+        ("live", "alone") => 4,
+        ("live", _) => counts.seen() / 8,
         _ => 0,
     };
     assert!(unnamed <= may_be_unnamed, "{}: unnamed {:?}", way.name(), counts.unnamed);
@@ -147,6 +148,12 @@ fn walked_from_a_copy_with_threads_at_work() {
 #[test]
 fn walked_alive() {
     all("walk", "walk", "live", "alone", ALL);
+}
+
+/// What the search itself has had since it began lies among the program's blocks.
+#[test]
+fn with_alloc_alive() {
+    all("alloc", "alloc", "live", "alone", ALL);
 }
 
 #[test]
@@ -194,7 +201,6 @@ fn in_all_other_ways() {
     all("alloc", "both", "live", "alone", ALL);
     all("alloc", "both", "live", "threads", ALL);
     all("alloc", "alloc", "fork", "alone", LIKELY);
-    all("alloc", "alloc", "live", "alone", ALL);
     all("alloc", "alloc", "live", "threads", ALL);
     all("walk", "neither", "fork", "alone", ALL);
     all("walk", "neither", "fork", "threads", ALL);
