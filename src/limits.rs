@@ -152,7 +152,7 @@ fn threads_beyond_what_can_be_named() {
     if is_run_alone("threads_beyond_what_can_be_named") {
         return;
     }
-    const THREADS: usize = 100_000;
+    const THREADS: usize = 40_000;
     const NAMED: usize = 8_192;
 
     fn resident() -> usize {
