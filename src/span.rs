@@ -35,13 +35,20 @@ mod none {
     pub(crate) fn not_kept() -> u64 {
         0
     }
+
+    #[allow(dead_code)] // where the memory can be searched
+    pub(crate) fn own_static() -> Option<std::ops::Range<usize>> {
+        None
+    }
 }
 
 #[cfg(not(feature = "spans"))]
-pub(crate) use none::{Current, current, current_if, not_kept, note_handle, text};
+#[allow(unused_imports)] // `own_static`: where the memory can be searched
+pub(crate) use none::{Current, current, current_if, not_kept, note_handle, own_static, text};
 
 #[cfg(feature = "spans")]
-pub(crate) use known::{Current, current, current_if, not_kept, note_handle, text};
+#[allow(unused_imports)]
+pub(crate) use known::{Current, current, current_if, not_kept, note_handle, own_static, text};
 #[cfg(feature = "spans")]
 pub use known::{SpanLayer, layer};
 
@@ -87,6 +94,13 @@ mod known {
     thread_local! {
         /// The thread asks the subscriber. Without a destructor: it is there to the thread's end.
         static ASKS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Where the spans are kept: nothing of the program's is, but old words in what is spare.
+    #[allow(dead_code)] // where the memory can be searched
+    pub(crate) fn own_static() -> Option<std::ops::Range<usize>> {
+        let start = (&raw const SPANS).addr();
+        Some(start..start + size_of_val(&SPANS))
     }
 
     /// How many handles were made in a span whose text is not kept, since there are so many.

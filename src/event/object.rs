@@ -127,6 +127,12 @@ struct Labels {
 
 static LABELS: Mutex<Labels> = Mutex::new(Labels { texts: Vec::new(), index: None });
 
+#[allow(dead_code)] // where the memory can be searched
+pub(super) fn own_static() -> std::ops::Range<usize> {
+    let start = (&raw const LABELS).addr();
+    start..start + size_of_val(&LABELS)
+}
+
 impl Label {
     /// What an object is labelled with whose text came after all that are kept.
     #[cfg_attr(not(feature = "trace"), allow(dead_code))]

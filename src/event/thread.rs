@@ -24,6 +24,12 @@ static LAST: AtomicU32 = AtomicU32::new(0);
 
 static NAMES: Mutex<Names> = Mutex::new(Names::new());
 
+#[allow(dead_code)] // where the memory can be searched
+pub(super) fn own_static() -> std::ops::Range<usize> {
+    let start = (&raw const NAMES).addr();
+    start..start + size_of_val(&NAMES)
+}
+
 /// Threads whose name found no room.
 static UNNAMED: AtomicU64 = AtomicU64::new(0);
 

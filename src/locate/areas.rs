@@ -80,8 +80,10 @@ pub(super) fn areas(
 
 /// What is refscope's own, and the blocks of the heap: left out, but for its statics.
 fn of_refscope(moment: &Moment, heap: &Heap, images: &[Image]) -> Claims {
-    let statics = crate::stack::own_statics().map(|range| range.start as u64..range.end as u64);
-    let statics: Vec<Range<u64>> = statics.collect();
+    let statics = crate::stack::own_statics().chain(crate::event::own_statics());
+    let statics = statics.chain(crate::span::own_static());
+    let statics: Vec<Range<u64>> =
+        statics.map(|range| range.start as u64..range.end as u64).collect();
     let own = || moment.tables.iter().cloned().chain(statics.iter().cloned());
     // The first of the tables are blocks.
     let is_static = |range: &Range<u64>| {
