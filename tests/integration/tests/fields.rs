@@ -15,9 +15,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 fn search() -> Ownership {
-    // One at a time: the others would wait.
-    static SEARCH: Mutex<()> = Mutex::new(());
-    let _one = SEARCH.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     Search::new().budget(Duration::from_secs(30)).run().expect("this is Linux")
 }
 
@@ -51,9 +48,14 @@ fn leaf_id(leaf: &Rc<Leaf>) -> ObjectId {
     id(leaf)
 }
 
-fn track() {
+/// One test at a time: searches would wait for each other, and see what others have just moved.
+#[must_use]
+fn track() -> std::sync::MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // More than one test does.
     let _ = refscope::track();
+    one
 }
 
 #[derive(Default)]
@@ -96,14 +98,14 @@ struct Wrapper(Rc<Leaf>);
 
 #[test]
 fn the_field_of_a_struct_is_named() {
-    track();
+    let _one = track();
     let text = held_in(|leaf| Plain { named: Some(leaf), ..Plain::default() });
     assert!(text.contains(".named → Rc<Leaf>"), "{text}");
 }
 
 #[test]
 fn fields_within_fields_are_named_without_those_of_std() {
-    track();
+    let _one = track();
     let text = held_in(|leaf| Outer {
         inner: Mutex::new(Inner { deep: RefCell::new(vec![leaf]), ..Inner::default() }),
         ..Outer::default()
@@ -120,7 +122,7 @@ fn fields_within_fields_are_named_without_those_of_std() {
 
 #[test]
 fn elements_of_blocks_are_named() {
-    track();
+    let _one = track();
     let text = held_in(|leaf| Inner {
         deep: RefCell::new(vec![self::leaf(), self::leaf(), leaf]),
         ..Inner::default()
@@ -169,7 +171,7 @@ impl std::hash::Hash for Key {
 
 #[test]
 fn the_blocks_of_collections_say_what_is_in_them() {
-    track();
+    let _one = track();
     let text = held_in(|leaf| Collections {
         tree: (0..500).map(|n| (n, self::leaf())).chain([(250, leaf)]).collect(),
         ..Collections::default()
@@ -200,7 +202,7 @@ fn the_blocks_of_collections_say_what_is_in_them() {
 
 #[test]
 fn pointers_of_std_in_between_are_followed() {
-    track();
+    let _one = track();
     let inner = |leaf| Inner { deep: RefCell::new(vec![leaf]), ..Inner::default() };
     let text = held_in(|leaf| Outer {
         std_box: Some(std::boxed::Box::new(inner(leaf))),
@@ -221,7 +223,7 @@ fn pointers_of_std_in_between_are_followed() {
 
 #[test]
 fn variants_and_generic_types_are_told_apart() {
-    track();
+    let _one = track();
     let text = held_in(|leaf| Shape::Named { number: 1, only: leaf });
     assert!(text.contains(".Named.only → "), "{text}");
     let text = held_in(|leaf| Shape::Group(1, vec![leaf]));
@@ -235,7 +237,7 @@ fn variants_and_generic_types_are_told_apart() {
 
 #[test]
 fn what_closures_and_async_blocks_captured_is_named() {
-    track();
+    let _one = track();
     let captured = leaf();
     let object = leaf_id(&captured);
     let number = 7_u64;
@@ -258,7 +260,7 @@ fn what_closures_and_async_blocks_captured_is_named() {
 
 #[test]
 fn a_cycle_names_its_fields() {
-    track();
+    let _one = track();
     struct Parent {
         children: RefCell<Vec<Rc<Child>>>,
     }
@@ -297,7 +299,7 @@ static SLOT: Mutex<Option<Arc<Leaf>>> = Mutex::new(None);
 
 #[test]
 fn statics_have_their_field_and_type() {
-    track();
+    let _one = track();
     let session = Arc::new(Leaf([0; 3]));
     let object = id(&session);
     let mut sessions = REGISTRY.sessions.lock().expect("not poisoned");
@@ -319,7 +321,7 @@ static CALLS: Mutex<Vec<std::boxed::Box<dyn Fn() -> usize + Send>>> = Mutex::new
 
 #[test]
 fn an_array_has_a_type_and_a_wide_pointer_no_fields() {
-    track();
+    let _one = track();
     let session = Arc::new(Leaf([0; 3]));
     let object = id(&session);
     *SLOTS[2].lock().expect("not poisoned") = Some(session);
@@ -336,7 +338,7 @@ fn an_array_has_a_type_and_a_wide_pointer_no_fields() {
 
 #[test]
 fn what_an_object_leads_to_is_not_said_of_a_block() {
-    track();
+    let _one = track();
     let mut seen = Vec::new();
     // Old words of other tests, in what std has of the main thread, may lead there once: each time it is elsewhere.
     let mut kept_alive = Vec::new();
@@ -372,7 +374,7 @@ mod two {
 
 #[test]
 fn namesakes_are_not_mixed_up() {
-    track();
+    let _one = track();
     let text = held_in(|leaf| one::Twin { _before: 1, of_one: leaf });
     assert!(text.contains(".of_one → ") && !text.contains("of_two"), "{text}");
     let text = held_in(|leaf| two::Twin { of_two: leaf, _behind: 1 });
@@ -391,7 +393,7 @@ thread_local! {
 
 #[test]
 fn thread_locals_have_their_fields_and_elements() {
-    track();
+    let _one = track();
     let kept = leaf();
     let object = leaf_id(&kept);
     LAZY.with_borrow_mut(|lazy| *lazy = vec![kept]);
@@ -410,7 +412,7 @@ fn thread_locals_have_their_fields_and_elements() {
 /// What std has read for the backtraces that it prints is in memory that was the program's.
 #[test]
 fn the_cache_of_backtraces_is_no_root() {
-    track();
+    let _one = track();
     let kept: Vec<Rc<Leaf>> = (0..300).map(|_| leaf()).collect();
     let objects: Vec<ObjectId> = kept.iter().map(leaf_id).collect();
     // Blocks with old words, of all sizes.
