@@ -49,7 +49,6 @@ fn leaf_id(leaf: &Rc<Leaf>) -> ObjectId {
 }
 
 /// One test at a time: searches would wait for each other, and see what others have just moved.
-#[must_use]
 fn track() -> std::sync::MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     let one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
