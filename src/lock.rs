@@ -16,6 +16,13 @@ pub(crate) use parking_lot::Mutex as LongMutex;
 #[allow(unused_imports)] // each is used by some build
 pub(crate) use without::{Mutex, Mutex as LongMutex, RwLock};
 
+/// Where a static is, as a lock that guards one of refscope's tables.
+#[allow(dead_code)] // where the memory can be searched
+pub(crate) fn place<T>(of: &'static T) -> std::ops::Range<usize> {
+    let start = std::ptr::from_ref(of).addr();
+    start..start + size_of::<T>()
+}
+
 /// Whether any lock is held, of all of refscope's: a fork waits until none is.
 ///
 /// A child has the locks as they were at the moment of the fork, and none of the threads that would release them. To

@@ -99,8 +99,7 @@ mod known {
     /// Where the spans are kept: nothing of the program's is, but old words in what is spare.
     #[allow(dead_code)] // where the memory can be searched
     pub(crate) fn own_static() -> Option<std::ops::Range<usize>> {
-        let start = (&raw const SPANS).addr();
-        Some(start..start + size_of_val(&SPANS))
+        Some(crate::lock::place(&SPANS))
     }
 
     /// How many handles were made in a span whose text is not kept, since there are so many.

@@ -270,8 +270,7 @@ static RESOLVED: Mutex<Option<Resolved>> = Mutex::new(None);
 /// Statics that lead to none of the program's values, but to memory where some stood before: a search leaves them out.
 #[allow(dead_code)] // where the memory can be searched
 pub(crate) fn own_statics() -> impl Iterator<Item = std::ops::Range<usize>> {
-    let start = (&raw const RESOLVED).addr();
-    capture::own_statics().chain([start..start + size_of_val(&RESOLVED), stored::own_static()])
+    capture::own_statics().chain([crate::lock::place(&RESOLVED), stored::own_static()])
 }
 
 struct Resolved {

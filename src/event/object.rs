@@ -129,8 +129,7 @@ static LABELS: Mutex<Labels> = Mutex::new(Labels { texts: Vec::new(), index: Non
 
 #[allow(dead_code)] // where the memory can be searched
 pub(super) fn own_static() -> std::ops::Range<usize> {
-    let start = (&raw const LABELS).addr();
-    start..start + size_of_val(&LABELS)
+    crate::lock::place(&LABELS)
 }
 
 impl Label {

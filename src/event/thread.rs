@@ -26,8 +26,7 @@ static NAMES: Mutex<Names> = Mutex::new(Names::new());
 
 #[allow(dead_code)] // where the memory can be searched
 pub(super) fn own_static() -> std::ops::Range<usize> {
-    let start = (&raw const NAMES).addr();
-    start..start + size_of_val(&NAMES)
+    crate::lock::place(&NAMES)
 }
 
 /// Threads whose name found no room.

@@ -119,7 +119,8 @@ impl Search {
         self
     }
 
-    /// Sets whether a frozen copy is read, or the memory itself. Where other threads run, nothing is proven without one.
+    /// Sets whether a frozen copy is read, or the memory itself. Where other threads run, nothing is proven without one;
+    /// and a signal's handler that moves handles while the memory is read is not noticed.
     pub fn fork(mut self, fork: bool) -> Self {
         self.fork = fork;
         self

@@ -93,8 +93,7 @@ static ALL: Mutex<Option<All>> = Mutex::new(None);
 
 /// Where the stacks from files are.
 pub(super) fn own_static() -> std::ops::Range<usize> {
-    let start = (&raw const ALL).addr();
-    start..start + size_of_val(&ALL)
+    crate::lock::place(&ALL)
 }
 
 /// Returns a number for a stack from a file. It is kept as long as the process runs.

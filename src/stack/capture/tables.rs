@@ -59,11 +59,7 @@ static CACHES: [Mutex<Option<Cache<NoAllocation>>>; 16] = [const { Mutex::new(No
 
 /// What was made of the program's files, and the caches.
 pub(super) fn own_statics() -> [Range<usize>; 2] {
-    let range = |start: usize, size: usize| start..start + size;
-    [
-        range((&raw const TABLES).addr(), size_of_val(&TABLES)),
-        range((&raw const CACHES).addr(), size_of_val(&CACHES)),
-    ]
+    [crate::lock::place(&TABLES), crate::lock::place(&CACHES)]
 }
 
 /// How often `TABLES` is replaced. Each time costs some kilobytes for good.

@@ -60,7 +60,7 @@ fn the_report_says_in_which_request_the_holder_was_made() {
     let text = leaks.to_string();
     let in_one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
-        // It is held, by `sessions`, which is a local here: other tests have their says on that.
+        // By `sessions`, a local here; how a report says that is checked elsewhere.
         "1 object alive after the check, kept by 1 line; 24 B; 1 held by ",
         "; 1 allowed",
         "this clone is alive, made in `request{id=17}`",
@@ -70,6 +70,30 @@ fn the_report_says_in_which_request_the_holder_was_made() {
     }
     assert!(text.contains("tests/spans.rs:"), "{text}");
     drop(sessions);
+}
+
+/// The table in which the texts of spans are kept grows into memory of the program's that is free again.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+fn what_was_where_spans_are_kept_is_held_by_nothing() {
+    let subscriber = tracing_subscriber::registry().with(refscope::span::layer());
+    let _default = tracing::subscriber::set_default(subscriber);
+    let kept = refscope::Scope::tracking().run(|| Arc::new(5_u8));
+    let object = refscope::holders(&kept).object().expect("it is traced").id();
+    // In a block whose address stands nowhere but in old words.
+    let encoded = !Box::into_raw(Box::new([Some(kept), None, None])).addr();
+    for words in [8, 16, 32, 64, 128, 256, 512] {
+        let blocks: Vec<Vec<usize>> = (0..7).map(|_| vec![!encoded; words]).collect();
+        drop(std::hint::black_box(blocks));
+    }
+    for id in 0..70 {
+        let _span = tracing::info_span!("of many", id).entered();
+        drop(Scope::tracking().run(|| Arc::new(id)));
+    }
+    let ownership = refscope::locate::Search::new().run().expect("this is Linux");
+    let path = ownership.path_to(object).expect("it is alive").to_string();
+    assert!(!path.contains("SPANS"), "{path}");
+    assert_ne!(encoded, 0);
 }
 
 #[test]
