@@ -51,7 +51,8 @@ fn stress(scope: &Scope, read: impl Fn() -> usize) {
                 found.handles.iter().any(|handle| handle.id.number() == 1),
                 "and its first handle"
             );
-            assert!(alive.iter().all(|object| !object.handles.is_empty()));
+            // One that is being dropped, by a thread that was interrupted, may have its count still, but no handle.
+            assert!(alive.iter().all(|object| !object.handles.is_empty() || object.strong > 0));
             read();
             reads += 1;
         }

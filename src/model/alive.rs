@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// Returns every living traced object with its handles, oldest first.
 ///
 /// No lock is taken, and nobody is stopped: each object and handle was alive at some moment of the call, and none is
-/// left out that was alive throughout. An object whose handles change hands all the while may be there without any.
+/// left out that was alive throughout. An object whose handles change hands all the while may be there without any, and so may
+/// one whose last handle is being dropped.
 ///
 /// # Examples
 ///
@@ -170,7 +171,11 @@ const LOOKS: u32 = 4;
 fn look_again(mut missing: Vec<u64>, handles: &mut Vec<HandleView>) -> Vec<u64> {
     let all = missing.clone();
     let (mut seen, mut left) = (Vec::new(), Vec::new());
-    for _ in 0..LOOKS {
+    for look in 0..LOOKS {
+        if look > 0 {
+            // A thread that was interrupted between a handle's end and its object's.
+            std::thread::yield_now();
+        }
         left = view::objects(|object| missing.binary_search(&number(object)).is_ok());
         if left.is_empty() {
             break;
