@@ -266,7 +266,7 @@ fn child_at_work() {
 /// A process that is killed at any moment loses nothing of what happened before.
 #[test]
 fn killed_at_any_moment_it_has_every_event_before() {
-    let kills: u64 = std::env::var("FLIGHT_KILLS").map_or(200, |kills| kills.parse().unwrap());
+    let kills: u64 = std::env::var("FLIGHT_KILLS").map_or(60, |kills| kills.parse().unwrap());
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut most = 0;
     for kill in 0..kills {
@@ -404,7 +404,7 @@ fn cut_anywhere_it_reads_to_the_last_whole_record() {
     }
     assert_eq!(before, whole.events().len());
     let mut random = Random(1);
-    for _ in 0..200 {
+    for _ in 0..60 {
         let end = random.below(bytes.len() as u64) as usize;
         match Recording::read(&bytes[..end]) {
             Ok(part) => {
@@ -429,7 +429,7 @@ fn flipped_bits_leave_out_their_block_and_say_so() {
         .collect();
     assert!(complete.len() >= 5, "{complete:?}");
     let mut random = Random(7);
-    for round in 0..150 {
+    for round in 0..50 {
         let block = complete[round % complete.len()];
         // Any bit of its content, and of its head but for the checksum itself, and what makes it another block.
         let at = block + 64 + random.below(BLOCK as u64 - 64) as usize;

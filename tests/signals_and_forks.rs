@@ -304,7 +304,7 @@ fn exit_in_a_handler() {
     let record = format!("record={path}");
     let (mut whole, mut impatient) = (0, 0);
     for refscope in ["track", "leaks", "leaks,nosearch", "print,type=u8", &record] {
-        for _ in 0..20 {
+        for _ in 0..10 {
             let output = run("is terminated", refscope);
             assert_eq!(output.status.code(), Some(9), "{refscope}: {:?}", output.status);
             let said = text(&output.stderr);
@@ -344,7 +344,7 @@ fn exit_in_a_handler() {
 /// A recorder of the program's own has records of the thread that ends, and of others.
 #[test]
 fn exit_in_a_handler_with_a_recorder() {
-    for _ in 0..40 {
+    for _ in 0..20 {
         let output = run("is terminated with a recorder", "");
         assert_eq!(output.status.code(), Some(9), "{:?}", output.status);
         assert!(!text(&output.stderr).contains("refscope:"), "{}", text(&output.stderr));
@@ -443,7 +443,7 @@ fn handles_signals_in_the_allocator() {
         HANDLED.fetch_add(1, Ordering::Relaxed);
     }
 
-    const SIGNALS: usize = 20_000;
+    const SIGNALS: usize = 6_000;
     KEPT.with_borrow_mut(|kept| kept.reserve(1_000_000));
     SHARED.set(Arc::new(5)).unwrap();
     let shared = SHARED.get().unwrap();

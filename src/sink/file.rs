@@ -419,11 +419,12 @@ impl Inner {
     }
 }
 
-/// How many lines of events end behind so many bytes.
+/// How many lines of events end behind so many bytes. One of which nothing but the line feed is missing is read like any other.
 fn events_behind(lines: &str, bytes: u64) -> u64 {
-    let mut end = 0;
+    let mut next = 0;
     let behind = lines.split_inclusive('\n').filter(|line| {
-        end += line.len() as u64;
+        let end = next + line.trim_end_matches('\n').len() as u64;
+        next += line.len() as u64;
         end > bytes && line.starts_with("{\"event\"")
     });
     behind.count() as u64
@@ -482,5 +483,19 @@ impl Sink for FileSink {
 impl fmt::Debug for FileSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileSink").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::events_behind;
+
+    #[test]
+    fn what_is_cut_is_lost_and_a_line_without_its_line_feed_is_not() {
+        let line = "{\"event\":\"drop\",\"o\":1}\n";
+        let lines = [line, "{\"site\":1}\n", line].concat();
+        let all = lines.len() as u64;
+        let behind = [0, line.len() as u64 - 2, line.len() as u64 - 1, all - 2, all - 1, all];
+        assert_eq!(behind.map(|bytes| events_behind(&lines, bytes)), [2, 2, 1, 1, 0, 0]);
     }
 }
