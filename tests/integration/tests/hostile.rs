@@ -260,7 +260,7 @@ fn cases(unless_told: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn mutated_recordings(seed in prop::sample::select(vec![0_usize, 0, 0, 1, 1, 1, 2, 2, 2, 3, 4]), mutations in mutations()) {

@@ -169,7 +169,7 @@ fn fingerprints(objects: &[LiveObject]) -> Vec<(u64, usize)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// SAME.
     #[test]
@@ -238,7 +238,7 @@ fn analyses(text: &str) -> Result<(Vec<LiveObject>, String), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// ORDER and AGREE, with every line there and with some missing.
     #[test]

@@ -727,7 +727,7 @@ lockstep! { lockstep_rc, rc, Rc, std_rc, our_rc }
 lockstep! { lockstep_arc, sync, Arc, std_arc, our_arc }
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn rc_in_lockstep(steps in steps()) {
@@ -859,7 +859,7 @@ fn play<'a>(moves: &[Move], slot: &Slot<'a>, values: &'a AtomicU64, pool: &mut P
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(150))]
 
     /// Three threads at once, checked when all have come to rest. COUNTS and VIEWS: the ledger and the recording
     /// have the same handles, which are those that the threads have. EMPTY: when they go, nothing is left, and every
