@@ -73,7 +73,7 @@ fn two_lines_of_config() {
         .env_remove("RUSTC_BOOTSTRAP")
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    cargo.env("CARGO_TARGET_DIR", dir.join("target"));
+    cargo.env("CARGO_TARGET_DIR", dir.join("target")).env("CARGO_PROFILE_DEV_DEBUG", "none");
     let output = cargo.output().expect("cargo runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
