@@ -56,7 +56,7 @@ fn coerce_takes_any_path_and_any_expression() {
 
 use std::any::Any;
 
-fn main() {
+pub(super) fn main() {
     coerce_takes_any_path_and_any_expression();
     let rc: Rc<dyn Debug> = unsize!(Rc::new(1) => dyn Debug);
     let made: Rc<dyn Debug> = coerce!(Rc::new(1));

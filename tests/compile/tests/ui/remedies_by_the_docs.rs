@@ -47,7 +47,7 @@ impl Task {
     }
 }
 
-fn main() {
+pub(super) fn main() {
     assert_eq!(theirs().unwrap_err().to_string(), "ours");
     let text: Arc<str> = Arc::from("text");
     assert_eq!(length(text.as_std().clone()) + length(text.into_std()), 8);

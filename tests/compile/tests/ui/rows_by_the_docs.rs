@@ -35,7 +35,7 @@ fn finish<F: Future>(future: F) -> F::Output {
     }
 }
 
-fn main() {
+pub(super) fn main() {
     assert!(Own(coerce!(Box::new(7_u8))) == 7);
 
     // `boxed_slice_by_mut.rs`
