@@ -18,6 +18,8 @@ mod undo;
 use refscope::leaks;
 
 fn main() {
+    // Whatever else the machine does meanwhile.
+    leaks::set_search_budget(std::time::Duration::from_secs(30));
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let name = arguments.first().map_or("", String::as_str);
     let program: fn() = match name {
