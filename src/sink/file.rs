@@ -421,11 +421,10 @@ impl Inner {
 
 /// How many lines of events end behind so many bytes. One of which nothing but the line feed is missing is read like any other.
 fn events_behind(lines: &str, bytes: u64) -> u64 {
-    let mut next = 0;
+    let mut end = 0;
     let behind = lines.split_inclusive('\n').filter(|line| {
-        let end = next + line.trim_end_matches('\n').len() as u64;
-        next += line.len() as u64;
-        end > bytes && line.starts_with("{\"event\"")
+        end += line.len() as u64;
+        end > bytes + 1 && line.starts_with("{\"event\"")
     });
     behind.count() as u64
 }
