@@ -101,6 +101,8 @@ mod assemble;
 #[cfg(refscope_search)]
 mod blocks;
 #[cfg(refscope_search)]
+mod buffer;
+#[cfg(refscope_search)]
 mod collections;
 #[cfg(refscope_search)]
 mod copies;

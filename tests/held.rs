@@ -19,7 +19,8 @@ use refscope::leaks::Check;
 use refscope::locate::Search;
 use refscope::{Arc, Box, Rc, Scope, rc};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, LinkedList, VecDeque};
+use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{LazyLock, Mutex, mpsc};
 use std::thread;
@@ -149,6 +150,40 @@ fn clean_look_alikes_are_held_and_not_accused() {
     assert!(thread.verdict().ends_with("; 1 held by threads"), "{thread}");
     drop(end);
     worker.unwrap().join().unwrap();
+}
+
+/// What `fill` puts into a local, for each number, is held by the word on the stack that leads to it.
+#[track_caller]
+fn held_by_a_local<C: Default>(mut fill: impl FnMut(&mut C, u32, Rc<u32>)) {
+    for count in [1, 5, 12, 300] {
+        let mut local = C::default();
+        let report = report(|| (0..count).for_each(|i| fill(&mut local, i, Rc::new(i))));
+        accuses_nobody(&report);
+        assert!(
+            matches!(parts(&report)[..], [(Part::Stack(_), n)] if n == count.into()),
+            "{report}"
+        );
+        drop(black_box(local));
+    }
+}
+
+/// Nodes that have their parent's or neighbour's address point to each other: nothing but the local's word leads there.
+#[test]
+fn a_collection_of_a_local_is_held_by_it() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    held_by_a_local(|all: &mut Vec<_>, _, rc| all.push(rc));
+    held_by_a_local(|all: &mut VecDeque<_>, _, rc| all.push_front(rc));
+    held_by_a_local(|all: &mut LinkedList<_>, _, rc| all.push_back(rc));
+    held_by_a_local(|all: &mut HashMap<_, _>, i, rc| drop(all.insert(i, rc)));
+    held_by_a_local(|all: &mut BTreeMap<_, _>, i, rc| drop(all.insert(i, rc)));
+    held_by_a_local(|all: &mut BTreeMap<_, LinkedList<_>>, i, rc| {
+        all.entry(i % 40).or_default().push_back(rc)
+    });
+    held_by_a_local(|all: &mut std::boxed::Box<LinkedList<Vec<_>>>, _, rc| {
+        all.push_front(vec![rc])
+    });
 }
 
 struct Holder(#[allow(dead_code)] Rc<u16>);

@@ -45,11 +45,12 @@ pub(super) struct Picture {
     pub(super) thin: bool,
 }
 
-/// Each object's block, and each block's object; and the objects without a known block, which get one of their own.
+/// Each object's block, and each block's object; and the objects without a known block, which get one of their own. An
+/// object's block ends with its value.
 fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Matched, Vec<u32>) {
     let find = |blocks: &Blocks, object: &ObjectInput| {
         let at = blocks.start.binary_search(&object.block()).ok()?;
-        (blocks.range(at).end >= object.address + object.size).then_some(at as u32)
+        (blocks.range(at).end >= object.end()).then_some(at as u32)
     };
     let with_block = |(_, object): &(usize, &ObjectInput)| object.has_block();
     let missing: Vec<u32> = (objects.iter().enumerate())
@@ -60,19 +61,31 @@ fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Matched, Vec<u
     if !missing.is_empty() {
         for &object in &missing {
             let object = &objects[object as usize];
-            let end = (object.address + object.size).next_multiple_of(8);
             let start = object.block() & !7;
-            blocks.push(start, end.saturating_sub(start) / 8);
+            blocks.push(start, object.end().saturating_sub(start).div_ceil(8));
         }
         blocks.sort();
     }
     let mut block_of = vec![NONE; objects.len()];
     let mut owners = vec![0; blocks.len()];
     for (index, object) in objects.iter().enumerate().filter(with_block) {
-        let Some(block) = find(blocks, object) else { continue };
-        // Two objects may stand for one allocation: one adopted from std's pointer.
+        let length = object.end().saturating_sub(object.block()).div_ceil(8);
+        let length = length.min(u32::MAX.into()) as u32;
+        let block = match blocks.start.binary_search(&object.block()) {
+            // Two objects may stand for one allocation: one adopted from std's pointer.
+            Ok(block) if owners[block] != 0 => block as u32,
+            _ => match find(blocks, object) {
+                Some(block) => block,
+                None => continue,
+            },
+        };
+        // The allocator gives more than it is asked for. What stands behind the value is old.
+        let words = &mut blocks.words[block as usize];
         if owners[block as usize] == 0 {
             owners[block as usize] = index as u32 + 1;
+            *words = (*words).min(length.max(1));
+        } else {
+            *words = (*words).max(length);
         }
         block_of[index] = block;
     }

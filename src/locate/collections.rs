@@ -4,6 +4,8 @@
 //! is so, else each of them is thought of that the words beside the pointer could be. A hash table's control bytes say it
 //! themselves.
 
+use super::memory::Memory;
+
 /// What is known of the pointer to a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "stacks"), allow(dead_code))] // types are not known
@@ -168,31 +170,47 @@ impl Table {
         })
     }
 
-    pub(super) fn control(self) -> u64 {
-        self.control.into()
+    /// Reads which buckets are in use, by the control bytes of the block that begins at an address. `None`: they are none.
+    pub(super) fn read(self, memory: &impl Memory, block: u64) -> Option<Buckets> {
+        let mut words = vec![0; (self.buckets as usize + GROUP).div_ceil(8)];
+        let read = memory.read(block + u64::from(self.control), &mut words);
+        self.buckets(&words[..read])
     }
 
-    /// The words that the control bytes are in, those that are repeated among them.
-    pub(super) fn words(self) -> usize {
-        (self.buckets as usize + GROUP).div_ceil(8)
-    }
-
-    /// Whether the bucket at an offset of the block is in use, by the control bytes. `None`: they are none.
-    pub(super) fn is_full(self, control: &[u64], offset: u64) -> Option<bool> {
-        let bytes: Vec<u8> = control.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    fn buckets(self, control: &[u64]) -> Option<Buckets> {
+        let mut bytes: Vec<u8> = control.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let buckets = self.buckets as usize;
-        let bytes = bytes.get(..buckets + GROUP)?;
+        bytes.truncate(buckets + GROUP);
+        if bytes.len() < buckets + GROUP {
+            return None;
+        }
         // Behind few buckets are bytes in which nothing was ever put.
         let own = &bytes[..buckets.min(GROUP)];
         let repeated = &bytes[buckets.max(GROUP)..][..own.len()];
         let is_state = |&byte: &u8| byte <= DELETED || byte == EMPTY;
         let full = bytes[..buckets].iter().filter(|&&byte| byte < DELETED).count();
-        if own != repeated || !bytes.iter().all(is_state) || full != self.items as usize {
-            return None;
-        }
+        let are_states =
+            own == repeated && bytes.iter().all(is_state) && full == self.items as usize;
+        bytes.truncate(buckets);
         let size = (u64::from(self.control) / u64::from(self.buckets)) & !7;
-        let bucket = (u64::from(self.control).checked_sub(offset + 1)? / size) as usize;
-        (bucket < buckets).then(|| bytes[bucket] < DELETED)
+        are_states.then_some(Buckets { control: self.control, size, states: bytes })
+    }
+}
+
+/// The states of a hash table's buckets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Buckets {
+    control: u32,
+    /// Bytes of each bucket.
+    size: u64,
+    states: Vec<u8>,
+}
+
+impl Buckets {
+    /// Whether the bucket at an offset of the block is in use. `None`: there is none.
+    pub(super) fn is_full(&self, offset: u64) -> Option<bool> {
+        let bucket = (u64::from(self.control).checked_sub(offset + 1)? / self.size) as usize;
+        Some(*self.states.get(bucket)? < DELETED)
     }
 }
 
@@ -278,13 +296,14 @@ mod tests {
         };
         let after = BYTES.next_multiple_of(8) as u64;
         let table = Table::new(96, after, [3, 2, 1]).unwrap();
-        let full = |offset| table.is_full(&words(control), offset);
-        assert_eq!([72, 48, 24, 0].map(full), [Some(false), Some(true), Some(false), Some(false)]);
-        assert_eq!(table.is_full(&words(control), 64), Some(true), "in the second's third word");
+        let buckets = table.buckets(&words(control)).unwrap();
+        let full = [72, 48, 24, 0].map(|offset| buckets.is_full(offset));
+        assert_eq!(full, [Some(false), Some(true), Some(false), Some(false)]);
+        assert_eq!(buckets.is_full(64), Some(true), "in the second's third word");
         let other = Table::new(96, after, [3, 2, 2]).unwrap();
-        assert_eq!(other.is_full(&words(control), 48), None, "another number is full");
+        assert_eq!(other.buckets(&words(control)), None, "another number is full");
         control[second] = 0x36;
-        assert_eq!(table.is_full(&words(control), 48), None, "it is not repeated");
+        assert_eq!(table.buckets(&words(control)), None, "it is not repeated");
         for words in [[2, 2, 1], [15, 2, 1], [3, 2, 3]] {
             assert_eq!(Table::new(96, after, words), None, "{words:?}");
         }
@@ -304,15 +323,13 @@ mod tests {
             assert_eq!([mask, items], [buckets - 1, count - 1]);
             let table =
                 Table::new(16 * buckets, buckets + GROUP as u64, [mask, left, items]).unwrap();
-            let mut bytes = vec![0; table.words()];
-            assert_eq!(memory.read(control, &mut bytes), bytes.len());
+            let full = table.read(&memory, control - 16 * buckets).unwrap();
             for value in map.values() {
                 let offset = std::ptr::from_ref(value).addr() as u64 - (control - 16 * buckets);
-                assert_eq!(table.is_full(&bytes, offset), Some(true));
+                assert_eq!(full.is_full(offset), Some(true));
             }
-            let full =
-                (0..buckets).filter(|bucket| table.is_full(&bytes, 16 * bucket) == Some(true));
-            assert_eq!(full.count() as u64, count - 1);
+            let all = (0..buckets).filter(|bucket| full.is_full(16 * bucket) == Some(true));
+            assert_eq!(all.count() as u64, count - 1);
         }
     }
 }

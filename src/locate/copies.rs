@@ -1,14 +1,19 @@
 //! Which copy of a handle is the handle: a handle that was moved leaves its old words behind.
 
+use super::buffer::{Beside, Buffer};
 use super::collections::{Claim, Life, Table, Told};
 use super::graph::{Graph, NONE};
 use super::inputs::ObjectInput;
 use super::memory::Memory;
 use super::scan::{AreaKind, Sighting};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The slots of queues' blocks whose messages were taken out, a bit each; none for blocks that are no queue's.
 type Queues = HashMap<u32, u64>;
+
+/// What a pointer in an area is part of is not known.
+const EVERYWHERE: Range<u64> = 0..u64::MAX;
 
 impl Graph {
     /// How likely a copy is the handle.
@@ -152,20 +157,13 @@ impl Graph {
             return Vec::new();
         }
         let mut buffers = Buffers { claims: Vec::new(), tables: Vec::new(), is_shared: Vec::new() };
-        let mut beside = Beside { memory, words: vec![0; WINDOW], window: 0..0 };
+        let mut beside = Beside::new(memory);
         for from in 0..self.blocks.len() as u32 {
-            let range = self.blocks.range(from as usize);
-            let end = match self.owners[from as usize].checked_sub(1) {
-                Some(object) => {
-                    let object = &self.objects[object as usize];
-                    object.address + object.size
-                }
-                None => range.end,
-            };
+            let (start, within) = (self.blocks.start[from as usize], self.values(from));
             for (to, offset) in self.scanned.edges.of(from) {
                 if blocks.binary_search(&to).is_ok() {
-                    let at = range.start + 8 * u64::from(offset);
-                    self.look(&mut buffers, &mut beside, (at, to, None), Told::End(end));
+                    let at = (start + 8 * u64::from(offset), &within);
+                    self.look(&mut buffers, &mut beside, (at, to, None), Told::End(within.end));
                 }
             }
         }
@@ -173,12 +171,12 @@ impl Graph {
             if blocks.binary_search(&edge.to).is_err() {
                 continue;
             }
-            let from = (edge.address, edge.to, Some(edge.area));
+            let from = ((edge.address, &EVERYWHERE), edge.to, Some(edge.area));
             match self.areas[edge.area as usize] {
                 // What is beside a word on a stack says nothing; but an iterator may be there, that drains the buffer.
                 AreaKind::Stack(_) => {
                     let range = self.blocks.range(edge.to as usize);
-                    let words = beside.around(edge.address);
+                    let words = beside.around(edge.address, &EVERYWHERE);
                     let is_end = |word: u64| (range.start..=range.end).contains(&word);
                     if is_end(words[2]) || is_end(words[4]) {
                         buffers.is_shared.push(edge.to);
@@ -192,16 +190,11 @@ impl Graph {
         buffers.sort();
         let mut lives = Vec::new();
         for block in blocks {
-            let control = buffers.table_of(block).map(|table| {
-                let mut words = vec![0; table.words()];
-                let read =
-                    memory.read(self.blocks.start[block as usize] + table.control(), &mut words);
-                words.truncate(read);
-                (table, words)
-            });
+            let start = self.blocks.start[block as usize];
+            let buckets = buffers.table_of(block).and_then(|table| table.read(memory, start));
             for sighting in self.sightings_in(block) {
                 let offset = self.offset_of(block, sighting);
-                let full = control.as_ref().and_then(|(table, words)| table.is_full(words, offset));
+                let full = buckets.as_ref().and_then(|buckets| buckets.is_full(offset));
                 let life = match full {
                     Some(true) => Life::Alive,
                     Some(false) => Life::Dead,
@@ -224,27 +217,18 @@ impl Graph {
         &self,
         buffers: &mut Buffers,
         beside: &mut Beside<'_, impl Memory>,
-        (at, to, area): (u64, u32, Option<u32>),
+        ((at, within), to, area): ((u64, &Range<u64>), u32, Option<u32>),
         told: Told,
     ) {
-        let range = self.blocks.range(to as usize);
-        let words = beside.around(at);
-        let pointer = words[3];
-        if pointer == range.start {
-            let own = [words[2], pointer, words[4], words[5]];
-            if let Some(mut claim) = Claim::new(own, at, range.end - range.start, told) {
+        let words = beside.around(at, within);
+        match Buffer::new(&self.blocks.range(to as usize), at, words, told) {
+            Some(Buffer::Vec(mut claim)) => {
                 claim.is_open |= area.is_none();
                 buffers.claims.push(Pointer { to, area, at, claim });
-                return;
             }
-        } else if range.contains(&pointer) {
-            let (before, after) = (pointer - range.start, range.end - pointer);
-            if let Some(table) = Table::new(before, after, [words[4], words[5], words[6]]) {
-                buffers.tables.push((to, table));
-                return;
-            }
+            Some(Buffer::Table(table)) => buffers.tables.push((to, table)),
+            Some(Buffer::Bytes) | None => buffers.is_shared.push(to),
         }
-        buffers.is_shared.push(to);
     }
 
     /// Asks of the collections in statics and thread-locals what they are, where that matters.
@@ -269,7 +253,8 @@ impl Graph {
         let places: Vec<(&AreaKind, u64)> =
             asked.iter().filter_map(|it| Some((&self.areas[it.area? as usize], it.at))).collect();
         for (pointer, told) in asked.iter().zip(told(&places, &self.objects)) {
-            self.look(buffers, beside, (pointer.at, pointer.to, pointer.area), told);
+            let at = (pointer.at, &EVERYWHERE);
+            self.look(buffers, beside, (at, pointer.to, pointer.area), told);
         }
     }
 
@@ -339,33 +324,6 @@ impl Buffers {
     fn table_of(&self, block: u32) -> Option<Table> {
         let at = self.tables.binary_search_by_key(&block, |&(to, _)| to).ok()?;
         Some(self.tables[at].1)
-    }
-}
-
-/// Words that are read at once.
-const WINDOW: usize = 512;
-
-/// Reads the words beside pointers, which come in the order of their addresses, mostly.
-struct Beside<'a, M> {
-    memory: &'a M,
-    words: Vec<u64>,
-    window: std::ops::Range<u64>,
-}
-
-impl<M: Memory> Beside<'_, M> {
-    /// The three words before a pointer, itself, and the three behind it. What is not there is a word that is no size.
-    fn around(&mut self, at: u64) -> [u64; 7] {
-        let from = at - 24;
-        if from < self.window.start || at + 32 > self.window.end {
-            let read = self.memory.read(from, &mut self.words);
-            self.window = from..from + 8 * read as u64;
-        }
-        let first = ((from - self.window.start) / 8) as usize;
-        let count = ((self.window.end - self.window.start) / 8) as usize;
-        std::array::from_fn(|word| {
-            let at = first + word;
-            if at < count { self.words[at] } else { u64::MAX }
-        })
     }
 }
 

@@ -12,6 +12,7 @@ use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
 use super::rules::Rules;
 use super::scan::{AreaKind, Edges, Scanned};
+use std::ops::Range;
 
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -81,6 +82,18 @@ impl Graph {
         graph
     }
 
+    /// Where the values of a block are: that of its object, or the whole block.
+    pub(super) fn values(&self, block: u32) -> Range<u64> {
+        let range = self.blocks.range(block as usize);
+        match self.owners[block as usize].checked_sub(1) {
+            Some(object) => {
+                let object = &self.objects[object as usize];
+                object.address..object.end()
+            }
+            None => range,
+        }
+    }
+
     /// Frees what leads from block to block, of which nothing can be asked any more.
     pub(super) fn free_edges(&mut self) {
         self.scanned.edges = Edges::default();
@@ -94,7 +107,7 @@ impl Graph {
     }
 
     /// The sightings in a block.
-    pub(super) fn sightings_in(&self, block: u32) -> std::ops::Range<usize> {
+    pub(super) fn sightings_in(&self, block: u32) -> Range<usize> {
         let first = &self.scanned.first_sighting;
         first[block as usize] as usize..first[block as usize + 1] as usize
     }

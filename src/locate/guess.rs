@@ -1,10 +1,11 @@
 //! Who holds what, for the text: the shortest way from a root to each block, and the cycles that none reaches.
 
+use super::buffer::{Beside, SpareWords};
 use super::graph::{Graph, NONE};
 use super::memory::Memory;
 use super::rules::Rule;
 use super::scan::AreaKind;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Roots are looked at in turns.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,56 @@ pub(super) enum Held {
     Unreferenced,
 }
 
+/// From a block to a block, and the word's offset in the first one, in words.
+type Edge = (u32, u32, u32);
+
+/// The edges that come last: from where a buffer is not in use.
+struct Spare<'a, M> {
+    beside: Beside<'a, M>,
+    /// Of the block that was asked about last.
+    words: SpareWords,
+    last: u32,
+    /// Those that were found.
+    edges: Vec<Edge>,
+}
+
+impl<'a, M: Memory> Spare<'a, M> {
+    fn new(memory: &'a M) -> Self {
+        let beside = Beside::new(memory);
+        Self { beside, words: SpareWords::None, last: NONE, edges: Vec::new() }
+    }
+
+    /// Whether an edge is one. `held` has the holder of the block that it is from.
+    fn is_one(&mut self, graph: &Graph, edge: Edge, held: &[Held]) -> bool {
+        let (from, to, offset) = edge;
+        // A handle is where it was found to be.
+        if graph.owners[from as usize] != 0 || graph.owners[to as usize] != 0 {
+            return false;
+        }
+        let block = graph.blocks.range(from as usize);
+        if std::mem::replace(&mut self.last, from) != from {
+            let pointer = match held[from as usize] {
+                Held::By(by, words) => {
+                    let at = graph.blocks.start[by as usize] + 8 * u64::from(words);
+                    Some((at, graph.values(by)))
+                }
+                Held::Word(word) => {
+                    Some((graph.scanned.from_areas[word as usize].address, 0..u64::MAX))
+                }
+                _ => None,
+            };
+            self.words = pointer.map_or(SpareWords::None, |pointer| {
+                SpareWords::new(&block, pointer, &mut self.beside)
+            });
+        }
+        let is_spare = self.words.has(block.end - block.start, 8 * u64::from(offset));
+        if is_spare {
+            self.edges.push(edge);
+        }
+        is_spare
+    }
+}
+
 impl Graph {
     /// Who holds each block, by the shortest way: statics and thread-locals first, then stacks, and last memory that nobody
     /// knows, where old words stand as well.
@@ -49,8 +100,11 @@ impl Graph {
             _ if self.is_doubtful(area) => Some(Turn::Stacks),
             _ => Some(Turn::Statics),
         };
+        let led_to = self.led_to();
+        let mut spare = Spare::new(memory);
         for now in [Turn::Statics, Turn::Stacks, Turn::Unknown] {
-            let from_stacks = (now == Turn::Stacks).then(|| self.held_by_stacks(memory));
+            let from_stacks =
+                (now == Turn::Stacks).then(|| self.held_by_stacks(memory, &led_to, &spare.edges));
             // Handles first: what an object's own value leads to is not to be said of an old word in a block.
             for (handle, &sighting) in self.chosen.iter().enumerate() {
                 if !self.handles[handle].keeps() {
@@ -73,15 +127,55 @@ impl Graph {
                     hold(&mut held, &mut queue, edge.to, Held::Word(index as u32));
                 }
             }
-            self.flood(&mut held, &mut queue);
-            if now == Turn::Statics {
-                for (block, by) in self.elsewhere() {
-                    hold(&mut held, &mut queue, block, by);
-                }
+            if now != Turn::Statics {
                 self.flood(&mut held, &mut queue);
+                continue;
+            }
+            self.flood_but(&mut held, &mut queue, |edge, held| spare.is_one(self, edge, held));
+            for (block, by) in self.elsewhere() {
+                hold(&mut held, &mut queue, block, by);
+            }
+            self.flood_but(&mut held, &mut queue, |edge, held| spare.is_one(self, edge, held));
+        }
+        self.hold_rings_of_locals(&mut held, &mut queue, &led_to);
+        for (from, to, offset) in spare.edges {
+            hold(&mut held, &mut queue, to, Held::By(from, offset));
+        }
+        self.flood(&mut held, &mut queue);
+        held
+    }
+
+    /// The blocks of a local that point to each other, as the nodes of a tree or of a list do that have their parent's or
+    /// neighbour's address: without an object among them they are no cycle, and what led to them is a word on a stack, that
+    /// did not count since something else points there, too.
+    fn hold_rings_of_locals(&self, held: &mut [Held], queue: &mut VecDeque<u32>, led_to: &[bool]) {
+        let is_open = |block: u32| held[block as usize] == Held::Not && led_to[block as usize];
+        let on_stacks = (self.scanned.from_areas.iter().zip(0..)).filter(|(edge, _)| {
+            let is_stack = matches!(self.areas[edge.area as usize], AreaKind::Stack(_));
+            is_stack && is_open(edge.to) && self.owners[edge.to as usize] == 0
+        });
+        let on_stacks: Vec<(u32, u32)> = on_stacks.map(|(edge, word)| (edge.to, word)).collect();
+        if on_stacks.is_empty() {
+            return;
+        }
+        let components = self.components(is_open);
+        let tops = self.tops(&components);
+        let rings = components.iter().zip(tops).filter(|(blocks, is_top)| {
+            *is_top && blocks.iter().all(|&block| self.owners[block as usize] == 0)
+        });
+        let mut in_ring = vec![false; self.blocks.len()];
+        let mut next: Vec<u32> = rings.flat_map(|(blocks, _)| blocks).copied().collect();
+        // What an object has is the object's, whatever points there.
+        while let Some(block) = next.pop() {
+            let is_new = is_open(block) && self.owners[block as usize] == 0;
+            if is_new && !std::mem::replace(&mut in_ring[block as usize], true) {
+                next.extend(self.out(block).map(|(to, _)| to));
             }
         }
-        held
+        for (block, word) in on_stacks.into_iter().filter(|&(block, _)| in_ring[block as usize]) {
+            hold(held, queue, block, Held::Word(word));
+        }
+        self.flood(held, queue);
     }
 
     /// Objects with a handle that is in no memory that was searched.
@@ -116,7 +210,12 @@ impl Graph {
 
     /// The words on stacks that count in the guess: a block that something else points to is not held by a word that may
     /// be a copy, unless it counts its owners and has one more.
-    fn held_by_stacks(&self, memory: &impl Memory) -> std::collections::BTreeSet<u32> {
+    fn held_by_stacks(
+        &self,
+        memory: &impl Memory,
+        led_to: &[bool],
+        spare: &[Edge],
+    ) -> BTreeSet<u32> {
         let is_stack = |area: u32| self.is_doubtful(area);
         let on_stacks: Vec<(u32, u32)> = (self.scanned.from_areas.iter().zip(0..))
             .filter(|(edge, _)| is_stack(edge.area) && self.owners[edge.to as usize] == 0)
@@ -127,11 +226,15 @@ impl Graph {
         targets.dedup();
         let mut pointers = vec![0_u64; targets.len()];
         // Of memory that nothing leads to, what points there is old.
-        let led_to = self.led_to();
         let from = (0..self.blocks.len() as u32).filter(|&block| led_to[block as usize]);
         for &to in from.flat_map(|block| self.scanned.edges.targets(block)) {
             if let Ok(at) = targets.binary_search(&to) {
                 pointers[at] += 1;
+            }
+        }
+        for (_, to, _) in spare {
+            if let Ok(at) = targets.binary_search(to) {
+                pointers[at] = pointers[at].saturating_sub(1);
             }
         }
         let starts: Vec<u64> = targets.iter().map(|&to| self.blocks.start[to as usize]).collect();
@@ -187,33 +290,29 @@ impl Graph {
     }
 
     fn flood(&self, held: &mut [Held], queue: &mut VecDeque<u32>) {
+        self.flood_but(held, queue, |_, _| false);
+    }
+
+    /// The same, but for edges that `is_left` leaves for later.
+    fn flood_but(
+        &self,
+        held: &mut [Held],
+        queue: &mut VecDeque<u32>,
+        mut is_left: impl FnMut(Edge, &[Held]) -> bool,
+    ) {
         while let Some(block) = queue.pop_front() {
             for (to, offset) in self.out(block) {
-                hold(held, queue, to, Held::By(block, offset));
+                if held[to as usize] == Held::Not && !is_left((block, to, offset), held) {
+                    hold(held, queue, to, Held::By(block, offset));
+                }
             }
         }
     }
 
     /// Names the cycles among what nothing holds, and gives what they hold its holder. Returns each cycle's blocks.
     pub(super) fn cycles(&self, held: &mut [Held]) -> Vec<Vec<u32>> {
-        let components = self.components(held);
-        let mut top = vec![true; components.len()];
-        let mut number = vec![NONE; self.blocks.len()];
-        for (component, blocks) in components.iter().enumerate() {
-            for &block in blocks {
-                number[block as usize] = component as u32;
-            }
-        }
-        for (component, blocks) in components.iter().enumerate() {
-            for &block in blocks {
-                for (to, _) in self.out(block) {
-                    let other = number[to as usize];
-                    if other != NONE && other != component as u32 {
-                        top[other as usize] = false;
-                    }
-                }
-            }
-        }
+        let components = self.components(|block| held[block as usize] == Held::Not);
+        let top = self.tops(&components);
         let mut cycles: Vec<Vec<u32>> = Vec::new();
         let mut queue = VecDeque::new();
         for (component, blocks) in components.into_iter().enumerate() {
@@ -232,17 +331,40 @@ impl Graph {
         cycles
     }
 
-    /// Tarjan's strongly connected components of what is not held.
-    fn components(&self, held: &[Held]) -> Vec<Vec<u32>> {
+    /// Whether each component is one that no other of them leads to.
+    fn tops(&self, components: &[Vec<u32>]) -> Vec<bool> {
+        let mut top = vec![true; components.len()];
+        let mut number = vec![NONE; self.blocks.len()];
+        for (component, blocks) in components.iter().enumerate() {
+            for &block in blocks {
+                number[block as usize] = component as u32;
+            }
+        }
+        for (component, blocks) in components.iter().enumerate() {
+            for (to, _) in blocks.iter().flat_map(|&block| self.out(block)) {
+                let other = number[to as usize];
+                if other != NONE && other != component as u32 {
+                    top[other as usize] = false;
+                }
+            }
+        }
+        top
+    }
+
+    /// Tarjan's strongly connected components of the blocks that are open.
+    fn components(&self, is_open: impl Fn(u32) -> bool) -> Vec<Vec<u32>> {
+        let open = |block: u32| -> Vec<u32> {
+            self.out(block).map(|(to, _)| to).filter(|&to| is_open(to)).collect()
+        };
         let count = self.blocks.len();
         let (mut order, mut low) = (vec![0_u32; count], vec![0_u32; count]);
         let mut on_stack = vec![false; count];
         let (mut stack, mut components, mut next) = (Vec::new(), Vec::new(), 1);
         for root in 0..count as u32 {
-            if held[root as usize] != Held::Not || order[root as usize] != 0 {
+            if !is_open(root) || order[root as usize] != 0 {
                 continue;
             }
-            let mut calls = vec![(root, self.open(held, root))];
+            let mut calls = vec![(root, open(root))];
             (order[root as usize], low[root as usize]) = (next, next);
             next += 1;
             stack.push(root);
@@ -255,7 +377,7 @@ impl Graph {
                         next += 1;
                         stack.push(to);
                         on_stack[to as usize] = true;
-                        calls.push((to, self.open(held, to)));
+                        calls.push((to, open(to)));
                     } else if on_stack[to as usize] {
                         low[block as usize] = low[block as usize].min(order[to as usize]);
                     }
@@ -276,11 +398,6 @@ impl Graph {
             }
         }
         components
-    }
-
-    fn open(&self, held: &[Held], block: u32) -> Vec<u32> {
-        let out = self.out(block).map(|(to, _)| to);
-        out.filter(|&to| held[to as usize] == Held::Not).collect()
     }
 
     /// The shortest way through a component from one of its objects back to it: `(block, offset in words)`.

@@ -61,6 +61,11 @@ impl ObjectInput {
         if self.is_counted() { 16.max(1 << self.log2_align) } else { 0 }
     }
 
+    /// Where the value ends.
+    pub(super) fn end(&self) -> u64 {
+        self.address.saturating_add(self.size)
+    }
+
     /// Whether it has a block at all.
     pub(super) fn has_block(&self) -> bool {
         self.is_counted() || self.size > 0

@@ -191,7 +191,7 @@ impl Signal {
     }
 }
 
-/// Room for what is read while nothing may be allocated.
+/// Room for what is read while nothing may be allocated. It is in the copy: nothing old may stand in it.
 pub(super) struct Room {
     directory: Vec<u64>,
     text: Vec<u8>,
@@ -200,11 +200,9 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new() -> Self {
-        Self {
-            directory: vec![0; 1 << 13],
-            text: vec![0; 1 << 13],
-            tids: Vec::with_capacity(SLOTS),
-        }
+        let mut tids = vec![0; SLOTS];
+        tids.clear();
+        Self { directory: vec![0; 1 << 13], text: vec![0; 1 << 13], tids }
     }
 }
 
