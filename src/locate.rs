@@ -139,6 +139,8 @@ mod rules;
 #[cfg(refscope_search)]
 mod scan;
 #[cfg(refscope_search)]
+mod spare;
+#[cfg(refscope_search)]
 mod stopped;
 #[cfg(refscope_search)]
 mod symbols;

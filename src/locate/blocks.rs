@@ -192,11 +192,13 @@ struct Walk<'a, M> {
     spans: Vec<(Range<u64>, u64)>,
     /// From the lowest to the highest address of a heap.
     bounds: Range<u64>,
+    /// Whether the memory is in use while it is read.
+    is_live: bool,
 }
 
 /// Walks the heaps in `regions`, as far as the time goes; `stacks` are memory that is none.
 pub(super) fn walk(
-    memory: &impl Memory,
+    (memory, is_live): (&impl Memory, bool),
     regions: &[Region],
     stacks: &[Range<u64>],
     until: Instant,
@@ -219,6 +221,7 @@ pub(super) fn walk(
         arenas: Vec::new(),
         spans: Vec::new(),
         bounds,
+        is_live,
     };
     let own = [others.as_ptr().addr(), stacks.as_ptr().addr()];
     let top = main.as_ref().and_then(|main| walk.chunks(main.start, main.end, 0));
@@ -455,8 +458,11 @@ impl<M: Memory> Walk<'_, M> {
                 .map(|(bin, &list)| (bin, counts[bin / 4] >> (16 * (bin % 4)) & 0xffff, list))
         };
         let is_list = |(bin, count, list): (usize, u64, u64)| {
-            let first = self.candidate(list, SMALLEST + ALIGNMENT * bin as u64);
-            if count == 0 { list == 0 } else { first.is_some() }
+            let size = SMALLEST + ALIGNMENT * bin as u64;
+            // What is first on the list may have been in use when its chunk was passed.
+            let is_first = self.candidate(list, size).is_some()
+                || (self.is_live && self.bounds.contains(&list) && list.is_multiple_of(ALIGNMENT));
+            if count == 0 { list == 0 } else { is_first }
         };
         // One may be about to change. Without any list it may be a block of the program's.
         let wrong = bins().filter(|&bin| !is_list(bin)).count();

@@ -1,6 +1,6 @@
 //! The buffer of a collection, by the pointer to it: which of its words are in use.
 
-use super::collections::{Buckets, Claim, Life, Table, Told};
+use super::collections::{Claim, Table, Told};
 use super::memory::Memory;
 use std::ops::Range;
 
@@ -33,52 +33,12 @@ impl Buffer {
     }
 }
 
-/// Which words of a block are not in use, by one pointer to it.
-pub(super) enum SpareWords {
-    /// Nothing is known of them.
-    None,
-    Vec(Claim),
-    Table(Buckets),
-    All,
-}
-
-impl SpareWords {
-    /// By the pointer at an address, which is `within` a value or a block.
-    pub(super) fn new<M: Memory>(
-        block: &Range<u64>,
-        (at, within): (u64, Range<u64>),
-        beside: &mut Beside<'_, M>,
-    ) -> Self {
-        match Buffer::new(block, at, beside.around(at, &within), Told::End(within.end)) {
-            Some(Buffer::Vec(claim)) => Self::Vec(claim),
-            Some(Buffer::Table(table)) => {
-                table.read(beside.memory, block.start).map_or(Self::None, Self::Table)
-            }
-            Some(Buffer::Bytes) => Self::All,
-            None => Self::None,
-        }
-    }
-
-    /// Whether the word at an offset of the block of so many bytes seems to be an old one.
-    pub(super) fn has(&self, bytes: u64, offset: u64) -> bool {
-        match self {
-            Self::None => false,
-            Self::Vec(claim) => {
-                let life = claim.life(bytes, offset);
-                matches!(life, Life::Spare | Life::SpareOrOther | Life::Dead)
-            }
-            Self::Table(buckets) => buckets.is_full(offset) == Some(false),
-            Self::All => true,
-        }
-    }
-}
-
 /// Words that are read at once.
 const WINDOW: usize = 512;
 
 /// Reads the words beside pointers, which come in the order of their addresses, mostly.
 pub(super) struct Beside<'a, M> {
-    memory: &'a M,
+    pub(super) memory: &'a M,
     words: Vec<u64>,
     window: Range<u64>,
 }

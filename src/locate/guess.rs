@@ -1,10 +1,10 @@
 //! Who holds what, for the text: the shortest way from a root to each block, and the cycles that none reaches.
 
-use super::buffer::{Beside, SpareWords};
 use super::graph::{Graph, NONE};
 use super::memory::Memory;
 use super::rules::Rule;
 use super::scan::AreaKind;
+use super::spare::{Edge, Spare};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Roots are looked at in turns.
@@ -38,56 +38,6 @@ pub(super) enum Held {
     Unreferenced,
 }
 
-/// From a block to a block, and the word's offset in the first one, in words.
-type Edge = (u32, u32, u32);
-
-/// The edges that come last: from where a buffer is not in use.
-struct Spare<'a, M> {
-    beside: Beside<'a, M>,
-    /// Of the block that was asked about last.
-    words: SpareWords,
-    last: u32,
-    /// Those that were found.
-    edges: Vec<Edge>,
-}
-
-impl<'a, M: Memory> Spare<'a, M> {
-    fn new(memory: &'a M) -> Self {
-        let beside = Beside::new(memory);
-        Self { beside, words: SpareWords::None, last: NONE, edges: Vec::new() }
-    }
-
-    /// Whether an edge is one. `held` has the holder of the block that it is from.
-    fn is_one(&mut self, graph: &Graph, edge: Edge, held: &[Held]) -> bool {
-        let (from, to, offset) = edge;
-        // A handle is where it was found to be.
-        if graph.owners[from as usize] != 0 || graph.owners[to as usize] != 0 {
-            return false;
-        }
-        let block = graph.blocks.range(from as usize);
-        if std::mem::replace(&mut self.last, from) != from {
-            let pointer = match held[from as usize] {
-                Held::By(by, words) => {
-                    let at = graph.blocks.start[by as usize] + 8 * u64::from(words);
-                    Some((at, graph.values(by)))
-                }
-                Held::Word(word) => {
-                    Some((graph.scanned.from_areas[word as usize].address, 0..u64::MAX))
-                }
-                _ => None,
-            };
-            self.words = pointer.map_or(SpareWords::None, |pointer| {
-                SpareWords::new(&block, pointer, &mut self.beside)
-            });
-        }
-        let is_spare = self.words.has(block.end - block.start, 8 * u64::from(offset));
-        if is_spare {
-            self.edges.push(edge);
-        }
-        is_spare
-    }
-}
-
 impl Graph {
     /// Who holds each block, by the shortest way: statics and thread-locals first, then stacks, and last memory that nobody
     /// knows, where old words stand as well.
@@ -101,7 +51,7 @@ impl Graph {
             _ => Some(Turn::Statics),
         };
         let led_to = self.led_to();
-        let mut spare = Spare::new(memory);
+        let mut spare = Spare::new(self, memory);
         for now in [Turn::Statics, Turn::Stacks, Turn::Unknown] {
             let from_stacks =
                 (now == Turn::Stacks).then(|| self.held_by_stacks(memory, &led_to, &spare.edges));

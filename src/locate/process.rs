@@ -112,7 +112,8 @@ fn run_from(search: &Search, stack_pointer: u64) -> Result<Ownership, Unavailabl
         let moment = moment(search, stack_pointer)?;
         stopped_ns += moment.stopped_ns;
         let heap = if walks {
-            walk(&moment.memory, &moment.regions, &stacks(&moment), until)
+            let memory = (&moment.memory, moment.frozen.is_none());
+            walk(memory, &moment.regions, &stacks(&moment), until)
         } else {
             Heap { is_whole: true, ..Heap::default() }
         };
@@ -251,7 +252,7 @@ fn keep_what_stays(
     if walks {
         // The heap may have grown.
         let Ok(regions) = moment.memory.regions() else { return };
-        now = walk(&moment.memory, &regions, &stacks(moment), until);
+        now = walk((&moment.memory, true), &regions, &stacks(moment), until);
     }
     if search.alloc {
         add_alloc(moment, &mut now, &mut Vec::new());

@@ -1,0 +1,138 @@
+//! Which words that lead from block to block seem to be old ones: they stand in a buffer where it is not in use.
+
+use super::buffer::{Beside, Buffer};
+use super::collections::{Buckets, Claim, Life, Told};
+use super::graph::{Graph, NONE};
+use super::guess::Held;
+use super::memory::Memory;
+use super::scan::AreaKind;
+use std::ops::Range;
+
+/// From a block to a block, and the word's offset in the first one, in words.
+pub(super) type Edge = (u32, u32, u32);
+
+/// The edges that are looked at, whatever they lead to: a fraction of a microsecond each.
+const ASKED: u32 = 100_000;
+
+/// The edges that come last: from where a buffer is not in use, and words that no pointer of Rust's alone would be. Past
+/// [`ASKED`] edges those to what a word on a stack leads to as well, which alone could be said of another holder.
+pub(super) struct Spare<'a, M> {
+    beside: Beside<'a, M>,
+    in_blocks: Beside<'a, M>,
+    asked: u32,
+    /// The plain blocks that words on stacks lead to, on a way without objects.
+    of_stacks: Vec<bool>,
+    /// Of the block that was asked about last.
+    words: SpareWords,
+    last: u32,
+    /// Those that were found.
+    pub(super) edges: Vec<Edge>,
+}
+
+impl<'a, M: Memory> Spare<'a, M> {
+    pub(super) fn new(graph: &Graph, memory: &'a M) -> Self {
+        Self {
+            beside: Beside::new(memory),
+            in_blocks: Beside::new(memory),
+            asked: 0,
+            of_stacks: of_stacks(graph),
+            words: SpareWords::None,
+            last: NONE,
+            edges: Vec::new(),
+        }
+    }
+
+    /// Whether an edge is one. `held` has the holder of the block that it is from.
+    pub(super) fn is_one(&mut self, graph: &Graph, edge: Edge, held: &[Held]) -> bool {
+        let (from, to, offset) = edge;
+        // A handle is where it was found to be.
+        if graph.owners[from as usize] != 0 || graph.owners[to as usize] != 0 {
+            return false;
+        }
+        // What a local leads to is entered once.
+        let is_entered = self.of_stacks[to as usize] && !self.of_stacks[from as usize];
+        if self.asked >= ASKED && !is_entered {
+            return false;
+        }
+        self.asked = self.asked.saturating_add(1);
+        let block = graph.blocks.range(from as usize);
+        if std::mem::replace(&mut self.last, from) != from {
+            let pointer = match held[from as usize] {
+                Held::By(by, words) => {
+                    let at = graph.blocks.start[by as usize] + 8 * u64::from(words);
+                    Some((at, graph.values(by)))
+                }
+                Held::Word(word) => {
+                    Some((graph.scanned.from_areas[word as usize].address, 0..u64::MAX))
+                }
+                _ => None,
+            };
+            self.words = pointer.map_or(SpareWords::None, |pointer| {
+                SpareWords::new(&block, pointer, &mut self.beside)
+            });
+        }
+        let offset = 8 * u64::from(offset);
+        // Text and numbers; few pointers have marks in their lowest bits.
+        let mut word = || self.in_blocks.around(block.start + offset, &block)[3];
+        let is_spare = self.words.has(block.end - block.start, offset) || !word().is_multiple_of(8);
+        if is_spare {
+            self.edges.push(edge);
+        }
+        is_spare
+    }
+}
+
+/// See [`Spare::of_stacks`].
+fn of_stacks(graph: &Graph) -> Vec<bool> {
+    let mut of_stacks = vec![false; graph.blocks.len()];
+    let words = graph.scanned.from_areas.iter();
+    let words = words.filter(|edge| matches!(graph.areas[edge.area as usize], AreaKind::Stack(_)));
+    let mut next: Vec<u32> = words.map(|edge| edge.to).collect();
+    while let Some(block) = next.pop() {
+        let is_plain = graph.owners[block as usize] == 0;
+        if is_plain && !std::mem::replace(&mut of_stacks[block as usize], true) {
+            next.extend_from_slice(graph.scanned.edges.targets(block));
+        }
+    }
+    of_stacks
+}
+
+/// Which words of a block are not in use, by one pointer to it.
+enum SpareWords {
+    /// Nothing is known of them.
+    None,
+    Vec(Claim),
+    Table(Buckets),
+    All,
+}
+
+impl SpareWords {
+    /// By the pointer at an address, which is `within` a value or a block.
+    fn new<M: Memory>(
+        block: &Range<u64>,
+        (at, within): (u64, Range<u64>),
+        beside: &mut Beside<'_, M>,
+    ) -> Self {
+        match Buffer::new(block, at, beside.around(at, &within), Told::End(within.end)) {
+            Some(Buffer::Vec(claim)) => Self::Vec(claim),
+            Some(Buffer::Table(table)) => {
+                table.read(beside.memory, block.start).map_or(Self::None, Self::Table)
+            }
+            Some(Buffer::Bytes) => Self::All,
+            None => Self::None,
+        }
+    }
+
+    /// Whether the word at an offset of the block of so many bytes seems to be an old one.
+    fn has(&self, bytes: u64, offset: u64) -> bool {
+        match self {
+            Self::None => false,
+            Self::Vec(claim) => {
+                let life = claim.life(bytes, offset);
+                matches!(life, Life::Spare | Life::SpareOrOther | Life::Dead)
+            }
+            Self::Table(buckets) => buckets.is_full(offset) == Some(false),
+            Self::All => true,
+        }
+    }
+}
