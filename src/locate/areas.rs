@@ -134,7 +134,13 @@ fn start_of_thread(data: u64, memory: &impl Memory, regions: &[Region]) -> Optio
 fn claim_threads(moment: &Moment, images: &[Image], claims: &mut Claims, owners: &mut Vec<Locals>) {
     let locals = static_locals(&moment.memory);
     for (index, thread) in moment.threads.iter().enumerate() {
-        claims.claim(thread.registers.clone(), AreaKind::Stack(index));
+        if moment.frozen.is_some() {
+            claims.claim(thread.registers.clone(), AreaKind::Stack(index));
+        } else {
+            // They were copied into memory of the search's own, which is left out.
+            let range = thread.registers.clone();
+            claims.areas.push(Area { range, kind: AreaKind::Stack(index) });
+        }
         if let Some(alternate) = &thread.alternate {
             // Nothing runs there but the handler that stopped the thread.
             claims.leave_out(alternate.clone());

@@ -87,7 +87,7 @@ impl Drop for One {
 
 /// A moment of the process.
 pub(super) struct Moment {
-    frozen: Option<Frozen>,
+    pub(super) frozen: Option<Frozen>,
     pub(super) memory: ProcessMemory,
     pub(super) threads: Vec<Thread>,
     all_known: bool,
@@ -98,6 +98,8 @@ pub(super) struct Moment {
     pub(super) tables: Vec<Range<u64>>,
     /// The map of an [`Alloc`](crate::Alloc).
     pub(super) map: Vec<Range<u64>>,
+    /// What other threads had in their registers, if the memory is no copy.
+    registers: Vec<u64>,
     stopped_ns: u64,
     doubts: Vec<Doubt>,
 }
@@ -234,6 +236,7 @@ fn own_blocks(
         moment.threads.as_ptr().addr(),
         moment.tables.as_ptr().addr(),
         moment.map.as_ptr().addr(),
+        moment.registers.as_ptr().addr(),
     ];
     let own = tables.into_iter().chain(names.map(|name| name.as_ptr().addr()));
     own.map(|own| own as u64).chain(heap.own.iter().copied()).collect()
@@ -331,10 +334,12 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     crate::runtime::clock::wait_for_own_thread();
     let stopping = Instant::now();
     // Nothing is allocated from here on, until the threads go on.
-    let mut stopped =
-        (search.stop_threads && search.fork).then(|| Stopped::new(&mut room, search.at_exit));
+    let mut stopped = search.stop_threads.then(|| Stopped::new(&mut room, search.at_exit));
     let frozen = search.fork.then(Frozen::new);
     if let Some(stopped) = &mut stopped {
+        if !matches!(frozen, Some(Ok(_))) {
+            stopped.keep_registers(&mut room, &own);
+        }
         stopped.release();
     }
     let stopped_ns = stopping.elapsed().as_nanos() as u64;
@@ -381,6 +386,7 @@ fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
         regions,
         tables,
         map,
+        registers: room.registers,
         stopped_ns,
         doubts,
     })

@@ -1,5 +1,6 @@
 //! Stops the other threads by a signal, so that their registers are in memory while it is copied.
 
+use super::memory::Memory;
 use super::registers::{current_alternate, current_tid, thread_pointer};
 use super::threads::{RED_ZONE, Thread, name, unstopped};
 use crate::runtime::threads::is_own_thread;
@@ -196,13 +197,19 @@ pub(super) struct Room {
     directory: Vec<u64>,
     text: Vec<u8>,
     tids: Vec<i32>,
+    /// What the threads had in their registers, where they go on before the memory is read.
+    pub(super) registers: Vec<u64>,
 }
+
+/// Words of [`Room::registers`]: a thread's take some hundred.
+const REGISTERS: usize = 1 << 15;
 
 impl Room {
     pub(super) fn new() -> Self {
         let mut tids = vec![0; SLOTS];
         tids.clear();
-        Self { directory: vec![0; 1 << 13], text: vec![0; 1 << 13], tids }
+        let (directory, text) = (vec![0; 1 << 13], vec![0; 1 << 13]);
+        Self { directory, text, tids, registers: vec![0; REGISTERS] }
     }
 }
 
@@ -308,7 +315,7 @@ impl Stopped {
         // Its alternate stack is gone once `std::process::exit` was called by another thread, while the kernel still has it
         // for the thread's: a signal that is to be handled there would be the end of the process.
         let main = (at_exit && own != std::process::id() as i32).then(|| std::process::id() as i32);
-        let Room { directory, text, tids } = room;
+        let Room { directory, text, tids, .. } = room;
         tids.clear();
         // A thread that was not stopped yet may have made another: until no new one is there. One that begins blocks all
         // signals for a moment.
@@ -369,6 +376,28 @@ impl Stopped {
                 return false;
             }
             futex(&SESSION.arrived, libc::FUTEX_WAIT, arrived, &A_WHILE);
+        }
+    }
+
+    /// Copies the registers of the threads that have arrived, as many as there is room for: their frames are gone once they go
+    /// on. Nothing is allocated.
+    pub(super) fn keep_registers(&self, room: &mut Room, memory: &impl Memory) {
+        let arrived = (SESSION.arrived.load(Ordering::Acquire) as usize).min(SLOTS);
+        let mut free = &mut room.registers[..];
+        for slot in SESSION.slots[..if self.signal.is_some() { arrived } else { 0 }].iter() {
+            // Acquire: pairs with the release that published the slot.
+            if slot.tid.load(Ordering::Acquire) == 0 {
+                continue;
+            }
+            let frame = slot.frame.load(Ordering::Relaxed) & !7;
+            let words = (slot.frame_end.load(Ordering::Relaxed).saturating_sub(frame) / 8) as usize;
+            let fits = words.min(free.len());
+            let (copy, rest) = std::mem::take(&mut free).split_at_mut(fits);
+            free = rest;
+            let (start, read) = (copy.as_ptr().addr() as u64, memory.read(frame, copy));
+            // Relaxed: read by this thread alone. The slot is this session's: a thread fills one once.
+            slot.frame.store(start, Ordering::Relaxed);
+            slot.frame_end.store(start + 8 * read as u64, Ordering::Relaxed);
         }
     }
 
