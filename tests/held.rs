@@ -155,12 +155,12 @@ fn clean_look_alikes_are_held_and_not_accused() {
 /// What `fill` puts into a local, for each number, is held by the word on the stack that leads to it.
 #[track_caller]
 fn held_by_a_local<C: Default>(mut fill: impl FnMut(&mut C, u32, Rc<u32>)) {
-    for count in [1, 5, 12, 300] {
+    for count in [5, 300] {
         let mut local = C::default();
         let report = report(|| (0..count).for_each(|i| fill(&mut local, i, Rc::new(i))));
         accuses_nobody(&report);
         assert!(
-            matches!(parts(&report)[..], [(Part::Stack(_), n)] if n == count.into()),
+            matches!(parts(&report)[..], [(Part::Stack(_), n)] if n == u64::from(count)),
             "{report}"
         );
         drop(black_box(local));
