@@ -43,6 +43,13 @@
 //! likelier is taken, so that what was popped from a `VecDeque` there may be said to be in it still. A `VecDeque` in a static that is being drained looks as if
 //! its elements had been taken out. What a collection on a stack does not use is not known. For proofs every copy counts.
 //!
+//! # Of several ways
+//!
+//! What several words lead to is said to be held by a static or a thread-local, if one does; then by a word on a stack; last by
+//! memory that nobody knows. A word on a stack may be a copy, so it counts for a block that nothing else points to, or nothing but
+//! blocks that this one leads to itself, as the nodes of a local's tree or list do. Words in a buffer where it is not in use, and those in text, count where nothing else does. All this
+//! is for the text: for proofs every word counts.
+//!
 //! # Names
 //!
 //! With the feature `stacks` statics and thread-locals have the names of their symbols; fields and elements, the captures of

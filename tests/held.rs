@@ -179,10 +179,10 @@ fn a_collection_of_a_local_is_held_by_it() {
     held_by_a_local(|all: &mut HashMap<_, _>, i, rc| drop(all.insert(i, rc)));
     held_by_a_local(|all: &mut BTreeMap<_, _>, i, rc| drop(all.insert(i, rc)));
     held_by_a_local(|all: &mut BTreeMap<_, LinkedList<_>>, i, rc| {
-        all.entry(i % 40).or_default().push_back(rc)
+        all.entry(i % 40).or_default().push_back(rc);
     });
     held_by_a_local(|all: &mut std::boxed::Box<LinkedList<Vec<_>>>, _, rc| {
-        all.push_front(vec![rc])
+        all.push_front(vec![rc]);
     });
 }
 

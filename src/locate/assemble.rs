@@ -139,8 +139,9 @@ pub(super) fn assemble(
     };
     let mut graph =
         Graph::new((objects, handles), (blocks, matched), (scanned, kinds), rules, memory, &told);
-    let mut held = graph.holders(memory);
-    let components = graph.cycles(&mut held);
+    let (mut held, left) = graph.holders(memory);
+    let components = graph.cycles(&mut held, &left);
+    drop(left);
     let reached = (!components.is_empty()).then(|| graph.reached(memory));
     let rounds: Vec<_> = components.iter().map(|component| graph.round(component)).collect();
     let (mut objects, headers) = located(std::mem::take(&mut graph.objects));

@@ -40,8 +40,8 @@ pub(super) enum Held {
 
 impl Graph {
     /// Who holds each block, by the shortest way: statics and thread-locals first, then stacks, and last memory that nobody
-    /// knows, where old words stand as well.
-    pub(super) fn holders(&self, memory: &impl Memory) -> Vec<Held> {
+    /// knows, where old words stand as well. And the edges that count where no other does, and no cycle.
+    pub(super) fn holders(&self, memory: &impl Memory) -> (Vec<Held>, Vec<Edge>) {
         let mut held = vec![Held::Not; self.blocks.len()];
         let mut queue = VecDeque::new();
         let turn = |area: u32| match self.areas[area as usize] {
@@ -52,6 +52,7 @@ impl Graph {
         };
         let led_to = self.led_to();
         let mut spare = Spare::new(self, memory);
+        let (mut of_objects, mut left) = (Vec::new(), Vec::new());
         for now in [Turn::Statics, Turn::Stacks, Turn::Unknown] {
             let from_stacks =
                 (now == Turn::Stacks).then(|| self.held_by_stacks(memory, &led_to, &spare.edges));
@@ -78,7 +79,8 @@ impl Graph {
                 }
             }
             if now != Turn::Statics {
-                self.flood(&mut held, &mut queue);
+                let is_left = |edge, _: &[Held]| self.is_of_object(edge, &of_objects, &mut left);
+                self.flood_but(&mut held, &mut queue, is_left);
                 continue;
             }
             self.flood_but(&mut held, &mut queue, |edge, held| spare.is_one(self, edge, held));
@@ -86,19 +88,41 @@ impl Graph {
                 hold(&mut held, &mut queue, block, by);
             }
             self.flood_but(&mut held, &mut queue, |edge, held| spare.is_one(self, edge, held));
+            let open = (0..self.blocks.len() as u32).filter(|&block| {
+                held[block as usize] == Held::Not && self.owners[block as usize] != 0
+            });
+            let plain = open.flat_map(|block| self.scanned.edges.targets(block)).copied();
+            of_objects = self.plain_from(plain, |_| true);
         }
-        self.hold_rings_of_locals(&mut held, &mut queue, &led_to);
-        for (from, to, offset) in spare.edges {
-            hold(&mut held, &mut queue, to, Held::By(from, offset));
+        self.hold_rings_of_locals(&mut held, &mut queue, &led_to, &of_objects);
+        let is_left = |edge, _: &[Held]| self.is_of_object(edge, &of_objects, &mut left);
+        self.flood_but(&mut held, &mut queue, is_left);
+        left.append(&mut spare.edges);
+        (held, left)
+    }
+
+    /// Whether an edge is from a plain block to one that an object has, whatever else points there: a `Vec`'s buffer, of which
+    /// there is an old pointer. It is noted.
+    fn is_of_object(&self, edge: Edge, of_objects: &[bool], left: &mut Vec<Edge>) -> bool {
+        let (from, to, _) = edge;
+        let of_object = |block: u32| self.owners[block as usize] != 0 || of_objects[block as usize];
+        let is_left = of_objects[to as usize] && !of_object(from);
+        if is_left {
+            left.push(edge);
         }
-        self.flood(&mut held, &mut queue);
-        held
+        is_left
     }
 
     /// The blocks of a local that point to each other, as the nodes of a tree or of a list do that have their parent's or
     /// neighbour's address: without an object among them they are no cycle, and what led to them is a word on a stack, that
     /// did not count since something else points there, too.
-    fn hold_rings_of_locals(&self, held: &mut [Held], queue: &mut VecDeque<u32>, led_to: &[bool]) {
+    fn hold_rings_of_locals(
+        &self,
+        held: &mut [Held],
+        queue: &mut VecDeque<u32>,
+        led_to: &[bool],
+        of_objects: &[bool],
+    ) {
         let is_open = |block: u32| held[block as usize] == Held::Not && led_to[block as usize];
         let on_stacks = (self.scanned.from_areas.iter().zip(0..)).filter(|(edge, _)| {
             let is_stack = matches!(self.areas[edge.area as usize], AreaKind::Stack(_));
@@ -113,19 +137,29 @@ impl Graph {
         let rings = components.iter().zip(tops).filter(|(blocks, is_top)| {
             *is_top && blocks.iter().all(|&block| self.owners[block as usize] == 0)
         });
-        let mut in_ring = vec![false; self.blocks.len()];
-        let mut next: Vec<u32> = rings.flat_map(|(blocks, _)| blocks).copied().collect();
-        // What an object has is the object's, whatever points there.
-        while let Some(block) = next.pop() {
-            let is_new = is_open(block) && self.owners[block as usize] == 0;
-            if is_new && !std::mem::replace(&mut in_ring[block as usize], true) {
-                next.extend(self.out(block).map(|(to, _)| to));
-            }
-        }
-        for (block, word) in on_stacks.into_iter().filter(|&(block, _)| in_ring[block as usize]) {
+        let rings = rings.flat_map(|(blocks, _)| blocks).copied();
+        let in_rings =
+            self.plain_from(rings, |block| is_open(block) && !of_objects[block as usize]);
+        for (block, word) in on_stacks.into_iter().filter(|&(block, _)| in_rings[block as usize]) {
             hold(held, queue, block, Held::Word(word));
         }
-        self.flood(held, queue);
+    }
+
+    /// Which plain blocks some blocks, if they are plain themselves, lead to, on a way without objects.
+    pub(super) fn plain_from(
+        &self,
+        blocks: impl Iterator<Item = u32>,
+        may_be: impl Fn(u32) -> bool,
+    ) -> Vec<bool> {
+        let mut reached = vec![false; self.blocks.len()];
+        let mut next: Vec<u32> = blocks.collect();
+        while let Some(block) = next.pop() {
+            let is_plain = self.owners[block as usize] == 0 && may_be(block);
+            if is_plain && !std::mem::replace(&mut reached[block as usize], true) {
+                next.extend_from_slice(self.scanned.edges.targets(block));
+            }
+        }
+        reached
     }
 
     /// Objects with a handle that is in no memory that was searched.
@@ -260,11 +294,11 @@ impl Graph {
     }
 
     /// Names the cycles among what nothing holds, and gives what they hold its holder. Returns each cycle's blocks.
-    pub(super) fn cycles(&self, held: &mut [Held]) -> Vec<Vec<u32>> {
+    pub(super) fn cycles(&self, held: &mut [Held], left: &[Edge]) -> Vec<Vec<u32>> {
         let components = self.components(|block| held[block as usize] == Held::Not);
         let top = self.tops(&components);
         let mut cycles: Vec<Vec<u32>> = Vec::new();
-        let mut queue = VecDeque::new();
+        let (mut queue, mut unreferenced) = (VecDeque::new(), Vec::new());
         for (component, blocks) in components.into_iter().enumerate() {
             let is_cycle = blocks.len() > 1 || self.out(blocks[0]).any(|(to, _)| to == blocks[0]);
             let has_object = blocks.iter().any(|&block| self.owners[block as usize] != 0);
@@ -274,8 +308,16 @@ impl Graph {
                 }
                 cycles.push(blocks);
             } else if top[component] {
-                hold(held, &mut queue, blocks[0], Held::Unreferenced);
+                unreferenced.push(blocks[0]);
             }
+        }
+        self.flood(held, &mut queue);
+        for &(from, to, offset) in left {
+            hold(held, &mut queue, to, Held::By(from, offset));
+        }
+        self.flood(held, &mut queue);
+        for block in unreferenced {
+            hold(held, &mut queue, block, Held::Unreferenced);
         }
         self.flood(held, &mut queue);
         cycles

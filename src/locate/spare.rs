@@ -31,11 +31,16 @@ pub(super) struct Spare<'a, M> {
 
 impl<'a, M: Memory> Spare<'a, M> {
     pub(super) fn new(graph: &Graph, memory: &'a M) -> Self {
+        let on_stacks = graph
+            .scanned
+            .from_areas
+            .iter()
+            .filter(|edge| matches!(graph.areas[edge.area as usize], AreaKind::Stack(_)));
         Self {
             beside: Beside::new(memory),
             in_blocks: Beside::new(memory),
             asked: 0,
-            of_stacks: of_stacks(graph),
+            of_stacks: graph.plain_from(on_stacks.map(|edge| edge.to), |_| true),
             words: SpareWords::None,
             last: NONE,
             edges: Vec::new(),
@@ -80,21 +85,6 @@ impl<'a, M: Memory> Spare<'a, M> {
         }
         is_spare
     }
-}
-
-/// See [`Spare::of_stacks`].
-fn of_stacks(graph: &Graph) -> Vec<bool> {
-    let mut of_stacks = vec![false; graph.blocks.len()];
-    let words = graph.scanned.from_areas.iter();
-    let words = words.filter(|edge| matches!(graph.areas[edge.area as usize], AreaKind::Stack(_)));
-    let mut next: Vec<u32> = words.map(|edge| edge.to).collect();
-    while let Some(block) = next.pop() {
-        let is_plain = graph.owners[block as usize] == 0;
-        if is_plain && !std::mem::replace(&mut of_stacks[block as usize], true) {
-            next.extend_from_slice(graph.scanned.edges.targets(block));
-        }
-    }
-    of_stacks
 }
 
 /// Which words of a block are not in use, by one pointer to it.
