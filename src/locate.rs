@@ -45,10 +45,13 @@
 //!
 //! # Of several ways
 //!
-//! What several words lead to is said to be held by a static or a thread-local, if one does; then by a word on a stack; last by
-//! memory that nobody knows. A word on a stack may be a copy, so it counts for a block that nothing else points to, or nothing but
-//! blocks that this one leads to itself, as the nodes of a local's tree or list do. Words in a buffer where it is not in use, and those in text, count where nothing else does. All this
-//! is for the text: for proofs every word counts.
+//! Where several words lead to one thing, it is said to be held by a static or a thread-local if one of them stands there, else by
+//! a word on a stack, and last by memory that nobody knows. A word on a stack may be an old copy. So it counts only for a block to
+//! which nothing else points, or only blocks that point to each other without an object among them, as the nodes of a local's
+//! tree or list do, or which counts its owners and has one more. What a `Vec` does not use, text and numbers that look like
+//! addresses, and addresses with marks in their lowest bits count where nothing else does; and after the cycles are named, what a
+//! hash table does not use, and what a local leads to of the inside of an object that nothing holds. All this is for the text: for
+//! proofs every word counts.
 //!
 //! # Names
 //!

@@ -186,6 +186,67 @@ fn a_collection_of_a_local_is_held_by_it() {
     });
 }
 
+/// An `Rc` of std's that a local has counts one owner more than what it leads to has pointers to it.
+#[test]
+fn what_a_local_counts_is_held_by_it_though_it_is_led_back_to() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    #[derive(Default)]
+    struct Registry {
+        nodes: RefCell<Vec<Rc<Registered>>>,
+    }
+    struct Registered {
+        _registry: std::rc::Rc<Registry>,
+    }
+    let mut local = std::boxed::Box::new(std::rc::Rc::<Registry>::default());
+    let report = report(|| {
+        let registry = &mut *local;
+        for _ in 0..3 {
+            let node = Rc::new(Registered { _registry: registry.clone() });
+            registry.nodes.borrow_mut().push(node);
+        }
+    });
+    accuses_nobody(&report);
+    assert!(matches!(parts(&report)[..], [(Part::Stack(_), 3)]), "{report}");
+    drop(black_box(local));
+}
+
+/// A number before a pointer, and 0 behind it, are no `Vec` that is empty: what a static leads to so is the static's.
+#[test]
+fn a_count_before_a_pointer_is_no_capacity() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    #[allow(dead_code)]
+    struct State {
+        inner: std::boxed::Box<Inner>,
+        hits: u64,
+    }
+    #[allow(dead_code)]
+    struct Inner {
+        retries: u64,
+        nodes: std::boxed::Box<[Arc<Linked>; 2]>,
+        errors: u64,
+    }
+    #[derive(Default)]
+    struct Linked {
+        next: Mutex<Option<Arc<Linked>>>,
+    }
+    static STATE: Mutex<Option<std::sync::Arc<State>>> = Mutex::new(None);
+    let report = report(|| {
+        let nodes = [(); 2].map(|()| Arc::new(Linked::default()));
+        *nodes[0].next.lock().unwrap() = Some(nodes[1].clone());
+        *nodes[1].next.lock().unwrap() = Some(nodes[0].clone());
+        let inner = Inner { retries: 3, nodes: std::boxed::Box::new(nodes), errors: 0 };
+        let state = State { inner: std::boxed::Box::new(inner), hits: 0 };
+        *STATE.lock().unwrap() = Some(std::sync::Arc::new(state));
+    });
+    accuses_nobody(&report);
+    let is_static = |(part, _): &(&Part, u64)| matches!(part, Part::Static(_));
+    assert!(parts(&report).iter().all(is_static), "{report}");
+}
+
 struct Holder(#[allow(dead_code)] Rc<u16>);
 
 /// What two objects hold that a third one keeps hangs on that one, as those do: one line, one finding.

@@ -139,6 +139,7 @@ fn claim_threads(moment: &Moment, images: &[Image], claims: &mut Claims, owners:
         } else {
             // They were copied into memory of the search's own, which is left out.
             let range = thread.registers.clone();
+            claims.leave_out(range.clone());
             claims.areas.push(Area { range, kind: AreaKind::Stack(index) });
         }
         if let Some(alternate) = &thread.alternate {
@@ -202,7 +203,9 @@ fn claim_regions(moment: &Moment, heap: &Heap, claims: &mut Claims, until: Insta
             let is_own = region.name == "[stack]"
                 || (before.is_some_and(|before| !before.readable)
                     && own.thread_pointer.is_none_or(|pointer| region.range.contains(&pointer)));
-            let start = if is_own { pointer & !7 } else { region.range.start };
+            // Another thread that goes on may be deeper now.
+            let is_there = moment.frozen.is_some() || thread == 0;
+            let start = if is_own && is_there { pointer & !7 } else { region.range.start };
             claims.claim(start..region.range.end, AreaKind::Stack(thread));
         } else if is_data(region) || region.name == "[stack]" {
             claim_static(region, region, claims);

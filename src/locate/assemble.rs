@@ -46,7 +46,7 @@ pub(super) struct Picture {
 }
 
 /// Each object's block, and each block's object; and the objects without a known block, which get one of their own. An
-/// object's block ends with its value.
+/// object's block ends with its value, where that is known.
 fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Matched, Vec<u32>) {
     let find = |blocks: &Blocks, object: &ObjectInput| {
         let at = blocks.start.binary_search(&object.block()).ok()?;
@@ -69,27 +69,31 @@ fn match_blocks(objects: &[ObjectInput], blocks: &mut Blocks) -> (Matched, Vec<u
     let mut block_of = vec![NONE; objects.len()];
     let mut owners = vec![0; blocks.len()];
     for (index, object) in objects.iter().enumerate().filter(with_block) {
-        let length = object.end().saturating_sub(object.block()).div_ceil(8);
-        let length = length.min(u32::MAX.into()) as u32;
-        let block = match blocks.start.binary_search(&object.block()) {
-            // Two objects may stand for one allocation: one adopted from std's pointer.
-            Ok(block) if owners[block] != 0 => block as u32,
-            _ => match find(blocks, object) {
-                Some(block) => block,
-                None => continue,
-            },
-        };
-        // The allocator gives more than it is asked for. What stands behind the value is old.
-        let words = &mut blocks.words[block as usize];
+        let Some(block) = find(blocks, object) else { continue };
+        // Two objects may stand for one allocation: one adopted from std's pointer.
         if owners[block as usize] == 0 {
             owners[block as usize] = index as u32 + 1;
-            *words = (*words).min(length.max(1));
-        } else {
-            *words = (*words).max(length);
         }
         block_of[index] = block;
     }
+    for (object, &block) in objects.iter().zip(&block_of) {
+        if let Some(words) = blocks.words.get_mut(block as usize) {
+            *words = words_of(object, *words);
+        }
+    }
     (Matched { owners, block_of }, missing)
+}
+
+/// Words that an allocator adds to a block: it rounds up, and does not split off what is too small to be a block.
+const ADDED: u64 = 4;
+
+/// How many of the words of an object's block are the object's. What stands in those that the allocator added is old. If there
+/// are more, the block has something else as well; and an object that was adopted from a weak pointer of std's has an unknown
+/// size, which is 0.
+fn words_of(object: &ObjectInput, words: u32) -> u32 {
+    let length = object.end().saturating_sub(object.block()).div_ceil(8);
+    let added = u64::from(words).saturating_sub(length);
+    if object.size > 0 && added <= ADDED { words - added as u32 } else { words }
 }
 
 /// Searches the memory that the picture shows. Returns what was found, and the handles that may be elsewhere.
@@ -139,11 +143,12 @@ pub(super) fn assemble(
     };
     let mut graph =
         Graph::new((objects, handles), (blocks, matched), (scanned, kinds), rules, memory, &told);
-    let (mut held, left) = graph.holders(memory);
-    let components = graph.cycles(&mut held, &left);
-    drop(left);
+    let (mut held, mut left) = graph.holders(memory);
+    let components = graph.cycles(&mut held, &mut left);
     let reached = (!components.is_empty()).then(|| graph.reached(memory));
     let rounds: Vec<_> = components.iter().map(|component| graph.round(component)).collect();
+    graph.take_out(&left);
+    drop(left);
     let (mut objects, headers) = located(std::mem::take(&mut graph.objects));
     let of_cycles = retained(&graph, &held, components.len(), &mut objects);
     graph.free_edges();
@@ -589,5 +594,32 @@ impl Assembly<'_> {
             Reach::StdRc => Doubt::StdPointer,
             Reach::Hidden => Doubt::HiddenBlock,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Kind;
+
+    #[test]
+    fn a_block_is_cut_where_its_value_ends_and_that_is_known() {
+        let words = |size, words| {
+            let (kind, type_name) = (Kind::Rc, "a type");
+            let object = ObjectInput {
+                id: 1,
+                kind,
+                type_name,
+                address: 0x1010,
+                size,
+                strong: 1,
+                log2_align: 3,
+            };
+            words_of(&object, words)
+        };
+        assert_eq!([words(4, 3), words(8, 5), words(24, 9)], [3, 3, 5], "what was added is old");
+        assert_eq!(words(8, 8_000), 8_000, "the block is not its value's alone");
+        assert_eq!([words(0, 3), words(0, 7)], [3, 7], "how large the value is is not known");
+        assert_eq!(words(u64::MAX, 7), 7);
     }
 }

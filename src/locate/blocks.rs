@@ -453,16 +453,26 @@ impl<M: Memory> Walk<'_, M> {
             return;
         };
         let (counts, lists) = words.split_at(TCACHE_BINS / 4);
+        let (memory, bounds) = (self.window.memory, self.bounds.clone());
+        // Live, what is first on a list may have been in use when its chunk was passed: it is looked at again.
+        let is_chunk = |user: u64, size: u64| {
+            let mut words = [0; 2];
+            let is_there = self.is_live
+                && user.is_multiple_of(ALIGNMENT)
+                && bounds.contains(&user)
+                && memory.read(user - 8, &mut words) == 2;
+            let next = words[1] ^ user >> 12;
+            let is_link = next == 0 || next.is_multiple_of(ALIGNMENT) && bounds.contains(&next);
+            is_there && words[0] & !7 == size && is_link
+        };
         let bins = || {
             (lists.iter().enumerate())
                 .map(|(bin, &list)| (bin, counts[bin / 4] >> (16 * (bin % 4)) & 0xffff, list))
         };
         let is_list = |(bin, count, list): (usize, u64, u64)| {
             let size = SMALLEST + ALIGNMENT * bin as u64;
-            // What is first on the list may have been in use when its chunk was passed.
-            let is_first = self.candidate(list, size).is_some()
-                || (self.is_live && self.bounds.contains(&list) && list.is_multiple_of(ALIGNMENT));
-            if count == 0 { list == 0 } else { is_first }
+            let is_first = || self.candidate(list, size).is_some() || is_chunk(list, size);
+            if count == 0 { list == 0 } else { is_first() }
         };
         // One may be about to change. Without any list it may be a block of the program's.
         let wrong = bins().filter(|&bin| !is_list(bin)).count();

@@ -4,6 +4,9 @@ use super::collections::{Claim, Table, Told};
 use super::memory::Memory;
 use std::ops::Range;
 
+/// Bytes that an allocator may add to a block.
+const ADDED: u64 = 24;
+
 /// A block that looks like a collection's buffer.
 pub(super) enum Buffer {
     /// Of a `Vec` or a `VecDeque`.
@@ -20,7 +23,12 @@ impl Buffer {
         let (pointer, bytes) = (words[3], block.end - block.start);
         if pointer == block.start {
             let [capacity, length] = [words[2], words[4]];
-            if (bytes / 8 + 1..=bytes).contains(&capacity) && length <= capacity {
+            let fits = |size: u64| {
+                capacity
+                    .checked_mul(size)
+                    .is_some_and(|used| (bytes.saturating_sub(ADDED)..=bytes).contains(&used))
+            };
+            if capacity > bytes / 8 && length <= capacity && [1, 2, 4].into_iter().any(fits) {
                 return Some(Self::Bytes);
             }
             Claim::new([capacity, pointer, length, words[5]], at, bytes, told).map(Self::Vec)
@@ -51,16 +59,36 @@ impl<'a, M: Memory> Beside<'a, M> {
     /// The three words before a pointer, itself, and the three behind it. What is not there, or not `within` what the pointer is
     /// part of, is a word that is no size.
     pub(super) fn around(&mut self, at: u64, within: &Range<u64>) -> [u64; 7] {
-        let from = at - 24;
-        if from < self.window.start || at + 32 > self.window.end {
-            let read = self.memory.read(from, &mut self.words);
-            self.window = from..from + 8 * read as u64;
+        let wanted = at.saturating_sub(24)..at.saturating_add(32);
+        if wanted.start < self.window.start || wanted.end > self.window.end {
+            self.fill(wanted.start);
+            // Where a mapping begins.
+            if self.window.is_empty() {
+                self.fill(at);
+            }
         }
-        let first = ((from - self.window.start) / 8) as usize;
-        let count = ((self.window.end - self.window.start) / 8) as usize;
         std::array::from_fn(|word| {
-            let is_there = within.contains(&(from + 8 * word as u64)) && first + word < count;
-            if is_there { self.words[first + word] } else { u64::MAX }
+            let at = wanted.start + 8 * word as u64;
+            let word = self.in_window(at).filter(|_| within.contains(&at));
+            word.unwrap_or(u64::MAX)
         })
+    }
+
+    /// The word at an address. `None`: it cannot be read.
+    pub(super) fn word(&mut self, at: u64) -> Option<u64> {
+        if !self.window.contains(&at) {
+            self.fill(at);
+        }
+        self.in_window(at)
+    }
+
+    fn fill(&mut self, from: u64) {
+        let read = self.memory.read(from, &mut self.words);
+        self.window = from..from + 8 * read as u64;
+    }
+
+    fn in_window(&self, at: u64) -> Option<u64> {
+        let is_there = self.window.contains(&at);
+        is_there.then(|| self.words[((at - self.window.start) / 8) as usize])
     }
 }

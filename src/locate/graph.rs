@@ -12,6 +12,7 @@ use super::inputs::{HandleInput, ObjectInput};
 use super::memory::Memory;
 use super::rules::Rules;
 use super::scan::{AreaKind, Edges, Scanned};
+use super::spare::Edge;
 use std::ops::Range;
 
 pub(super) const NONE: u32 = u32::MAX;
@@ -91,6 +92,20 @@ impl Graph {
                 object.address..object.end()
             }
             None => range,
+        }
+    }
+
+    /// Takes edges out, of which nothing is held: no question follows but what each block retains.
+    pub(super) fn take_out(&mut self, edges: &[Edge]) {
+        for &(from, to, offset) in edges {
+            let first = &self.scanned.edges.first[from as usize..];
+            for at in first[0] as usize..first[1] as usize {
+                let edges = &mut self.scanned.edges;
+                if (edges.to[at], edges.offset[at]) == (to, offset) {
+                    // To itself: it changes nothing.
+                    edges.to[at] = from;
+                }
+            }
         }
     }
 

@@ -38,9 +38,12 @@ pub(super) enum Held {
     Unreferenced,
 }
 
+/// Edges that are left for later.
+const LEFT: usize = 1 << 20;
+
 impl Graph {
     /// Who holds each block, by the shortest way: statics and thread-locals first, then stacks, and last memory that nobody
-    /// knows, where old words stand as well. And the edges that count where no other does, and no cycle.
+    /// knows, where old words stand as well. And the edges to use last, once the cycles are named.
     pub(super) fn holders(&self, memory: &impl Memory) -> (Vec<Held>, Vec<Edge>) {
         let mut held = vec![Held::Not; self.blocks.len()];
         let mut queue = VecDeque::new();
@@ -55,7 +58,7 @@ impl Graph {
         let (mut of_objects, mut left) = (Vec::new(), Vec::new());
         for now in [Turn::Statics, Turn::Stacks, Turn::Unknown] {
             let from_stacks =
-                (now == Turn::Stacks).then(|| self.held_by_stacks(memory, &led_to, &spare.edges));
+                (now == Turn::Stacks).then(|| self.held_by_stacks(memory, &led_to, &spare));
             // Handles first: what an object's own value leads to is not to be said of an old word in a block.
             for (handle, &sighting) in self.chosen.iter().enumerate() {
                 if !self.handles[handle].keeps() {
@@ -79,7 +82,8 @@ impl Graph {
                 }
             }
             if now != Turn::Statics {
-                let is_left = |edge, _: &[Held]| self.is_of_object(edge, &of_objects, &mut left);
+                let is_left =
+                    |edge, _: &[Held]| self.is_of_object(memory, edge, &of_objects, &mut left);
                 self.flood_but(&mut held, &mut queue, is_left);
                 continue;
             }
@@ -95,22 +99,39 @@ impl Graph {
             of_objects = self.plain_from(plain, |_| true);
         }
         self.hold_rings_of_locals(&mut held, &mut queue, &led_to, &of_objects);
-        let is_left = |edge, _: &[Held]| self.is_of_object(edge, &of_objects, &mut left);
+        let mut is_left =
+            |edge, _: &[Held]| self.is_of_object(memory, edge, &of_objects, &mut left);
+        self.flood_but(&mut held, &mut queue, &mut is_left);
+        for &(from, to, offset) in &spare.doubtful {
+            hold(&mut held, &mut queue, to, Held::By(from, offset));
+        }
         self.flood_but(&mut held, &mut queue, is_left);
-        left.append(&mut spare.edges);
+        left.append(&mut spare.old);
         (held, left)
     }
 
-    /// Whether an edge is from a plain block to one that an object has, whatever else points there: a `Vec`'s buffer, of which
-    /// there is an old pointer. It is noted.
-    fn is_of_object(&self, edge: Edge, of_objects: &[bool], left: &mut Vec<Edge>) -> bool {
+    /// Whether an edge leads from a plain block to one that an object leads to as well, such as its `Vec`'s buffer: then the word
+    /// is likely an old one, unless that block counts its owners. It is noted.
+    fn is_of_object(
+        &self,
+        memory: &impl Memory,
+        edge: Edge,
+        of_objects: &[bool],
+        left: &mut Vec<Edge>,
+    ) -> bool {
         let (from, to, _) = edge;
         let of_object = |block: u32| self.owners[block as usize] != 0 || of_objects[block as usize];
-        let is_left = of_objects[to as usize] && !of_object(from);
-        if is_left {
+        if !of_objects[to as usize] || of_object(from) || left.len() >= LEFT {
+            return false;
+        }
+        let counts = memory.pairs(&[self.blocks.start[to as usize]]);
+        let counted = counts[0].is_some_and(|[strong, weak]| {
+            (2..1 << 31).contains(&strong) && (1..1 << 31).contains(&weak)
+        });
+        if !counted {
             left.push(edge);
         }
-        is_left
+        !counted
     }
 
     /// The blocks of a local that point to each other, as the nodes of a tree or of a list do that have their parent's or
@@ -194,11 +215,11 @@ impl Graph {
 
     /// The words on stacks that count in the guess: a block that something else points to is not held by a word that may
     /// be a copy, unless it counts its owners and has one more.
-    fn held_by_stacks(
+    fn held_by_stacks<M: Memory>(
         &self,
-        memory: &impl Memory,
+        memory: &M,
         led_to: &[bool],
-        spare: &[Edge],
+        spare: &Spare<'_, M>,
     ) -> BTreeSet<u32> {
         let is_stack = |area: u32| self.is_doubtful(area);
         let on_stacks: Vec<(u32, u32)> = (self.scanned.from_areas.iter().zip(0..))
@@ -216,7 +237,7 @@ impl Graph {
                 pointers[at] += 1;
             }
         }
-        for (_, to, _) in spare {
+        for (_, to, _) in spare.old.iter().chain(&spare.doubtful) {
             if let Ok(at) = targets.binary_search(to) {
                 pointers[at] = pointers[at].saturating_sub(1);
             }
@@ -293,8 +314,9 @@ impl Graph {
         }
     }
 
-    /// Names the cycles among what nothing holds, and gives what they hold its holder. Returns each cycle's blocks.
-    pub(super) fn cycles(&self, held: &mut [Held], left: &[Edge]) -> Vec<Vec<u32>> {
+    /// Names the cycles among what nothing holds, and gives what they hold its holder. Returns each cycle's blocks. In `left` stay
+    /// the edges that nothing is held by.
+    pub(super) fn cycles(&self, held: &mut [Held], left: &mut Vec<Edge>) -> Vec<Vec<u32>> {
         let components = self.components(|block| held[block as usize] == Held::Not);
         let top = self.tops(&components);
         let mut cycles: Vec<Vec<u32>> = Vec::new();
@@ -312,9 +334,10 @@ impl Graph {
             }
         }
         self.flood(held, &mut queue);
-        for &(from, to, offset) in left {
+        for &(from, to, offset) in left.iter() {
             hold(held, &mut queue, to, Held::By(from, offset));
         }
+        left.retain(|&(from, to, offset)| held[to as usize] != Held::By(from, offset));
         self.flood(held, &mut queue);
         for block in unreferenced {
             hold(held, &mut queue, block, Held::Unreferenced);

@@ -326,7 +326,7 @@ fn add_alloc(moment: &Moment, heap: &mut Heap, doubts: &mut Vec<Doubt>) {
 fn moment(search: &Search, stack_pointer: u64) -> Result<Moment, Unavailable> {
     let own = ProcessMemory::of(std::process::id() as libc::pid_t);
     let mut doubts = Vec::new();
-    let mut room = Room::new();
+    let mut room = Room::new(!search.fork);
     let mut probe = [0];
     if own.read(stack_pointer & !7, &mut probe) == 0 {
         return Err(Unavailable::MemoryForbidden { error: Unavailable::last_error() });

@@ -126,8 +126,8 @@ impl Search {
         self
     }
 
-    /// Sets whether other threads are stopped by a signal while the process is copied, or where it is not, while their
-    /// registers are. Without it these are not known, and nothing is proven where there are other threads.
+    /// Sets whether other threads are stopped by a signal while the process is copied or, without a copy, while their registers
+    /// are read. Without it these are not known, and nothing is proven where there are other threads.
     pub fn stop_threads(mut self, stop: bool) -> Self {
         self.stop_threads = stop;
         self

@@ -11,11 +11,15 @@ use std::ops::Range;
 /// From a block to a block, and the word's offset in the first one, in words.
 pub(super) type Edge = (u32, u32, u32);
 
-/// The edges that are looked at, whatever they lead to: a fraction of a microsecond each.
-const ASKED: u32 = 100_000;
+/// The edges that are looked at, whatever they lead to.
+const ASKED: u32 = 1 << 15;
+/// Those that are looked at at all: each takes a microsecond, if what is to be read lies far apart.
+const MOST: u32 = 4 * ASKED;
 
-/// The edges that come last: from where a buffer is not in use, and words that no pointer of Rust's alone would be. Past
-/// [`ASKED`] edges those to what a word on a stack leads to as well, which alone could be said of another holder.
+/// The edges that come last: from where a buffer is not in use, and words that are no plain address.
+///
+/// Past [`ASKED`] edges those alone are looked at that lead to what a word on a stack leads to as well: only there may another
+/// holder be the right one.
 pub(super) struct Spare<'a, M> {
     beside: Beside<'a, M>,
     in_blocks: Beside<'a, M>,
@@ -25,8 +29,11 @@ pub(super) struct Spare<'a, M> {
     /// Of the block that was asked about last.
     words: SpareWords,
     last: u32,
-    /// Those that were found.
-    pub(super) edges: Vec<Edge>,
+    /// Those that are old for certain: a hash table says so.
+    pub(super) old: Vec<Edge>,
+    /// Those that may be: from where a `Vec` is not in use, if it is one, and words that few pointers are like, text and
+    /// numbers, or an address with marks in its lowest bits.
+    pub(super) doubtful: Vec<Edge>,
 }
 
 impl<'a, M: Memory> Spare<'a, M> {
@@ -43,7 +50,8 @@ impl<'a, M: Memory> Spare<'a, M> {
             of_stacks: graph.plain_from(on_stacks.map(|edge| edge.to), |_| true),
             words: SpareWords::None,
             last: NONE,
-            edges: Vec::new(),
+            old: Vec::new(),
+            doubtful: Vec::new(),
         }
     }
 
@@ -56,7 +64,7 @@ impl<'a, M: Memory> Spare<'a, M> {
         }
         // What a local leads to is entered once.
         let is_entered = self.of_stacks[to as usize] && !self.of_stacks[from as usize];
-        if self.asked >= ASKED && !is_entered {
+        if self.asked >= MOST || (self.asked >= ASKED && !is_entered) {
             return false;
         }
         self.asked = self.asked.saturating_add(1);
@@ -64,8 +72,16 @@ impl<'a, M: Memory> Spare<'a, M> {
         if std::mem::replace(&mut self.last, from) != from {
             let pointer = match held[from as usize] {
                 Held::By(by, words) => {
-                    let at = graph.blocks.start[by as usize] + 8 * u64::from(words);
-                    Some((at, graph.values(by)))
+                    let start = graph.blocks.start[by as usize];
+                    let mut values = graph.values(by);
+                    // Of an `Rc` of std's the counts are no capacity.
+                    let mut is_count =
+                        |at| self.beside.word(at).is_some_and(|word| (1..1 << 31).contains(&word));
+                    if words == 2 && values.start == start && is_count(start) && is_count(start + 8)
+                    {
+                        values.start += 16;
+                    }
+                    Some((start + 8 * u64::from(words), values))
                 }
                 Held::Word(word) => {
                     Some((graph.scanned.from_areas[word as usize].address, 0..u64::MAX))
@@ -77,13 +93,18 @@ impl<'a, M: Memory> Spare<'a, M> {
             });
         }
         let offset = 8 * u64::from(offset);
-        // Text and numbers; few pointers have marks in their lowest bits.
-        let mut word = || self.in_blocks.around(block.start + offset, &block)[3];
-        let is_spare = self.words.has(block.end - block.start, offset) || !word().is_multiple_of(8);
-        if is_spare {
-            self.edges.push(edge);
+        if self.words.has(block.end - block.start, offset) {
+            let is_certain = matches!(self.words, SpareWords::Table(_));
+            let edges = if is_certain { &mut self.old } else { &mut self.doubtful };
+            edges.push(edge);
+            return true;
         }
-        is_spare
+        let word = self.in_blocks.word(block.start + offset);
+        let is_odd = word.is_some_and(|word| !word.is_multiple_of(8));
+        if is_odd {
+            self.doubtful.push(edge);
+        }
+        is_odd
     }
 }
 

@@ -1,4 +1,4 @@
-//! Stops the other threads by a signal, so that their registers are in memory while it is copied.
+//! Stops the other threads by a signal, so that their registers are in memory while it is copied, or are copied where it is not.
 
 use super::memory::Memory;
 use super::registers::{current_alternate, current_tid, thread_pointer};
@@ -7,19 +7,25 @@ use crate::runtime::threads::is_own_thread;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long threads may keep the search waiting, and stay stopped.
 const PATIENCE: Duration = Duration::from_millis(60);
 
 /// Threads that can be stopped at once. With more, nothing is proven.
-const SLOTS: usize = 1024;
+const THREADS: usize = 1024;
+
+/// Each search has the slots behind those of the last one, so that a thread which comes late, and does not know yet that nobody
+/// waits for it, does not write into a slot that is read: a search stops its threads four times at most.
+const SLOTS: usize = 4 * THREADS;
 
 /// What a stopped thread says of itself.
 struct Slot {
-    tid: AtomicI32,
+    /// The thread, and in the higher half the number of the session: see [`tagged`].
+    tid: AtomicU64,
     stack_pointer: AtomicU64,
     thread_pointer: AtomicU64,
     frame: AtomicU64,
@@ -32,8 +38,10 @@ struct Slot {
 struct Session {
     /// Odd while threads are to wait; what they wait for is its change.
     number: AtomicU32,
-    next: AtomicU32,
-    arrived: AtomicU32,
+    /// The next slot, tagged.
+    next: AtomicU64,
+    /// How many threads have arrived, tagged.
+    arrived: AtomicU64,
     /// Threads that went on by themselves, because they had waited too long.
     left: AtomicU32,
     slots: [Slot; SLOTS],
@@ -41,12 +49,12 @@ struct Session {
 
 static SESSION: Session = Session {
     number: AtomicU32::new(0),
-    next: AtomicU32::new(0),
-    arrived: AtomicU32::new(0),
+    next: AtomicU64::new(0),
+    arrived: AtomicU64::new(0),
     left: AtomicU32::new(0),
     slots: [const {
         Slot {
-            tid: AtomicI32::new(0),
+            tid: AtomicU64::new(0),
             stack_pointer: AtomicU64::new(0),
             thread_pointer: AtomicU64::new(0),
             frame: AtomicU64::new(0),
@@ -57,10 +65,30 @@ static SESSION: Session = Session {
     }; SLOTS],
 };
 
-fn futex(word: &AtomicU32, operation: c_int, value: u32, timeout: &libc::timespec) {
+/// A number of the session that it is of: one that comes late is no other session's.
+fn tagged(number: u32, value: u32) -> u64 {
+    u64::from(number) << 32 | u64::from(value)
+}
+
+/// Adds one, and returns what was there before. `None` where another session has begun.
+fn add_one(to: &AtomicU64, number: u32) -> Option<u32> {
+    let next = |value: u64| ((value >> 32) as u32 == number).then(|| value + 1);
+    // Release: who counts the thread sees its slot. Acquire: as the search does that began the session.
+    let before = to.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+    before.ok().map(|before| before as u32)
+}
+
+/// `word` is one of [`SESSION`].
+fn futex(word: *mut u32, operation: c_int, value: u32, timeout: &libc::timespec) {
     let operation = operation | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: SYSCALL: the word and the time outlive the call.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, timeout) };
+    unsafe { libc::syscall(libc::SYS_futex, word, operation, value, timeout) };
+}
+
+/// The lower half of a tagged number, which the kernel compares: the first one, on the processors that are known here.
+fn lower(tagged: &AtomicU64) -> *mut u32 {
+    const { assert!(cfg!(target_endian = "little")) };
+    tagged.as_ptr().cast()
 }
 
 const A_WHILE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
@@ -89,9 +117,8 @@ extern "C" fn stop(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
     let on_alternate = (alternate..alternate + size).contains(&frame);
     // On the thread's own stack the frame ends where the interrupted function's begins.
     let frame_end = if on_alternate { alternate + size } else { stack_pointer.max(frame) };
-    // Relaxed: each thread gets another number, and publishes its slot below.
-    let slot = session.next.fetch_add(1, Ordering::Relaxed) as usize;
-    if let Some(slot) = session.slots.get(slot) {
+    if let Some(slot) = add_one(&session.next, number) {
+        let slot = &session.slots[slot as usize % SLOTS];
         slot.stack_pointer.store(stack_pointer, Ordering::Relaxed);
         slot.thread_pointer.store(thread_pointer(), Ordering::Relaxed);
         slot.frame.store(frame, Ordering::Relaxed);
@@ -99,15 +126,14 @@ extern "C" fn stop(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
         slot.alternate.store(alternate, Ordering::Relaxed);
         slot.alternate_end.store(alternate + size, Ordering::Relaxed);
         // Release: who sees the thread's number sees the rest.
-        slot.tid.store(current_tid(), Ordering::Release);
+        slot.tid.store(tagged(number, current_tid() as u32), Ordering::Release);
+        add_one(&session.arrived, number);
+        futex(lower(&session.arrived), libc::FUTEX_WAKE, 1, &A_WHILE);
     }
-    // Release: who counts the thread sees its slot.
-    session.arrived.fetch_add(1, Ordering::Release);
-    futex(&session.arrived, libc::FUTEX_WAKE, 1, &A_WHILE);
     let mut waited = 0;
     // Acquire: what the search did is before what this thread does on.
     while session.number.load(Ordering::Acquire) == number && waited < 100 {
-        futex(&session.number, libc::FUTEX_WAIT, number, &A_WHILE);
+        futex(session.number.as_ptr(), libc::FUTEX_WAIT, number, &A_WHILE);
         waited += 1;
     }
     if session.number.load(Ordering::Acquire) == number {
@@ -121,8 +147,13 @@ extern "C" fn stop(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
 /// Nothing may be allocated meanwhile: a stopped thread may hold the allocator's lock.
 pub(super) struct Stopped {
     signal: Option<Signal>,
+    /// The session's number, and its first slot.
+    number: u32,
+    first: u32,
     sent: u32,
-    /// Threads that the signal can't reach, and those past [`SLOTS`].
+    /// Where the registers were copied, if they were.
+    kept: Option<Range<u64>>,
+    /// Threads that the signal can't reach, and those past [`THREADS`].
     missed: bool,
     /// Whether a thread was waited for in vain: it did not get a processor, for one.
     pub(super) is_late: bool,
@@ -201,15 +232,17 @@ pub(super) struct Room {
     pub(super) registers: Vec<u64>,
 }
 
-/// Words of [`Room::registers`]: a thread's take some hundred.
-const REGISTERS: usize = 1 << 15;
+/// Words of [`Room::registers`]: a thread's take up to some 500, which the system gives once they are written.
+const REGISTERS: usize = 512 * THREADS;
 
 impl Room {
-    pub(super) fn new() -> Self {
-        let mut tids = vec![0; SLOTS];
+    pub(super) fn new(is_live: bool) -> Self {
+        let mut tids = vec![0; THREADS];
         tids.clear();
         let (directory, text) = (vec![0; 1 << 13], vec![0; 1 << 13]);
-        Self { directory, text, tids, registers: vec![0; REGISTERS] }
+        // For a copy they are in it.
+        let registers = vec![0; if is_live { REGISTERS } else { 0 }];
+        Self { directory, text, tids, registers }
     }
 }
 
@@ -289,27 +322,36 @@ fn blocks(tid: i32, signal: c_int, text: &mut [u8]) -> bool {
 impl Stopped {
     /// No thread is stopped.
     pub(super) fn nobody() -> Self {
-        Self { signal: None, sent: 0, missed: false, is_late: false, done: true }
+        Self {
+            signal: None,
+            number: 0,
+            first: 0,
+            sent: 0,
+            kept: None,
+            missed: false,
+            is_late: false,
+            done: true,
+        }
     }
 
     /// Stops all threads but this one, and those that block every signal. `room` keeps what must not be allocated.
     pub(super) fn new(room: &mut Room, at_exit: bool) -> Self {
         let signal = Signal::take();
-        let mut stopped = Self { signal, sent: 0, missed: false, is_late: false, done: false };
+        let mut stopped = Self::nobody();
+        (stopped.signal, stopped.done) = (signal, false);
         let Some(signal) = stopped.signal.as_ref().map(|signal| signal.number) else {
             stopped.missed = true;
             return stopped;
         };
         let session = &SESSION;
-        for slot in &session.slots {
-            slot.tid.store(0, Ordering::Relaxed);
-        }
-        session.next.store(0, Ordering::Relaxed);
-        session.arrived.store(0, Ordering::Relaxed);
-        session.left.store(0, Ordering::Relaxed);
         // The next odd number: it is odd already in a process that was forked while threads were stopped.
         let number = session.number.load(Ordering::Relaxed).wrapping_add(1) | 1;
-        // Release: a thread that sees the odd number sees the empty slots.
+        let first = (session.next.load(Ordering::Relaxed) as u32) % SLOTS as u32;
+        (stopped.number, stopped.first) = (number, first);
+        session.next.store(tagged(number, first), Ordering::Relaxed);
+        session.arrived.store(tagged(number, 0), Ordering::Relaxed);
+        session.left.store(0, Ordering::Relaxed);
+        // Release: a thread that sees the odd number sees the session's other numbers.
         session.number.store(number, Ordering::Release);
         let (own, until) = (current_tid(), Instant::now() + PATIENCE);
         // Its alternate stack is gone once `std::process::exit` was called by another thread, while the kernel still has it
@@ -368,34 +410,45 @@ impl Stopped {
     fn wait(&self, until: Instant) -> bool {
         loop {
             // Acquire: pairs with the release of each arrival.
-            let arrived = SESSION.arrived.load(Ordering::Acquire);
+            let arrived = SESSION.arrived.load(Ordering::Acquire) as u32;
             if arrived >= self.sent {
                 return true;
             }
             if Instant::now() > until {
                 return false;
             }
-            futex(&SESSION.arrived, libc::FUTEX_WAIT, arrived, &A_WHILE);
+            futex(lower(&SESSION.arrived), libc::FUTEX_WAIT, arrived, &A_WHILE);
         }
     }
 
-    /// Copies the registers of the threads that have arrived, as many as there is room for: their frames are gone once they go
-    /// on. Nothing is allocated.
-    pub(super) fn keep_registers(&self, room: &mut Room, memory: &impl Memory) {
-        let arrived = (SESSION.arrived.load(Ordering::Acquire) as usize).min(SLOTS);
-        let mut free = &mut room.registers[..];
-        for slot in SESSION.slots[..if self.signal.is_some() { arrived } else { 0 }].iter() {
+    /// The slots of this session that threads have filled, and which threads.
+    fn slots(&self) -> impl Iterator<Item = (i32, &'static Slot)> {
+        let (number, first) = (self.number, self.first as usize);
+        let count = if self.signal.is_some() { THREADS } else { 0 };
+        let slots = (first..first + count).map(|slot| &SESSION.slots[slot % SLOTS]);
+        slots.filter_map(move |slot| {
             // Acquire: pairs with the release that published the slot.
-            if slot.tid.load(Ordering::Acquire) == 0 {
-                continue;
-            }
+            let tid = slot.tid.load(Ordering::Acquire);
+            ((tid >> 32) as u32 == number).then_some((tid as i32, slot))
+        })
+    }
+
+    /// Copies the registers of the threads that are stopped, as many as there is room for: their frames are gone once they go
+    /// on. Nothing is allocated.
+    pub(super) fn keep_registers(&mut self, room: &mut Room, memory: &impl Memory) {
+        let start = room.registers.as_ptr().addr() as u64;
+        self.kept = Some(start..start + 8 * room.registers.len() as u64);
+        let mut free = &mut room.registers[..];
+        for (_, slot) in self.slots() {
             let frame = slot.frame.load(Ordering::Relaxed) & !7;
             let words = (slot.frame_end.load(Ordering::Relaxed).saturating_sub(frame) / 8) as usize;
-            let fits = words.min(free.len());
-            let (copy, rest) = std::mem::take(&mut free).split_at_mut(fits);
+            if words > free.len() {
+                continue;
+            }
+            let (copy, rest) = std::mem::take(&mut free).split_at_mut(words);
             free = rest;
             let (start, read) = (copy.as_ptr().addr() as u64, memory.read(frame, copy));
-            // Relaxed: read by this thread alone. The slot is this session's: a thread fills one once.
+            // Relaxed: read by this thread alone, and a thread fills its slot once.
             slot.frame.store(start, Ordering::Relaxed);
             slot.frame_end.store(start + 8 * read as u64, Ordering::Relaxed);
         }
@@ -409,9 +462,11 @@ impl Stopped {
         let Some(signal) = &self.signal else { return };
         // Release: pairs with the acquire of the threads that wait.
         SESSION.number.fetch_add(1, Ordering::Release);
-        futex(&SESSION.number, libc::FUTEX_WAKE, c_int::MAX as u32, &A_WHILE);
+        // Relaxed: one that comes now takes no slot.
+        SESSION.next.fetch_add(tagged(1, 0), Ordering::Relaxed);
+        futex(SESSION.number.as_ptr(), libc::FUTEX_WAKE, c_int::MAX as u32, &A_WHILE);
         // One that comes late would be the end of the program if there were no handler any more.
-        if SESSION.arrived.load(Ordering::Acquire) >= self.sent {
+        if SESSION.arrived.load(Ordering::Acquire) as u32 >= self.sent {
             signal.give_back();
         }
     }
@@ -419,7 +474,6 @@ impl Stopped {
     /// What is known of the threads that run now: the caller first, whose stack is in use from `stack_pointer` on.
     pub(super) fn threads(&mut self, stack_pointer: u64) -> (Vec<Thread>, bool) {
         self.release();
-        let arrived = (SESSION.arrived.load(Ordering::Acquire) as usize).min(SLOTS);
         let mut threads = vec![Thread {
             tid: current_tid(),
             name: name(current_tid()),
@@ -429,25 +483,26 @@ impl Stopped {
             thread_pointer: Some(thread_pointer()),
             is_known: true,
         }];
-        let slots = SESSION.slots[..if self.signal.is_some() { arrived } else { 0 }].iter();
-        threads.extend(slots.filter_map(|slot| {
-            // Acquire: pairs with the release that published the slot.
-            let tid = slot.tid.load(Ordering::Acquire);
+        threads.extend(self.slots().map(|(tid, slot)| {
             let pointer = slot.stack_pointer.load(Ordering::Relaxed);
             let alternate =
                 slot.alternate.load(Ordering::Relaxed)..slot.alternate_end.load(Ordering::Relaxed);
-            (tid != 0).then(|| Thread {
+            let frame = slot.frame.load(Ordering::Relaxed) & !7;
+            // One that came too late to be copied has gone on.
+            let is_there = self.kept.as_ref().is_none_or(|kept| kept.contains(&frame));
+            let end = slot.frame_end.load(Ordering::Relaxed) & !7;
+            Thread {
                 tid,
                 alternate: Some(alternate).filter(|range| !range.contains(&pointer)),
                 name: name(tid),
                 stack_pointer: Some(pointer - RED_ZONE),
-                registers: slot.frame.load(Ordering::Relaxed) & !7
-                    ..slot.frame_end.load(Ordering::Relaxed) & !7,
+                registers: if is_there { frame..end } else { 0..0 },
                 thread_pointer: Some(slot.thread_pointer.load(Ordering::Relaxed)),
-                is_known: true,
-            })
+                is_known: is_there,
+            }
         }));
         let mut all = !self.missed
+            && !self.is_late
             && self.signal.is_some()
             && threads.len() > self.sent as usize
             && SESSION.left.load(Ordering::Acquire) == 0;
@@ -480,5 +535,20 @@ impl Stopped {
 impl Drop for Stopped {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It saw the number of a session that has ended.
+    #[test]
+    fn one_that_comes_late_takes_no_slot_and_is_not_counted() {
+        let next = AtomicU64::new(tagged(7, 5));
+        assert_eq!([add_one(&next, 7), add_one(&next, 7)], [Some(5), Some(6)]);
+        next.store(tagged(9, 7), Ordering::Relaxed);
+        assert_eq!([add_one(&next, 7), add_one(&next, 9)], [None, Some(7)]);
+        assert_eq!(next.into_inner(), tagged(9, 8));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A handle that is stored in a register alone, or below the stack pointer that was taken, would be missed, and what it
 //! holds be called unreachable: a false proof. So the caller's registers are put on its stack by a trampoline, and each
-//! other thread is stopped by a signal, whose frame has them all (vector registers too), until the memory is copied.
+//! other thread is stopped by a signal, whose frame has them all (vector registers too), until the memory is copied, or the frames
+//! are, where it is not.
 //! Nothing is proven while a thread is not known so well.
 
 use super::memory::Memory;

@@ -31,6 +31,9 @@ pub const DECEIVE: &[Case] = &[
     ("plain_pointer", plain_pointer),
     ("coroutine_stack", coroutine_stack),
     ("red_zone", red_zone),
+    ("adopted_weak", adopted_weak),
+    ("slots_of_a_chunk", slots_of_a_chunk),
+    ("like_free_lists", like_free_lists),
 ];
 
 static KEPT: AtomicPtr<Rc<Node>> = AtomicPtr::new(std::ptr::null_mut());
@@ -400,3 +403,75 @@ fn large_stack() -> *mut u8 {
 
 #[cfg(not(target_arch = "x86_64"))]
 use self::mmap as coroutine_stack;
+
+/// What a static has is known by a weak pointer of std's alone, which does not tell the value's size.
+fn adopted_weak(ask: &Ask) {
+    #[allow(dead_code)]
+    struct Hub {
+        list: Box<List>,
+    }
+    struct List {
+        nodes: RefCell<Vec<Rc<Leaf>>>,
+    }
+    #[allow(dead_code)]
+    struct Leaf {
+        list: *const List,
+    }
+    static HUB: AtomicPtr<std::rc::Rc<Hub>> = AtomicPtr::new(std::ptr::null_mut());
+    fn build() -> refscope::rc::Weak<Hub> {
+        let hub = std::rc::Rc::new(Hub { list: Box::new(List { nodes: RefCell::default() }) });
+        let list = &raw const *hub.list;
+        for _ in 0..3 {
+            hub.list.nodes.borrow_mut().push(Rc::new(Leaf { list }));
+        }
+        let weak = refscope::StdPtr::from_std(std::rc::Rc::downgrade(&hub));
+        HUB.store(Box::into_raw(Box::new(hub)), Ordering::Relaxed);
+        weak
+    }
+    let weak = black_box(build as fn() -> _)();
+    ask.nothing_proven();
+    black_box((&weak, HUB.load(Ordering::Relaxed)));
+}
+
+/// An allocator of the program's has its blocks in one of the system's: the first one is a traced value, the second has what a
+/// static holds.
+fn slots_of_a_chunk(ask: &Ask) {
+    static SLOTS: AtomicPtr<u64> = AtomicPtr::new(std::ptr::null_mut());
+    fn build() {
+        let words = Box::leak(vec![0_u64; 8_000].into_boxed_slice());
+        words[400] = Rc::as_ptr(&ring()).expose_provenance() as u64;
+        let words = words.as_mut_ptr();
+        // SAFETY: TEST: within the block.
+        SLOTS.store(unsafe { words.add(400) }, Ordering::Relaxed);
+        // A value of its own allocation, as a handle of refscope's would name it.
+        // SAFETY: TEST: the block has room for a `u64` at its beginning, and is never freed.
+        let first = unsafe { std::boxed::Box::from_raw(words) };
+        std::mem::forget(refscope::Box::<u64>::from(first));
+    }
+    black_box(build as fn())();
+    ask.nothing_proven();
+    black_box(SLOTS.load(Ordering::Relaxed));
+}
+
+/// A table of the program's that looks like glibc's own: how many are on each list, and the first of each.
+fn like_free_lists(ask: &Ask) {
+    #[repr(C)]
+    struct Lists {
+        counts: [u16; 64],
+        first: [*const *const Node; 64],
+    }
+    static LISTS: AtomicPtr<Lists> = AtomicPtr::new(std::ptr::null_mut());
+    fn build() {
+        let mut lists = Box::new(Lists { counts: [0; 64], first: [std::ptr::null(); 64] });
+        for list in [0, 3, 7] {
+            // As long as those on such a list of glibc's.
+            let item = Box::leak(vec![std::ptr::null(); 3 + 2 * list].into_boxed_slice());
+            item[0] = Rc::as_ptr(&ring());
+            (lists.counts[list], lists.first[list]) = (1, item.as_ptr());
+        }
+        LISTS.store(Box::into_raw(lists), Ordering::Relaxed);
+    }
+    black_box(build as fn())();
+    ask.nothing_proven();
+    black_box(LISTS.load(Ordering::Relaxed));
+}
