@@ -490,15 +490,13 @@ impl<M: Memory> Scanner<'_, M> {
     fn words(&mut self, words: Range<usize>, source: Source, start: u64, continues: bool) {
         let bounds = self.index.bounds.clone();
         let span = bounds.end - bounds.start;
-        let (mut last, mut last_at) = (u32::MAX, usize::MAX);
+        let mut last = u32::MAX;
         let base = self.window.start;
         for at in words.clone() {
             let word = self.words[at];
             if word.wrapping_sub(bounds.start) < span {
                 let Some(to) = self.index.find(self.blocks, word) else { continue };
-                // Of words side by side the first says it: a slice's ends, or the elements of a `Vec` of pointers.
-                let is_beside = std::mem::replace(&mut last_at, at).wrapping_add(1) == at;
-                if to == last && (is_beside || source.as_block().is_none()) {
+                if to == last {
                     continue;
                 }
                 let address = base + 8 * at as u64;

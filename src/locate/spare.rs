@@ -93,7 +93,9 @@ impl<'a, M: Memory> Spare<'a, M> {
             });
         }
         let offset = 8 * u64::from(offset);
-        if self.words.has(block.end - block.start, offset) {
+        if self.words.has(block.end - block.start, offset)
+            && !self.leads_there(&block, offset, &graph.blocks.range(to as usize))
+        {
             let is_certain = matches!(self.words, SpareWords::Table(_));
             let edges = if is_certain { &mut self.old } else { &mut self.doubtful };
             edges.push(edge);
@@ -107,6 +109,24 @@ impl<'a, M: Memory> Spare<'a, M> {
         is_odd
     }
 }
+
+impl<M: Memory> Spare<'_, M> {
+    /// Whether a word in use behind an offset leads to a block: of the words that lead to one, an edge has the first.
+    fn leads_there(&mut self, from: &Range<u64>, offset: u64, to: &Range<u64>) -> bool {
+        let words = (offset + 8..from.end - from.start).step_by(8).take(LOOKED_AT);
+        let bytes = from.end - from.start;
+        for offset in words {
+            let word = self.in_blocks.word(from.start + offset);
+            if word.is_some_and(|word| to.contains(&word)) && !self.words.has(bytes, offset) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Words of a block in which another one to the same block is looked for.
+const LOOKED_AT: usize = 1 << 12;
 
 /// Which words of a block are not in use, by one pointer to it.
 enum SpareWords {
