@@ -59,16 +59,16 @@ impl<'a, M: Memory> Beside<'a, M> {
     /// The three words before a pointer, itself, and the three behind it. What is not there, or not `within` what the pointer is
     /// part of, is a word that is no size.
     pub(super) fn around(&mut self, at: u64, within: &Range<u64>) -> [u64; 7] {
-        let wanted = at.saturating_sub(24)..at.saturating_add(32);
-        if wanted.start < self.window.start || wanted.end > self.window.end {
-            self.fill(wanted.start);
+        let Some(first) = at.checked_sub(24) else { return [u64::MAX; 7] };
+        if first < self.window.start || at.saturating_add(32) > self.window.end {
+            self.fill(first);
             // Where a mapping begins.
             if self.window.is_empty() {
                 self.fill(at);
             }
         }
         std::array::from_fn(|word| {
-            let at = wanted.start + 8 * word as u64;
+            let at = first + 8 * word as u64;
             let word = self.in_window(at).filter(|_| within.contains(&at));
             word.unwrap_or(u64::MAX)
         })

@@ -38,8 +38,8 @@ pub(super) enum Held {
     Unreferenced,
 }
 
-/// Edges that are left for later.
-const LEFT: usize = 1 << 20;
+/// Edges that are left for later, at most: each is asked about.
+const LEFT: usize = 1 << 16;
 
 impl Graph {
     /// Who holds each block, by the shortest way: statics and thread-locals first, then stacks, and last memory that nobody
