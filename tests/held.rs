@@ -16,7 +16,7 @@ use own_process::passed_in_its_own_process;
 use refscope::analysis::{LeakReport, Part};
 use refscope::event::Time;
 use refscope::leaks::Check;
-use refscope::locate::Search;
+use refscope::locate::{Owner, Search};
 use refscope::{Arc, Box, Rc, Scope, rc};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, LinkedList, VecDeque};
@@ -245,6 +245,38 @@ fn a_count_before_a_pointer_is_no_capacity() {
     accuses_nobody(&report);
     let is_static = |(part, _): &(&Part, u64)| matches!(part, Part::Static(_));
     assert!(parts(&report).iter().all(is_static), "{report}");
+}
+
+/// As many threads as have no room for their registers in a few pages: what each has is found, from a copy and without one.
+#[test]
+fn what_three_hundred_threads_hold_is_found() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let scope = Scope::tracking();
+    let (said, ready) = mpsc::channel();
+    let threads = (0..300).map(|number| {
+        let (scope, said) = (scope.clone(), said.clone());
+        let (end, wait) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            let held = scope.run(|| Rc::new(number));
+            said.send(()).unwrap();
+            let _ = wait.recv();
+            drop(black_box(held));
+        });
+        (thread, end)
+    });
+    let threads: Vec<_> = threads.collect();
+    threads.iter().for_each(|_| ready.recv().unwrap());
+    for fork in [true, false] {
+        let found = Search::new().fork(fork).run().unwrap();
+        let lost = found.handles.iter().filter(|handle| handle.owner == Owner::NotFound).count();
+        assert_eq!((found.handles.len(), lost), (300, 0), "from a copy: {fork}");
+    }
+    for (thread, end) in threads {
+        drop(end);
+        thread.join().unwrap();
+    }
 }
 
 struct Holder(#[allow(dead_code)] Rc<u16>);
