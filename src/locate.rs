@@ -37,11 +37,12 @@
 //! # Old copies
 //!
 //! A handle that was moved leaves its words behind. Of several copies the likeliest is said to be the handle: not one in a place
-//! that a `Vec`, a `VecDeque`, a hash table or a channel does not use. Hash tables and channels say it themselves. The words of a
-//! `Vec` may be those of a `VecDeque`: with the feature `stacks`, the types of statics and thread-locals tell which, or where their
-//! symbols end. What is left is in [`LocatedHandle::may_be_old`]; but of a collection in a heap block, whose type is not known, the
-//! likelier is taken, so that what was popped from a `VecDeque` there may be said to be in it still. A `VecDeque` in a static that is being drained looks as if
-//! its elements had been taken out. What a collection on a stack does not use is not known. For proofs every copy counts.
+//! that a `Vec`, a `VecDeque`, a hash table, a `BTreeMap` or a channel does not use. Hash tables, maps of more than one node and
+//! channels say it themselves. The words of a `Vec` may be those of a `VecDeque`, and a map's only node may be anything: with the
+//! feature `stacks`, the types of statics and thread-locals tell which, or where their symbols end. What is left is in
+//! [`LocatedHandle::may_be_old`]; but of a collection in a heap block, whose type is not known, the likelier is taken, so that what
+//! was popped from a `VecDeque` there may be said to be in it still. A `VecDeque` in a static that is being drained looks as if its
+//! elements had been taken out. What a collection on a stack does not use is not known. For proofs every copy counts.
 //!
 //! # Of several ways
 //!
@@ -50,8 +51,8 @@
 //! which nothing else points, or only blocks that point to each other without an object among them, as the nodes of a local's
 //! tree or list do, or which counts its owners and has one more. What a `Vec` does not use, text and numbers that look like
 //! addresses, and addresses with marks in their lowest bits count where nothing else does; and after the cycles are named, what a
-//! hash table does not use, and what a local leads to of the inside of an object that nothing holds. All this is for the text: for
-//! proofs every word counts.
+//! hash table or a map does not use, and what a local leads to of the inside of an object that nothing holds. All this is for the
+//! text: for proofs every word counts.
 //!
 //! # Names
 //!
@@ -111,6 +112,8 @@ mod assemble;
 #[cfg(refscope_search)]
 mod blocks;
 #[cfg(refscope_search)]
+mod btree;
+#[cfg(refscope_search)]
 mod buffer;
 #[cfg(refscope_search)]
 mod collections;
@@ -142,6 +145,8 @@ mod pages;
 mod process;
 #[cfg(refscope_search)]
 mod proof;
+#[cfg(refscope_search)]
+mod queue;
 #[cfg(refscope_search)]
 mod registers;
 #[cfg(refscope_search)]

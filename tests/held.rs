@@ -493,6 +493,7 @@ mod moved {
     type Job = Arc<[u64; 3]>;
     static QUEUE: Mutex<VecDeque<Job>> = Mutex::new(VecDeque::new());
     static BY_ID: LazyLock<Mutex<HashMap<u32, Job>>> = LazyLock::new(Mutex::default);
+    static IN_ORDER: Mutex<BTreeMap<u32, Job>> = Mutex::new(BTreeMap::new());
     static RUNNING: Mutex<Vec<Job>> = Mutex::new(Vec::new());
 
     #[inline(never)]
@@ -505,6 +506,20 @@ mod moved {
     fn through_the_map() -> Job {
         BY_ID.lock().unwrap().insert(1, Arc::new([2; 3]));
         BY_ID.lock().unwrap().remove(&1).unwrap()
+    }
+
+    #[inline(never)]
+    fn through_the_tree() -> Job {
+        IN_ORDER.lock().unwrap().insert(1, Arc::new([2; 3]));
+        IN_ORDER.lock().unwrap().pop_last().unwrap().1
+    }
+
+    /// The same while there are many others, with which no check begins.
+    #[inline(never)]
+    fn through_the_tall_tree() -> Job {
+        let mut tree = IN_ORDER.lock().unwrap();
+        tree.insert(u32::MAX, Arc::new([2; 3]));
+        tree.pop_last().unwrap().1
     }
 
     /// Whether a check passes that allows what the static holds.
@@ -521,16 +536,34 @@ mod moved {
         if passed_in_its_own_process() {
             return;
         }
-        for (through, from) in
-            [(through_the_queue as fn() -> Job, "QUEUE"), (through_the_map, "BY_ID")]
-        {
+        for (through, from) in [
+            (through_the_queue as fn() -> Job, "QUEUE"),
+            (through_the_map, "BY_ID"),
+            (through_the_tree, "IN_ORDER"),
+        ] {
             let run = move || RUNNING.lock().unwrap().push(through());
             passes("RUNNING", run).unwrap_or_else(|report| panic!("{from}: {report}"));
             let report = passes(from, run).expect_err("another has it");
             assert!(report.contains("held by the static held::moved::RUNNING"), "{report}");
+            if from == "IN_ORDER" {
+                // One node looks like many things, where no type says what it is.
+                continue;
+            }
             let forget = move || std::mem::forget(through());
             let report = passes(from, forget).expect_err("nothing has it");
             assert!(!report.contains("held by the static"), "{from}: {report}");
+        }
+        let all =
+            || IN_ORDER.lock().unwrap().extend((2..500).map(|n| (n, Arc::new([n.into(); 3]))));
+        passes("IN_ORDER", all).unwrap_or_else(|report| panic!("{report}"));
+        for _ in 0..12 {
+            let run = || RUNNING.lock().unwrap().push(through_the_tall_tree());
+            passes("RUNNING", run).unwrap_or_else(|report| panic!("{report}"));
+            let forget = || std::mem::forget(through_the_tall_tree());
+            let report = passes("IN_ORDER", forget).expect_err("nothing has it");
+            assert!(!report.contains("held by the static"), "{report}");
+            // Of a last leaf of another length.
+            drop(IN_ORDER.lock().unwrap().pop_last());
         }
         let queue = || QUEUE.lock().unwrap().push_back(Arc::new([3; 3]));
         passes("QUEUE", queue).unwrap_or_else(|report| panic!("{report}"));

@@ -355,6 +355,9 @@ fn an_interrupted_command_leaves_nothing_half_written() {
     let folder = path("interrupted");
     std::fs::create_dir_all(&folder).unwrap();
     let to = folder.join("out.jsonl");
+    // Who runs the tests in the background may have them ignore it.
+    // SAFETY: SIGNAL: no handler is set.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
     let export = |wait: &mut dyn FnMut()| {
         std::fs::write(&to, "what was there before").unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_refscope"))

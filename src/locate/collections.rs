@@ -13,6 +13,8 @@ pub(super) enum Told {
     /// It is this collection's, with elements of so many bytes.
     Vec(u64),
     Deque(u64),
+    /// It is a `BTreeMap`'s.
+    Map,
     /// It is something else's.
     Other,
     /// What it is in ends there.
@@ -60,9 +62,23 @@ pub(super) struct Claim {
 
 /// Bytes that an allocator may have added to a block.
 const ROUNDED: u64 = 8;
+/// And where what was left would have been too small to be a block.
+const ADDED: u64 = ROUNDED + 16;
 /// Of a block that is a mapping of its own.
 const ROUNDED_LARGE: u64 = 4096 + ROUNDED;
 const LARGE: u64 = 1 << 17;
+
+/// How large the elements of a buffer may be, at most and at least: so that the block has no room for another word each, but for what
+/// the allocator added. `None`: the block is not such a buffer.
+fn elements(bytes: u64, capacity: u64) -> Option<[u64; 2]> {
+    let (rounded, added) =
+        if bytes < LARGE { (ROUNDED, ADDED) } else { (ROUNDED_LARGE, ROUNDED_LARGE + ADDED) };
+    let fits = |&size: &u64| size > 0 && bytes - size * capacity <= added;
+    let size_in = |bytes: u64| (bytes / capacity) & !7;
+    let most = Some(size_in(bytes)).filter(fits)?;
+    let least = Some(size_in(bytes.saturating_sub(rounded))).filter(fits);
+    Some([most, least.unwrap_or(most)])
+}
 
 impl Claim {
     /// By the words from the one before the pointer on: capacity, pointer, and length, or place of the first and length, is how the
@@ -81,13 +97,14 @@ impl Claim {
             && after2 <= capacity
             && !matches!(told, Told::Vec(_))
             && ends(at + 24);
-        if told == Told::Other || !(vec || deque) {
+        if matches!(told, Told::Other | Told::Map) || !(vec || deque) {
             return None;
         }
         // A thread-local's `Vec`, and that it is there; or a `VecDeque`.
         let is_either = told == Told::EndOfLocal(at + 24) && after2 as u8 == 1;
         let element = match told {
             Told::Vec(element) | Told::Deque(element) => element,
+            _ if elements(bytes, capacity).is_none() => return None,
             _ => 0,
         };
         Some(Self {
@@ -105,11 +122,8 @@ impl Claim {
     /// Whether the place at an offset of a buffer is in use.
     pub(super) fn life(&self, bytes: u64, offset: u64) -> Life {
         let capacity = u64::from(self.capacity);
-        let rounded = if bytes < LARGE { ROUNDED } else { ROUNDED_LARGE };
         let sizes = match self.element {
-            0 => {
-                [bytes, bytes.saturating_sub(rounded)].map(|bytes| ((bytes / capacity) & !7).max(8))
-            }
+            0 => elements(bytes, capacity).unwrap_or([8; 2]),
             element => [u64::from(element); 2],
         };
         let places = sizes.map(|size| (offset / size).min(capacity - 1));

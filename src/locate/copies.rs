@@ -1,16 +1,18 @@
 //! Which copy of a handle is the handle: a handle that was moved leaves its old words behind.
 
+use super::btree::{Root, Trees};
 use super::buffer::{Beside, Buffer};
 use super::collections::{Claim, Life, Table, Told};
 use super::graph::{Graph, NONE};
 use super::inputs::ObjectInput;
 use super::memory::Memory;
+use super::queue::{self, Taken};
 use super::scan::{AreaKind, Sighting};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// The slots of queues' blocks whose messages were taken out, a bit each; none for blocks that are no queue's.
-type Queues = HashMap<u32, u64>;
+/// By block.
+type Queues = HashMap<u32, Option<Taken>>;
 
 /// What a pointer in an area is part of is not known.
 const EVERYWHERE: Range<u64> = 0..u64::MAX;
@@ -107,18 +109,12 @@ impl Graph {
     fn is_taken(&self, memory: &impl Memory, found: &Sighting, queues: &mut Queues) -> bool {
         let Some(block) = found.source.as_block() else { return false };
         let words = self.blocks.words[block as usize] as usize;
-        let Some((_, each)) = queue_slots(words) else { return false };
-        if self.owners[block as usize] != 0 {
+        if self.owners[block as usize] != 0 || queue::slots(words).is_none() {
             return false;
         }
         let start = self.blocks.start[block as usize];
-        let taken = *queues.entry(block).or_insert_with(|| {
-            let mut copied = vec![0; words];
-            if memory.read(start, &mut copied) == words { taken_slots(&copied) } else { 0 }
-        });
-        // Its first word is the pointer to the next block.
-        let slot = ((found.address - start) / 8).checked_sub(1).map(|at| at / each as u64);
-        slot.is_some_and(|slot| slot < 64 && taken >> slot & 1 == 1)
+        let taken = queues.entry(block).or_insert_with(|| Taken::read(memory, start, words));
+        taken.as_ref().is_some_and(|taken| taken.has(found.address - start))
     }
 
     /// Which blocks are values of objects, or reached from a static or a thread-local without a handle. A copy elsewhere may
@@ -156,7 +152,7 @@ impl Graph {
         if blocks.is_empty() {
             return Vec::new();
         }
-        let mut buffers = Buffers { claims: Vec::new(), tables: Vec::new(), is_shared: Vec::new() };
+        let mut buffers = Buffers::default();
         let mut beside = Beside::new(memory);
         for from in 0..self.blocks.len() as u32 {
             let (start, within) = (self.blocks.start[from as usize], self.values(from));
@@ -195,10 +191,11 @@ impl Graph {
             for sighting in self.sightings_in(block) {
                 let offset = self.offset_of(block, sighting);
                 let full = buckets.as_ref().and_then(|buckets| buckets.is_full(offset));
-                let life = match full {
-                    Some(true) => Life::Alive,
-                    Some(false) => Life::Dead,
-                    None => self.life_by_claims(&buffers, block, offset),
+                let life = match (full, buffers.life_in_tree(block, offset)) {
+                    (Some(true), _) => Life::Alive,
+                    (Some(false), _) => Life::Dead,
+                    (None, Some(life)) => life,
+                    (None, None) => self.life_by_claims(&buffers, block, offset),
                 };
                 if life != Life::Alive {
                     lives.push((sighting as u32, life));
@@ -221,7 +218,17 @@ impl Graph {
         told: Told,
     ) {
         let words = beside.around(at, within);
-        match Buffer::new(&self.blocks.range(to as usize), at, words, told) {
+        let range = self.blocks.range(to as usize);
+        let root = Root::new(at, [words[4], words[5]], told).filter(|_| words[3] == range.start);
+        if let Some(root) = root
+            && buffers.trees.read(beside.memory, &self.blocks, (to, root))
+        {
+            buffers.roots.extend(area.map(|area| (to, area, at)));
+            if root.is_sure() {
+                return;
+            }
+        }
+        match Buffer::new(&range, at, words, told) {
             Some(Buffer::Vec(mut claim)) => {
                 claim.is_open |= area.is_none();
                 buffers.claims.push(Pointer { to, area, at, claim });
@@ -239,22 +246,29 @@ impl Graph {
                 |at| pointer.claim.life(range.end - range.start, self.offset_of(pointer.to, at));
             self.sightings_in(pointer.to).any(|at| life(at) != Life::Alive)
         };
-        let asked = |pointer: &Pointer| {
-            let area = &self.areas[pointer.area? as usize];
-            let is_root = matches!(area, AreaKind::Static(_) | AreaKind::ThreadLocal(_));
-            (is_root && matters(pointer)).then_some((area, pointer.at))
+        let is_root = |&(_, area, _): &(u32, u32, u64)| {
+            let area = &self.areas[area as usize];
+            matches!(area, AreaKind::Static(_) | AreaKind::ThreadLocal(_))
         };
-        let (asked, mut rest): (Vec<Pointer>, Vec<Pointer>) =
-            std::mem::take(&mut buffers.claims).into_iter().partition(|it| asked(it).is_some());
-        buffers.claims.append(&mut rest);
+        let mut asked = Vec::new();
+        buffers.claims.retain(|pointer| {
+            let place = pointer.area.map(|area| (pointer.to, area, pointer.at)).filter(is_root);
+            let place = place.filter(|_| matters(pointer));
+            asked.extend(place);
+            place.is_none()
+        });
+        for leaf in std::mem::take(&mut buffers.roots) {
+            if is_root(&leaf) && buffers.trees.forget(leaf.0) {
+                asked.push(leaf);
+            }
+        }
         if asked.is_empty() {
             return;
         }
         let places: Vec<(&AreaKind, u64)> =
-            asked.iter().filter_map(|it| Some((&self.areas[it.area? as usize], it.at))).collect();
-        for (pointer, told) in asked.iter().zip(told(&places, &self.objects)) {
-            let at = (pointer.at, &EVERYWHERE);
-            self.look(buffers, beside, (at, pointer.to, pointer.area), told);
+            asked.iter().map(|&(_, area, at)| (&self.areas[area as usize], at)).collect();
+        for (&(to, area, at), told) in asked.iter().zip(told(&places, &self.objects)) {
+            self.look(buffers, beside, ((at, &EVERYWHERE), to, Some(area)), told);
         }
     }
 
@@ -301,9 +315,13 @@ struct Pointer {
 }
 
 /// What points to the buffers, by block.
+#[derive(Default)]
 struct Buffers {
     claims: Vec<Pointer>,
     tables: Vec<(u32, Table)>,
+    trees: Trees,
+    /// The pointers to roots of trees that stand in areas: to which block, in which area, and where.
+    roots: Vec<(u32, u32, u64)>,
     /// Those that something else points to as well.
     is_shared: Vec<u32>,
 }
@@ -321,61 +339,14 @@ impl Buffers {
         &self.claims[from..from + count]
     }
 
+    /// By the tree that a block is a node of. What may be a leaf, but a `Vec`'s buffer as well, is none.
+    fn life_in_tree(&self, block: u32, offset: u64) -> Option<Life> {
+        let is_one = self.trees.is_certain(block) || self.claims_on(block).is_empty();
+        is_one.then(|| self.trees.life(block, offset)).flatten()
+    }
+
     fn table_of(&self, block: u32) -> Option<Table> {
         let at = self.tables.binary_search_by_key(&block, |&(to, _)| to).ok()?;
         Some(self.tables[at].1)
-    }
-}
-
-/// How many slots a queue's block of so many words has, and how many words each. A block is the pointer to the next one, and slots
-/// of a message and its state; the allocator may have rounded it up by a word.
-fn queue_slots(words: usize) -> Option<(usize, usize)> {
-    // std's and crossbeam's channels, and crossbeam's injector.
-    [31, 63].into_iter().find_map(|slots| {
-        let each = words.saturating_sub(1) / slots;
-        ((2..=LARGEST).contains(&each) && words - 1 - each * slots <= 1).then_some((slots, each))
-    })
-}
-
-/// Words of a slot: in longer ones nobody looks.
-const LARGEST: usize = 64;
-
-/// A message is in the slot.
-const WRITTEN: u64 = 1;
-/// It was taken out.
-const READ: u64 = 2;
-/// All bits of a state.
-const STATE: u64 = 7;
-
-/// The slots of a queue's block that say that their messages were taken out, a bit each. Each slot has to look like one.
-///
-/// A guess, for the text alone.
-fn taken_slots(block: &[u64]) -> u64 {
-    let Some((slots, each)) = queue_slots(block.len()) else { return 0 };
-    let states = || (1..=slots).map(|slot| block[each * slot]);
-    if states().any(|state| state & !STATE != 0) {
-        return 0;
-    }
-    let taken = states().map(|state| u64::from(state & (WRITTEN | READ) == WRITTEN | READ));
-    taken.zip(0..).fold(0, |all, (taken, slot)| all | taken << slot)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::taken_slots;
-
-    #[test]
-    fn what_was_taken_out_of_a_queue_is_recognised() {
-        for (slots, rounded) in [(31, 0), (31, 1), (63, 0), (63, 1)] {
-            let mut block = vec![0; 1 + 3 * slots + rounded];
-            // Three were sent, and two of them received.
-            (block[3], block[6], block[9]) = (3, 1, 7);
-            assert_eq!(taken_slots(&block), 0b101);
-            block[12] = 8;
-            assert_eq!(taken_slots(&block), 0, "no state is so great");
-        }
-        assert_eq!(taken_slots(&[3; 90]), 0, "no queue has blocks of this size");
-        assert_eq!(taken_slots(&vec![3; 1 + 31 * 1000]), 0);
-        assert_eq!(taken_slots(&[]), 0);
     }
 }

@@ -49,6 +49,7 @@ impl<'a> DebugInformation<'a> {
             match found.target {
                 Layout::Many { element, order: Order::Slice } => size(element).map(Told::Vec),
                 Layout::Many { element, order: Order::Ring } => size(element).map(Told::Deque),
+                Layout::One(types) if fields.are_nodes(&types) => Some(Told::Map),
                 Layout::Many { order: Order::Entries, .. } | Layout::One(_) => Some(Told::Other),
                 Layout::Unknown => None,
             }
@@ -320,10 +321,16 @@ impl<'a, 'p> Fields<'a, 'p> {
         match self.known.get(layout) {
             Some(Layout::Many { order: Order::Slice, .. }) => is_vec,
             Some(Layout::Many { order: Order::Ring, .. }) => is_deque,
+            Some(Layout::One(types)) if self.are_nodes(types) => false,
             // It is no such collection's.
             Some(Layout::Many { order: Order::Entries, .. } | Layout::One(_)) => true,
             Some(Layout::Unknown) | None => false,
         }
+    }
+
+    /// Whether these are a `BTreeMap`'s nodes.
+    fn are_nodes(&self, types: &[TypeId]) -> bool {
+        types.iter().any(|&id| self.types.shape(id).is_some_and(|shape| is_node(&shape)))
     }
 
     fn of_cycles(&self, ownership: &Ownership) -> Vec<Option<Name>> {
@@ -375,7 +382,7 @@ impl<'a, 'p> Fields<'a, 'p> {
         let shape = self.types.shape(id).filter(|_| depth < DEPTH)?;
         let is_foreign = shape.from != Origin::Program;
         let is_silent = is_silent && !has_fields(&shape) || is_foreign;
-        if is_foreign && offset >= shape.size && shape.name.starts_with("LeafNode<") {
+        if offset >= shape.size && is_node(&shape) {
             // The node is an inner one, which has its children behind what a leaf has.
             let pieces = vec!["[child]".to_owned()];
             return Some(Found { pieces, what: What::Pointer, target: Layout::One(vec![id]) });
@@ -513,6 +520,11 @@ fn steps(ownership: &Ownership) -> impl Iterator<Item = (u32, u64, What)> + '_ {
         _ => None,
     });
     of_nodes.chain(of_cycles).chain(of_handles)
+}
+
+/// Whether a type is a node of a `BTreeMap`.
+fn is_node(shape: &Shape) -> bool {
+    shape.from != Origin::Program && shape.name.starts_with("LeafNode<")
 }
 
 /// Whether a type's fields have names that the program gave. (A tuple in a foreign type has not.)

@@ -82,16 +82,18 @@ impl Graph {
                 }
             }
             if now != Turn::Statics {
-                let is_left =
-                    |edge, _: &[Held]| self.is_of_object(memory, edge, &of_objects, &mut left);
-                self.flood_but(&mut held, &mut queue, is_left);
+                let used = |edge, held: &[Held]| {
+                    self.not_of_object(memory, edge, &of_objects, &mut left)?;
+                    spare.used(self, edge, held)
+                };
+                self.flood_but(&mut held, &mut queue, used);
                 continue;
             }
-            self.flood_but(&mut held, &mut queue, |edge, held| spare.is_one(self, edge, held));
+            self.flood_but(&mut held, &mut queue, |edge, held| spare.used(self, edge, held));
             for (block, by) in self.elsewhere() {
                 hold(&mut held, &mut queue, block, by);
             }
-            self.flood_but(&mut held, &mut queue, |edge, held| spare.is_one(self, edge, held));
+            self.flood_but(&mut held, &mut queue, |edge, held| spare.used(self, edge, held));
             let open = (0..self.blocks.len() as u32).filter(|&block| {
                 held[block as usize] == Held::Not && self.owners[block as usize] != 0
             });
@@ -99,30 +101,33 @@ impl Graph {
             of_objects = self.plain_from(plain, |_| true);
         }
         self.hold_rings_of_locals(&mut held, &mut queue, &led_to, &of_objects);
-        let mut is_left =
-            |edge, _: &[Held]| self.is_of_object(memory, edge, &of_objects, &mut left);
-        self.flood_but(&mut held, &mut queue, &mut is_left);
+        self.flood_but(&mut held, &mut queue, |edge, held| {
+            self.not_of_object(memory, edge, &of_objects, &mut left)?;
+            spare.used(self, edge, held)
+        });
         for &(from, to, offset) in &spare.doubtful {
             hold(&mut held, &mut queue, to, Held::By(from, offset));
         }
-        self.flood_but(&mut held, &mut queue, is_left);
+        self.flood_but(&mut held, &mut queue, |edge, _| {
+            self.not_of_object(memory, edge, &of_objects, &mut left)
+        });
         left.append(&mut spare.old);
         (held, left)
     }
 
-    /// Whether an edge leads from a plain block to one that an object leads to as well, such as its `Vec`'s buffer: then the word
-    /// is likely an old one, unless that block counts its owners. It is noted.
-    fn is_of_object(
+    /// The offset of an edge. `None`, and it is noted: it leads from a plain block to one that an object leads to as well, such as
+    /// its `Vec`'s buffer, and the word is likely an old one; unless that block counts its owners.
+    fn not_of_object(
         &self,
         memory: &impl Memory,
         edge: Edge,
         of_objects: &[bool],
         left: &mut Vec<Edge>,
-    ) -> bool {
-        let (from, to, _) = edge;
+    ) -> Option<u32> {
+        let (from, to, offset) = edge;
         let of_object = |block: u32| self.owners[block as usize] != 0 || of_objects[block as usize];
         if !of_objects[to as usize] || of_object(from) || left.len() >= LEFT {
-            return false;
+            return Some(offset);
         }
         let counts = memory.pairs(&[self.blocks.start[to as usize]]);
         let counted = counts[0].is_some_and(|[strong, weak]| {
@@ -131,7 +136,7 @@ impl Graph {
         if !counted {
             left.push(edge);
         }
-        !counted
+        counted.then_some(offset)
     }
 
     /// The blocks of a local that point to each other, as the nodes of a tree or of a list do that have their parent's or
@@ -295,19 +300,21 @@ impl Graph {
     }
 
     fn flood(&self, held: &mut [Held], queue: &mut VecDeque<u32>) {
-        self.flood_but(held, queue, |_, _| false);
+        self.flood_but(held, queue, |(_, _, offset), _| Some(offset));
     }
 
-    /// The same, but for edges that `is_left` leaves for later.
+    /// The same, but for edges that `used` leaves for later; of the others it says where the word stands.
     fn flood_but(
         &self,
         held: &mut [Held],
         queue: &mut VecDeque<u32>,
-        mut is_left: impl FnMut(Edge, &[Held]) -> bool,
+        mut used: impl FnMut(Edge, &[Held]) -> Option<u32>,
     ) {
         while let Some(block) = queue.pop_front() {
             for (to, offset) in self.out(block) {
-                if held[to as usize] == Held::Not && !is_left((block, to, offset), held) {
+                if held[to as usize] == Held::Not
+                    && let Some(offset) = used((block, to, offset), held)
+                {
                     hold(held, queue, to, Held::By(block, offset));
                 }
             }

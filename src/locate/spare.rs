@@ -1,10 +1,12 @@
 //! Which words that lead from block to block seem to be old ones: they stand in a buffer where it is not in use.
 
+use super::btree::{Root, Trees};
 use super::buffer::{Beside, Buffer};
 use super::collections::{Buckets, Claim, Life, Told};
 use super::graph::{Graph, NONE};
 use super::guess::Held;
 use super::memory::Memory;
+use super::queue::Taken;
 use super::scan::AreaKind;
 use std::ops::Range;
 
@@ -26,6 +28,7 @@ pub(super) struct Spare<'a, M> {
     asked: u32,
     /// The plain blocks that words on stacks lead to, on a way without objects.
     of_stacks: Vec<bool>,
+    trees: Trees,
     /// Of the block that was asked about last.
     words: SpareWords,
     last: u32,
@@ -48,6 +51,7 @@ impl<'a, M: Memory> Spare<'a, M> {
             in_blocks: Beside::new(memory),
             asked: 0,
             of_stacks: graph.plain_from(on_stacks.map(|edge| edge.to), |_| true),
+            trees: Trees::default(),
             words: SpareWords::None,
             last: NONE,
             old: Vec::new(),
@@ -55,17 +59,18 @@ impl<'a, M: Memory> Spare<'a, M> {
         }
     }
 
-    /// Whether an edge is one. `held` has the holder of the block that it is from.
-    pub(super) fn is_one(&mut self, graph: &Graph, edge: Edge, held: &[Held]) -> bool {
+    /// Where a word stands, as an offset in words, that leads where an edge does and is not one that comes last. `None`: the edge
+    /// comes last. `held` has the holder of the block that it is from.
+    pub(super) fn used(&mut self, graph: &Graph, edge: Edge, held: &[Held]) -> Option<u32> {
         let (from, to, offset) = edge;
         // A handle is where it was found to be.
         if graph.owners[from as usize] != 0 || graph.owners[to as usize] != 0 {
-            return false;
+            return Some(offset);
         }
         // What a local leads to is entered once.
         let is_entered = self.of_stacks[to as usize] && !self.of_stacks[from as usize];
         if self.asked >= MOST || (self.asked >= ASKED && !is_entered) {
-            return false;
+            return Some(offset);
         }
         self.asked = self.asked.saturating_add(1);
         let block = graph.blocks.range(from as usize);
@@ -81,47 +86,105 @@ impl<'a, M: Memory> Spare<'a, M> {
                     {
                         values.start += 16;
                     }
-                    Some((start + 8 * u64::from(words), values))
+                    Some((start + 8 * u64::from(words), values, false))
                 }
                 Held::Word(word) => {
-                    Some((graph.scanned.from_areas[word as usize].address, 0..u64::MAX))
+                    let word = &graph.scanned.from_areas[word as usize];
+                    let is_stack = matches!(graph.areas[word.area as usize], AreaKind::Stack(_));
+                    Some((word.address, 0..u64::MAX, is_stack))
                 }
                 _ => None,
             };
             self.words = pointer.map_or(SpareWords::None, |pointer| {
-                SpareWords::new(&block, pointer, &mut self.beside)
+                self.spare_words(graph, (from, &block), pointer)
             });
         }
-        let offset = 8 * u64::from(offset);
-        if self.words.has(block.end - block.start, offset)
-            && !self.leads_there(&block, offset, &graph.blocks.range(to as usize))
-        {
-            let is_certain = matches!(self.words, SpareWords::Table(_));
-            let edges = if is_certain { &mut self.old } else { &mut self.doubtful };
-            edges.push(edge);
-            return true;
-        }
-        let word = self.in_blocks.word(block.start + offset);
-        let is_odd = word.is_some_and(|word| !word.is_multiple_of(8));
-        if is_odd {
-            self.doubtful.push(edge);
-        }
-        is_odd
-    }
-}
-
-impl<M: Memory> Spare<'_, M> {
-    /// Whether a word in use behind an offset leads to a block: of the words that lead to one, an edge has the first.
-    fn leads_there(&mut self, from: &Range<u64>, offset: u64, to: &Range<u64>) -> bool {
-        let words = (offset + 8..from.end - from.start).step_by(8).take(LOOKED_AT);
-        let bytes = from.end - from.start;
-        for offset in words {
-            let word = self.in_blocks.word(from.start + offset);
-            if word.is_some_and(|word| to.contains(&word)) && !self.words.has(bytes, offset) {
-                return true;
+        let mut offset = 8 * u64::from(offset);
+        if self.has((from, &block), offset, to) {
+            match self.leads_there((from, &block), offset, (to, &graph.blocks.range(to as usize))) {
+                Some(used) => offset = used,
+                None => {
+                    let is_certain = matches!(self.words, SpareWords::Table(_) | SpareWords::Node);
+                    let edges = if is_certain { &mut self.old } else { &mut self.doubtful };
+                    edges.push(edge);
+                    return None;
+                }
             }
         }
-        false
+        let word = self.in_blocks.word(block.start + offset);
+        if word.is_some_and(|word| !word.is_multiple_of(8)) {
+            self.doubtful.push(edge);
+            return None;
+        }
+        Some((offset / 8) as u32)
+    }
+
+    /// The words of a block that are not in use, by the pointer to it at an address, which is `within` a value or a block; or on
+    /// a stack, where what is beside it may be anything, and a tree alone is recognised.
+    fn spare_words(
+        &mut self,
+        graph: &Graph,
+        (block, range): (u32, &Range<u64>),
+        (at, within, is_stack): (u64, Range<u64>, bool),
+    ) -> SpareWords {
+        if self.trees.is_node(block) {
+            return SpareWords::Node;
+        }
+        let (words, told) = (self.beside.around(at, &within), Told::End(within.end));
+        let memory = self.beside.memory;
+        let root = Root::new(at, [words[4], words[5]], told);
+        let root = root.filter(|root| words[3] == range.start && root.is_sure());
+        if root.is_some_and(|root| self.trees.read(memory, &graph.blocks, (block, root))) {
+            return SpareWords::Node;
+        }
+        if is_stack {
+            return SpareWords::None;
+        }
+        if let Some(taken) =
+            Taken::read(memory, range.start, ((range.end - range.start) / 8) as usize)
+        {
+            return SpareWords::Queue(taken);
+        }
+        match Buffer::new(range, at, words, told) {
+            Some(Buffer::Vec(claim)) => SpareWords::Vec(claim),
+            Some(Buffer::Table(table)) => {
+                table.read(memory, range.start).map_or(SpareWords::None, SpareWords::Table)
+            }
+            Some(Buffer::Bytes) => SpareWords::All,
+            None => SpareWords::None,
+        }
+    }
+
+    /// Whether the word at an offset of a block, which leads to another, seems to be an old one.
+    fn has(&self, (block, range): (u32, &Range<u64>), offset: u64, to: u32) -> bool {
+        match &self.words {
+            SpareWords::None => false,
+            SpareWords::Vec(claim) => {
+                let life = claim.life(range.end - range.start, offset);
+                matches!(life, Life::Spare | Life::SpareOrOther | Life::Dead)
+            }
+            SpareWords::Table(buckets) => buckets.is_full(offset) == Some(false),
+            SpareWords::Node => {
+                self.trees.is_in_use(block, offset) == Some(false)
+                    || self.trees.is_stale((block, offset), to)
+            }
+            SpareWords::Queue(taken) => taken.has(offset),
+            SpareWords::All => true,
+        }
+    }
+
+    /// The offset of a word in use, behind another, that leads to a block: of the words that lead to one, an edge has the first.
+    fn leads_there(
+        &mut self,
+        (from, range): (u32, &Range<u64>),
+        offset: u64,
+        (to, target): (u32, &Range<u64>),
+    ) -> Option<u64> {
+        let mut words = (offset + 8..range.end - range.start).step_by(8).take(LOOKED_AT);
+        words.find(|&offset| {
+            let word = self.in_blocks.word(range.start + offset);
+            word.is_some_and(|word| target.contains(&word)) && !self.has((from, range), offset, to)
+        })
     }
 }
 
@@ -134,36 +197,8 @@ enum SpareWords {
     None,
     Vec(Claim),
     Table(Buckets),
+    /// It is a node of a tree.
+    Node,
+    Queue(Taken),
     All,
-}
-
-impl SpareWords {
-    /// By the pointer at an address, which is `within` a value or a block.
-    fn new<M: Memory>(
-        block: &Range<u64>,
-        (at, within): (u64, Range<u64>),
-        beside: &mut Beside<'_, M>,
-    ) -> Self {
-        match Buffer::new(block, at, beside.around(at, &within), Told::End(within.end)) {
-            Some(Buffer::Vec(claim)) => Self::Vec(claim),
-            Some(Buffer::Table(table)) => {
-                table.read(beside.memory, block.start).map_or(Self::None, Self::Table)
-            }
-            Some(Buffer::Bytes) => Self::All,
-            None => Self::None,
-        }
-    }
-
-    /// Whether the word at an offset of the block of so many bytes seems to be an old one.
-    fn has(&self, bytes: u64, offset: u64) -> bool {
-        match self {
-            Self::None => false,
-            Self::Vec(claim) => {
-                let life = claim.life(bytes, offset);
-                matches!(life, Life::Spare | Life::SpareOrOther | Life::Dead)
-            }
-            Self::Table(buckets) => buckets.is_full(offset) == Some(false),
-            Self::All => true,
-        }
-    }
 }

@@ -199,6 +199,71 @@ fn the_blocks_of_collections_say_what_is_in_them() {
     assert!(text.contains("─[channel slot]→ Rc<Leaf>"), "{text}");
 }
 
+static IN_ORDER: Mutex<BTreeMap<u32, Rc2>> = Mutex::new(BTreeMap::new());
+type Rc2 = refscope::Arc<[u64; 5]>;
+
+/// By the types, of a map that is one node as well.
+#[test]
+fn what_left_a_map_is_not_held_by_it() {
+    #[inline(never)]
+    fn forget(others: u32) -> ObjectId {
+        let mut map = IN_ORDER.lock().unwrap();
+        map.extend((0..=others).map(|n| (n, Rc2::new([n.into(); 5]))));
+        let last = map.pop_last().unwrap().1;
+        let object = id(&last);
+        std::mem::forget(last);
+        object
+    }
+    let _one = track();
+    for others in [0, 1, 10, 11, 100] {
+        let object = forget(others);
+        let text = search().path_to(object).expect("it is alive").to_string();
+        assert!(!text.contains("IN_ORDER"), "{others}: {text}");
+        if others > 0 {
+            let kept = id(IN_ORDER.lock().unwrap().first_key_value().unwrap().1);
+            let text = search().path_to(kept).expect("it is alive").to_string();
+            assert!(text.contains("IN_ORDER"), "{text}");
+        }
+        IN_ORDER.lock().unwrap().clear();
+    }
+}
+
+/// Leaves words behind that lead to where the next blocks of these sizes will be.
+fn leave_addresses(words: [usize; 2], blocks: usize) {
+    let mut all: Vec<Vec<u64>> =
+        (0..blocks).flat_map(|_| words.map(Vec::<u64>::with_capacity)).collect();
+    let starts: Vec<u64> = all.iter().map(|block| block.as_ptr().addr() as u64).collect();
+    for (n, block) in all.iter_mut().enumerate() {
+        let room = block.capacity();
+        block.extend((0..room).map(|word| starts[(n + word) % starts.len()]));
+    }
+    // The last that is freed is given first.
+    std::hint::black_box(&all);
+}
+
+/// In room that a tree's nodes do not use old words may lead to its nodes.
+#[test]
+fn a_tree_in_memory_that_was_in_use_is_told_as_it_is() {
+    let _one = track();
+    let (leaf_words, inner_words) = (29, 41);
+    for blocks in [3, 7, 60] {
+        leave_addresses([leaf_words, inner_words], blocks);
+        for place in [0, 77, 250, 499] {
+            let text = held_in(|leaf| Collections {
+                tree: (0..500).map(|n| (n, self::leaf())).chain([(place, leaf)]).collect(),
+                ..Collections::default()
+            });
+            // The root, one of its children, and a leaf; or the value is in the one before.
+            let (_, tree) = text.split_once(".tree → ").unwrap_or_else(|| panic!("{text}"));
+            let steps = tree.split('─').filter_map(|step| Some(step.split_once('→')?.0));
+            let steps: Vec<&str> = steps.collect();
+            let (value, children) = steps.split_last().unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(*value, "[value]", "{text}");
+            assert!(children.len() < 3 && children.iter().all(|&step| step == "[child]"), "{text}");
+        }
+    }
+}
+
 #[test]
 fn pointers_of_std_in_between_are_followed() {
     let _one = track();

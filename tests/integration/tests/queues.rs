@@ -84,6 +84,54 @@ fn a_message_of_stds_channel() {
     assert!(!found.to_string().contains("; 1 leaked"), "{found}");
 }
 
+static POSTED: Mutex<Option<(mpsc::Sender<Vec<Event>>, mpsc::Receiver<Vec<Event>>)>> =
+    Mutex::new(None);
+static BELOW: Mutex<Option<Arc<Deep>>> = Mutex::new(None);
+type Event = Arc<[u64; 3]>;
+
+/// What is far from its static.
+#[derive(Default)]
+struct Deep {
+    below: Option<std::boxed::Box<Deep>>,
+    events: Mutex<Vec<Vec<Event>>>,
+}
+
+/// The buffer of a message that was taken out is not what the queue has, though its words are there yet.
+#[test]
+fn what_a_message_has_is_where_the_message_is() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    let scope = Scope::tracking();
+    let (sender, receiver) = mpsc::channel();
+    let deep = (0..4).fold(Deep::default(), |deep, _| Deep {
+        below: Some(std::boxed::Box::new(deep)),
+        ..Deep::default()
+    });
+    *BELOW.lock().unwrap() = Some(Arc::new(deep));
+    *POSTED.lock().unwrap() = Some((sender, receiver));
+    let post = || {
+        let posted = POSTED.lock().unwrap();
+        scope.run(|| posted.as_ref().unwrap().0.send(vec![Arc::new([4; 3])]).unwrap());
+    };
+    post();
+    let (_, path) = held(&report(&scope));
+    assert!(path.contains("POSTED"), "{path}");
+    let take = || {
+        let posted = POSTED.lock().unwrap();
+        let below = BELOW.lock().unwrap();
+        let mut last: &Deep = below.as_ref().unwrap();
+        while let Some(below) = &last.below {
+            last = below;
+        }
+        last.events.lock().unwrap().push(posted.as_ref().unwrap().1.recv().unwrap());
+    };
+    take();
+    let (_, path) = held(&report(&scope));
+    assert!(path.contains("BELOW"), "{path}");
+    *BELOW.lock().unwrap() = None;
+}
+
 #[test]
 fn a_job_of_rayons() {
     if passed_in_its_own_process() {

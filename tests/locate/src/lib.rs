@@ -210,13 +210,27 @@ fn assert_nothing_proven(ownership: &Ownership) {
 /// Whether the handle is in a block that an object's value points to.
 pub fn is_in_block_of(owner: &Owner, ownership: &Ownership, object: u64) -> bool {
     let Owner::Block { node, .. } = owner else { return false };
-    match &ownership.nodes[*node as usize].held {
-        Held::By(step) => {
-            ownership.nodes[step.from as usize].kind
-                == NodeKind::Object(ObjectId::from_number(object))
-        }
-        _ => false,
+    holder(ownership, *node).is_some_and(|by| is_object(ownership, by, object))
+}
+
+/// As [`is_in_block_of`], with any number of blocks between, such as a tree's nodes.
+pub fn is_below(owner: &Owner, ownership: &Ownership, object: u64) -> bool {
+    let Owner::Block { node, .. } = owner else { return false };
+    let mut above = std::iter::successors(Some(*node), |&node| holder(ownership, node));
+    let is_block = |node: u32| matches!(ownership.nodes[node as usize].kind, NodeKind::Block(_));
+    above.find(|&node| !is_block(node)).is_some_and(|by| is_object(ownership, by, object))
+}
+
+/// The node that holds another.
+fn holder(ownership: &Ownership, node: u32) -> Option<u32> {
+    match &ownership.nodes[node as usize].held {
+        Held::By(step) => Some(step.from),
+        _ => None,
     }
+}
+
+fn is_object(ownership: &Ownership, node: u32, object: u64) -> bool {
+    ownership.nodes[node as usize].kind == NodeKind::Object(ObjectId::from_number(object))
 }
 
 static AT_WORK: AtomicBool = AtomicBool::new(true);

@@ -1,10 +1,10 @@
 //! Values that something holds: each root is to be named, and no cycle to be proven.
 
-use crate::{Ask, Case, clear_dead_stack, id, is_in_block_of};
+use crate::{Ask, Case, clear_dead_stack, id, is_below, is_in_block_of};
 use refscope::locate::{NodeKind, Owner};
 use refscope::{Arc, ObjectId, Rc};
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hint::black_box;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -39,6 +39,11 @@ pub const ROOTS: &[Case] = &[
     ("removed_from_a_map", removed_from_a_map),
     ("removed_and_forgotten", removed_and_forgotten),
     ("kept_in_a_map", kept_in_a_map),
+    ("moved_between_trees", moved_between_trees),
+    ("popped_from_a_leaf", popped_from_a_leaf),
+    ("popped_from_a_tree", popped_from_a_tree),
+    ("popped_and_forgotten", popped_and_forgotten),
+    ("kept_in_a_tree", kept_in_a_tree),
     ("kept_in_a_queue", kept_in_a_queue),
     ("round_in_a_queue", round_in_a_queue),
     ("being_drained", being_drained),
@@ -526,6 +531,91 @@ fn kept_in_a_map(ask: &Ask) {
         id(&BY_ID.lock().expect("not poisoned")[&33])
     }
     ask.root(black_box(build)(), is_static);
+}
+
+struct Agenda {
+    tasks: RefCell<BTreeMap<u64, Rc<Node>>>,
+}
+
+thread_local! {
+    static AGENDAS: RefCell<Vec<Rc<Agenda>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn agenda(tasks: u64) -> Rc<Agenda> {
+    let agenda = Rc::new(Agenda { tasks: RefCell::default() });
+    AGENDAS.with_borrow_mut(|agendas| agendas.push(agenda.clone()));
+    agenda.tasks.borrow_mut().extend((0..tasks).map(|task| (task, Rc::new(Node::default()))));
+    agenda
+}
+
+/// The last leaf still has a copy, in a slot that it does not use; and so has the first, of each that it gave.
+#[inline(never)]
+fn moved_between_trees(ask: &Ask) {
+    fn build() -> ([u64; 12], u64) {
+        let (from, to) = (agenda(60), agenda(0));
+        let mut moved = [0; 12];
+        for (n, at) in moved.iter_mut().enumerate() {
+            let mut tasks = from.tasks.borrow_mut();
+            let (task, node) = if n % 2 == 0 { tasks.pop_last() } else { tasks.pop_first() }
+                .expect("many are left");
+            *at = id(&node);
+            to.tasks.borrow_mut().insert(task, node);
+        }
+        (moved, id(&to))
+    }
+    let (moved, to) = black_box(build)();
+    for id in moved {
+        ask.owner(id, |owner, ownership| is_below(owner, ownership, to));
+    }
+}
+
+/// What a root that is a leaf has is one of many things. A `Vec` is more.
+#[inline(never)]
+fn popped_from_a_leaf(ask: &Ask) {
+    fn build() -> (u64, u64) {
+        let (from, to) = (agenda(3), shelf());
+        let (_, popped) = from.tasks.borrow_mut().pop_last().expect("there are three");
+        let id_of = id(&popped);
+        to.things.borrow_mut().push(popped);
+        (id_of, id(&to))
+    }
+    let (id, to) = black_box(build)();
+    ask.owner(id, |owner, ownership| is_in_block_of(owner, ownership, to));
+}
+
+#[inline(never)]
+fn popped_from_a_tree(ask: &Ask) {
+    let agenda = agenda(60);
+    let (_, popped) = agenda.tasks.borrow_mut().pop_last().expect("there are many");
+    ask.owner(id(&popped), |owner, _| is_stack_of("main")(owner));
+    black_box((&popped, &agenda));
+}
+
+#[inline(never)]
+fn popped_and_forgotten(ask: &Ask) {
+    fn build() -> u64 {
+        let (_, popped) = agenda(60).tasks.borrow_mut().pop_last().expect("there are many");
+        let id = id(&popped);
+        words_of(popped);
+        id
+    }
+    let id = black_box(build)();
+    let is_copy = |owner: &Owner| !cfg!(debug_assertions) && is_stack_of("main")(owner);
+    ask.owner(id, |owner, _| *owner == Owner::NotFound || is_copy(owner));
+}
+
+#[inline(never)]
+fn kept_in_a_tree(ask: &Ask) {
+    fn build() -> (Vec<u64>, u64) {
+        let agenda = agenda(500);
+        let mut tasks = agenda.tasks.borrow_mut();
+        tasks.retain(|task, _| task % 7 > 1);
+        (tasks.values().map(id).collect(), id(&agenda))
+    }
+    let (all, agenda) = black_box(build)();
+    for id in all {
+        ask.owner(id, |owner, ownership| is_below(owner, ownership, agenda));
+    }
 }
 
 static QUEUE: Mutex<VecDeque<Arc<Peer>>> = Mutex::new(VecDeque::new());
