@@ -26,8 +26,8 @@ const ADDED: u64 = 24;
 const LARGEST: u32 = 1 << 12;
 /// A tree of minimal nodes with more levels does not fit into any memory.
 const HIGHEST: u64 = 20;
-/// Nodes that are read, of all trees together.
-const MOST: usize = 1 << 17;
+/// Nodes that are read, of all trees together: each takes a microsecond, if they lie far apart.
+const MOST: usize = 1 << 18;
 
 /// The words of a `BTreeMap` behind its pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Root {
     pub(super) fn new(at: u64, [height, length]: [u64; 2], told: Told) -> Option<Self> {
         let may_be_map = match told {
             Told::Map | Told::Nothing => true,
-            Told::End(end) | Told::EndOfLocal(end) => at + 24 <= end,
+            Told::End(end) | Told::EndOfLocal(end) => at.saturating_add(24) <= end,
             Told::Vec(_) | Told::Deque(_) | Told::Other => false,
         };
         let fits = match height {
@@ -66,7 +66,7 @@ impl Root {
 }
 
 /// Keys or values one after another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Array {
     at: u64,
     element: u64,
@@ -82,7 +82,7 @@ impl Array {
 }
 
 /// Where the parts of a leaf are, for keys and values of some sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Layout {
     keys: Array,
     vals: Array,
@@ -194,10 +194,10 @@ struct Node {
     is_inner: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Tree {
-    /// Those that all of its nodes agree with.
-    layouts: Vec<Layout>,
+    /// Those that all of its nodes agree with, by number.
+    layouts: u32,
     /// Whether it is one, and does not just look so.
     is_certain: bool,
 }
@@ -207,6 +207,11 @@ struct Tree {
 pub(super) struct Trees {
     trees: Vec<Tree>,
     nodes: HashMap<u32, Node>,
+    /// What trees agree with. There are as many as there are types, about.
+    layouts: Vec<Vec<Layout>>,
+    numbers: HashMap<Vec<Layout>, u32>,
+    /// All that a block of so many words may have, as an inner node or as a leaf.
+    all: HashMap<(usize, bool), Vec<Layout>>,
     read: usize,
 }
 
@@ -223,20 +228,21 @@ impl Trees {
         }
         let at = Position { parent: 0, index: None, height: root.height };
         let Some(words) = self.words(memory, blocks, block) else { return false };
-        let mut layouts = Layout::all(8 * words.len() as u64, root.height > 0);
-        layouts.retain(|layout| {
+        let is_inner = root.height > 0;
+        let all = self.all.entry((words.len(), is_inner));
+        let all = all.or_insert_with(|| Layout::all(8 * words.len() as u64, is_inner));
+        let fits = |layout: &&Layout| {
             let length = layout.length(&words, at);
-            length.is_some_and(|length| root.height > 0 || length == root.length)
-        });
-        let tree = self.trees.len() as u32;
-        if root.height == 0 {
-            let length = root.length as u8;
-            if !layouts.is_empty() {
-                self.nodes.insert(block, Node { tree, length, is_inner: false });
-                self.trees.push(Tree { layouts, is_certain: root.is_map });
-                return true;
-            }
+            length.is_some_and(|length| is_inner || length == root.length)
+        };
+        let mut layouts: Vec<Layout> = all.iter().filter(fits).copied().collect();
+        if layouts.is_empty() {
             return false;
+        }
+        if !is_inner {
+            let tree = self.push(layouts, root.is_map);
+            self.nodes.insert(block, Node { tree, length: root.length as u8, is_inner });
+            return true;
         }
         // Those of one place of the children, the parent and the number read each node alike.
         let place = |layout: &Layout| (layout.size, layout.parent, layout.index);
@@ -245,12 +251,27 @@ impl Trees {
             let Some(nodes) = self.nodes(memory, blocks, (block, root), &layouts[0]) else {
                 continue;
             };
+            let tree = self.push(layouts.to_vec(), true);
             let nodes = nodes.into_iter().map(|(block, node)| (block, Node { tree, ..node }));
             self.nodes.extend(nodes);
-            self.trees.push(Tree { layouts: layouts.to_vec(), is_certain: true });
             return true;
         }
         false
+    }
+
+    /// The number of a new tree.
+    fn push(&mut self, layouts: Vec<Layout>, is_certain: bool) -> u32 {
+        let next = self.layouts.len() as u32;
+        let number = *self.numbers.entry(layouts.clone()).or_insert(next);
+        if number == next {
+            self.layouts.push(layouts);
+        }
+        self.trees.push(Tree { layouts: number, is_certain });
+        self.trees.len() as u32 - 1
+    }
+
+    fn layouts_of(&self, node: Node) -> &[Layout] {
+        &self.layouts[self.trees[node.tree as usize].layouts as usize]
     }
 
     /// The nodes of a tree, if each of them is where it says to be, and they have as many keys as the map.
@@ -295,7 +316,7 @@ impl Trees {
     /// keys and values.
     pub(super) fn is_in_use(&self, block: u32, offset: u64) -> Option<bool> {
         let node = *self.nodes.get(&block)?;
-        let layouts = &self.trees[node.tree as usize].layouts;
+        let layouts = self.layouts_of(node);
         let mut all = layouts.iter().filter_map(|layout| layout.is_in_use(offset, node));
         let first = all.next()?;
         all.all(|other| other == first).then_some(first)
@@ -326,10 +347,10 @@ impl Trees {
     /// Whether a word of a node, outside of what it has of its parent and children, leads to another node of the same tree: no
     /// value does.
     pub(super) fn is_stale(&self, (from, offset): (u32, u64), to: u32) -> bool {
-        let (Some(node), Some(other)) = (self.nodes.get(&from), self.nodes.get(&to)) else {
+        let (Some(&node), Some(other)) = (self.nodes.get(&from), self.nodes.get(&to)) else {
             return false;
         };
-        let layouts = &self.trees[node.tree as usize].layouts;
+        let layouts = self.layouts_of(node);
         node.tree == other.tree
             && layouts.iter().all(|layout| offset < layout.size && offset != layout.parent)
     }

@@ -31,7 +31,6 @@ impl Graph {
 
     /// Chooses each handle's likeliest copy.
     pub(super) fn choose(&mut self, memory: &impl Memory, told: Asked<'_>) {
-        let lives = self.lives(memory, told);
         let mut best = vec![0_u8; self.handles.len()];
         let mut several = Vec::new();
         for (index, found) in self.scanned.sightings.iter().enumerate() {
@@ -45,6 +44,7 @@ impl Graph {
                 self.chosen[handle] = index as u32;
             }
         }
+        let lives = self.lives(memory, told);
         let mut queues = Queues::new();
         self.forget_taken(memory, &mut queues);
         if !several.is_empty() {
@@ -219,8 +219,14 @@ impl Graph {
     ) {
         let words = beside.around(at, within);
         let range = self.blocks.range(to as usize);
+        // What may be a leaf alone matters where it decides between copies, or where its type may be known.
+        let matters = |root: &Root| {
+            let has_others =
+                |at: usize| self.copies[self.scanned.sightings[at].handle() as usize] > 1;
+            root.is_sure() || area.is_some() || self.sightings_in(to).any(has_others)
+        };
         let root = Root::new(at, [words[4], words[5]], told).filter(|_| words[3] == range.start);
-        if let Some(root) = root
+        if let Some(root) = root.filter(matters)
             && buffers.trees.read(beside.memory, &self.blocks, (to, root))
         {
             buffers.roots.extend(area.map(|area| (to, area, at)));
