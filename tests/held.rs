@@ -530,6 +530,90 @@ mod moved {
         check.verify().map_err(|report| report.to_string())
     }
 
+    #[derive(Default)]
+    struct Shift {
+        now: Option<Job>,
+        next: Option<Job>,
+    }
+
+    static SHIFT: Mutex<Shift> = Mutex::new(Shift { now: None, next: None });
+    static SHRUNK: Mutex<Vec<Job>> = Mutex::new(Vec::new());
+    thread_local! {
+        static LOCAL: RefCell<Vec<Job>> = const { RefCell::new(Vec::new()) };
+        static LAZY: RefCell<Vec<Job>> = RefCell::new(Vec::with_capacity(4));
+    }
+
+    /// A variant without a handle leaves half of it where it was, and a field beside may have a pointer to the same object.
+    #[test]
+    fn what_was_taken_out_of_an_option_is_not_held_by_it() {
+        if passed_in_its_own_process() {
+            return;
+        }
+        let take = || {
+            let job: Job = Arc::new([1; 3]);
+            let mut shift = SHIFT.lock().unwrap();
+            *shift = Shift { now: Some(job.clone()), next: Some(job) };
+            (shift.now.take().unwrap(), shift.next.take().unwrap())
+        };
+        let forget = || std::mem::forget(take());
+        let report = passes("SHIFT", forget).expect_err("nothing has them");
+        assert!(!report.contains("held by the static"), "{report}");
+        let forget_one = || {
+            let (now, next) = take();
+            SHIFT.lock().unwrap().next = Some(next);
+            std::mem::forget(now);
+        };
+        passes("SHIFT", forget_one).expect_err("nothing has one of them");
+        let put_back = || {
+            let (now, next) = take();
+            *SHIFT.lock().unwrap() = Shift { now: None, next: Some(now) };
+            RUNNING.lock().unwrap().push(next);
+        };
+        passes("SHIFT", put_back).expect_err("another has one");
+        let keep = || {
+            let (_, next) = take();
+            SHIFT.lock().unwrap().now = Some(next);
+        };
+        passes("SHIFT", keep).unwrap_or_else(|report| panic!("{report}"));
+        let keep = || drop(SHIFT.lock().unwrap().next.replace(Arc::new([2; 3])));
+        passes("SHIFT", keep).unwrap_or_else(|report| panic!("{report}"));
+    }
+
+    #[test]
+    fn what_was_popped_from_a_thread_local_is_not_held_by_it() {
+        if passed_in_its_own_process() {
+            return;
+        }
+        for (local, name) in [(&LOCAL, "LOCAL"), (&LAZY, "LAZY")] {
+            let forget = || {
+                local.with_borrow_mut(|jobs| jobs.push(Arc::new([1; 3])));
+                std::mem::forget(local.with_borrow_mut(Vec::pop));
+            };
+            passes(name, forget).expect_err("nothing has it");
+            let keep = || {
+                local.with_borrow_mut(|jobs| jobs.extend([Arc::new([1; 3]), Arc::new([2; 3])]));
+                drop(local.with_borrow_mut(Vec::pop));
+            };
+            passes(name, keep).unwrap_or_else(|report| panic!("{report}"));
+        }
+    }
+
+    #[test]
+    fn what_a_buffer_had_before_it_shrank_is_not_held_by_it() {
+        if passed_in_its_own_process() {
+            return;
+        }
+        let run = || {
+            let mut jobs = SHRUNK.lock().unwrap();
+            jobs.reserve_exact(4);
+            jobs.extend((0..4).map(|n| Arc::new([n; 3])));
+            let last = jobs.pop().unwrap();
+            jobs.shrink_to_fit();
+            std::mem::forget(last);
+        };
+        passes("SHRUNK", run).expect_err("nothing has it");
+    }
+
     /// What was popped or removed leaves its words behind: the collection that had it does not hold it.
     #[test]
     fn what_left_a_collection_is_not_held_by_it() {

@@ -143,12 +143,13 @@ pub(super) fn assemble(
     };
     let mut graph =
         Graph::new((objects, handles), (blocks, matched), (scanned, kinds), rules, memory, &told);
-    let (mut held, mut left) = graph.holders(memory);
+    let (mut held, mut left, old) = graph.holders(memory, &told);
     let components = graph.cycles(&mut held, &mut left);
     let reached = (!components.is_empty()).then(|| graph.reached(memory));
     let rounds: Vec<_> = components.iter().map(|component| graph.round(component)).collect();
     graph.take_out(&left);
-    drop(left);
+    graph.take_out(&old);
+    drop((left, old));
     let (mut objects, headers) = located(std::mem::take(&mut graph.objects));
     let of_cycles = retained(&graph, &held, components.len(), &mut objects);
     graph.free_edges();

@@ -12,6 +12,10 @@ use super::memory::{Memory, PAGE, Region};
 use std::ops::Range;
 use std::time::Instant;
 
+/// Bytes that an allocator may add to a block whose size is a multiple of a word: it rounds up, and does not split off what is too
+/// small to be a block.
+pub(super) const ADDED: u64 = 24;
+
 /// Blocks in use, by address. Parallel arrays, since there may be tens of millions.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //!  BTreeMap   │ root ┊ height ┊ length │
-//!  a leaf     │ 11 keys, 11 values, parent, index in it: u16, length: u16, the largest alignment first │
-//!  inner node │ as a leaf                                                  │ 12 children │
+//!  a leaf     │ 11 keys, 11 values, parent, index in it: u16, length: u16, the largest power of two first │
+//!  inner node │ as a leaf                                                          │ 12 children │
 //! ```
 //!
 //! Where the keys end and the values begin depends on their sizes, which are not known: each layout is thought of that fits the
-//! block, and those are kept that every node of the tree agrees with. An inner node agrees where each of its children has its
-//! address and number, so that what is no tree is not taken for one. A root that is a leaf says less: no parent, and how many.
+//! block, and those are kept that every node of the tree agrees with. What all of them say is so, since the true one is among
+//! them. An inner node agrees where each of its children has its address and number, so that what is no tree is not taken for one.
+//! A root that is a leaf says too little, and is one by its type alone.
 
-use super::blocks::Blocks;
-use super::collections::{Life, Told};
+use super::blocks::{ADDED, Blocks};
 use super::memory::Memory;
 use std::collections::HashMap;
 
@@ -20,53 +20,40 @@ const SLOTS: u64 = 11;
 const CHILDREN: u64 = 8 * (SLOTS + 1);
 /// Bytes of a node besides: its parent's address, its number there, and how many keys it has.
 const REST: u64 = 8 + 2 + 2;
-/// Bytes that an allocator may add to a block.
-const ADDED: u64 = 24;
 /// Words of a node; larger ones are not looked at.
 const LARGEST: u32 = 1 << 12;
+/// The power of two of the greatest alignment that is thought of.
+const ALIGNED: u32 = 12;
 /// A tree of minimal nodes with more levels does not fit into any memory.
-const HIGHEST: u64 = 20;
+pub(super) const HIGHEST: u64 = 20;
 /// Nodes that are read, of all trees together: each takes a microsecond, if they lie far apart.
-const MOST: usize = 1 << 18;
+const MOST: usize = 1 << 20;
 
-/// The words of a `BTreeMap` behind its pointer.
+/// The words of a `BTreeMap` of more than one node behind its pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Root {
     /// How many levels are below the root.
     height: u64,
     /// How many keys there are in all.
     length: u64,
-    /// Whether the pointer is a map's, by its type.
-    is_map: bool,
 }
 
 impl Root {
-    /// By the words behind a pointer at an address. `None`: it is no map's.
-    pub(super) fn new(at: u64, [height, length]: [u64; 2], told: Told) -> Option<Self> {
-        let may_be_map = match told {
-            Told::Map | Told::Nothing => true,
-            Told::End(end) | Told::EndOfLocal(end) => at.saturating_add(24) <= end,
-            Told::Vec(_) | Told::Deque(_) | Told::Other => false,
-        };
-        let fits = match height {
-            _ if !may_be_map => false,
-            0 => length <= SLOTS,
-            // The root has one key at least.
-            1..=HIGHEST => length > SLOTS / 2 && length < 1 << 48,
-            _ => false,
-        };
-        fits.then_some(Self { height, length, is_map: told == Told::Map })
-    }
-
-    /// Whether it has children, or is known to be a map's: what looks like a leaf that is a root may be many things, such as what
-    /// two zeros follow the pointer to.
-    pub(super) fn is_sure(self) -> bool {
-        self.is_map || self.height > 0
+    /// By the words behind a pointer. `None`: it is no such map's.
+    pub(super) fn new(height: u64, length: u64) -> Option<Self> {
+        // The root has one key at least.
+        let fits = (1..=HIGHEST).contains(&height) && (SLOTS / 2 + 1..1 << 48).contains(&length);
+        fits.then_some(Self { height, length })
     }
 }
 
+/// Whether the words behind a pointer may be those of a map of one node.
+pub(super) fn may_be_leaf(height: u64, length: u64) -> bool {
+    height == 0 && length <= SLOTS
+}
+
 /// Keys or values one after another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Array {
     at: u64,
     element: u64,
@@ -83,7 +70,7 @@ impl Array {
 
 /// Where the parts of a leaf are, for keys and values of some sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Layout {
+pub(super) struct NodeLayout {
     keys: Array,
     vals: Array,
     parent: u64,
@@ -93,7 +80,24 @@ struct Layout {
     size: u64,
 }
 
-impl Layout {
+impl NodeLayout {
+    /// By the type: where std's fields are, and how large. `None`: there is no such field.
+    #[cfg_attr(not(feature = "stacks"), allow(dead_code))] // types are not known
+    pub(super) fn of_type(size: u64, field: impl Fn(&str) -> Option<(u64, u64)>) -> Option<Self> {
+        let array = |name| {
+            let (at, size) = field(name)?;
+            Some(Array { at, element: size / SLOTS })
+        };
+        Some(Self {
+            keys: array("keys")?,
+            vals: array("vals")?,
+            parent: field("parent")?.0,
+            index: field("parent_idx")?.0,
+            length: field("len")?.0,
+            size,
+        })
+    }
+
     /// As the compiler orders fields: those whose size has the highest power of two as a factor come first, else as declared.
     /// Each then ends at a multiple of the next one's alignment.
     fn new(key: u64, val: u64, size: u64) -> Self {
@@ -121,31 +125,45 @@ impl Layout {
         layout
     }
 
-    /// All that a leaf, or an inner node, in a block of so many bytes may have.
-    fn all(bytes: u64, is_inner: bool) -> Vec<Self> {
+    /// All that an inner node in a block of so many bytes may have.
+    fn all(bytes: u64) -> Vec<Self> {
         let mut layouts = Vec::new();
-        let rest = if is_inner { REST + CHILDREN } else { REST };
-        for padding in 0..16 + ADDED {
-            let Some(slots) = bytes.checked_sub(rest + padding) else { break };
-            if slots % SLOTS != 0 {
-                continue;
-            }
-            let (pair, used) = (slots / SLOTS, slots + REST);
-            for key in 0..=pair {
-                let val = pair - key;
-                let is_wide = |element: u64| element > 0 && element.is_multiple_of(16);
-                let aligned = [used.next_multiple_of(8), used.next_multiple_of(16)];
-                let count = 1 + usize::from(is_wide(key) || is_wide(val));
-                for &size in &aligned[..count] {
-                    let end = if is_inner { size + CHILDREN } else { size };
-                    if (bytes.saturating_sub(ADDED)..=bytes).contains(&end) {
-                        layouts.push(Self::new(key, val, size));
-                    }
-                }
+        for end in (0..=ADDED).step_by(8).filter_map(|added| bytes.checked_sub(added)) {
+            let aligned = |align: &u64| end.is_multiple_of(*align);
+            for align in (3..=ALIGNED).map(|power| 1 << power).take_while(aligned) {
+                // The children stand behind a leaf, and what is left is less than the alignment.
+                let Some(size) = end.checked_sub(CHILDREN).map(|size| size & !(align - 1)) else {
+                    break;
+                };
+                Self::aligned(size, align, &mut layouts);
             }
         }
+        layouts.sort_unstable_by_key(Self::order);
         layouts.dedup();
         layouts
+    }
+
+    /// Those of leaves of a size that keys or values have the alignment of.
+    fn aligned(size: u64, align: u64, layouts: &mut Vec<Self>) {
+        let most = size.saturating_sub(REST) / SLOTS;
+        for pair in (1..=most).rev().take_while(|pair| size - REST - SLOTS * pair < align) {
+            // What has no size may be aligned, too.
+            let is_aligned = |&key: &u64| {
+                align == 8 || key.is_multiple_of(align) || (pair - key).is_multiple_of(align)
+            };
+            let keys = (0..=pair).filter(is_aligned);
+            layouts.extend(keys.map(|key| Self::new(key, pair - key, size)));
+        }
+    }
+
+    /// First those together that read each node alike: of one place of the children, the parent and the number. The length follows
+    /// the number.
+    fn order(&self) -> (u64, u64, u64, u64) {
+        (self.size, self.parent, self.index, self.keys.element)
+    }
+
+    fn reads_alike(&self, other: &Self) -> bool {
+        (self.size, self.parent, self.index) == (other.size, other.parent, other.index)
     }
 
     /// How many keys a node has, if its words are such a node's.
@@ -194,102 +212,83 @@ struct Node {
     is_inner: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Tree {
-    /// Those that all of its nodes agree with, by number.
-    layouts: u32,
-    /// Whether it is one, and does not just look so.
-    is_certain: bool,
-}
-
 /// The trees that were found, and their nodes by block.
 #[derive(Debug, Default)]
 pub(super) struct Trees {
-    trees: Vec<Tree>,
     nodes: HashMap<u32, Node>,
-    /// What trees agree with. There are as many as there are types, about.
-    layouts: Vec<Vec<Layout>>,
-    numbers: HashMap<Vec<Layout>, u32>,
-    /// All that a block of so many words may have, as an inner node or as a leaf.
-    all: HashMap<(usize, bool), Vec<Layout>>,
+    /// Of each tree the layouts that all of its nodes agree with.
+    trees: Vec<Vec<NodeLayout>>,
+    /// How many nodes were read.
     read: usize,
 }
 
 impl Trees {
-    /// Looks whether a block is the root of a tree; then all its nodes are known from now on.
-    pub(super) fn read(
+    /// Looks whether a block is the root of a tree, if it is not known as a node; then all nodes are known from now on.
+    pub(super) fn recognise(
         &mut self,
         memory: &impl Memory,
         blocks: &Blocks,
         (block, root): (u32, Root),
-    ) -> bool {
+    ) {
         if self.nodes.contains_key(&block) {
-            return true;
+            return;
         }
         let at = Position { parent: 0, index: None, height: root.height };
-        let Some(words) = self.words(memory, blocks, block) else { return false };
-        let is_inner = root.height > 0;
-        let all = self.all.entry((words.len(), is_inner));
-        let all = all.or_insert_with(|| Layout::all(8 * words.len() as u64, is_inner));
-        let fits = |layout: &&Layout| {
-            let length = layout.length(&words, at);
-            length.is_some_and(|length| is_inner || length == root.length)
-        };
-        let mut layouts: Vec<Layout> = all.iter().filter(fits).copied().collect();
-        if layouts.is_empty() {
-            return false;
+        let Some(words) = self.read_node(memory, blocks, block) else { return };
+        // Nothing is worked out for what has no parent's place.
+        if !words.contains(&0) {
+            return;
         }
-        if !is_inner {
-            let tree = self.push(layouts, root.is_map);
-            self.nodes.insert(block, Node { tree, length: root.length as u8, is_inner });
-            return true;
-        }
-        // Those of one place of the children, the parent and the number read each node alike.
-        let place = |layout: &Layout| (layout.size, layout.parent, layout.index);
-        layouts.sort_unstable_by_key(place);
-        for layouts in layouts.chunk_by(|one, other| place(one) == place(other)) {
-            let Some(nodes) = self.nodes(memory, blocks, (block, root), &layouts[0]) else {
+        let mut layouts = NodeLayout::all(8 * words.len() as u64);
+        layouts.retain(|layout| layout.length(&words, at).is_some());
+        for layouts in layouts.chunk_by(NodeLayout::reads_alike) {
+            let Some(nodes) = self.walk(memory, blocks, (block, root), &layouts[0]) else {
                 continue;
             };
-            let tree = self.push(layouts.to_vec(), true);
-            let nodes = nodes.into_iter().map(|(block, node)| (block, Node { tree, ..node }));
             self.nodes.extend(nodes);
-            return true;
+            self.trees.push(layouts.to_vec());
+            return;
         }
-        false
     }
 
-    /// The number of a new tree.
-    fn push(&mut self, layouts: Vec<Layout>, is_certain: bool) -> u32 {
-        let next = self.layouts.len() as u32;
-        let number = *self.numbers.entry(layouts.clone()).or_insert(next);
-        if number == next {
-            self.layouts.push(layouts);
+    /// Knows a map of one node from now on, of so many keys, by its type.
+    #[cfg_attr(not(feature = "stacks"), allow(dead_code))] // types are not known
+    pub(super) fn recognise_leaf(
+        &mut self,
+        memory: &impl Memory,
+        blocks: &Blocks,
+        (block, length): (u32, u64),
+        layout: NodeLayout,
+    ) {
+        let at = Position { parent: 0, index: None, height: 0 };
+        let Some(words) = self.read_node(memory, blocks, block) else { return };
+        if layout.length(&words, at) == Some(length) {
+            let tree = self.trees.len() as u32;
+            self.nodes.insert(block, Node { tree, length: length as u8, is_inner: false });
+            self.trees.push(vec![layout]);
         }
-        self.trees.push(Tree { layouts: number, is_certain });
-        self.trees.len() as u32 - 1
-    }
-
-    fn layouts_of(&self, node: Node) -> &[Layout] {
-        &self.layouts[self.trees[node.tree as usize].layouts as usize]
     }
 
     /// The nodes of a tree, if each of them is where it says to be, and they have as many keys as the map.
-    fn nodes(
+    fn walk(
         &mut self,
         memory: &impl Memory,
         blocks: &Blocks,
         (block, root): (u32, Root),
-        layout: &Layout,
+        layout: &NodeLayout,
     ) -> Option<Vec<(u32, Node)>> {
         let (mut nodes, mut length) = (Vec::new(), 0);
+        let tree = self.trees.len() as u32;
         let mut next = vec![(block, Position { parent: 0, index: None, height: root.height })];
         while let Some((block, at)) = next.pop() {
-            let words = self.words(memory, blocks, block)?;
+            let words = self.read_node(memory, blocks, block)?;
             let own = layout.length(&words, at)?;
             length += own;
+            if length > root.length {
+                return None;
+            }
             let is_inner = at.height > 0;
-            nodes.push((block, Node { tree: 0, length: own as u8, is_inner }));
+            nodes.push((block, Node { tree, length: own as u8, is_inner }));
             for index in (0..=own).filter(|_| is_inner) {
                 let child = words.get((layout.size / 8 + index) as usize)?;
                 let child = blocks.start.binary_search(child).ok()? as u32;
@@ -301,7 +300,7 @@ impl Trees {
     }
 
     /// The words of a node. `None`: it is too large, or too many were read.
-    fn words(&mut self, memory: &impl Memory, blocks: &Blocks, block: u32) -> Option<Vec<u64>> {
+    fn read_node(&mut self, memory: &impl Memory, blocks: &Blocks, block: u32) -> Option<Vec<u64>> {
         let size = blocks.words[block as usize];
         self.read += 1 + size as usize / 512;
         if size > LARGEST || self.read > MOST {
@@ -316,41 +315,24 @@ impl Trees {
     /// keys and values.
     pub(super) fn is_in_use(&self, block: u32, offset: u64) -> Option<bool> {
         let node = *self.nodes.get(&block)?;
-        let layouts = self.layouts_of(node);
+        let layouts = &self.trees[node.tree as usize];
+        // By those that have no address there, none does.
         let mut all = layouts.iter().filter_map(|layout| layout.is_in_use(offset, node));
         let first = all.next()?;
         all.all(|other| other == first).then_some(first)
-    }
-
-    /// Whether the slot at an offset of a block is in use. `None`: as for [`is_in_use`](Self::is_in_use).
-    pub(super) fn life(&self, block: u32, offset: u64) -> Option<Life> {
-        let is_in_use = self.is_in_use(block, offset)?;
-        let spare = if self.is_certain(block) { Life::Dead } else { Life::Likely };
-        Some(if is_in_use { Life::Alive } else { spare })
-    }
-
-    /// Whether a block is a node of what is a tree for certain.
-    pub(super) fn is_certain(&self, block: u32) -> bool {
-        let node = self.nodes.get(&block);
-        node.is_some_and(|node| self.trees[node.tree as usize].is_certain)
     }
 
     pub(super) fn is_node(&self, block: u32) -> bool {
         self.nodes.contains_key(&block)
     }
 
-    /// Forgets what looks like a leaf, where there is a way to find out what it is. Returns whether it was known.
-    pub(super) fn forget(&mut self, block: u32) -> bool {
-        !self.is_certain(block) && self.nodes.remove(&block).is_some()
-    }
-
     /// Whether a word of a node, outside of what it has of its parent and children, leads to another node of the same tree: no
     /// value does.
     pub(super) fn is_stale(&self, (from, offset): (u32, u64), to: u32) -> bool {
-        let (Some(&node), Some(other)) = (self.nodes.get(&from), self.nodes.get(&to)) else {
+        let (Some(node), Some(other)) = (self.nodes.get(&from), self.nodes.get(&to)) else {
             return false;
         };
-        let layouts = self.layouts_of(node);
+        let layouts = &self.trees[node.tree as usize];
         node.tree == other.tree
             && layouts.iter().all(|layout| offset < layout.size && offset != layout.parent)
     }
@@ -367,12 +349,7 @@ mod tests {
         ProcessMemory::of(std::process::id() as _)
     }
 
-    fn root(height: u64, length: u64) -> Option<Root> {
-        Root::new(0, [height, length], Told::Nothing)
-    }
-
     /// As std has it.
-    #[expect(dead_code, reason = "where its fields are is asked for")]
     struct Leaf<K, V> {
         parent: Option<std::ptr::NonNull<()>>,
         parent_idx: MaybeUninit<u16>,
@@ -397,7 +374,8 @@ mod tests {
         let leaf = size_of::<Leaf<K, V>>() as u64;
         let mut next = vec![(root, height)];
         while let Some((at, height)) = next.pop() {
-            let size = if height > 0 { leaf + CHILDREN } else { leaf };
+            let inner = (leaf + CHILDREN).next_multiple_of(align_of::<Leaf<K, V>>() as u64);
+            let size = if height > 0 { inner } else { leaf };
             blocks.push(at, (size + added) / 8);
             let mut words = vec![0; (size / 8) as usize];
             assert_eq!(memory().read(at, &mut words), words.len());
@@ -414,79 +392,109 @@ mod tests {
         (blocks, lengths)
     }
 
-    /// Maps of such keys and values, and whether it is known which slots are in use; else it may be said not to be, where the sizes of
-    /// keys and values could be others.
+    fn layout_of<K, V>() -> NodeLayout {
+        let field = |name: &str| {
+            let (at, size) = match name {
+                "keys" => (offset_of!(Leaf<K, V>, keys), 11 * size_of::<K>()),
+                "vals" => (offset_of!(Leaf<K, V>, vals), 11 * size_of::<V>()),
+                "parent" => (offset_of!(Leaf<K, V>, parent), 8),
+                "parent_idx" => (offset_of!(Leaf<K, V>, parent_idx), 2),
+                "len" => (offset_of!(Leaf<K, V>, len), 2),
+                _ => return None,
+            };
+            Some((at as u64, size as u64))
+        };
+        NodeLayout::of_type(size_of::<Leaf<K, V>>() as u64, field).unwrap()
+    }
+
+    /// Recognises a map's nodes, all of which are blocks.
+    fn recognised<K, V>(map: &BTreeMap<K, V>, blocks: &Blocks) -> Trees {
+        let [at, height, length] = words_of(map);
+        let block = blocks.start.binary_search(&at).unwrap() as u32;
+        let mut trees = Trees::default();
+        if may_be_leaf(height, length) {
+            trees.recognise_leaf(&memory(), blocks, (block, length), layout_of::<K, V>());
+        } else {
+            let root = Root::new(height, length).unwrap();
+            trees.recognise(&memory(), blocks, (block, root));
+        }
+        trees
+    }
+
+    /// Maps of such keys and values, and whether it is known which slots are in use; else it may not be, where the sizes of keys and
+    /// values could be others.
     fn check<K: Ord, V>(key: impl Fn(u32) -> K, val: impl Fn(u32) -> V, is_known: bool) {
         for count in [0, 1, 5, 11, 12, 40, 700] {
             let mut map: BTreeMap<K, V> = (0..count).map(|n| (key(n), val(n))).collect();
             for n in (0..count).filter(|n| n % 3 == 0) {
                 map.remove(&key(n));
             }
-            if words_of(&map)[0] == 0 {
-                continue;
-            }
-            for added in
-                [0, 8, 24].into_iter().filter(|&added| words_of(&map)[1] == 0 || added < 24)
-            {
+            let [root, height, _] = words_of(&map);
+            // Of an inner node's block the next one's begins there.
+            let most = if height == 0 { ADDED } else { 8 };
+            for added in [0, 8, ADDED].into_iter().filter(|&added| root > 0 && added <= most) {
                 check_map(&map, added, is_known);
             }
         }
     }
 
     fn check_map<K, V>(map: &BTreeMap<K, V>, added: u64, is_known: bool) {
-        let [at, height, length] = words_of(map);
         let (blocks, lengths) = blocks_of(map, added);
-        let mut trees = Trees::default();
-        let block_at = |at: u64| blocks.start.binary_search(&at).unwrap() as u32;
-        let (root, block) = (root(height, length).unwrap(), block_at(at));
-        assert!(trees.read(&memory(), &blocks, (block, root)));
+        let trees = recognised(map, &blocks);
         assert_eq!(trees.nodes.len(), blocks.len());
-        let mut used = 0;
+        let block_at = |at: u64| blocks.start.binary_search(&at).unwrap() as u32;
+        let is_word = |size: usize| size > 0 && size.is_multiple_of(8);
+        let (mut used, mut spare) = (0, 0);
         for (key, val) in map {
             let addresses = [std::ptr::from_ref(key).addr(), std::ptr::from_ref(val).addr()];
             for (at, size) in addresses.into_iter().zip([size_of::<K>(), size_of::<V>()]) {
-                if size > 0 && size % 8 == 0 {
+                if is_word(size) {
                     let block = blocks.find(at as u64).unwrap();
                     let is_in_use = trees.is_in_use(block as u32, at as u64 - blocks.start[block]);
                     assert_ne!(is_in_use, Some(false));
-                    used += u32::from(is_in_use == Some(true));
+                    used += usize::from(is_in_use == Some(true));
                 }
             }
         }
-        let mut spare = 0;
+        let arrays = [
+            (offset_of!(Leaf<K, V>, keys), size_of::<K>()),
+            (offset_of!(Leaf<K, V>, vals), size_of::<V>()),
+        ];
+        let arrays = arrays.into_iter().filter(|&(_, size)| is_word(size));
         for (&at, &length) in &lengths {
-            for slot in length..SLOTS {
-                for (array, size) in [
-                    (offset_of!(Leaf<K, V>, keys), size_of::<K>()),
-                    (offset_of!(Leaf<K, V>, vals), size_of::<V>()),
-                ] {
-                    if size > 0 && size % 8 == 0 {
-                        let offset = array as u64 + slot * size as u64;
-                        let is_in_use = trees.is_in_use(block_at(at), offset);
-                        assert_ne!(is_in_use, Some(true));
-                        spare += u32::from(is_in_use == Some(false));
-                    }
+            for slot in length as usize..SLOTS as usize {
+                for (array, size) in arrays.clone() {
+                    let is_in_use = trees.is_in_use(block_at(at), (array + slot * size) as u64);
+                    assert_ne!(is_in_use, Some(true));
+                    spare += usize::from(is_in_use == Some(false));
                 }
             }
         }
-        let is_word = |size: usize| usize::from(size > 0 && size.is_multiple_of(8));
-        let words = is_word(size_of::<K>()) + is_word(size_of::<V>());
-        let all: u64 = lengths.values().map(|length| SLOTS - length).sum();
-        let (spare, all) = (u64::from(spare), words as u64 * all);
-        if is_known && height > 0 {
-            assert_eq!((used as usize, spare), (words * map.len(), all));
-        } else if is_known {
-            // By its zeros, an old word may be the parent of a root that is a leaf.
-            assert!(u64::from(used) + spare > 0);
+        let words = arrays.count();
+        let [root, height, _] = words_of(map);
+        if is_known || height == 0 {
+            let all: u64 = lengths.values().map(|length| SLOTS - length).sum();
+            assert_eq!((used, spare), (words * map.len(), words * all as usize));
         }
-        for &at in lengths.keys().filter(|&&other| other != at) {
+        for &at in lengths.keys().filter(|&&other| other != root) {
             let parent = offset_of!(Leaf<K, V>, parent) as u64;
             assert_eq!(trees.is_in_use(block_at(at), parent), Some(true));
-            assert!(trees.is_stale((block, 0), block_at(at)) || parent == 0);
+            let is_stale = |offset| trees.is_stale((block_at(root), offset), block_at(at));
             let child = size_of::<Leaf<K, V>>() as u64;
-            assert!(!trees.is_stale((block, child), block_at(at)));
+            let val = offset_of!(Leaf<K, V>, vals) as u64;
+            assert!(
+                !is_stale(child) && !is_stale(parent) && (is_stale(val) || size_of::<V>() == 0)
+            );
         }
     }
+
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    #[repr(align(32))]
+    struct Aligned<T>(T);
+
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    #[repr(align(128))]
+    struct OfLines<T>(T);
 
     #[test]
     fn slots_in_use_are_known_whatever_is_in_them() {
@@ -495,10 +503,17 @@ mod tests {
         check(|n| [u64::from(n); 3], |_| (), true);
         check(|n| n as u16, |n| [u64::from(n); 3], true);
         check(|n| [n as u8; 3], u64::from, true);
-        check(|n| n.to_string(), |n| n.to_string(), false);
         check(u64::from, |n| [u64::from(n); 40], true);
+        check(|n| n.to_string(), |n| n.to_string(), false);
         check(|n| n, |n| (u128::from(n), n), false);
         check(|n| (n, n as u8), |n| n as u8, false);
+        check(Aligned, |n| [u64::from(n); 2], false);
+        check(OfLines, |n| [u64::from(n); 2], false);
+        check(OfLines, u64::from, false);
+        check(u64::from, OfLines, false);
+        check(|n| n, OfLines, false);
+        check(u64::from, |_| Aligned(()), false);
+        check(|n| n, |n| (OfLines(()), u64::from(n)), false);
     }
 
     #[test]
@@ -506,20 +521,40 @@ mod tests {
         let map: BTreeMap<u32, [u64; 2]> = (0..100).map(|n| (n, [0; 2])).collect();
         let [at, height, length] = words_of(&map);
         let (blocks, _) = blocks_of(&map, 0);
-        let block = blocks.start.binary_search(&at).unwrap() as u32;
-        let read = |blocks: &Blocks, height, length| {
-            let root = root(height, length).unwrap();
-            Trees::default().read(&memory(), blocks, (block, root))
+        let is_one = |blocks: &Blocks, height, length| {
+            let block = blocks.start.binary_search(&at).unwrap() as u32;
+            let root = Root::new(height, length).unwrap();
+            let mut trees = Trees::default();
+            trees.recognise(&memory(), blocks, (block, root));
+            trees.is_node(block)
         };
-        assert!(read(&blocks, height, length));
-        assert!(!read(&blocks, height, length + 1), "it has another number of keys");
-        assert!(!read(&blocks, height + 1, length));
-        assert!(!read(&blocks, 0, 7), "a leaf that has another number");
+        assert!(is_one(&blocks, height, length));
+        assert!(!is_one(&blocks, height, length + 1), "it has another number of keys");
+        assert!(!is_one(&blocks, height, length - 1));
+        assert!(!is_one(&blocks, height + 1, length));
         let (mut fewer, _) = blocks_of(&map, 0);
-        fewer.remove(&[fewer.start[usize::from(block == 0)]]);
-        let block = fewer.start.binary_search(&at).unwrap() as u32;
-        let at_root = (block, root(height, length).unwrap());
-        assert!(!Trees::default().read(&memory(), &fewer, at_root), "a child is no block");
-        assert_eq!([(0, 12), (1, 5), (21, 100), (u64::MAX, 3)].map(|(h, l)| root(h, l)), [None; 4]);
+        fewer.remove(&[fewer.start[usize::from(blocks.start[0] == at)]]);
+        assert!(!is_one(&fewer, height, length), "a child is no block");
+        let roots = [(0, 7), (1, 5), (21, 100), (u64::MAX, 7), (1, u64::MAX)];
+        assert_eq!(roots.map(|(height, length)| Root::new(height, length)), [None; 5]);
+
+        let map: BTreeMap<u32, [u64; 2]> = (0..7).map(|n| (n, [0; 2])).collect();
+        let (blocks, _) = blocks_of(&map, 0);
+        let is_leaf = |length, layout| {
+            let mut trees = Trees::default();
+            trees.recognise_leaf(&memory(), &blocks, (0, length), layout);
+            trees.is_node(0)
+        };
+        let layout = layout_of::<u32, [u64; 2]>();
+        assert!(is_leaf(7, layout));
+        assert!(!is_leaf(6, layout), "it has another length");
+        assert!(
+            !is_leaf(7, NodeLayout { parent: layout.length & !7, ..layout }),
+            "it has a parent"
+        );
+        assert_eq!(
+            [(0, 11), (0, 12), (1, 7)].map(|(h, l)| may_be_leaf(h, l)),
+            [true, false, false]
+        );
     }
 }

@@ -1,11 +1,9 @@
 //! The buffer of a collection, by the pointer to it: which of its words are in use.
 
-use super::collections::{Claim, Table, Told};
+use super::blocks::ADDED;
+use super::collections::{Claim, Table, Told, is_of_no_words};
 use super::memory::Memory;
 use std::ops::Range;
-
-/// Bytes that an allocator may add to a block.
-const ADDED: u64 = 24;
 
 /// A block that looks like a collection's buffer.
 pub(super) enum Buffer {
@@ -13,7 +11,7 @@ pub(super) enum Buffer {
     Vec(Claim),
     /// Of a hash table.
     Table(Table),
-    /// Of a `Vec` or a `String` whose elements are smaller than a pointer.
+    /// Of a `Vec` or a `String` whose elements have no pointers, by their size.
     Bytes,
 }
 
@@ -28,10 +26,11 @@ impl Buffer {
                     .checked_mul(size)
                     .is_some_and(|used| (bytes.saturating_sub(ADDED)..=bytes).contains(&used))
             };
-            if capacity > bytes / 8 && length <= capacity && [1, 2, 4].into_iter().any(fits) {
+            let is_small = || capacity > bytes / 8 && [1, 2, 4].into_iter().any(fits);
+            if length <= capacity && (is_small() || is_of_no_words(block, capacity)) {
                 return Some(Self::Bytes);
             }
-            Claim::new([capacity, pointer, length, words[5]], at, bytes, told).map(Self::Vec)
+            Claim::new([capacity, pointer, length, words[5]], at, block, told).map(Self::Vec)
         } else if block.contains(&pointer) {
             let (before, after) = (pointer - block.start, block.end - pointer);
             Table::new(before, after, [words[4], words[5], words[6]]).map(Self::Table)

@@ -4,7 +4,10 @@
 //! is so, else each of them is thought of that the words beside the pointer could be. A hash table's control bytes say it
 //! themselves.
 
-use super::memory::Memory;
+use super::blocks::ADDED;
+use super::btree::NodeLayout;
+use super::memory::{Memory, PAGE};
+use std::ops::Range;
 
 /// What is known of the pointer to a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +16,8 @@ pub(super) enum Told {
     /// It is this collection's, with elements of so many bytes.
     Vec(u64),
     Deque(u64),
-    /// It is a `BTreeMap`'s.
-    Map,
+    /// It is a `BTreeMap`'s, with such nodes.
+    Map(NodeLayout),
     /// It is something else's.
     Other,
     /// What it is in ends there.
@@ -50,42 +53,51 @@ pub(super) struct Claim {
     vec: Option<u32>,
     /// The place of the first and the length, if it is a `VecDeque`.
     deque: Option<(u32, u32)>,
-    /// Bytes of an element, where the type is known; else 0.
-    element: u32,
+    /// Bytes of an element, at most and at least.
+    elements: [u32; 2],
+    /// Whether the type says it.
+    is_told: bool,
     /// Whether what it is in ends where a `VecDeque` would.
     ends_as_deque: bool,
-    /// Whether it ends where a `Vec` would.
-    ends_as_vec: bool,
     /// Nothing is known of what it is in, but perhaps where that ends: it is in a block.
     pub(super) is_open: bool,
 }
 
 /// Bytes that an allocator may have added to a block.
 const ROUNDED: u64 = 8;
-/// And where what was left would have been too small to be a block.
-const ADDED: u64 = ROUNDED + 16;
 /// Of a block that is a mapping of its own.
 const ROUNDED_LARGE: u64 = 4096 + ROUNDED;
 const LARGE: u64 = 1 << 17;
+/// Where a block begins in a mapping of its own.
+const HEADER: u64 = 16;
 
-/// How large the elements of a buffer may be, at most and at least: so that the block has no room for another word each, but for what
-/// the allocator added. `None`: the block is not such a buffer.
-fn elements(bytes: u64, capacity: u64) -> Option<[u64; 2]> {
+/// How large the elements of a buffer may be, at most and at least, if they are multiples of words: so that the block has no room for
+/// more, but for what the allocator added. `None`: the block is not such a buffer.
+fn elements(block: &Range<u64>, capacity: u64, word: u64) -> Option<[u64; 2]> {
+    let bytes = block.end - block.start;
+    let is_mapping = bytes >= LARGE || block.start % PAGE == HEADER;
     let (rounded, added) =
-        if bytes < LARGE { (ROUNDED, ADDED) } else { (ROUNDED_LARGE, ROUNDED_LARGE + ADDED) };
+        if is_mapping { (ROUNDED_LARGE, ROUNDED_LARGE + ADDED) } else { (ROUNDED, ADDED) };
     let fits = |&size: &u64| size > 0 && bytes - size * capacity <= added;
-    let size_in = |bytes: u64| (bytes / capacity) & !7;
+    let size_in = |bytes: u64| bytes / capacity / word * word;
     let most = Some(size_in(bytes)).filter(fits)?;
     let least = Some(size_in(bytes.saturating_sub(rounded))).filter(fits);
     Some([most, least.unwrap_or(most)])
 }
 
+/// Whether a buffer in a block has elements whose size is no multiple of a word, which a pointer in them would have made it.
+pub(super) fn is_of_no_words(block: &Range<u64>, capacity: u64) -> bool {
+    (1..=(block.end - block.start) / 8).contains(&capacity)
+        && elements(block, capacity, 8).is_none()
+        && elements(block, capacity, 4).is_some()
+}
+
 impl Claim {
     /// By the words from the one before the pointer on: capacity, pointer, and length, or place of the first and length, is how the
     /// compiler orders them today. `None`: it looks like neither.
-    pub(super) fn new(words: [u64; 4], at: u64, bytes: u64, told: Told) -> Option<Self> {
+    pub(super) fn new(words: [u64; 4], at: u64, block: &Range<u64>, told: Told) -> Option<Self> {
         let [capacity, _, after, after2] = words;
-        if capacity == 0 || capacity > bytes / 8 {
+        if capacity == 0 || capacity > (block.end - block.start) / 8 {
             return None;
         }
         let ends = |end: u64| match told {
@@ -93,44 +105,50 @@ impl Claim {
             _ => true,
         };
         let vec = after <= capacity && !matches!(told, Told::Deque(_)) && ends(at + 16);
+        // A thread-local with something to drop has a word behind its value that says that it is there.
+        let is_vec_of_local = told == Told::EndOfLocal(at + 24);
         let deque = after < capacity
             && after2 <= capacity
             && !matches!(told, Told::Vec(_))
+            && !is_vec_of_local
             && ends(at + 24);
-        if matches!(told, Told::Other | Told::Map) || !(vec || deque) {
+        if matches!(told, Told::Other | Told::Map(_)) || !(vec || deque) {
             return None;
         }
-        // A thread-local's `Vec`, and that it is there; or a `VecDeque`.
-        let is_either = told == Told::EndOfLocal(at + 24) && after2 as u8 == 1;
-        let element = match told {
-            Told::Vec(element) | Told::Deque(element) => element,
-            _ if elements(bytes, capacity).is_none() => return None,
-            _ => 0,
+        let told_size = match told {
+            Told::Vec(size) | Told::Deque(size) if size > 0 => u32::try_from(size).ok(),
+            _ => None,
+        };
+        let elements = match told_size {
+            Some(size) => [size; 2],
+            None => elements(block, capacity, 8)?.map(|size| size as u32),
         };
         Some(Self {
             capacity: capacity as u32,
             vec: vec.then_some(after as u32),
             deque: deque.then_some((after as u32, after2 as u32)),
-            element: u32::try_from(element).unwrap_or(0),
-            ends_as_deque: [Told::End(at + 24), Told::EndOfLocal(at + 32)].contains(&told)
-                || is_either,
-            ends_as_vec: is_either,
+            elements,
+            is_told: told_size.is_some(),
+            ends_as_deque: [Told::End(at + 24), Told::EndOfLocal(at + 32)].contains(&told),
             is_open: told == Told::Nothing,
         })
     }
 
+    /// Whether it is of a buffer with room for so many.
+    pub(super) fn is_of(&self, capacity: u64) -> bool {
+        u64::from(self.capacity) == capacity
+    }
+
     /// Whether the place at an offset of a buffer is in use.
-    pub(super) fn life(&self, bytes: u64, offset: u64) -> Life {
+    pub(super) fn life(&self, offset: u64) -> Life {
         let capacity = u64::from(self.capacity);
-        let sizes = match self.element {
-            0 => elements(bytes, capacity).unwrap_or([8; 2]),
-            element => [u64::from(element); 2],
-        };
-        let places = sizes.map(|size| (offset / size).min(capacity - 1));
+        // Behind the last place is what was one before the buffer shrank.
+        let places = self.elements.map(|size| offset / u64::from(size));
         let in_vec = |place: u64| self.vec.map(|len| place < u64::from(len));
         let in_deque = |place: u64| {
             let (first, len) = self.deque?;
-            Some((place + capacity - u64::from(first)) % capacity < u64::from(len))
+            let nth = (place + capacity - u64::from(first)) % capacity;
+            Some(place < capacity && nth < u64::from(len))
         };
         let vecs = places.map(in_vec);
         let deques = places.map(in_deque);
@@ -138,13 +156,12 @@ impl Claim {
         match (all().any(|alive| alive), all().all(|alive| alive)) {
             (_, true) => Life::Alive,
             _ if self.ends_as_deque && deques == [Some(true); 2] => Life::Alive,
-            _ if self.ends_as_vec && vecs == [Some(true); 2] => Life::Alive,
             (true, false) if self.is_open => Life::Likely,
             (true, false) => Life::Unsure {
                 as_vec: vecs == [Some(true); 2],
                 as_deque: deques == [Some(true); 2],
             },
-            (false, _) if self.element > 0 => Life::Dead,
+            (false, _) if self.is_told => Life::Dead,
             (false, _) if self.is_open => Life::SpareOrOther,
             (false, _) => Life::Spare,
         }
@@ -264,8 +281,8 @@ mod tests {
     #[test]
     fn a_place_is_judged_as_each_collection_that_it_may_be() {
         let life = |after, after2, told, offset| {
-            Claim::new([4, 0x1000, after, after2], 0x800, 72, told)
-                .map(|claim| claim.life(72, offset))
+            Claim::new([4, 0x1000, after, after2], 0x800, &(0x1000..0x1048), told)
+                .map(|claim| claim.life(offset))
         };
         // A `Vec` of two, with room for two more; no deque has such a length.
         let vec = |offset| life(2, 99, Told::Nothing, offset).unwrap();
@@ -284,9 +301,11 @@ mod tests {
         );
         assert_eq!(life(2, 1, Told::End(0x810), 0), Some(Life::Alive));
         assert_eq!(life(2, 1, Told::End(0x808), 0), None);
-        let local = |after2, offset| life(2, after2, Told::EndOfLocal(0x818), offset);
-        assert_eq!([local(1, 0), local(1, 32)], [Some(Life::Alive); 2], "it may be there");
-        assert_eq!(local(2, 0), Some(as_vec));
+        let local = |after2, offset| life(2, after2, Told::EndOfLocal(0x818), offset).unwrap();
+        assert_eq!([local(1, 0), local(1, 32)], [Life::Alive, Life::Spare], "it is there");
+        let of_local = life(2, 1, Told::EndOfLocal(0x820), 32);
+        assert_eq!(of_local, Some(Life::Alive), "a deque, and that it is there");
+        assert_eq!(vec(64), SURE[1], "where the fifth was");
         assert_eq!(life(2, 1, Told::Vec(16), 32), Some(Life::Dead));
         assert_eq!(life(2, 1, Told::Deque(16), 32), Some(Life::Alive));
         assert_eq!(life(2, 0, Told::Deque(16), 32), Some(Life::Dead));
@@ -294,7 +313,28 @@ mod tests {
         assert_eq!(life(5, 1, Told::Nothing, 32), None);
         // It goes round.
         assert_eq!(life(3, 2, Told::Deque(16), 0), Some(Life::Alive));
-        assert_eq!(Claim::new([0; 4], 0, 72, Told::Nothing), None);
+        assert_eq!(Claim::new([0; 4], 0, &(0x1000..0x1048), Told::Nothing), None);
+    }
+
+    #[test]
+    fn a_buffer_is_as_large_as_its_elements() {
+        let sizes = |start: u64, bytes, capacity| elements(&(start..start + bytes), capacity, 8);
+        assert_eq!(sizes(0x1020, 64, 4), Some([16; 2]), "there is no room for others");
+        assert_eq!(sizes(0x1020, 72, 4), Some([16; 2]), "rounded up");
+        assert_eq!(sizes(0x1020, 72, 1), Some([72, 64]));
+        assert_eq!(sizes(0x1020, 88, 4), Some([16; 2]), "what was left was too small for a block");
+        assert_eq!(sizes(0x1020, 104, 5), Some([16; 2]));
+        assert_eq!(sizes(0x1020, 104, 9), None);
+        assert_eq!(
+            sizes(0x1010, 4080, 9),
+            Some([448, 0].map(|size: u64| size.max(448))),
+            "a mapping"
+        );
+        assert_eq!(sizes(0x1020, 40, 8), None);
+        let of_no_words =
+            |bytes: u64, capacity| is_of_no_words(&(0x1020..0x1020 + bytes), capacity);
+        assert!(of_no_words(120, 10), "twelve bytes each");
+        assert!(!of_no_words(120, 5) && !of_no_words(120, 0) && !of_no_words(120, 13));
     }
 
     #[test]

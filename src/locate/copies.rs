@@ -1,18 +1,22 @@
 //! Which copy of a handle is the handle: a handle that was moved leaves its old words behind.
 
-use super::btree::{Root, Trees};
+use super::blocks::ADDED;
+use super::btree::{self, HIGHEST, Root, Trees};
 use super::buffer::{Beside, Buffer};
 use super::collections::{Claim, Life, Table, Told};
 use super::graph::{Graph, NONE};
 use super::inputs::ObjectInput;
 use super::memory::Memory;
-use super::queue::{self, Taken};
+use super::queue::TakenSlots;
 use super::scan::{AreaKind, Sighting};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::Range;
 
-/// By block.
-type Queues = HashMap<u32, Option<Taken>>;
+/// Words of a block that may be a stack, at least.
+const STACK: u32 = 512;
+
+/// Words of a tree's node that lead to other blocks, at most, for the node to be looked at.
+const CHILDREN: usize = 256;
 
 /// What a pointer in an area is part of is not known.
 const EVERYWHERE: Range<u64> = 0..u64::MAX;
@@ -29,12 +33,30 @@ impl Graph {
         if found.is_complete() { place + 8 } else { place }
     }
 
+    /// Whether a copy stands where there is no handle any more, such as in an `Option` that it was taken out of: its pointer was
+    /// overwritten. On a stack, also that of a coroutine in a block, a handle's words may stand apart.
+    fn is_emptied(&self, found: &Sighting) -> bool {
+        let may_be_apart = match (found.source.as_block(), found.source.as_area()) {
+            (Some(block), _) => {
+                self.owners[block as usize] == 0 && self.blocks.words[block as usize] >= STACK
+            }
+            (_, Some(area)) => {
+                !matches!(self.areas[area], AreaKind::Static(_) | AreaKind::ThreadLocal(_))
+            }
+            _ => true,
+        };
+        found.is_emptied() && !may_be_apart
+    }
+
     /// Chooses each handle's likeliest copy.
     pub(super) fn choose(&mut self, memory: &impl Memory, told: Asked<'_>) {
         let mut best = vec![0_u8; self.handles.len()];
         let mut several = Vec::new();
         for (index, found) in self.scanned.sightings.iter().enumerate() {
             let (handle, rank) = (found.handle() as usize, self.rank(found) + 1);
+            if self.is_emptied(found) {
+                continue;
+            }
             self.copies[handle] += u32::from(found.is_complete());
             if self.copies[handle] == 2 && found.is_complete() {
                 several.push(found.handle());
@@ -45,12 +67,10 @@ impl Graph {
             }
         }
         let lives = self.lives(memory, told);
-        let mut queues = Queues::new();
-        self.forget_taken(memory, &mut queues);
         if !several.is_empty() {
             several.sort_unstable();
             several.dedup();
-            self.choose_of_several(memory, &several, &lives, &mut queues);
+            self.choose_of_several(&several, &lives);
         }
         for handle in 0..self.chosen.len() {
             match life_of(&lives, self.chosen[handle]) {
@@ -62,19 +82,13 @@ impl Graph {
     }
 
     /// Copies that stand where a collection's buffer is not in use come last.
-    fn choose_of_several(
-        &mut self,
-        memory: &impl Memory,
-        several: &[u32],
-        lives: &[(u32, Life)],
-        queues: &mut Queues,
-    ) {
+    fn choose_of_several(&mut self, several: &[u32], lives: &[(u32, Life)]) {
         let rooted = self.rooted();
         let mut best = vec![0_u8; several.len()];
         for index in 0..self.scanned.sightings.len() {
             let found = &self.scanned.sightings[index];
             let Ok(at) = several.binary_search(&found.handle()) else { continue };
-            if !found.is_complete() {
+            if !found.is_complete() || self.is_emptied(found) {
                 continue;
             }
             let is_far = found.source.as_block().is_some_and(|block| !rooted[block as usize]);
@@ -84,37 +98,11 @@ impl Graph {
                 Life::Likely | Life::Unsure { .. } => likely - 1,
                 Life::Spare | Life::SpareOrOther | Life::Dead => 1,
             };
-            if rank > best[at] && !self.is_taken(memory, found, queues) {
+            if rank > best[at] {
                 best[at] = rank;
                 self.chosen[found.handle() as usize] = index as u32;
             }
         }
-    }
-
-    /// Of handles that have one copy, those whose copy was taken out of a queue since have none: they were forgotten, or are
-    /// where the search does not see them.
-    fn forget_taken(&mut self, memory: &impl Memory, queues: &mut Queues) {
-        for handle in 0..self.chosen.len() {
-            let found = self.scanned.sightings.get(self.chosen[handle] as usize);
-            if self.copies[handle] == 1
-                && found.is_some_and(|found| self.is_taken(memory, found, queues))
-            {
-                self.chosen[handle] = NONE;
-            }
-        }
-    }
-
-    /// Whether a copy stands in a queue's block, where it says that it was taken out: of std's channels, of crossbeam's, and of
-    /// the queue in which rayon's jobs wait.
-    fn is_taken(&self, memory: &impl Memory, found: &Sighting, queues: &mut Queues) -> bool {
-        let Some(block) = found.source.as_block() else { return false };
-        let words = self.blocks.words[block as usize] as usize;
-        if self.owners[block as usize] != 0 || queue::slots(words).is_none() {
-            return false;
-        }
-        let start = self.blocks.start[block as usize];
-        let taken = queues.entry(block).or_insert_with(|| Taken::read(memory, start, words));
-        taken.as_ref().is_some_and(|taken| taken.has(found.address - start))
     }
 
     /// Which blocks are values of objects, or reached from a static or a thread-local without a handle. A copy elsewhere may
@@ -152,19 +140,20 @@ impl Graph {
         if blocks.is_empty() {
             return Vec::new();
         }
+        let roots = self.roots_above(&blocks);
         let mut buffers = Buffers::default();
         let mut beside = Beside::new(memory);
         for from in 0..self.blocks.len() as u32 {
             let (start, within) = (self.blocks.start[from as usize], self.values(from));
             for (to, offset) in self.scanned.edges.of(from) {
-                if blocks.binary_search(&to).is_ok() {
+                if blocks.binary_search(&to).is_ok() || roots.binary_search(&to).is_ok() {
                     let at = (start + 8 * u64::from(offset), &within);
                     self.look(&mut buffers, &mut beside, (at, to, None), Told::End(within.end));
                 }
             }
         }
         for edge in &self.scanned.from_areas {
-            if blocks.binary_search(&edge.to).is_err() {
+            if blocks.binary_search(&edge.to).is_err() && roots.binary_search(&edge.to).is_err() {
                 continue;
             }
             let from = ((edge.address, &EVERYWHERE), edge.to, Some(edge.area));
@@ -188,14 +177,17 @@ impl Graph {
         for block in blocks {
             let start = self.blocks.start[block as usize];
             let buckets = buffers.table_of(block).and_then(|table| table.read(memory, start));
+            let is_buffer = |of| buffers.claims_on(block).iter().any(|it| it.claim.is_of(of));
+            let taken = TakenSlots::read(memory, &self.blocks, block, is_buffer);
             for sighting in self.sightings_in(block) {
                 let offset = self.offset_of(block, sighting);
-                let full = buckets.as_ref().and_then(|buckets| buckets.is_full(offset));
-                let life = match (full, buffers.life_in_tree(block, offset)) {
-                    (Some(true), _) => Life::Alive,
-                    (Some(false), _) => Life::Dead,
-                    (None, Some(life)) => life,
-                    (None, None) => self.life_by_claims(&buffers, block, offset),
+                let is_used = buckets.as_ref().and_then(|buckets| buckets.is_full(offset));
+                let is_used = is_used.or_else(|| buffers.trees.is_in_use(block, offset));
+                let is_used = is_used.or_else(|| Some(!taken?.has(offset)));
+                let life = match is_used {
+                    Some(true) => Life::Alive,
+                    Some(false) => Life::Dead,
+                    None => self.life_by_claims(&buffers, block, offset),
                 };
                 if life != Life::Alive {
                     lives.push((sighting as u32, life));
@@ -203,6 +195,33 @@ impl Graph {
             }
         }
         lives
+    }
+
+    /// The roots of what may be trees whose leaves some of these blocks are, as far as they are others: a leaf leads to its parent, which
+    /// is larger by its children and leads back, and so on.
+    fn roots_above(&self, blocks: &[u32]) -> Vec<u32> {
+        let words = |block: u32| u64::from(self.blocks.words[block as usize]);
+        let parent = |of: u32, more: u64| {
+            let is_parent = |&&to: &&u32| {
+                self.owners[to as usize] == 0
+                    && words(to) + ADDED / 8 >= words(of) + more
+                    && self.scanned.edges.targets(to).len() <= CHILDREN
+                    && self.scanned.edges.targets(to).contains(&of)
+            };
+            self.scanned.edges.targets(of).iter().find(is_parent).copied()
+        };
+        let (mut seen, mut roots) = (HashSet::new(), Vec::new());
+        for &block in blocks {
+            let mut root = None;
+            let mut above = parent(block, 12);
+            for _ in 0..HIGHEST {
+                let Some(at) = above.filter(|&at| seen.insert(at)) else { break };
+                (root, above) = (Some(at), parent(at, 0));
+            }
+            roots.extend(root.filter(|_| above.is_none()));
+        }
+        roots.sort_unstable();
+        roots
     }
 
     fn offset_of(&self, block: u32, sighting: usize) -> u64 {
@@ -219,19 +238,26 @@ impl Graph {
     ) {
         let words = beside.around(at, within);
         let range = self.blocks.range(to as usize);
-        // What may be a leaf alone matters where it decides between copies, or where its type may be known.
-        let matters = |root: &Root| {
-            let has_others =
-                |at: usize| self.copies[self.scanned.sightings[at].handle() as usize] > 1;
-            root.is_sure() || area.is_some() || self.sightings_in(to).any(has_others)
-        };
-        let root = Root::new(at, [words[4], words[5]], told).filter(|_| words[3] == range.start);
-        if let Some(root) = root.filter(matters)
-            && buffers.trees.read(beside.memory, &self.blocks, (to, root))
-        {
-            buffers.roots.extend(area.map(|area| (to, area, at)));
-            if root.is_sure() {
+        if words[3] == range.start {
+            match (told, Root::new(words[4], words[5])) {
+                (Told::Map(layout), _) if btree::may_be_leaf(words[4], words[5]) => {
+                    let leaf = (to, words[5]);
+                    buffers.trees.recognise_leaf(beside.memory, &self.blocks, leaf, layout);
+                }
+                (Told::Vec(_) | Told::Deque(_) | Told::Other, _) | (_, None) => {}
+                (_, Some(root)) => {
+                    buffers.trees.recognise(beside.memory, &self.blocks, (to, root));
+                }
+            }
+            if buffers.trees.is_node(to) {
                 return;
+            }
+            if let Some(area) = area
+                && told == Told::Nothing
+                && btree::may_be_leaf(words[4], words[5])
+                && self.sightings_in(to).count() as u64 > words[5]
+            {
+                buffers.leaves.push((to, area, at));
             }
         }
         match Buffer::new(&range, at, words, told) {
@@ -247,9 +273,7 @@ impl Graph {
     /// Asks of the collections in statics and thread-locals what they are, where that matters.
     fn ask(&self, buffers: &mut Buffers, beside: &mut Beside<'_, impl Memory>, told: Asked<'_>) {
         let matters = |pointer: &Pointer| {
-            let range = self.blocks.range(pointer.to as usize);
-            let life =
-                |at| pointer.claim.life(range.end - range.start, self.offset_of(pointer.to, at));
+            let life = |at| pointer.claim.life(self.offset_of(pointer.to, at));
             self.sightings_in(pointer.to).any(|at| life(at) != Life::Alive)
         };
         let is_root = |&(_, area, _): &(u32, u32, u64)| {
@@ -263,11 +287,9 @@ impl Graph {
             asked.extend(place);
             place.is_none()
         });
-        for leaf in std::mem::take(&mut buffers.roots) {
-            if is_root(&leaf) && buffers.trees.forget(leaf.0) {
-                asked.push(leaf);
-            }
-        }
+        asked.extend(std::mem::take(&mut buffers.leaves).into_iter().filter(is_root));
+        asked.sort_unstable();
+        asked.dedup();
         if asked.is_empty() {
             return;
         }
@@ -279,10 +301,9 @@ impl Graph {
     }
 
     fn life_by_claims(&self, buffers: &Buffers, block: u32, offset: u64) -> Life {
-        let range = self.blocks.range(block as usize);
         let claims = buffers.claims_on(block).iter().take(8);
         let mut all: Option<Life> = None;
-        for life in claims.map(|it| it.claim.life(range.end - range.start, offset)) {
+        for life in claims.map(|it| it.claim.life(offset)) {
             all = Some(match (all, life) {
                 (_, Life::Alive) => return Life::Alive,
                 (None, life) => life,
@@ -326,8 +347,8 @@ struct Buffers {
     claims: Vec<Pointer>,
     tables: Vec<(u32, Table)>,
     trees: Trees,
-    /// The pointers to roots of trees that stand in areas: to which block, in which area, and where.
-    roots: Vec<(u32, u32, u64)>,
+    /// The pointers to what may be maps of one node: to which block, in which area, and where.
+    leaves: Vec<(u32, u32, u64)>,
     /// Those that something else points to as well.
     is_shared: Vec<u32>,
 }
@@ -343,12 +364,6 @@ impl Buffers {
         let from = self.claims.partition_point(|it| it.to < block);
         let count = self.claims[from..].partition_point(|it| it.to == block);
         &self.claims[from..from + count]
-    }
-
-    /// By the tree that a block is a node of. What may be a leaf, but a `Vec`'s buffer as well, is none.
-    fn life_in_tree(&self, block: u32, offset: u64) -> Option<Life> {
-        let is_one = self.trees.is_certain(block) || self.claims_on(block).is_empty();
-        is_one.then(|| self.trees.life(block, offset)).flatten()
     }
 
     fn table_of(&self, block: u32) -> Option<Table> {

@@ -1,6 +1,7 @@
 //! The names of the fields that handles and pointers stand in, for the paths of a result.
 
 use super::assemble::Doubtful;
+use super::btree::NodeLayout;
 use super::collections::{Life, Told};
 use super::dwarf::{Member, Origin, Shape, ShapeKind, TypeId, Types};
 use super::inputs::ObjectInput;
@@ -49,7 +50,7 @@ impl<'a> DebugInformation<'a> {
             match found.target {
                 Layout::Many { element, order: Order::Slice } => size(element).map(Told::Vec),
                 Layout::Many { element, order: Order::Ring } => size(element).map(Told::Deque),
-                Layout::One(types) if fields.are_nodes(&types) => Some(Told::Map),
+                Layout::One(types) if fields.are_nodes(&types) => fields.map(&types).map(Told::Map),
                 Layout::Many { order: Order::Entries, .. } | Layout::One(_) => Some(Told::Other),
                 Layout::Unknown => None,
             }
@@ -326,6 +327,17 @@ impl<'a, 'p> Fields<'a, 'p> {
             Some(Layout::Many { order: Order::Entries, .. } | Layout::One(_)) => true,
             Some(Layout::Unknown) | None => false,
         }
+    }
+
+    /// What the nodes of a `BTreeMap` are like, of one of these types.
+    fn map(&self, types: &[TypeId]) -> Option<NodeLayout> {
+        let [node] = types else { return None };
+        let shape = self.types.shape(*node)?;
+        let ShapeKind::Struct { members, .. } = &shape.kind else { return None };
+        NodeLayout::of_type(shape.size, |name| {
+            let member = members.iter().find(|member| member.name == name)?;
+            Some((member.offset, self.types.shape(member.ty)?.size))
+        })
     }
 
     /// Whether these are a `BTreeMap`'s nodes.

@@ -1,5 +1,6 @@
 //! Who holds what, for the text: the shortest way from a root to each block, and the cycles that none reaches.
 
+use super::copies::Asked;
 use super::graph::{Graph, NONE};
 use super::memory::Memory;
 use super::rules::Rule;
@@ -43,8 +44,12 @@ const LEFT: usize = 1 << 16;
 
 impl Graph {
     /// Who holds each block, by the shortest way: statics and thread-locals first, then stacks, and last memory that nobody
-    /// knows, where old words stand as well. And the edges to use last, once the cycles are named.
-    pub(super) fn holders(&self, memory: &impl Memory) -> (Vec<Held>, Vec<Edge>) {
+    /// knows, where old words stand as well. And the edges to use last, once the cycles are named, and those that nothing is held by.
+    pub(super) fn holders(
+        &self,
+        memory: &impl Memory,
+        told: Asked<'_>,
+    ) -> (Vec<Held>, Vec<Edge>, Vec<Edge>) {
         let mut held = vec![Held::Not; self.blocks.len()];
         let mut queue = VecDeque::new();
         let turn = |area: u32| match self.areas[area as usize] {
@@ -54,7 +59,7 @@ impl Graph {
             _ => Some(Turn::Statics),
         };
         let led_to = self.led_to();
-        let mut spare = Spare::new(self, memory);
+        let mut spare = Spare::new(self, memory, told);
         let (mut of_objects, mut left) = (Vec::new(), Vec::new());
         for now in [Turn::Statics, Turn::Stacks, Turn::Unknown] {
             let from_stacks =
@@ -83,17 +88,21 @@ impl Graph {
             }
             if now != Turn::Statics {
                 let used = |edge, held: &[Held]| {
-                    self.not_of_object(memory, edge, &of_objects, &mut left)?;
-                    spare.used(self, edge, held)
+                    self.offset_unless_of_object(memory, edge, &of_objects, &mut left)?;
+                    spare.offset_in_use(self, edge, held)
                 };
                 self.flood_but(&mut held, &mut queue, used);
                 continue;
             }
-            self.flood_but(&mut held, &mut queue, |edge, held| spare.used(self, edge, held));
+            self.flood_but(&mut held, &mut queue, |edge, held| {
+                spare.offset_in_use(self, edge, held)
+            });
             for (block, by) in self.elsewhere() {
                 hold(&mut held, &mut queue, block, by);
             }
-            self.flood_but(&mut held, &mut queue, |edge, held| spare.used(self, edge, held));
+            self.flood_but(&mut held, &mut queue, |edge, held| {
+                spare.offset_in_use(self, edge, held)
+            });
             let open = (0..self.blocks.len() as u32).filter(|&block| {
                 held[block as usize] == Held::Not && self.owners[block as usize] != 0
             });
@@ -102,22 +111,21 @@ impl Graph {
         }
         self.hold_rings_of_locals(&mut held, &mut queue, &led_to, &of_objects);
         self.flood_but(&mut held, &mut queue, |edge, held| {
-            self.not_of_object(memory, edge, &of_objects, &mut left)?;
-            spare.used(self, edge, held)
+            self.offset_unless_of_object(memory, edge, &of_objects, &mut left)?;
+            spare.offset_in_use(self, edge, held)
         });
         for &(from, to, offset) in &spare.doubtful {
             hold(&mut held, &mut queue, to, Held::By(from, offset));
         }
         self.flood_but(&mut held, &mut queue, |edge, _| {
-            self.not_of_object(memory, edge, &of_objects, &mut left)
+            self.offset_unless_of_object(memory, edge, &of_objects, &mut left)
         });
-        left.append(&mut spare.old);
-        (held, left)
+        (held, left, spare.old)
     }
 
     /// The offset of an edge. `None`, and it is noted: it leads from a plain block to one that an object leads to as well, such as
     /// its `Vec`'s buffer, and the word is likely an old one; unless that block counts its owners.
-    fn not_of_object(
+    fn offset_unless_of_object(
         &self,
         memory: &impl Memory,
         edge: Edge,
@@ -303,17 +311,17 @@ impl Graph {
         self.flood_but(held, queue, |(_, _, offset), _| Some(offset));
     }
 
-    /// The same, but for edges that `used` leaves for later; of the others it says where the word stands.
+    /// The same, but for edges that `offset_of` leaves for later; of the others it says where the word stands.
     fn flood_but(
         &self,
         held: &mut [Held],
         queue: &mut VecDeque<u32>,
-        mut used: impl FnMut(Edge, &[Held]) -> Option<u32>,
+        mut offset_of: impl FnMut(Edge, &[Held]) -> Option<u32>,
     ) {
         while let Some(block) = queue.pop_front() {
             for (to, offset) in self.out(block) {
                 if held[to as usize] == Held::Not
-                    && let Some(offset) = used((block, to, offset), held)
+                    && let Some(offset) = offset_of((block, to, offset), held)
                 {
                     hold(held, queue, to, Held::By(block, offset));
                 }

@@ -67,7 +67,7 @@ mod tests {
         let range = memory.start..memory.start + 32;
         let found = |thread, seen: &[u32]| {
             let areas = [Area { range: range.clone(), kind: AreaKind::Stack(thread) }];
-            let sighting = |&handle| Sighting::new(8, handle, Source::block(0), true);
+            let sighting = |&handle| Sighting::new(8, handle, Source::block(0), [true, false]);
             let sightings = seen.iter().map(sighting).collect();
             find(
                 &memory,

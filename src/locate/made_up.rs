@@ -152,20 +152,17 @@ impl Program {
             if is_stale {
                 // A copy of another handle, or a pointer that is none.
                 let copied = program.handles.iter().rfind(|handle| handle.object as usize == to);
-                program.memory.words[word] = copied.map_or(0, |handle| handle.word());
-                program.memory.words[word + 1] =
-                    starts[to] + 8 * random.below(3) * copied.map_or(1, |_| 0);
-                if copied.is_some() {
-                    // It must not look the likelier: its pointer is gone.
-                    program.memory.words[word + 1] = 0;
-                }
+                program.memory.words[word + 1] = copied.map_or(0, |handle| handle.word());
+                // It must not look the likelier: its pointer is gone.
+                program.memory.words[word] =
+                    if copied.is_some() { 0 } else { starts[to] + 8 * random.below(3) };
                 program.stale.push((from, to));
                 continue;
             }
             place += 64;
             let ticket = 1 << 63 | random.below(1 << 15) << 48 | place;
-            program.memory.words[word] = ticket | random.below(2);
-            program.memory.words[word + 1] = starts[to];
+            program.memory.words[word] = starts[to];
+            program.memory.words[word + 1] = ticket | random.below(2);
             program.objects[to].strong += 1;
             let number = u64::from(program.objects[to].strong);
             program.handles.push(HandleInput {

@@ -117,8 +117,8 @@ impl Graph {
         let mut strong = vec![0_u32; self.objects.len()];
         let mut whole = vec![false; self.handles.len()];
         let mut found = Vec::new();
-        for sighting in self.scanned.sightings.iter().filter(|sighting| sighting.is_complete()) {
-            whole[sighting.handle() as usize] = true;
+        for found in &self.scanned.sightings {
+            whole[found.handle() as usize] |= found.is_complete() && !found.is_emptied();
         }
         for (handle, input) in self.handles.iter().enumerate() {
             strong[input.object as usize] += u32::from(input.strong);

@@ -99,7 +99,7 @@ mod tests {
             };
             for (from, to) in [(ONE, TWO), (TWO, ONE)] {
                 let ticket = ring.handle(to, true, false);
-                ring.write(from, 3, &[ticket, start(to)]);
+                ring.write(from, 3, &[start(to), ticket]);
             }
             ring
         }
@@ -238,7 +238,7 @@ mod tests {
         for (from, to) in [(ONE, TWO), (TWO, ONE)] {
             let ticket = ring.handles[from as usize].word();
             assert_eq!(ring.handles[from as usize].object, to as u32);
-            ring.write(from, 3, &[ticket, 0]);
+            ring.write(from, 3, &[0, ticket]);
         }
         assert!(!ring.is_proven(None), "of two words, it is half a handle");
         ring.thin = true;
@@ -263,7 +263,7 @@ mod tests {
         needs(Rule::StdCounts, |ring| {
             let ticket = ring.handles[0].word();
             ring.write(ONE, 3, &[start(PLAIN), 0]);
-            ring.write(PLAIN, 0, &[2, 1, ticket, start(TWO)]);
+            ring.write(PLAIN, 0, &[2, 1, start(TWO), ticket]);
         });
     }
 
@@ -272,14 +272,14 @@ mod tests {
     fn a_block_whose_address_is_encoded() {
         needs(Rule::Blocks, |ring| {
             let ticket = ring.handle(ONE, true, false);
-            ring.write(PLAIN, 2, &[ticket, start(ONE)]);
+            ring.write(PLAIN, 2, &[start(ONE), ticket]);
             ring.write(STATIC, 2, &[!start(PLAIN)]);
         });
         // The ring has an old copy of it besides.
         needs(Rule::Blocks, |ring| {
             let ticket = ring.handle(ONE, true, false);
-            ring.write(PLAIN, 2, &[ticket, start(ONE)]);
-            ring.write(TWO, 6, &[ticket, start(ONE)]);
+            ring.write(PLAIN, 2, &[start(ONE), ticket]);
+            ring.write(TWO, 6, &[start(ONE), ticket]);
         });
     }
 
@@ -296,10 +296,10 @@ mod tests {
         let mut ring = Ring::new();
         ring.handle(ONE, true, false);
         let ticket = ring.handles[2].word();
-        ring.write(STACK, 1, &[ticket, start(ONE)]);
+        ring.write(STACK, 1, &[start(ONE), ticket]);
         assert!(!ring.is_proven(None), "a local holds it");
         // It is found, so that it counts as located; what holds it is a copy in the ring.
-        ring.write(TWO, 6, &[ticket, start(ONE)]);
+        ring.write(TWO, 6, &[start(ONE), ticket]);
         assert!(!ring.is_proven(None), "a local may hold it");
         ring.stack.start += 8 * 4;
         assert!(ring.is_proven(None), "the false proof");

@@ -3,7 +3,7 @@
 use super::blocks::Blocks;
 use super::inputs::{HandleInput, ObjectInput};
 use super::memory::{Memory, PAGE};
-use crate::runtime::threads;
+use crate::runtime::{handle, threads};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -78,14 +78,28 @@ pub(super) struct Sighting {
 }
 
 const COMPLETE: u32 = 1 << 31;
+const EMPTIED: u32 = 1 << 30;
 
 impl Sighting {
-    pub(super) fn new(address: u64, handle: u32, source: Source, is_complete: bool) -> Self {
-        Self { address, handle: handle | if is_complete { COMPLETE } else { 0 }, source }
+    pub(super) fn new(
+        address: u64,
+        handle: u32,
+        source: Source,
+        [is_complete, is_emptied]: [bool; 2],
+    ) -> Self {
+        let complete = if is_complete { COMPLETE } else { 0 };
+        let emptied = if is_emptied { EMPTIED } else { 0 };
+        Self { address, handle: handle | complete | emptied, source }
     }
 
     pub(super) fn handle(&self) -> u32 {
-        self.handle & !COMPLETE
+        self.handle & !(COMPLETE | EMPTIED)
+    }
+
+    /// Whether the pointer is not in front of it: a variant without a handle leaves the ticket where it was, and the compiler may
+    /// keep the two apart on a stack.
+    pub(super) fn is_emptied(&self) -> bool {
+        self.handle & EMPTIED != 0
     }
 
     /// Whether it is a whole handle: the pointer that belongs to it stands beside it, or is in its place.
@@ -521,14 +535,16 @@ impl<M: Memory> Scanner<'_, M> {
                 };
                 // The pointer may be wide, and the compiler orders the two as it likes. Where the window ends between them,
                 // they are taken to belong together.
+                let is_whole = self.tickets.alone || object.size == 0;
                 let before = (1..=2).any(|by| at >= words.start + by && belongs(at - by));
-                let is_complete = self.tickets.alone
-                    || object.size == 0
+                let is_complete = is_whole
                     || before
                     || (1..=2)
                         .any(|by| if at + by < words.end { belongs(at + by) } else { continues });
+                let begins_before = base + 8 * words.start as u64 > start && at < words.start + 2;
+                let is_emptied = handle::POINTER_FIRST && !(is_whole || before || begins_before);
                 let address = base + 8 * at as u64;
-                let sighting = Sighting::new(address, handle, source, is_complete);
+                let sighting = Sighting::new(address, handle, source, [is_complete, is_emptied]);
                 self.found.sightings.push(sighting);
             }
         }

@@ -3,11 +3,13 @@
 use super::btree::{Root, Trees};
 use super::buffer::{Beside, Buffer};
 use super::collections::{Buckets, Claim, Life, Told};
+use super::copies::Asked;
 use super::graph::{Graph, NONE};
 use super::guess::Held;
 use super::memory::Memory;
-use super::queue::Taken;
-use super::scan::AreaKind;
+use super::queue::TakenSlots;
+use super::scan::{AreaEdge, AreaKind};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// From a block to a block, and the word's offset in the first one, in words.
@@ -25,6 +27,8 @@ const MOST: u32 = 4 * ASKED;
 pub(super) struct Spare<'a, M> {
     beside: Beside<'a, M>,
     in_blocks: Beside<'a, M>,
+    /// What the types say of the pointers in statics and thread-locals, by the address of each.
+    told: HashMap<u64, Told>,
     asked: u32,
     /// The plain blocks that words on stacks lead to, on a way without objects.
     of_stacks: Vec<bool>,
@@ -32,7 +36,7 @@ pub(super) struct Spare<'a, M> {
     /// Of the block that was asked about last.
     words: SpareWords,
     last: u32,
-    /// Those that are old for certain: a hash table says so.
+    /// Those that are old for certain: a hash table or a tree says so, or the type of a static's `Vec`.
     pub(super) old: Vec<Edge>,
     /// Those that may be: from where a `Vec` is not in use, if it is one, and words that few pointers are like, text and
     /// numbers, or an address with marks in its lowest bits.
@@ -40,7 +44,7 @@ pub(super) struct Spare<'a, M> {
 }
 
 impl<'a, M: Memory> Spare<'a, M> {
-    pub(super) fn new(graph: &Graph, memory: &'a M) -> Self {
+    pub(super) fn new(graph: &Graph, memory: &'a M, told: Asked<'_>) -> Self {
         let on_stacks = graph
             .scanned
             .from_areas
@@ -49,6 +53,7 @@ impl<'a, M: Memory> Spare<'a, M> {
         Self {
             beside: Beside::new(memory),
             in_blocks: Beside::new(memory),
+            told: told_of_roots(graph, memory, told),
             asked: 0,
             of_stacks: graph.plain_from(on_stacks.map(|edge| edge.to), |_| true),
             trees: Trees::default(),
@@ -61,7 +66,12 @@ impl<'a, M: Memory> Spare<'a, M> {
 
     /// Where a word stands, as an offset in words, that leads where an edge does and is not one that comes last. `None`: the edge
     /// comes last. `held` has the holder of the block that it is from.
-    pub(super) fn used(&mut self, graph: &Graph, edge: Edge, held: &[Held]) -> Option<u32> {
+    pub(super) fn offset_in_use(
+        &mut self,
+        graph: &Graph,
+        edge: Edge,
+        held: &[Held],
+    ) -> Option<u32> {
         let (from, to, offset) = edge;
         // A handle is where it was found to be.
         if graph.owners[from as usize] != 0 || graph.owners[to as usize] != 0 {
@@ -100,11 +110,15 @@ impl<'a, M: Memory> Spare<'a, M> {
             });
         }
         let mut offset = 8 * u64::from(offset);
-        if self.has((from, &block), offset, to) {
+        if self.has(from, offset, to) {
             match self.leads_there((from, &block), offset, (to, &graph.blocks.range(to as usize))) {
                 Some(used) => offset = used,
                 None => {
-                    let is_certain = matches!(self.words, SpareWords::Table(_) | SpareWords::Node);
+                    let is_certain = match &self.words {
+                        SpareWords::Table(_) | SpareWords::Node => true,
+                        SpareWords::Vec(claim) => claim.life(offset) == Life::Dead,
+                        _ => false,
+                    };
                     let edges = if is_certain { &mut self.old } else { &mut self.doubtful };
                     edges.push(edge);
                     return None;
@@ -130,22 +144,24 @@ impl<'a, M: Memory> Spare<'a, M> {
         if self.trees.is_node(block) {
             return SpareWords::Node;
         }
-        let (words, told) = (self.beside.around(at, &within), Told::End(within.end));
+        let told = self.told.get(&at).copied().unwrap_or(Told::End(within.end));
+        let words = self.beside.around(at, &within);
         let memory = self.beside.memory;
-        let root = Root::new(at, [words[4], words[5]], told);
-        let root = root.filter(|root| words[3] == range.start && root.is_sure());
-        if root.is_some_and(|root| self.trees.read(memory, &graph.blocks, (block, root))) {
-            return SpareWords::Node;
+        if let Some(root) = Root::new(words[4], words[5]).filter(|_| words[3] == range.start) {
+            self.trees.recognise(memory, &graph.blocks, (block, root));
+            if self.trees.is_node(block) {
+                return SpareWords::Node;
+            }
         }
         if is_stack {
             return SpareWords::None;
         }
-        if let Some(taken) =
-            Taken::read(memory, range.start, ((range.end - range.start) / 8) as usize)
-        {
+        let buffer = Buffer::new(range, at, words, told);
+        let is_buffer = |of| matches!(&buffer, Some(Buffer::Vec(claim)) if claim.is_of(of));
+        if let Some(taken) = TakenSlots::read(memory, &graph.blocks, block, is_buffer) {
             return SpareWords::Queue(taken);
         }
-        match Buffer::new(range, at, words, told) {
+        match buffer {
             Some(Buffer::Vec(claim)) => SpareWords::Vec(claim),
             Some(Buffer::Table(table)) => {
                 table.read(memory, range.start).map_or(SpareWords::None, SpareWords::Table)
@@ -156,11 +172,11 @@ impl<'a, M: Memory> Spare<'a, M> {
     }
 
     /// Whether the word at an offset of a block, which leads to another, seems to be an old one.
-    fn has(&self, (block, range): (u32, &Range<u64>), offset: u64, to: u32) -> bool {
+    fn has(&self, block: u32, offset: u64, to: u32) -> bool {
         match &self.words {
             SpareWords::None => false,
             SpareWords::Vec(claim) => {
-                let life = claim.life(range.end - range.start, offset);
+                let life = claim.life(offset);
                 matches!(life, Life::Spare | Life::SpareOrOther | Life::Dead)
             }
             SpareWords::Table(buckets) => buckets.is_full(offset) == Some(false),
@@ -183,9 +199,36 @@ impl<'a, M: Memory> Spare<'a, M> {
         let mut words = (offset + 8..range.end - range.start).step_by(8).take(LOOKED_AT);
         words.find(|&offset| {
             let word = self.in_blocks.word(range.start + offset);
-            word.is_some_and(|word| target.contains(&word)) && !self.has((from, range), offset, to)
+            word.is_some_and(|word| target.contains(&word)) && !self.has(from, offset, to)
         })
     }
+}
+
+/// Asks of the pointers in statics and thread-locals what they are, where room of a `Vec` may not be in use that leads somewhere.
+fn told_of_roots(graph: &Graph, memory: &impl Memory, told: Asked<'_>) -> HashMap<u64, Told> {
+    let mut beside = Beside::new(memory);
+    let matters = |edge: &&AreaEdge| {
+        let area = &graph.areas[edge.area as usize];
+        let is_root = matches!(area, AreaKind::Static(_) | AreaKind::ThreadLocal(_));
+        if !is_root || graph.is_doubtful(edge.area) || graph.owners[edge.to as usize] != 0 {
+            return false;
+        }
+        let words = beside.around(edge.address, &(0..u64::MAX));
+        let block = graph.blocks.range(edge.to as usize);
+        let Some(Buffer::Vec(claim)) = Buffer::new(&block, edge.address, words, Told::Nothing)
+        else {
+            return false;
+        };
+        let mut edges = graph.scanned.edges.of(edge.to);
+        edges.any(|(_, offset)| claim.life(8 * u64::from(offset)) != Life::Alive)
+    };
+    let asked: Vec<&AreaEdge> = graph.scanned.from_areas.iter().filter(matters).collect();
+    if asked.is_empty() {
+        return HashMap::new();
+    }
+    let place = |edge: &&AreaEdge| (&graph.areas[edge.area as usize], edge.address);
+    let places: Vec<(&AreaKind, u64)> = asked.iter().map(place).collect();
+    asked.iter().map(|edge| edge.address).zip(told(&places, &graph.objects)).collect()
 }
 
 /// Words of a block in which another one to the same block is looked for.
@@ -199,6 +242,6 @@ enum SpareWords {
     Table(Buckets),
     /// It is a node of a tree.
     Node,
-    Queue(Taken),
+    Queue(TakenSlots),
     All,
 }

@@ -26,6 +26,7 @@ use crate::runtime::ledger::{LEDGER, Refused};
 use crate::runtime::raw::Side;
 use crate::runtime::ticket::{StdWord, Ticket};
 use crate::span;
+use std::mem::offset_of;
 use std::panic::Location;
 
 pub(crate) use self::identity::{Identity, WatchedEntry};
@@ -43,6 +44,17 @@ statics! {
     /// The number of the next object.
     static NEXT: AtomicU64 = AtomicU64::new(1);
 }
+
+/// Whether a handle of two words begins with std's pointer, as the compiler orders them: in a declaration like the pointers' own.
+#[allow(dead_code)] // of the search alone
+pub(crate) const POINTER_FIRST: bool = {
+    #[allow(dead_code)]
+    struct Pointer<T: ?Sized> {
+        identity: Strong<true>,
+        std: std::sync::Arc<T>,
+    }
+    offset_of!(Pointer<u64>, std) == 0 && offset_of!(Pointer<[u64]>, std) == 0
+};
 
 /// Numbers that an object's may reach: a record has 40 bits for it. Short of that by as many objects as threads may number
 /// at once between the look and the step.

@@ -12,6 +12,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn search() -> Ownership {
@@ -201,6 +202,7 @@ fn the_blocks_of_collections_say_what_is_in_them() {
 
 static IN_ORDER: Mutex<BTreeMap<u32, Rc2>> = Mutex::new(BTreeMap::new());
 type Rc2 = refscope::Arc<[u64; 5]>;
+static NODE: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
 
 /// By the types, of a map that is one node as well.
 #[test]
@@ -217,15 +219,75 @@ fn what_left_a_map_is_not_held_by_it() {
     let _one = track();
     for others in [0, 1, 10, 11, 100] {
         let object = forget(others);
+        // Who else has the node's address, and words behind it, is asked as well.
+        let node = std::ptr::from_ref(&*IN_ORDER.lock().unwrap()).cast::<usize>();
+        // SAFETY: TEST: the first word of a map is its root's address.
+        NODE[0].store(unsafe { node.read() }, Ordering::Relaxed);
+        NODE[2].store(others as usize, Ordering::Relaxed);
         let text = search().path_to(object).expect("it is alive").to_string();
-        assert!(!text.contains("IN_ORDER"), "{others}: {text}");
+        assert!(!text.contains("IN_ORDER") && !text.contains("NODE"), "{others}: {text}");
         if others > 0 {
             let kept = id(IN_ORDER.lock().unwrap().first_key_value().unwrap().1);
             let text = search().path_to(kept).expect("it is alive").to_string();
-            assert!(text.contains("IN_ORDER"), "{text}");
+            assert!(text.contains("IN_ORDER") || text.contains("NODE"), "{text}");
         }
         IN_ORDER.lock().unwrap().clear();
     }
+}
+
+/// Whatever the alignment of keys and values is, and whichever nodes have handles.
+#[test]
+fn what_a_map_has_is_held_by_it() {
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    #[repr(align(128))]
+    struct Padded(u64);
+    static PADDED: Mutex<BTreeMap<Padded, Rc2>> = Mutex::new(BTreeMap::new());
+    static SPARSE: Mutex<BTreeMap<u64, Option<Rc2>>> = Mutex::new(BTreeMap::new());
+    static TAKEN: Mutex<Vec<Rc2>> = Mutex::new(Vec::new());
+    let _one = track();
+    for count in [1, 5, 200] {
+        let mut padded = PADDED.lock().unwrap();
+        *padded = (0..count).map(|n| (Padded(n), Rc2::new([n; 5]))).collect();
+        let (all, ids) = (search(), padded.values().map(id).collect::<Vec<_>>());
+        for id in ids {
+            let text = all.path_to(id).expect("it is alive").to_string();
+            assert!(text.contains("PADDED"), "{count}: {text}");
+        }
+    }
+    // Its root has none.
+    let mut sparse = SPARSE.lock().unwrap();
+    *sparse = (0..58).map(|n| (n, (n > 53).then(|| Rc2::new([n; 5])))).collect();
+    let mut taken = TAKEN.lock().unwrap();
+    taken.extend(std::iter::from_fn(|| sparse.pop_last()?.1));
+    sparse.extend((100..140).map(|n| (n, None)));
+    let all = search();
+    for taken in taken.iter() {
+        let text = all.path_to(id(taken)).expect("it is alive").to_string();
+        assert!(text.contains("TAKEN"), "{text}");
+    }
+}
+
+/// In room that is not in use stands an address whose block was given again since.
+#[test]
+fn what_is_in_memory_given_again_is_not_held_by_what_had_it() {
+    static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    #[inline(never)]
+    fn forget() -> ObjectId {
+        let mut names = NAMES.lock().unwrap();
+        names.extend(["twenty letters of it"; 3].map(String::from));
+        let kept = Rc2::new([7; 5]);
+        let object = id(&kept);
+        let name = names.pop().expect("there are three");
+        let was_at = name.as_ptr().addr();
+        drop(name);
+        let kept = std::mem::ManuallyDrop::new(std::boxed::Box::new(kept));
+        assert_eq!(std::ptr::from_ref(&**kept).addr(), was_at, "the last that was freed is given");
+        object
+    }
+    let _one = track();
+    let object = forget();
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(!text.contains("NAMES"), "{text}");
 }
 
 /// Leaves words behind that lead to where the next blocks of these sizes will be.
@@ -249,10 +311,16 @@ fn a_tree_in_memory_that_was_in_use_is_told_as_it_is() {
     for blocks in [3, 7, 60] {
         leave_addresses([leaf_words, inner_words], blocks);
         for place in [0, 77, 250, 499] {
-            let text = held_in(|leaf| Collections {
-                tree: (0..500).map(|n| (n, self::leaf())).chain([(place, leaf)]).collect(),
-                ..Collections::default()
-            });
+            let tree = |leaf| -> BTreeMap<u32, Rc<Leaf>> {
+                (0..500).map(|n| (n, self::leaf())).chain([(place, leaf)]).collect()
+            };
+            let leaf = leaf();
+            let object = leaf_id(&leaf);
+            let local = tree(leaf);
+            let text = search().path_to(object).expect("it is alive").to_string();
+            assert!(text.matches(" B ").count() > 1 && !text.contains("Rc<Coll"), "{text}");
+            drop(local);
+            let text = held_in(|leaf| Collections { tree: tree(leaf), ..Collections::default() });
             // The root, one of its children, and a leaf; or the value is in the one before.
             let (_, tree) = text.split_once(".tree → ").unwrap_or_else(|| panic!("{text}"));
             let steps = tree.split('─').filter_map(|step| Some(step.split_once('→')?.0));
@@ -260,6 +328,16 @@ fn a_tree_in_memory_that_was_in_use_is_told_as_it_is() {
             let (value, children) = steps.split_last().unwrap_or_else(|| panic!("{text}"));
             assert_eq!(*value, "[value]", "{text}");
             assert!(children.len() < 3 && children.iter().all(|&step| step == "[child]"), "{text}");
+            // That is how large the nodes are that the old words were left for.
+            let mut words = text.split_whitespace().collect::<Vec<_>>();
+            words.retain(|word| word.parse::<usize>().is_ok());
+            let is_node = |word: &&str| {
+                let size: usize = word.parse().expect("it is a number");
+                [inner_words, leaf_words]
+                    .iter()
+                    .any(|words| (8 * words..=8 * words + 16).contains(&size))
+            };
+            assert!(!words.is_empty() && words.iter().all(is_node), "{text}");
         }
     }
 }

@@ -84,10 +84,11 @@ fn a_message_of_stds_channel() {
     assert!(!found.to_string().contains("; 1 leaked"), "{found}");
 }
 
-static POSTED: Mutex<Option<(mpsc::Sender<Vec<Event>>, mpsc::Receiver<Vec<Event>>)>> =
-    Mutex::new(None);
-static BELOW: Mutex<Option<Arc<Deep>>> = Mutex::new(None);
 type Event = Arc<[u64; 3]>;
+type Channel<T> = Mutex<Option<(mpsc::Sender<T>, mpsc::Receiver<T>)>>;
+static OF_THREE_WORDS: Channel<Vec<Event>> = Mutex::new(None);
+static OF_FOUR_WORDS: Channel<(Vec<Event>, u64)> = Mutex::new(None);
+static BELOW: Mutex<Option<Arc<Deep>>> = Mutex::new(None);
 
 /// What is far from its static.
 #[derive(Default)]
@@ -96,40 +97,53 @@ struct Deep {
     events: Mutex<Vec<Vec<Event>>>,
 }
 
+/// Sends messages that `make` makes of vectors, and says where their events are, as they wait and once `take` has taken some.
+fn post<T: Send>(
+    (channel, name): (&'static Channel<T>, &str),
+    make: fn(Vec<Event>) -> T,
+    take: fn(T) -> Vec<Event>,
+) {
+    let deep = (0..6).fold(Deep::default(), |deep, _| Deep {
+        below: Some(std::boxed::Box::new(deep)),
+        ..Deep::default()
+    });
+    *BELOW.lock().unwrap() = Some(Arc::new(deep));
+    *channel.lock().unwrap() = Some(mpsc::channel());
+    // Of one event at a time it is asked where it is.
+    let send = |scope: &Scope| {
+        let channel = channel.lock().unwrap();
+        let message = || make(vec![scope.run(|| Arc::new([4; 3]))]);
+        assert!(channel.as_ref().unwrap().0.send(message()).is_ok());
+    };
+    let receive = || {
+        let below = BELOW.lock().unwrap();
+        let mut last: &Deep = below.as_ref().unwrap();
+        while let Some(below) = &last.below {
+            last = below;
+        }
+        let message = channel.lock().unwrap().as_ref().unwrap().1.recv().unwrap();
+        last.events.lock().unwrap().push(take(message));
+    };
+    let scopes: Vec<Scope> = (0..5).map(|_| Scope::tracking()).collect();
+    scopes.iter().for_each(send);
+    for _ in 0..3 {
+        receive();
+    }
+    for (n, scope) in scopes.iter().enumerate() {
+        let (_, path) = held(&report(scope));
+        assert!(path.contains(if n < 3 { "BELOW" } else { name }), "{n}: {path}");
+    }
+    (*BELOW.lock().unwrap(), *channel.lock().unwrap()) = (None, None);
+}
+
 /// The buffer of a message that was taken out is not what the queue has, though its words are there yet.
 #[test]
 fn what_a_message_has_is_where_the_message_is() {
     if passed_in_its_own_process() {
         return;
     }
-    let scope = Scope::tracking();
-    let (sender, receiver) = mpsc::channel();
-    let deep = (0..4).fold(Deep::default(), |deep, _| Deep {
-        below: Some(std::boxed::Box::new(deep)),
-        ..Deep::default()
-    });
-    *BELOW.lock().unwrap() = Some(Arc::new(deep));
-    *POSTED.lock().unwrap() = Some((sender, receiver));
-    let post = || {
-        let posted = POSTED.lock().unwrap();
-        scope.run(|| posted.as_ref().unwrap().0.send(vec![Arc::new([4; 3])]).unwrap());
-    };
-    post();
-    let (_, path) = held(&report(&scope));
-    assert!(path.contains("POSTED"), "{path}");
-    let take = || {
-        let posted = POSTED.lock().unwrap();
-        let below = BELOW.lock().unwrap();
-        let mut last: &Deep = below.as_ref().unwrap();
-        while let Some(below) = &last.below {
-            last = below;
-        }
-        last.events.lock().unwrap().push(posted.as_ref().unwrap().1.recv().unwrap());
-    };
-    take();
-    let (_, path) = held(&report(&scope));
-    assert!(path.contains("BELOW"), "{path}");
-    *BELOW.lock().unwrap() = None;
+    post((&OF_THREE_WORDS, "OF_THREE_WORDS"), |events| events, |events| events);
+    post((&OF_FOUR_WORDS, "OF_FOUR_WORDS"), |events| (events, 5), |(events, _)| events);
 }
 
 #[test]

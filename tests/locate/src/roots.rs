@@ -40,7 +40,7 @@ pub const ROOTS: &[Case] = &[
     ("removed_and_forgotten", removed_and_forgotten),
     ("kept_in_a_map", kept_in_a_map),
     ("moved_between_trees", moved_between_trees),
-    ("popped_from_a_leaf", popped_from_a_leaf),
+    ("boxed_beside_zeros", boxed_beside_zeros),
     ("popped_from_a_tree", popped_from_a_tree),
     ("popped_and_forgotten", popped_and_forgotten),
     ("kept_in_a_tree", kept_in_a_tree),
@@ -569,20 +569,6 @@ fn moved_between_trees(ask: &Ask) {
     }
 }
 
-/// What a root that is a leaf has is one of many things. A `Vec` is more.
-#[inline(never)]
-fn popped_from_a_leaf(ask: &Ask) {
-    fn build() -> (u64, u64) {
-        let (from, to) = (agenda(3), shelf());
-        let (_, popped) = from.tasks.borrow_mut().pop_last().expect("there are three");
-        let id_of = id(&popped);
-        to.things.borrow_mut().push(popped);
-        (id_of, id(&to))
-    }
-    let (id, to) = black_box(build)();
-    ask.owner(id, |owner, ownership| is_in_block_of(owner, ownership, to));
-}
-
 #[inline(never)]
 fn popped_from_a_tree(ask: &Ask) {
     let agenda = agenda(60);
@@ -602,6 +588,33 @@ fn popped_and_forgotten(ask: &Ask) {
     let id = black_box(build)();
     let is_copy = |owner: &Owner| !cfg!(debug_assertions) && is_stack_of("main")(owner);
     ask.owner(id, |owner, _| *owner == Owner::NotFound || is_copy(owner));
+}
+
+struct Session {
+    peer: Box<Option<Arc<Peer>>>,
+    _sent: u64,
+    _received: u64,
+}
+
+static OLD_SESSION: Mutex<Vec<Session>> = Mutex::new(Vec::new());
+static SESSION: Mutex<Option<Session>> = Mutex::new(None);
+static NEW_SESSION: Mutex<Vec<Session>> = Mutex::new(Vec::new());
+
+/// It looks like a map that is empty, and has no more.
+#[inline(never)]
+fn boxed_beside_zeros(ask: &Ask) {
+    fn build() -> u64 {
+        let peer = Arc::new(Peer::default());
+        let id = id(&peer);
+        let session = || Session { peer: Box::new(None), _sent: 0, _received: 0 };
+        OLD_SESSION.lock().expect("not poisoned").push(session());
+        NEW_SESSION.lock().expect("not poisoned").push(session());
+        let mut kept = session();
+        *kept.peer = Some(peer);
+        *SESSION.lock().expect("not poisoned") = Some(kept);
+        id
+    }
+    ask.root(black_box(build)(), is_static);
 }
 
 #[inline(never)]
