@@ -24,9 +24,10 @@
 //! weak handles included; each of its handles was found, in memory that no root leads to, and none of them in a block that
 //! nothing points to, whose address the program may have in a form of its own (an XOR, tags in the high bits, one past the end);
 //! std counts as many owners as refscope does; each thread's stack pointer and registers are known; the memory was copied at one
-//! moment, and the blocks of the heap are known. What is beyond the search is a plain pointer that the program encodes, or keeps
-//! where it is not aligned (in a `repr(packed)` struct), in the kernel, or in memory that a fork does not copy or that may not be
-//! read (`PROT_NONE`): it owns nothing, but the program could make a handle of it.
+//! moment, and the blocks of the heap are known. What is beyond the search is a plain pointer that the program encodes (or that
+//! is one past the end of what it leads to), or keeps where it is not aligned (in a `repr(packed)` struct), in a file, in the
+//! kernel, in the base of a segment register, or in memory that a fork does not copy or that may not be read (`PROT_NONE`): it owns
+//! nothing, but the program could make a handle of it.
 //!
 //! **LIKELY**: all else, with the reasons in words.
 //!

@@ -190,7 +190,7 @@ fn claim_regions(moment: &Moment, heap: &Heap, claims: &mut Claims, until: Insta
         if !region.readable || region.name.starts_with("[v") || region.range.start >> 63 != 0 {
             continue;
         }
-        if !region.writable && !region.is_anonymous() {
+        if !region.writable && !region.is_anonymous() && !is_memory(region) {
             continue;
         }
         let pointers: Vec<(usize, u64)> = (moment.threads.iter().enumerate())
@@ -222,6 +222,11 @@ fn claim_regions(moment: &Moment, heap: &Heap, claims: &mut Claims, until: Insta
             claims.claim(start..region.range.end, AreaKind::Unknown);
         }
     }
+}
+
+/// Whether a region that may not be written is memory all the same, which the program may write by another mapping.
+fn is_memory(region: &Region) -> bool {
+    ["/memfd:", "/dev/shm/", "/SYSV", "/dev/zero"].iter().any(|name| region.name.starts_with(name))
 }
 
 /// The files of which some part is mapped as code: programs and libraries. What others are mapped for is not known: memory that

@@ -178,12 +178,19 @@ impl Graph {
             let start = self.blocks.start[block as usize];
             let buckets = buffers.table_of(block).and_then(|table| table.read(memory, start));
             let is_buffer = |of| buffers.claims_on(block).iter().any(|it| it.claim.is_of(of));
-            let taken = TakenSlots::read(memory, &self.blocks, block, is_buffer);
+            let taken = TakenSlots::linked(memory, &self.blocks, block, is_buffer);
+            let taken = taken.or_else(|| {
+                // The pointer in front of a ticket and the ticket itself are no stamp.
+                let first = self.offset_of(block, self.sightings_in(block).start) / 8;
+                let words = [first.saturating_sub(u64::from(cfg!(not(refscope_thin)))), first];
+                let mut slices = buffers.slices_of(block);
+                slices.find_map(|&slice| TakenSlots::bounded(memory, &self.blocks, slice, &words))
+            });
             for sighting in self.sightings_in(block) {
                 let offset = self.offset_of(block, sighting);
                 let is_used = buckets.as_ref().and_then(|buckets| buckets.is_full(offset));
                 let is_used = is_used.or_else(|| buffers.trees.is_in_use(block, offset));
-                let is_used = is_used.or_else(|| Some(!taken?.has(offset)));
+                let is_used = is_used.or_else(|| Some(!taken.as_ref()?.has(offset)));
                 let life = match is_used {
                     Some(true) => Life::Alive,
                     Some(false) => Life::Dead,
@@ -260,7 +267,13 @@ impl Graph {
                 buffers.leaves.push((to, area, at));
             }
         }
-        match Buffer::new(&range, at, words, told) {
+        let buffer = Buffer::new(&range, at, words, told);
+        // What may be a `Vec` that is not full is no slice.
+        let is_part = matches!(buffer, Some(Buffer::Vec(_))) && words[2] != words[4];
+        if words[3] == range.start && words[4] <= (range.end - range.start) / 8 && !is_part {
+            buffers.slices.push((to, words[4]));
+        }
+        match buffer {
             Some(Buffer::Vec(mut claim)) => {
                 claim.is_open |= area.is_none();
                 buffers.claims.push(Pointer { to, area, at, claim });
@@ -349,6 +362,8 @@ struct Buffers {
     trees: Trees,
     /// The pointers to what may be maps of one node: to which block, in which area, and where.
     leaves: Vec<(u32, u32, u64)>,
+    /// What may be slices, and how many elements they have.
+    slices: Vec<(u32, u64)>,
     /// Those that something else points to as well.
     is_shared: Vec<u32>,
 }
@@ -357,6 +372,8 @@ impl Buffers {
     fn sort(&mut self) {
         self.claims.sort_unstable_by_key(|it| (it.to, it.at));
         self.tables.sort_unstable_by_key(|&(to, _)| to);
+        self.slices.sort_unstable();
+        self.slices.dedup();
         self.is_shared.sort_unstable();
     }
 
@@ -364,6 +381,11 @@ impl Buffers {
         let from = self.claims.partition_point(|it| it.to < block);
         let count = self.claims[from..].partition_point(|it| it.to == block);
         &self.claims[from..from + count]
+    }
+
+    fn slices_of(&self, block: u32) -> impl Iterator<Item = &(u32, u64)> {
+        let from = self.slices.partition_point(|&(to, _)| to < block);
+        self.slices[from..].iter().take_while(move |&&(to, _)| to == block).take(8)
     }
 
     fn table_of(&self, block: u32) -> Option<Table> {

@@ -4,13 +4,21 @@
 //! ```text
 //!  a block │ the next one's address, 31 or 63 slots, the larger power of two first │
 //!  a slot  │ message │ state │
+//!
+//!  of a bounded one      │ slots, as many as it has room for │
+//!  a slot                │ stamp, message, the larger power of two first │
 //! ```
+//!
+//! The stamp of a slot is its number where a message may be put, and one more where there is one; above these bits it has the number of
+//! the lap (Dmitry Vyukov's bounded queue).
 
-use super::blocks::Blocks;
+use super::blocks::{ADDED, Blocks};
 use super::memory::Memory;
 
 /// Words of a slot: in longer ones nobody looks.
 const LARGEST: usize = 64;
+/// Words of a block.
+const MOST: usize = 1 << 16;
 
 /// A message is in the slot.
 const WRITTEN: u64 = 1;
@@ -54,54 +62,125 @@ impl Slots {
         self.first() + self.each * (slot + 1) - 1
     }
 
-    /// The slots that say that their messages were taken out, a bit each. `None`: some say nothing, or none was ever in use.
-    fn taken(self, block: &[u64]) -> Option<u64> {
+    /// The slots that say that their messages were taken out. `None`: some say nothing, or none was ever in use.
+    fn taken(self, block: &[u64]) -> Option<Vec<bool>> {
         let states = || (0..self.count).map(|slot| block[self.state(slot)]);
         if states().any(|state| state & !STATE != 0) || states().all(|state| state & WRITTEN == 0) {
             return None;
         }
-        let taken = states().map(|state| u64::from(state & (WRITTEN | READ) == WRITTEN | READ));
-        Some(taken.zip(0..).fold(0, |all, (taken, slot)| all | taken << slot))
+        Some(states().map(|state| state & (WRITTEN | READ) == WRITTEN | READ).collect())
+    }
+}
+
+/// Room of a bounded queue, at least: of fewer slots the stamps may be anything.
+const ROOM: usize = 4;
+
+/// The slots of a bounded queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamped {
+    count: usize,
+    /// Words of each.
+    each: usize,
+}
+
+impl Stamped {
+    /// The word that a slot's stamp is: of messages of the same power of two it comes first, as declared.
+    fn stamp(self, slot: usize) -> usize {
+        let within = if self.each.is_multiple_of(2) { 0 } else { self.each - 1 };
+        self.each * slot + within
+    }
+
+    /// The slots whose messages were taken out, or that had none. `None`: the stamps are no such, or none was ever in use.
+    fn taken(self, block: &[u64]) -> Option<Vec<bool>> {
+        let bits = (self.count + 1).next_power_of_two().trailing_zeros();
+        let stamp = |slot: usize| block[self.stamp(slot)];
+        let state = |slot: usize| (stamp(slot) & ((1 << bits) - 1)).checked_sub(slot as u64);
+        let lap = |slot: usize| stamp(slot) >> bits;
+        // What was put goes round: behind the last of a lap come those of the one before.
+        let (first, last) = (lap(0), lap(self.count - 1));
+        let step = first.checked_sub(last).filter(|step| *step <= 2)?;
+        let mut taken = Vec::new();
+        for slot in 0..self.count {
+            let is_full = match state(slot)? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            };
+            if ![first, last].contains(&lap(slot)) || slot > 0 && lap(slot) > lap(slot - 1) {
+                return None;
+            }
+            taken.push(!is_full);
+        }
+        (first > 0 || step > 0 || taken.contains(&false)).then_some(taken)
     }
 }
 
 /// The slots of a queue's block whose messages were taken out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TakenSlots {
-    slots: Slots,
-    /// A bit each.
-    taken: u64,
+    /// The word that the first begins at.
+    first: usize,
+    /// Words of each.
+    each: usize,
+    taken: Vec<bool>,
 }
 
 impl TakenSlots {
-    /// Of a block. `None`: it does not look like a queue's, or nothing was ever put into it; or it is the buffer of a `Vec` with as much
-    /// capacity, for all that `is_buffer_of` knows.
-    pub(super) fn read(
+    /// Of a block that is linked to the next one. `None`: it does not look so, or nothing was ever put into it; or it is the buffer of
+    /// a `Vec` with as much capacity, for all that `is_buffer_of` knows.
+    pub(super) fn linked(
         memory: &impl Memory,
         blocks: &Blocks,
         block: u32,
         is_buffer_of: impl Fn(u64) -> bool,
     ) -> Option<Self> {
+        let slots = Slots::new(blocks.words[block as usize] as usize)?;
+        let words = words_of(memory, blocks, block)?;
+        let taken = slots.taken(&words)?;
+        let next = words[slots.next()];
+        let is_alike = |block: usize| blocks.words[block] as usize == words.len();
+        let has_next = blocks.start.binary_search(&next).is_ok_and(is_alike);
+        let is_one = has_next || next == 0 && !is_buffer_of(slots.count as u64);
+        is_one.then_some(Self { first: slots.first(), each: slots.each, taken })
+    }
+
+    /// Of a block that has so many slots, a bounded queue's. `None`: it does not look so, or nothing was ever put into it; or one of
+    /// some words would be a stamp that is none.
+    pub(super) fn bounded(
+        memory: &impl Memory,
+        blocks: &Blocks,
+        (block, count): (u32, u64),
+        others: &[u64],
+    ) -> Option<Self> {
         let words = blocks.words[block as usize] as usize;
-        let slots = Slots::new(words)?;
-        let mut copied = vec![0; words];
-        if memory.read(blocks.start[block as usize], &mut copied) < words {
+        let count = usize::try_from(count).ok().filter(|count| (ROOM..=words).contains(count))?;
+        let each = words / count;
+        if !(2..=LARGEST).contains(&each) || words - each * count > ADDED as usize / 8 {
             return None;
         }
-        let taken = slots.taken(&copied)?;
-        let next = copied[slots.next()];
-        let is_next = |block: usize| blocks.words[block] as usize == words;
-        let has_next = blocks.start.binary_search(&next).is_ok_and(is_next);
-        let is_last = next == 0 && !is_buffer_of(slots.count as u64);
-        (has_next || is_last).then_some(Self { slots, taken })
+        let slots = Stamped { count, each };
+        if others.iter().any(|&word| word as usize % each == slots.stamp(0)) {
+            return None;
+        }
+        let taken = slots.taken(&words_of(memory, blocks, block)?)?;
+        Some(Self { first: 0, each, taken })
     }
 
     /// Whether an offset of the block is in one of them.
     pub(super) fn has(&self, offset: u64) -> bool {
-        let word = (offset / 8) as usize;
-        let slot = word.checked_sub(self.slots.first()).map(|at| at / self.slots.each);
-        slot.is_some_and(|slot| slot < self.slots.count && self.taken >> slot & 1 == 1)
+        let word = ((offset / 8) as usize).checked_sub(self.first);
+        word.and_then(|word| self.taken.get(word / self.each)).is_some_and(|&taken| taken)
     }
+}
+
+/// The words of a block.
+fn words_of(memory: &impl Memory, blocks: &Blocks, block: u32) -> Option<Vec<u64>> {
+    let length = blocks.words[block as usize] as usize;
+    if length > MOST {
+        return None;
+    }
+    let mut words = vec![0; length];
+    (memory.read(blocks.start[block as usize], &mut words) == length).then_some(words)
 }
 
 #[cfg(test)]
@@ -151,15 +230,59 @@ mod tests {
             let mut block = vec![0; words];
             assert_eq!(slots.taken(&block), None, "it may be anything");
             block[slots.state(1)] = 1;
-            assert_eq!(slots.taken(&block), Some(0));
+            assert_eq!(slots.taken(&block), Some(vec![false; count]));
             // Three were sent, and two of them received.
             (block[slots.state(0)], block[slots.state(2)]) = (3, 7);
             block[slots.state(1) - 1] = u64::MAX;
-            assert_eq!(slots.taken(&block), Some(0b101));
+            let taken = (0..count).map(|slot| slot == 0 || slot == 2);
+            assert_eq!(slots.taken(&block), Some(taken.collect()));
             block[slots.state(3)] = 8;
             assert_eq!(slots.taken(&block), None, "no state is so great");
         }
         assert_eq!([90, 1 + 31 * 1000, 0].map(Slots::new), [None; 3], "no queue has such blocks");
+    }
+
+    #[test]
+    fn a_stamp_says_whether_a_message_is_there() {
+        /// As std and crossbeam have it.
+        #[expect(dead_code, reason = "its size matters")]
+        struct Slot<T> {
+            stamp: AtomicUsize,
+            msg: std::cell::UnsafeCell<MaybeUninit<T>>,
+        }
+        fn check<T>() {
+            let each = size_of::<Slot<T>>() / 8;
+            assert_eq!(8 * Stamped { count: 5, each }.stamp(0), offset_of!(Slot<T>, stamp));
+        }
+        check::<u64>();
+        check::<[u64; 2]>();
+        check::<Vec<u8>>();
+        check::<[u64; 4]>();
+        for (room, each) in [(4, 2), (5, 3), (8, 3), (10, 4), (31, 5), (64, 2)] {
+            let slots = Stamped { count: room, each };
+            let mark = (room as u64 + 1).next_power_of_two();
+            // As long as one puts, others take; a bit stands between the number and the lap, or none.
+            for lap in [mark, 2 * mark] {
+                let mut block = vec![u64::MAX; room * each + 1];
+                (0..room).for_each(|slot| block[slots.stamp(slot)] = slot as u64);
+                assert_eq!(slots.taken(&block), None, "it was never in use");
+                let mut queue = std::collections::VecDeque::new();
+                for n in 0..5 * room {
+                    let (slot, of_lap) = (n % room, (n / room) as u64 * lap);
+                    block[slots.stamp(slot)] = of_lap + slot as u64 + 1;
+                    queue.push_back((slot, of_lap));
+                    while queue.len() > n % (room - 1) {
+                        let (slot, of_lap) = queue.pop_front().unwrap();
+                        block[slots.stamp(slot)] = of_lap + lap + slot as u64;
+                    }
+                    let full: Vec<usize> = queue.iter().map(|&(slot, _)| slot).collect();
+                    let taken = (0..room).map(|slot| !full.contains(&slot)).collect();
+                    assert_eq!(slots.taken(&block), Some(taken), "{room} {each} {n}");
+                }
+                block[slots.stamp(2)] += 2;
+                assert_eq!(slots.taken(&block), None);
+            }
+        }
     }
 
     #[test]
@@ -175,7 +298,7 @@ mod tests {
         blocks.push(start(&other), 94);
         blocks.sort();
         let at = blocks.start.binary_search(&start(&block)).unwrap() as u32;
-        let read = |is_buffer| TakenSlots::read(&memory, &blocks, at, |_| is_buffer);
+        let read = |is_buffer| TakenSlots::linked(&memory, &blocks, at, |_| is_buffer);
         let taken = read(false).expect("it is one");
         let first = slots.first() as u64;
         let has = [first, first + 1, first + 3, first + 4].map(|word| taken.has(8 * word));
@@ -183,7 +306,7 @@ mod tests {
         assert_eq!(read(true), None, "a `Vec` of 31");
         block[slots.next()] = start(&other);
         std::hint::black_box(&mut block);
-        assert_eq!(read(true), Some(taken), "whose index is 31, by chance");
+        assert_eq!(read(true).as_ref(), Some(&taken), "whose index is 31, by chance");
         block[slots.next()] = 0x1234;
         std::hint::black_box(&mut block);
         assert_eq!(read(false), None);

@@ -158,7 +158,11 @@ impl<'a, M: Memory> Spare<'a, M> {
         }
         let buffer = Buffer::new(range, at, words, told);
         let is_buffer = |of| matches!(&buffer, Some(Buffer::Vec(claim)) if claim.is_of(of));
-        if let Some(taken) = TakenSlots::read(memory, &graph.blocks, block, is_buffer) {
+        let taken = TakenSlots::linked(memory, &graph.blocks, block, is_buffer);
+        let bounded = || TakenSlots::bounded(memory, &graph.blocks, (block, words[4]), &[]);
+        let is_part = matches!(buffer, Some(Buffer::Vec(_))) && words[2] != words[4];
+        let is_slice = words[3] == range.start && !is_part;
+        if let Some(taken) = taken.or_else(|| is_slice.then(bounded).flatten()) {
             return SpareWords::Queue(taken);
         }
         match buffer {

@@ -136,6 +136,37 @@ fn post<T: Send>(
     (*BELOW.lock().unwrap(), *channel.lock().unwrap()) = (None, None);
 }
 
+type Bounded = Mutex<Option<(mpsc::SyncSender<Event>, mpsc::Receiver<Event>)>>;
+static BOUNDED: Bounded = Mutex::new(None);
+
+/// What was taken out of a bounded channel is not in it, though its words are; what waits is.
+#[test]
+fn messages_of_a_bounded_channel() {
+    if passed_in_its_own_process() {
+        return;
+    }
+    *BOUNDED.lock().unwrap() = Some(mpsc::sync_channel(8));
+    let send = |scope: &Scope| {
+        let bounded = BOUNDED.lock().unwrap();
+        bounded.as_ref().unwrap().0.send(scope.run(|| Arc::new([5; 3]))).unwrap();
+    };
+    let receive = || {
+        let event = BOUNDED.lock().unwrap().as_ref().unwrap().1.recv().unwrap();
+        TAKEN.lock().unwrap().push(event);
+    };
+    let scopes: Vec<Scope> = (0..11).map(|_| Scope::tracking()).collect();
+    scopes[..7].iter().for_each(send);
+    for _ in 0..6 {
+        receive();
+    }
+    scopes[7..].iter().for_each(send);
+    for (n, scope) in scopes.iter().enumerate() {
+        let (_, path) = held(&report(scope));
+        assert!(path.contains(if n < 6 { "TAKEN" } else { "BOUNDED" }), "{n}: {path}");
+    }
+    TAKEN.lock().unwrap().clear();
+}
+
 /// The buffer of a message that was taken out is not what the queue has, though its words are there yet.
 #[test]
 fn what_a_message_has_is_where_the_message_is() {

@@ -29,6 +29,7 @@ pub const DECEIVE: &[Case] = &[
     ("std_clone", std_clone),
     ("weak_in_a_static", weak_in_a_static),
     ("plain_pointer", plain_pointer),
+    ("memory_file_read_only", memory_file_read_only),
     ("coroutine_stack", coroutine_stack),
     ("red_zone", red_zone),
     ("adopted_weak", adopted_weak),
@@ -361,6 +362,33 @@ fn plain_pointer(ask: &Ask) {
     fn build() {
         let value: *const Node = &*ring();
         TAGGED.store(value.expose_provenance(), Ordering::Relaxed);
+    }
+    after(build, ask);
+}
+
+/// The program reads what it wrote by a mapping that is gone.
+fn memory_file_read_only(ask: &Ask) {
+    fn map(file: i32, protection: i32) -> *mut usize {
+        // SAFETY: TEST: a new mapping.
+        let at = unsafe {
+            libc::mmap(std::ptr::null_mut(), 4096, protection, libc::MAP_SHARED, file, 0)
+        };
+        assert_ne!(at, libc::MAP_FAILED);
+        at.cast()
+    }
+    fn build() {
+        // SAFETY: TEST: a new file without a place.
+        let file = unsafe { libc::memfd_create(c"node".as_ptr(), 0) };
+        // SAFETY: TEST: the file is new.
+        unsafe { libc::ftruncate(file, 4096) };
+        let value: *const Node = &*ring();
+        let at = map(file, libc::PROT_READ | libc::PROT_WRITE);
+        // SAFETY: TEST: within the mapping, of which nothing is used any more.
+        unsafe {
+            at.add(9).write(value.expose_provenance());
+            libc::munmap(at.cast(), 4096);
+        }
+        map(file, libc::PROT_READ);
     }
     after(build, ask);
 }
