@@ -9,7 +9,8 @@
 //! Where the keys end and the values begin depends on their sizes, which are not known: each layout is thought of that fits the
 //! block, and those are kept that every node of the tree agrees with. What all of them say is so, since the true one is among
 //! them. An inner node agrees where each of its children has its address and number, so that what is no tree is not taken for one.
-//! A root that is a leaf says too little, and is one by its type alone.
+//! A root that is a leaf says little, and is one by its type; without, it is likely one at most, which decides between copies that
+//! are as likely else.
 
 use super::blocks::{ADDED, Blocks};
 use super::memory::Memory;
@@ -22,6 +23,10 @@ const CHILDREN: u64 = 8 * (SLOTS + 1);
 const REST: u64 = 8 + 2 + 2;
 /// Words of a node; larger ones are not looked at.
 const LARGEST: u32 = 1 << 12;
+/// And of a leaf that is not known to be one.
+const LARGEST_LIKELY: u32 = 1 << 9;
+/// Of those, how many there are at most.
+const MOST_LIKELY: usize = 1 << 14;
 /// The power of two of the greatest alignment that is thought of.
 const ALIGNED: u32 = 12;
 /// A tree of minimal nodes with more levels does not fit into any memory.
@@ -125,14 +130,14 @@ impl NodeLayout {
         layout
     }
 
-    /// All that an inner node in a block of so many bytes may have.
-    fn all(bytes: u64) -> Vec<Self> {
+    /// All that a node in a block of so many bytes may have, with so many for its children.
+    fn all(bytes: u64, children: u64) -> Vec<Self> {
         let mut layouts = Vec::new();
         for end in (0..=ADDED).step_by(8).filter_map(|added| bytes.checked_sub(added)) {
             let aligned = |align: &u64| end.is_multiple_of(*align);
             for align in (3..=ALIGNED).map(|power| 1 << power).take_while(aligned) {
                 // The children stand behind a leaf, and what is left is less than the alignment.
-                let Some(size) = end.checked_sub(CHILDREN).map(|size| size & !(align - 1)) else {
+                let Some(size) = end.checked_sub(children).map(|size| size & !(align - 1)) else {
                     break;
                 };
                 Self::aligned(size, align, &mut layouts);
@@ -218,8 +223,19 @@ pub(super) struct Trees {
     nodes: HashMap<u32, Node>,
     /// Of each tree the layouts that all of its nodes agree with.
     trees: Vec<Vec<NodeLayout>>,
+    likely: HashMap<u32, LikelyLeaf>,
+    /// All layouts of leaves of so many words.
+    leaves: HashMap<u32, Vec<NodeLayout>>,
     /// How many nodes were read.
     read: usize,
+}
+
+/// What may be a map of one node.
+#[derive(Debug)]
+struct LikelyLeaf {
+    length: u64,
+    /// The keys and the values that it may have, if handles are in them.
+    arrays: Vec<Array>,
 }
 
 impl Trees {
@@ -239,7 +255,7 @@ impl Trees {
         if !words.contains(&0) {
             return;
         }
-        let mut layouts = NodeLayout::all(8 * words.len() as u64);
+        let mut layouts = NodeLayout::all(8 * words.len() as u64, CHILDREN);
         layouts.retain(|layout| layout.length(&words, at).is_some());
         for layouts in layouts.chunk_by(NodeLayout::reads_alike) {
             let Some(nodes) = self.walk(memory, blocks, (block, root), &layouts[0]) else {
@@ -267,6 +283,41 @@ impl Trees {
             self.nodes.insert(block, Node { tree, length: length as u8, is_inner: false });
             self.trees.push(vec![layout]);
         }
+    }
+
+    /// Looks whether a block may be a map of one node, of so many keys, in which handles of so many bytes are.
+    pub(super) fn look_for_leaf(
+        &mut self,
+        memory: &impl Memory,
+        blocks: &Blocks,
+        (block, length): (u32, u64),
+        handle: u64,
+    ) {
+        let size = blocks.words[block as usize];
+        let has_room = u64::from(size) * 8 >= SLOTS * handle + REST;
+        if !has_room || size > LARGEST_LIKELY || self.likely.len() >= MOST_LIKELY {
+            return;
+        }
+        let Some(words) = self.read_node(memory, blocks, block) else { return };
+        let at = Position { parent: 0, index: None, height: 0 };
+        let layouts = self.leaves.entry(size);
+        let layouts = layouts.or_insert_with(|| NodeLayout::all(8 * u64::from(size), 0));
+        let fits = layouts.iter().filter(|layout| layout.length(&words, at) == Some(length));
+        let arrays = fits.flat_map(|layout| [layout.keys, layout.vals]);
+        let has_handles = |array: &Array| array.element >= handle;
+        let mut arrays: Vec<Array> = arrays.filter(has_handles).collect();
+        arrays.sort_unstable_by_key(|array| (array.at, array.element));
+        arrays.dedup();
+        if !arrays.is_empty() {
+            self.likely.insert(block, LikelyLeaf { length, arrays });
+        }
+    }
+
+    /// Whether a handle at an offset of a block is likely an old one, if the block is a map's only node.
+    pub(super) fn is_likely_spare(&self, block: u32, offset: u64) -> bool {
+        let Some(LikelyLeaf { length, arrays }) = self.likely.get(&block) else { return false };
+        let mut slots = arrays.iter().filter_map(|array| array.slot(offset)).peekable();
+        slots.peek().is_some() && slots.all(|slot| slot >= *length)
     }
 
     /// The nodes of a tree, if each of them is where it says to be, and they have as many keys as the map.
@@ -552,6 +603,16 @@ mod tests {
             !is_leaf(7, NodeLayout { parent: layout.length & !7, ..layout }),
             "it has a parent"
         );
+        let mut trees = Trees::default();
+        trees.look_for_leaf(&memory(), &blocks, (0, 7), 16);
+        let slots = (0..11).map(|slot| layout.vals.at + 16 * slot + 8);
+        let spare = slots.map(|offset| trees.is_likely_spare(0, offset)).collect::<Vec<_>>();
+        assert_eq!(spare[..7], [false; 7]);
+        assert!(spare[7..].iter().filter(|&&is_spare| is_spare).count() > 2, "{spare:?}");
+        let mut trees = Trees::default();
+        trees.look_for_leaf(&memory(), &blocks, (0, 6), 16);
+        trees.look_for_leaf(&memory(), &blocks, (0, 7), 24);
+        assert!(!trees.is_likely_spare(0, layout.vals.at + 16 * 10 + 8));
         assert_eq!(
             [(0, 11), (0, 12), (1, 7)].map(|(h, l)| may_be_leaf(h, l)),
             [true, false, false]

@@ -194,6 +194,10 @@ impl Graph {
                 let life = match is_used {
                     Some(true) => Life::Alive,
                     Some(false) => Life::Dead,
+                    None if buffers.claims_on(block).is_empty() => {
+                        let is_spare = buffers.trees.is_likely_spare(block, offset);
+                        if is_spare { Life::Likely } else { Life::Alive }
+                    }
                     None => self.life_by_claims(&buffers, block, offset),
                 };
                 if life != Life::Alive {
@@ -258,6 +262,16 @@ impl Graph {
             }
             if buffers.trees.is_node(to) {
                 return;
+            }
+            let has_others =
+                |at: usize| self.copies[self.scanned.sightings[at].handle() as usize] > 1;
+            if btree::may_be_leaf(words[4], words[5])
+                && !matches!(told, Told::Vec(_) | Told::Deque(_) | Told::Other)
+                && self.sightings_in(to).any(has_others)
+            {
+                let handle = if cfg!(refscope_thin) { 8 } else { 16 };
+                let leaf = (to, words[5]);
+                buffers.trees.look_for_leaf(beside.memory, &self.blocks, leaf, handle);
             }
             if let Some(area) = area
                 && told == Told::Nothing
