@@ -38,8 +38,9 @@
 //! # Old copies
 //!
 //! A handle that was moved leaves its words behind. Of several copies the likeliest is said to be the handle: not one in a place
-//! that a `Vec`, a `VecDeque`, a hash table, a `BTreeMap` or a channel does not use. Hash tables, maps of more than one node and
-//! channels say it themselves. The words of a `Vec` may be those of a `VecDeque`, and a map's only node may be anything: with the
+//! that a `Vec`, a `VecDeque`, a hash table, a `BTreeMap` or a channel does not use, nor one whose pointer was overwritten, as in
+//! an `Option` that it was taken out of. Hash tables, maps of more than one node, and channels (but bounded ones with room for less
+//! than four) say it themselves. The words of a `Vec` may be those of a `VecDeque`, and a map's only node may be anything: with the
 //! feature `stacks`, the types of statics and thread-locals tell which, or where their symbols end. What is left is in
 //! [`LocatedHandle::may_be_old`]; but of a collection in a heap block, whose type is not known, the likelier is taken, so that what
 //! was popped from a `VecDeque` there may be said to be in it still. A `VecDeque` in a static that is being drained looks as if its
@@ -52,8 +53,8 @@
 //! which nothing else points, or only blocks that point to each other without an object among them, as the nodes of a local's
 //! tree or list do, or which counts its owners and has one more. What a `Vec` does not use, text and numbers that look like
 //! addresses, and addresses with marks in their lowest bits count where nothing else does; and after the cycles are named, what a
-//! hash table or a map does not use, and what a local leads to of the inside of an object that nothing holds. All this is for the
-//! text: for proofs every word counts.
+//! local leads to of the inside of an object that nothing holds. What a hash table or a map does not use does not count, nor what
+//! the type of a static's or thread-local's `Vec` says is not in use. All this is for the text: for proofs every word counts.
 //!
 //! # Names
 //!

@@ -16,7 +16,9 @@ use std::ops::Range;
 const STACK: u32 = 512;
 
 /// Words of a tree's node that lead to other blocks, at most, for the node to be looked at.
-const CHILDREN: usize = 256;
+const LINKS: usize = 256;
+/// Words of an inner node's children.
+const CHILDREN: u64 = 12;
 
 /// What a pointer in an area is part of is not known.
 const EVERYWHERE: Range<u64> = 0..u64::MAX;
@@ -109,7 +111,8 @@ impl Graph {
     /// be in memory that only an old word on a stack leads to.
     fn rooted(&self) -> Vec<bool> {
         let mut reached: Vec<bool> = self.owners.iter().map(|&owners| owners != 0).collect();
-        let mut queue = Vec::new();
+        let mut queue: Vec<u32> =
+            (0..self.blocks.len() as u32).filter(|&block| reached[block as usize]).collect();
         for edge in &self.scanned.from_areas {
             let area = &self.areas[edge.area as usize];
             let is_root = matches!(area, AreaKind::Static(_) | AreaKind::ThreadLocal(_));
@@ -208,15 +211,15 @@ impl Graph {
         lives
     }
 
-    /// The roots of what may be trees whose leaves some of these blocks are, as far as they are others: a leaf leads to its parent, which
-    /// is larger by its children and leads back, and so on.
+    /// The roots of what may be trees whose leaves some of these blocks are: a leaf leads to its parent, which is larger by its
+    /// children and leads back, and so on.
     fn roots_above(&self, blocks: &[u32]) -> Vec<u32> {
         let words = |block: u32| u64::from(self.blocks.words[block as usize]);
         let parent = |of: u32, more: u64| {
             let is_parent = |&&to: &&u32| {
                 self.owners[to as usize] == 0
                     && words(to) + ADDED / 8 >= words(of) + more
-                    && self.scanned.edges.targets(to).len() <= CHILDREN
+                    && self.scanned.edges.targets(to).len() <= LINKS
                     && self.scanned.edges.targets(to).contains(&of)
             };
             self.scanned.edges.targets(of).iter().find(is_parent).copied()
@@ -224,7 +227,7 @@ impl Graph {
         let (mut seen, mut roots) = (HashSet::new(), Vec::new());
         for &block in blocks {
             let mut root = None;
-            let mut above = parent(block, 12);
+            let mut above = parent(block, CHILDREN);
             for _ in 0..HIGHEST {
                 let Some(at) = above.filter(|&at| seen.insert(at)) else { break };
                 (root, above) = (Some(at), parent(at, 0));
@@ -250,35 +253,10 @@ impl Graph {
         let words = beside.around(at, within);
         let range = self.blocks.range(to as usize);
         if words[3] == range.start {
-            match (told, Root::new(words[4], words[5])) {
-                (Told::Map(layout), _) if btree::may_be_leaf(words[4], words[5]) => {
-                    let leaf = (to, words[5]);
-                    buffers.trees.recognise_leaf(beside.memory, &self.blocks, leaf, layout);
-                }
-                (Told::Vec(_) | Told::Deque(_) | Told::Other, _) | (_, None) => {}
-                (_, Some(root)) => {
-                    buffers.trees.recognise(beside.memory, &self.blocks, (to, root));
-                }
-            }
+            let root = (to, [words[4], words[5]]);
+            self.look_for_map(buffers, beside.memory, root, (at, area), told);
             if buffers.trees.is_node(to) {
                 return;
-            }
-            let has_others =
-                |at: usize| self.copies[self.scanned.sightings[at].handle() as usize] > 1;
-            if btree::may_be_leaf(words[4], words[5])
-                && !matches!(told, Told::Vec(_) | Told::Deque(_) | Told::Other)
-                && self.sightings_in(to).any(has_others)
-            {
-                let handle = if cfg!(refscope_thin) { 8 } else { 16 };
-                let leaf = (to, words[5]);
-                buffers.trees.look_for_leaf(beside.memory, &self.blocks, leaf, handle);
-            }
-            if let Some(area) = area
-                && told == Told::Nothing
-                && btree::may_be_leaf(words[4], words[5])
-                && self.sightings_in(to).count() as u64 > words[5]
-            {
-                buffers.leaves.push((to, area, at));
             }
         }
         let buffer = Buffer::new(&range, at, words, told);
@@ -294,6 +272,42 @@ impl Graph {
             }
             Some(Buffer::Table(table)) => buffers.tables.push((to, table)),
             Some(Buffer::Bytes) | None => buffers.is_shared.push(to),
+        }
+    }
+
+    /// Looks whether what a pointer leads to is a map's root, by the words behind the pointer.
+    fn look_for_map(
+        &self,
+        buffers: &mut Buffers,
+        memory: &impl Memory,
+        (to, [height, length]): (u32, [u64; 2]),
+        (at, area): (u64, Option<u32>),
+        told: Told,
+    ) {
+        let trees = &mut buffers.trees;
+        if matches!(told, Told::Vec(_) | Told::Deque(_) | Told::Other) {
+            return;
+        }
+        if let Some(root) = Root::new(height, length) {
+            trees.recognise(memory, &self.blocks, (to, root));
+        }
+        if !btree::may_be_leaf(height, length) || trees.is_node(to) {
+            return;
+        }
+        if let Told::Map(layout) = told {
+            trees.recognise_leaf(memory, &self.blocks, (to, length), layout);
+            return;
+        }
+        let has_others = |at: usize| self.copies[self.scanned.sightings[at].handle() as usize] > 1;
+        if self.sightings_in(to).any(has_others) {
+            let handle = if cfg!(refscope_thin) { 8 } else { 16 };
+            trees.look_for_leaf(memory, &self.blocks, (to, length), handle);
+        }
+        if let Some(area) = area
+            && told == Told::Nothing
+            && self.sightings_in(to).count() as u64 > length
+        {
+            buffers.leaves.push((to, area, at));
         }
     }
 
