@@ -541,6 +541,7 @@ mod moved {
     thread_local! {
         static LOCAL: RefCell<Vec<Job>> = const { RefCell::new(Vec::new()) };
         static LAZY: RefCell<Vec<Job>> = RefCell::new(Vec::with_capacity(4));
+        static DEQUE: RefCell<VecDeque<Job>> = RefCell::new(VecDeque::with_capacity(4));
     }
 
     /// A variant without a handle leaves half of it where it was, and a field beside may have a pointer to the same object.
@@ -596,6 +597,20 @@ mod moved {
             };
             passes(name, keep).unwrap_or_else(|report| panic!("{report}"));
         }
+        let rotate = || {
+            DEQUE.with_borrow_mut(|jobs| {
+                jobs.extend((0..4).map(|n| Arc::new([n; 3])));
+                jobs.rotate_left(3);
+                jobs.drain(..2);
+            });
+        };
+        passes("DEQUE", rotate).unwrap_or_else(|report| panic!("{report}"));
+        let forget = || std::mem::forget(DEQUE.with_borrow_mut(VecDeque::pop_front));
+        passes("DEQUE", || {
+            DEQUE.with_borrow_mut(|jobs| jobs.push_front(Arc::new([9; 3])));
+            forget();
+        })
+        .expect_err("nothing has it");
     }
 
     #[test]

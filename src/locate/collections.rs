@@ -59,9 +59,14 @@ pub(super) struct Claim {
     is_told: bool,
     /// Whether what it is in ends where a `VecDeque` would.
     ends_as_deque: bool,
+    /// Whether it ends where a `Vec` would.
+    ends_as_vec: bool,
     /// Nothing is known of what it is in, but perhaps where that ends: it is in a block.
     pub(super) is_open: bool,
 }
+
+/// The state of a thread-local that is there.
+const THERE: u64 = 1;
 
 /// Bytes that an allocator may have added to a block.
 const ROUNDED: u64 = 8;
@@ -105,16 +110,16 @@ impl Claim {
             _ => true,
         };
         let vec = after <= capacity && !matches!(told, Told::Deque(_)) && ends(at + 16);
-        // A thread-local with something to drop has a word behind its value that says that it is there.
-        let is_vec_of_local = told == Told::EndOfLocal(at + 24);
         let deque = after < capacity
             && after2 <= capacity
             && !matches!(told, Told::Vec(_))
-            && !is_vec_of_local
             && ends(at + 24);
         if matches!(told, Told::Other | Told::Map(_)) || !(vec || deque) {
             return None;
         }
+        // A thread-local has a word that says that it is there: behind a constant one, or in front of one that is made when it is
+        // used. So what ends here is the former's `Vec`, or a `VecDeque` of the latter's, which may have one element.
+        let ends_as_local = told == Told::EndOfLocal(at + 24);
         let told_size = match told {
             Told::Vec(size) | Told::Deque(size) if size > 0 => u32::try_from(size).ok(),
             _ => None,
@@ -129,7 +134,9 @@ impl Claim {
             deque: deque.then_some((after as u32, after2 as u32)),
             elements,
             is_told: told_size.is_some(),
-            ends_as_deque: [Told::End(at + 24), Told::EndOfLocal(at + 32)].contains(&told),
+            ends_as_deque: [Told::End(at + 24), Told::EndOfLocal(at + 32)].contains(&told)
+                || ends_as_local && after2 > THERE,
+            ends_as_vec: ends_as_local && after2 <= THERE,
             is_open: told == Told::Nothing,
         })
     }
@@ -156,6 +163,7 @@ impl Claim {
         match (all().any(|alive| alive), all().all(|alive| alive)) {
             (_, true) => Life::Alive,
             _ if self.ends_as_deque && deques == [Some(true); 2] => Life::Alive,
+            _ if self.ends_as_vec && vecs == [Some(true); 2] => Life::Alive,
             (true, false) if self.is_open => Life::Likely,
             (true, false) => Life::Unsure {
                 as_vec: vecs == [Some(true); 2],
@@ -302,7 +310,9 @@ mod tests {
         assert_eq!(life(2, 1, Told::End(0x810), 0), Some(Life::Alive));
         assert_eq!(life(2, 1, Told::End(0x808), 0), None);
         let local = |after2, offset| life(2, after2, Told::EndOfLocal(0x818), offset).unwrap();
-        assert_eq!([local(1, 0), local(1, 32)], [Life::Alive, Life::Spare], "it is there");
+        let as_deque = Life::Unsure { as_vec: false, as_deque: true };
+        assert_eq!([local(1, 0), local(1, 32)], [Life::Alive, as_deque], "it is there");
+        assert_eq!([local(4, 0), local(4, 32)], [Life::Alive; 2], "a deque of four");
         let of_local = life(2, 1, Told::EndOfLocal(0x820), 32);
         assert_eq!(of_local, Some(Life::Alive), "a deque, and that it is there");
         assert_eq!(vec(64), SURE[1], "where the fifth was");
