@@ -36,13 +36,12 @@ struct Slots {
 }
 
 impl Slots {
-    /// Of a block of so many words, which the allocator may have rounded up by one.
-    fn new(words: usize) -> Option<Self> {
+    /// All that a block of so many words may have, to which the allocator may have added some.
+    fn all(words: usize) -> impl Iterator<Item = Self> {
         // std's and crossbeam's channels, and crossbeam's injector.
-        [31, 63].into_iter().find_map(|count| {
-            let each = words.saturating_sub(1) / count;
-            let fits = (2..=LARGEST).contains(&each) && words - 1 - each * count <= 1;
-            fits.then_some(Self { count, each })
+        let of = move |count| Self { count, each: words.saturating_sub(1) / count };
+        [31, 63].map(of).into_iter().filter(move |&Self { count, each }| {
+            (2..=LARGEST).contains(&each) && words - 1 - each * count <= ADDED as usize / 8
         })
     }
 
@@ -134,14 +133,17 @@ impl TakenSlots {
         block: u32,
         is_buffer_of: impl Fn(u64) -> bool,
     ) -> Option<Self> {
-        let slots = Slots::new(blocks.words[block as usize] as usize)?;
+        let slots = || Slots::all(blocks.words[block as usize] as usize);
+        slots().next()?;
         let words = words_of(memory, blocks, block)?;
-        let taken = slots.taken(&words)?;
-        let next = words[slots.next()];
         let is_alike = |block: usize| blocks.words[block] as usize == words.len();
-        let has_next = blocks.start.binary_search(&next).is_ok_and(is_alike);
-        let is_one = has_next || next == 0 && !is_buffer_of(slots.count as u64);
-        is_one.then_some(Self { first: slots.first(), each: slots.each, taken })
+        slots().find_map(|slots| {
+            let taken = slots.taken(&words)?;
+            let next = words[slots.next()];
+            let has_next = blocks.start.binary_search(&next).is_ok_and(is_alike);
+            let is_one = has_next || next == 0 && !is_buffer_of(slots.count as u64);
+            is_one.then_some(Self { first: slots.first(), each: slots.each, taken })
+        })
     }
 
     /// Of a block that has so many slots, a bounded queue's. `None`: it does not look so, or nothing was ever put into it; or one of
@@ -205,8 +207,8 @@ mod tests {
     #[test]
     fn the_compiler_orders_the_fields_so() {
         fn check<T, const SLOTS: usize>() {
-            let slots = Slots::new(size_of::<Block<T, SLOTS>>() / 8).unwrap();
-            assert_eq!(slots, Slots { count: SLOTS, each: size_of::<Slot<T>>() / 8 });
+            let slots = Slots { count: SLOTS, each: size_of::<Slot<T>>() / 8 };
+            assert!(Slots::all(size_of::<Block<T, SLOTS>>() / 8).any(|other| other == slots));
             assert_eq!(8 * slots.first(), offset_of!(Block<T, SLOTS>, slots));
             assert_eq!(8 * slots.next(), offset_of!(Block<T, SLOTS>, next));
             let state = offset_of!(Block<T, SLOTS>, slots) + offset_of!(Slot<T>, state);
@@ -223,10 +225,12 @@ mod tests {
 
     #[test]
     fn what_was_taken_out_of_a_queue_is_recognised() {
-        for (count, message, rounded) in [(31, 2, 0), (31, 3, 1), (63, 2, 0), (63, 7, 1)] {
+        for (count, message, rounded) in
+            [(31, 2, 0), (31, 3, 1), (31, 4, 3), (63, 2, 0), (63, 7, 1)]
+        {
             let slots = Slots { count, each: message + 1 };
             let words = 1 + count * slots.each + rounded;
-            assert_eq!(Slots::new(words), Some(slots));
+            assert!(Slots::all(words).any(|other| other == slots));
             let mut block = vec![0; words];
             assert_eq!(slots.taken(&block), None, "it may be anything");
             block[slots.state(1)] = 1;
@@ -239,7 +243,8 @@ mod tests {
             block[slots.state(3)] = 8;
             assert_eq!(slots.taken(&block), None, "no state is so great");
         }
-        assert_eq!([90, 1 + 31 * 1000, 0].map(Slots::new), [None; 3], "no queue has such blocks");
+        let counts = [90, 1 + 31 * 1000, 0].map(|words| Slots::all(words).count());
+        assert_eq!(counts, [0; 3], "no queue has such blocks");
     }
 
     #[test]

@@ -504,13 +504,15 @@ impl<M: Memory> Scanner<'_, M> {
     fn words(&mut self, words: Range<usize>, source: Source, start: u64, continues: bool) {
         let bounds = self.index.bounds.clone();
         let span = bounds.end - bounds.start;
-        let mut last = u32::MAX;
+        let (mut last, mut last_at) = (u32::MAX, 0);
         let base = self.window.start;
         for at in words.clone() {
             let word = self.words[at];
             if word.wrapping_sub(bounds.start) < span {
                 let Some(to) = self.index.find(self.blocks, word) else { continue };
-                if to == last {
+                // Of what leads to one block, the first is enough; of an area, each that may be part of another static.
+                let is_next = std::mem::replace(&mut last_at, at) + 1 == at;
+                if to == last && (is_next || source.as_area().is_none()) {
                     continue;
                 }
                 let address = base + 8 * at as u64;
