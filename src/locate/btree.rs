@@ -18,7 +18,8 @@ use std::collections::HashMap;
 
 /// Keys, and values, of a node.
 const SLOTS: u64 = 11;
-const CHILDREN: u64 = 8 * (SLOTS + 1);
+/// Bytes of an inner node's children.
+pub(super) const CHILDREN: u64 = 8 * (SLOTS + 1);
 /// Bytes of a node besides: its parent's address, its number there, and how many keys it has.
 const REST: u64 = 8 + 2 + 2;
 /// Words of a node; larger ones are not looked at.

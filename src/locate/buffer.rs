@@ -40,6 +40,19 @@ impl Buffer {
     }
 }
 
+/// How many elements a block has if what points to it is a slice, by the words [`around`](Beside::around) the pointer. A `Vec` that is
+/// not full is none.
+pub(super) fn slice_of(
+    block: &Range<u64>,
+    words: [u64; 7],
+    buffer: Option<&Buffer>,
+) -> Option<u64> {
+    let [capacity, pointer, length] = [words[2], words[3], words[4]];
+    let is_part = matches!(buffer, Some(Buffer::Vec(_))) && capacity != length;
+    let fits = pointer == block.start && length <= (block.end - block.start) / 8;
+    (fits && !is_part).then_some(length)
+}
+
 /// Words that are read at once.
 const WINDOW: usize = 512;
 

@@ -335,11 +335,7 @@ mod tests {
         assert_eq!(sizes(0x1020, 88, 4), Some([16; 2]), "what was left was too small for a block");
         assert_eq!(sizes(0x1020, 104, 5), Some([16; 2]));
         assert_eq!(sizes(0x1020, 104, 9), None);
-        assert_eq!(
-            sizes(0x1010, 4080, 9),
-            Some([448, 0].map(|size: u64| size.max(448))),
-            "a mapping"
-        );
+        assert_eq!(sizes(0x1010, 4080, 9), Some([448; 2]), "a mapping");
         assert_eq!(sizes(0x1020, 40, 8), None);
         let of_no_words =
             |bytes: u64, capacity| is_of_no_words(&(0x1020..0x1020 + bytes), capacity);

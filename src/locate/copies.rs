@@ -1,8 +1,8 @@
 //! Which copy of a handle is the handle: a handle that was moved leaves its old words behind.
 
 use super::blocks::ADDED;
-use super::btree::{self, HIGHEST, Root, Trees};
-use super::buffer::{Beside, Buffer};
+use super::btree::{self, CHILDREN, HIGHEST, Root, Trees};
+use super::buffer::{Beside, Buffer, slice_of};
 use super::collections::{Claim, Life, Table, Told};
 use super::graph::{Graph, NONE};
 use super::inputs::ObjectInput;
@@ -17,8 +17,6 @@ const STACK: u32 = 512;
 
 /// Words of a tree's node that lead to other blocks, at most, for the node to be looked at.
 const LINKS: usize = 256;
-/// Words of an inner node's children.
-const CHILDREN: u64 = 12;
 
 /// What a pointer in an area is part of is not known.
 const EVERYWHERE: Range<u64> = 0..u64::MAX;
@@ -227,7 +225,7 @@ impl Graph {
         let (mut seen, mut roots) = (HashSet::new(), Vec::new());
         for &block in blocks {
             let mut root = None;
-            let mut above = parent(block, CHILDREN);
+            let mut above = parent(block, CHILDREN / 8);
             for _ in 0..HIGHEST {
                 let Some(at) = above.filter(|&at| seen.insert(at)) else { break };
                 (root, above) = (Some(at), parent(at, 0));
@@ -260,11 +258,7 @@ impl Graph {
             }
         }
         let buffer = Buffer::new(&range, at, words, told);
-        // What may be a `Vec` that is not full is no slice.
-        let is_part = matches!(buffer, Some(Buffer::Vec(_))) && words[2] != words[4];
-        if words[3] == range.start && words[4] <= (range.end - range.start) / 8 && !is_part {
-            buffers.slices.push((to, words[4]));
-        }
+        buffers.slices.extend(slice_of(&range, words, buffer.as_ref()).map(|count| (to, count)));
         match buffer {
             Some(Buffer::Vec(mut claim)) => {
                 claim.is_open |= area.is_none();

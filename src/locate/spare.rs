@@ -1,7 +1,7 @@
 //! Which words that lead from block to block seem to be old ones: they stand in a buffer where it is not in use.
 
 use super::btree::{Root, Trees};
-use super::buffer::{Beside, Buffer};
+use super::buffer::{Beside, Buffer, slice_of};
 use super::collections::{Buckets, Claim, Life, Told};
 use super::copies::Asked;
 use super::graph::{Graph, NONE};
@@ -159,10 +159,9 @@ impl<'a, M: Memory> Spare<'a, M> {
         let buffer = Buffer::new(range, at, words, told);
         let is_buffer = |of| matches!(&buffer, Some(Buffer::Vec(claim)) if claim.is_of(of));
         let taken = TakenSlots::linked(memory, &graph.blocks, block, is_buffer);
-        let bounded = || TakenSlots::bounded(memory, &graph.blocks, (block, words[4]), &[]);
-        let is_part = matches!(buffer, Some(Buffer::Vec(_))) && words[2] != words[4];
-        let is_slice = words[3] == range.start && !is_part;
-        if let Some(taken) = taken.or_else(|| is_slice.then(bounded).flatten()) {
+        let slice = slice_of(range, words, buffer.as_ref());
+        let bounded = |count| TakenSlots::bounded(memory, &graph.blocks, (block, count), &[]);
+        if let Some(taken) = taken.or_else(|| slice.and_then(bounded)) {
             return SpareWords::Queue(taken);
         }
         match buffer {
