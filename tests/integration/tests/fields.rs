@@ -267,6 +267,33 @@ fn what_a_map_has_is_held_by_it() {
     }
 }
 
+/// In room that is not in use stands an address whose block was given again since.
+#[test]
+fn what_is_in_memory_given_again_is_not_held_by_what_had_it() {
+    static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    /// The object that is forgotten in the room of a name that was popped, if the allocator gives that again.
+    #[inline(never)]
+    fn forget() -> Option<ObjectId> {
+        let mut names = NAMES.lock().unwrap();
+        names.extend(["twenty letters of it"; 3].map(String::from));
+        let kept = Rc2::new([7; 5]);
+        let object = id(&kept);
+        let name = names.pop().expect("there are three");
+        let was_at = name.as_ptr().addr();
+        drop(name);
+        let others: Vec<_> = (0..100).map(|_| std::boxed::Box::new(kept.clone())).collect();
+        let mut others = others.into_iter();
+        let again = others.find(|other| std::ptr::from_ref(&**other).addr() == was_at)?;
+        std::mem::forget(again);
+        Some(object)
+    }
+    let _one = track();
+    // It may have made one of it and of what lies beside it.
+    let object = (0..100).find_map(|_| forget()).expect("it gives some room again");
+    let text = search().path_to(object).expect("it is alive").to_string();
+    assert!(!text.contains("NAMES"), "{text}");
+}
+
 /// Leaves words behind that lead to where the next blocks of these sizes will be.
 fn leave_addresses(words: [usize; 2], blocks: usize) {
     let mut all: Vec<Vec<u64>> =
